@@ -1,0 +1,208 @@
+//! A server's side of a handshake, before it is known which session a connection is for.
+//!
+//! An acceptor is a few dozen bytes, reads HELLO and authentication steps, and decides nothing
+//! about sessions: the driver asks its registry, and hands the connection to a session or refuses.
+
+use crate::code::CloseCode;
+use crate::config::Config;
+use crate::error::Violation;
+use crate::state::{LinkEvent, LinkState, StateError};
+use crate::time::Instant;
+use crate::wire::{Close, Frame, Hello, VERSION};
+
+/// Most steps of an authentication.
+const MAX_STEPS: u8 = 8;
+/// Most bytes of an authentication, over all steps.
+const MAX_AUTH_BYTES: usize = 4096;
+/// Longest body before a peer is authenticated.
+const MAX_BODY: u16 = 1020;
+
+/// What a peer that is not attached yet said.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Greeting<'b> {
+    /// It introduced itself. Authenticate it, admit it, and open or resume a session.
+    Hello(Hello<'b>),
+    /// It answered [`Acceptor::challenge`].
+    Auth {
+        /// Number of the step.
+        step: u8,
+        /// Its data.
+        data: &'b [u8],
+    },
+}
+
+/// The server's side of a handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Acceptor {
+    state: LinkState,
+    deadline: Instant,
+    now: Instant,
+    step: u8,
+    auth_bytes: usize,
+}
+
+impl Acceptor {
+    /// A connection was accepted at `now`; everything must be said within
+    /// [`Config::handshake_timeout_ms`].
+    //= HND-3
+    #[must_use]
+    pub const fn new(now: Instant, config: &Config) -> Self {
+        Self {
+            state: LinkState::Wait,
+            deadline: now.after(config.handshake_timeout_ms as u64 * 1_000),
+            now,
+            step: 0,
+            auth_bytes: 0,
+        }
+    }
+
+    /// Takes the next handshake frame from the front of `input`, advancing it.
+    ///
+    /// `None` means that `input` holds no whole frame yet; keep it and append to it. After
+    /// [`Greeting::Hello`] was returned and admitted, the connection belongs to
+    /// [`Session::server`](crate::Session::server) or [`Session::accept`](crate::Session::accept).
+    ///
+    /// # Errors
+    ///
+    /// The peer broke a rule; tell it with [`refuse`](Self::refuse) and drop the connection.
+    pub fn handle_input<'b>(
+        &mut self,
+        now: Instant,
+        input: &mut &'b [u8],
+    ) -> Result<Option<Greeting<'b>>, Violation> {
+        self.handle_timeout(now)?;
+        loop {
+            if !matches!(self.state, LinkState::Wait | LinkState::Auth) {
+                *input = &[];
+                return Ok(None);
+            }
+            let split = Frame::split_first(input, MAX_BODY).map_err(|code| self.fail(code))?;
+            let Some((header, body, rest)) = split else {
+                return Ok(None);
+            };
+            let frame = Frame::decode(header, body).map_err(|code| self.fail(code))?;
+            *input = rest;
+            if matches!(frame, Frame::Ignored { .. }) && self.count(header.frame_size()) {
+                continue;
+            }
+            // Nothing may be said behind a handshake frame before it is answered.
+            if !rest.is_empty() {
+                return Err(self.fail(CloseCode::BAD_STATE));
+            }
+            return self.handle_frame(&frame, body.len()).map(Some).map_err(|code| self.fail(code));
+        }
+    }
+
+    fn handle_frame<'b>(
+        &mut self,
+        frame: &Frame<'b>,
+        size: usize,
+    ) -> Result<Greeting<'b>, CloseCode> {
+        match *frame {
+            Frame::Hello(hello) if self.state == LinkState::Wait => {
+                if hello.version_min > VERSION || hello.version_max < VERSION {
+                    return Err(CloseCode::VERSION);
+                }
+                if hello.resume.is_none() && !hello.wants_session {
+                    return Err(CloseCode::CAPABILITY);
+                }
+                self.state = LinkState::Auth;
+                Ok(Greeting::Hello(hello))
+            }
+            Frame::Auth { step, data } if self.state == LinkState::Auth => {
+                if self.step == 0 || step != self.step - 1 {
+                    return Err(CloseCode::BAD_STATE);
+                }
+                if !self.count(size) {
+                    return Err(CloseCode::AUTH_FAILED);
+                }
+                Ok(Greeting::Auth { step, data })
+            }
+            Frame::Hello(_)
+            | Frame::Auth { .. }
+            | Frame::Welcome(_)
+            | Frame::Ack { .. }
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::Drain(_)
+            | Frame::Close(_)
+            | Frame::Note { .. }
+            | Frame::Message { .. }
+            | Frame::Request { .. }
+            | Frame::Response { .. }
+            | Frame::Cancel { .. }
+            | Frame::Fin
+            | Frame::Token { .. }
+            | Frame::Continue { .. }
+            | Frame::Abort
+            | Frame::Skip
+            | Frame::Ignored { .. } => Err(CloseCode::BAD_STATE),
+        }
+    }
+
+    /// Asks the peer for another step of authentication; AUTH is written to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If no HELLO came yet, after eight steps, or if `out` is too small.
+    //= AUT-4
+    pub fn challenge(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
+        let refused = |state| StateError { verb: "challenge", state };
+        if self.state != LinkState::Auth {
+            return Err(refused(self.state.name()));
+        }
+        if self.step >= MAX_STEPS {
+            return Err(refused("out of authentication steps"));
+        }
+        let written = Frame::Auth { step: self.step, data }
+            .encode(out)
+            .ok_or_else(|| refused("out of room for the step"))?;
+        self.step += 1;
+        Ok(written)
+    }
+
+    /// Writes the CLOSE that ends the handshake to `out` and returns its length.
+    pub fn refuse(&mut self, close: &Close<'_>, out: &mut [u8]) -> usize {
+        if let Some(next) = self.state.next(LinkEvent::Close) {
+            self.state = next;
+        }
+        let mut close = *close;
+        if close.code == CloseCode::VERSION {
+            close.versions = Some((VERSION, VERSION));
+        }
+        close.encode(out).unwrap_or(0)
+    }
+
+    /// When the handshake is over if nothing comes.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        matches!(self.state, LinkState::Wait | LinkState::Auth).then_some(self.deadline)
+    }
+
+    /// Tells the time.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseCode::HS_TIMEOUT`] once the time for the handshake is over.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Violation> {
+        self.now = self.now.max(now);
+        if self.poll_timeout().is_some_and(|at| at <= self.now) {
+            return Err(self.fail(CloseCode::HS_TIMEOUT));
+        }
+        Ok(())
+    }
+
+    /// Counts bytes that an unauthenticated peer may not send without end.
+    const fn count(&mut self, size: usize) -> bool {
+        self.auth_bytes += size;
+        self.auth_bytes <= MAX_AUTH_BYTES
+    }
+
+    fn fail(&mut self, code: CloseCode) -> Violation {
+        let event = if code == CloseCode::HS_TIMEOUT { LinkEvent::Timeout } else { LinkEvent::Violation };
+        if let Some(next) = self.state.next(event) {
+            self.state = next;
+        }
+        Violation { code }
+    }
+}

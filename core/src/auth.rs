@@ -1,0 +1,111 @@
+//! Who the peer is: the proof that owns a session, and the exchanges that name a principal.
+//!
+//! Everything here is a pure function of its arguments. Challenges come from injected entropy, and
+//! every comparison with a secret takes a time that does not depend on where the bytes differ.
+
+mod bearer;
+mod exchange;
+mod secret;
+mod shared_key;
+
+#[cfg(test)]
+mod tests;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::wire::Resume;
+
+pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
+pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier};
+pub use secret::{SECRET_MAX, Secret, SessionKey};
+pub use shared_key::{
+    NONCE_LEN, SharedKey, SharedKeyProver, SharedKeyVerifier, shared_key_client_proof,
+    shared_key_server_proof,
+};
+
+/// Bytes of a resume proof.
+pub const PROOF_LEN: usize = 16;
+/// Method number of the bearer token.
+pub const METHOD_BEARER: u8 = 1;
+/// Method number of the shared-key challenge.
+pub const METHOD_SHARED_KEY: u8 = 2;
+/// `proof_kind` of a RESUME whose proof is the session key itself.
+pub const PROOF_BEARER: u8 = 0;
+/// `proof_kind` of a RESUME whose proof is an HMAC under the session key.
+pub const PROOF_MAC: u8 = 1;
+
+/// Bytes an HMAC-SHA256 key is padded to; longer keys are not used here.
+const BLOCK: usize = 64;
+const RESUME_LABEL: &[u8] = b"outlast-resume";
+
+/// The proof a RESUME carries: that its sender holds the session's key, for this attempt only.
+///
+/// `claim.proof` and `claim.proof_kind` are not read. `channel_binding` is what both ends know
+/// about the transport they share and no other (empty where there is nothing of the kind).
+#[must_use]
+pub fn resume_proof(key: &SessionKey, claim: &Resume, channel_binding: &[u8]) -> [u8; PROOF_LEN] {
+    //= AUT-1
+    let mac = hmac_sha256(
+        key.expose(),
+        &[
+            RESUME_LABEL,
+            &claim.sid.to_le_bytes(),
+            &claim.attach.to_le_bytes(),
+            &[claim.key_id],
+            &claim.rx_next.to_le_bytes(),
+            &claim.tx_first.to_le_bytes(),
+            channel_binding,
+        ],
+    );
+    let mut proof = [0; PROOF_LEN];
+    for (to, from) in proof.iter_mut().zip(mac) {
+        *to = from;
+    }
+    proof
+}
+
+/// Whether `claim.proof` shows that its sender holds `key`.
+///
+/// `encrypted` says that the transport is confidential and its server authenticated; only then may
+/// the key itself stand for a proof. The work is the same whatever the claim holds, so neither an
+/// unknown kind nor a wrong proof can be told from the time taken.
+#[must_use]
+pub fn verify_resume_proof(
+    key: &SessionKey,
+    claim: &Resume,
+    channel_binding: &[u8],
+    encrypted: bool,
+) -> bool {
+    //= AUT-2
+    let by_mac = same_bytes(&resume_proof(key, claim, channel_binding), &claim.proof);
+    let by_key = same_bytes(key.expose(), &claim.proof);
+    match claim.proof_kind {
+        PROOF_MAC => by_mac,
+        //= AUT-3
+        PROOF_BEARER => by_key && encrypted,
+        _ => false,
+    }
+}
+
+/// HMAC-SHA256 of the concatenation of `parts`. Key bytes beyond [`BLOCK`] would be ignored, so no
+/// type here holds more.
+fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut block = [0; BLOCK];
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    secret::wipe(&mut block);
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Compares in a time that depends on the length alone.
+fn same_bytes<const N: usize>(left: &[u8; N], right: &[u8; N]) -> bool {
+    let difference = left.iter().zip(right).fold(0, |sum, (l, r)| sum | (l ^ r));
+    // Without the barrier the optimiser may leave the loop at the first difference.
+    core::hint::black_box(difference) == 0
+}

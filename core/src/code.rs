@@ -1,0 +1,180 @@
+//! Why a connection or a session ended: one number, its scope, and what to do about it.
+
+use core::fmt;
+
+/// What a close code ends.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// `00xx`: an ordinary end; nobody broke a rule.
+    Normal,
+    /// `01xx`: this connection is over, its session survives and can be resumed.
+    Connection,
+    /// `02xx`: the handshake failed, so there is no session on this connection.
+    Handshake,
+    /// `03xx`: the session named in the handshake is over (`STALE_ATTACH` excepted).
+    Session,
+    /// `8000`–`FFFF`: the application's own code; the protocol attaches no meaning to it.
+    Application,
+    /// `0400`–`7FFF`: not assigned in this version.
+    Reserved,
+}
+
+/// What a client does after a close, unless the CLOSE frame says otherwise.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Reconnect with the ordinary back-off and resume the session.
+    Now,
+    /// Reconnect after the server's hint, or after a long back-off where it gave none.
+    Later,
+    /// The session cannot be resumed: report what was lost, then start a new one.
+    NewSession,
+    /// Report the code and stop; trying again cannot help.
+    Never,
+}
+
+/// The reason a CLOSE or DRAIN frame carries, and the error of every refused input.
+///
+/// Any `u16` is a code: one this version does not know keeps its number and gets its [`Scope`]
+/// and [`Retry`] from its range.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseCode(u16);
+
+macro_rules! codes {
+    ($($code:literal $name:ident $retry:ident $text:literal)*) => {
+        impl CloseCode {
+            $(
+                #[doc = concat!("`", stringify!($code), "`: ", $text)]
+                pub const $name: Self = Self($code);
+            )*
+
+            /// Every code this version assigns, in ascending order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name the specification gives the code.
+            ///
+            /// `"APPLICATION"` for an application's code, `"RESERVED"` for one not assigned.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                    Self(0x8000..) => "APPLICATION",
+                    Self(_) => "RESERVED",
+                }
+            }
+
+            /// Cause and cure in one line.
+            #[must_use]
+            pub const fn explain(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                    Self(0x8000..) => "the application closed; its own documents name the code",
+                    Self(_) => "a code this version does not know; is the peer newer?",
+                }
+            }
+
+            /// What to do next when the CLOSE frame gives no hint of its own.
+            #[must_use]
+            pub const fn retry(self) -> Retry {
+                match self {
+                    $(Self::$name => Retry::$retry,)*
+                    Self(_) => match self.scope() {
+                        Scope::Connection => Retry::Now,
+                        Scope::Normal | Scope::Application | Scope::Reserved => Retry::Later,
+                        Scope::Session => Retry::NewSession,
+                        Scope::Handshake => Retry::Never,
+                    },
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    0x0000 OK Never "both sides finished; nothing is left to do"
+    0x0001 GOING_AWAY Later "the server shuts down or drains; reconnect when its hint says"
+    0x0002 SUPERSEDED Never "a newer connection of this session took over; find the second holder"
+    0x0003 IDLE Now "the peer was silent beyond its announced limit; reconnect and resume"
+    0x0004 CALM Later "too many frames that move no data; send fewer, after the hint"
+    0x0005 BUSY Later "the server has no room for another connection now; wait for the hint"
+    0x0006 MOVED Later "the session lives on another server now; reconnect there"
+    0x0007 INTERNAL Later "the peer failed on its own account; its log knows more"
+
+    0x0101 BAD_FRAME Now "the bytes are not a legal frame; is this port really outlast?"
+    0x0102 TOO_LARGE Now "a frame exceeds the announced maximum; fragment the message"
+    0x0103 FLOW_VIOLATION Now "more was sent than the credit allowed; the sender must wait"
+    0x0104 BAD_STATE Now "a frame that is not allowed at this point of the connection"
+    0x0105 BAD_LANE Now "another message began before the open one ended"
+    0x0106 HS_TIMEOUT Now "the handshake did not finish in time; check the path and the peer's load"
+    0x0107 FRAME_TIMEOUT Now "a frame began and never ended; the path or the sender stalls"
+    0x0108 UNKNOWN_CRITICAL Now "a frame kind this version may not skip; upgrade one side"
+    0x0109 BAD_OPTION Now "an option is malformed, repeated, or critical and unknown"
+    0x010A BAD_REQUEST Now "a request id beyond the limit, in use, or answered unasked"
+
+    0x0201 VERSION Never "no protocol version in common; upgrade one side"
+    0x0202 CAPABILITY Never "a capability one side insists on is missing at the other"
+    0x0203 AUTH_FAILED Never "the credentials were refused; correct them first"
+    0x0204 AUTH_REQUIRED Never "the server wants credentials and got none"
+    0x0205 FORBIDDEN Never "this identity may not connect here"
+    0x0206 LIMITS NewSession "the announced limits are illegal or cannot be honoured"
+
+    0x0301 NO_SESSION NewSession "the server does not know the session; it may have restarted"
+    0x0302 EXPIRED NewSession "the client was away longer than the session is kept"
+    0x0303 BAD_TOKEN NewSession "the proof of ownership does not fit; the key is old or copied"
+    0x0304 STALE_ATTACH Now "an older attempt to attach; retry once with the next number"
+    0x0305 PEER_STATE_LOST NewSession "the peer forgot data it had acknowledged, or was set back"
+    0x0306 SELF_STATE_LOST NewSession "this side forgot data the peer has seen, or was set back"
+    0x0307 ACK_BEYOND_SENT NewSession "an acknowledgement of data that was never sent"
+    0x0308 ACK_REGRESS NewSession "an acknowledgement went backwards"
+    0x0309 SEQ_DESYNC NewSession "the two sides count different positions"
+    0x030A POISON NewSession "the same data broke the connection twice; look at that message"
+    0x030B IDENTITY_MISMATCH NewSession "the session belongs to another identity"
+    0x030C EVICTED NewSession "the server needed the room of detached sessions"
+    0x030D CREDIT_SHRINK NewSession "the peer took back credit it had granted"
+}
+
+impl CloseCode {
+    /// The code with this number; every number is one.
+    #[must_use]
+    pub const fn new(code: u16) -> Self {
+        Self(code)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// What the code ends, by its range.
+    #[must_use]
+    pub const fn scope(self) -> Scope {
+        match self.0 {
+            0x0000..=0x00FF => Scope::Normal,
+            0x0100..=0x01FF => Scope::Connection,
+            0x0200..=0x02FF => Scope::Handshake,
+            0x0300..=0x03FF => Scope::Session,
+            0x0400..=0x7FFF => Scope::Reserved,
+            0x8000..=0xFFFF => Scope::Application,
+        }
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (0x{:04X}): {}", self.name(), self.0, self.explain())
+    }
+}
+
+impl fmt::Debug for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(0x{:04X})", self.name(), self.0)
+    }
+}
+
+impl core::error::Error for CloseCode {}
+
+impl From<u16> for CloseCode {
+    fn from(code: u16) -> Self {
+        Self(code)
+    }
+}

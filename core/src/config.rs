@@ -1,0 +1,189 @@
+//! Every limit and interval of a session, checked before it is used.
+
+use core::fmt;
+
+use crate::wire::{HEADER_LEN, MAX_BODY, Terms};
+
+/// How one end of a session behaves. Both ends may differ; each declares its own limits.
+///
+/// Start from [`Config::SERVER`], [`Config::CLIENT`] or [`Config::CONSTRAINED`] and set what
+/// differs. [`validate`](Self::validate) is called by everything that takes a configuration.
+///
+/// ```
+/// use outlast_core::Config;
+/// let config = Config { idle_timeout_ms: 3_000, ..Config::SERVER };
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// Longest frame body accepted, in bytes: 60 to 16,383.
+    pub max_body: u16,
+    /// Longest message accepted when its fragments are put together, in bytes.
+    pub max_message: u32,
+    /// Bytes the peer may send beyond what was released, at first.
+    pub window: u32,
+    /// Bytes that the window may grow to on a link that needs it.
+    pub window_max: u32,
+    /// Bytes of frames kept until the peer acknowledges them. Fixed storage caps this.
+    pub send_buffer: u32,
+    /// Requests the peer may have open at this end at once.
+    pub max_requests: u16,
+    /// Requests of this end that may be open at once, if the peer allows as many.
+    pub max_requests_out: u16,
+    /// Silence of the peer after which the connection is given up, in milliseconds; 0 is never.
+    pub idle_timeout_ms: u32,
+    /// The fastest this end is able to beat, in milliseconds; peers are not to ask for more.
+    pub heartbeat_min_ms: u32,
+    /// How long a session without a connection is kept (server) or asked for (client), in seconds.
+    pub retention_s: u32,
+    /// Time for the whole handshake, in milliseconds. Bytes do not extend it.
+    pub handshake_timeout_ms: u32,
+    /// Time for a frame to become whole once its first byte is there, in milliseconds.
+    pub frame_timeout_ms: u32,
+    /// Longest delay of an acknowledgement, in milliseconds.
+    pub ack_delay_ms: u32,
+    /// How long to wait for the peer's end of stream after closing, in milliseconds.
+    pub linger_ms: u32,
+    /// When received messages are acknowledged.
+    pub release: Release,
+}
+
+/// When a received message counts as taken, and so is acknowledged and its credit returned.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// When it is handed to the application.
+    Automatic,
+    /// When the application says so with [`Session::release`](crate::Session::release).
+    Manual,
+}
+
+impl Config {
+    /// The least that any end may declare for [`max_body`](Self::max_body), in bytes.
+    pub const MIN_BODY: u16 = 60;
+
+    /// Suits a server on the Internet.
+    pub const SERVER: Self = Self {
+        max_body: MAX_BODY,
+        max_message: 1 << 20,
+        window: 256 << 10,
+        window_max: 4 << 20,
+        send_buffer: 1 << 20,
+        max_requests: 256,
+        max_requests_out: 64,
+        idle_timeout_ms: 45_000,
+        heartbeat_min_ms: 0,
+        retention_s: 600,
+        handshake_timeout_ms: 5_000,
+        frame_timeout_ms: 10_000,
+        ack_delay_ms: 25,
+        linger_ms: 2_000,
+        release: Release::Automatic,
+    };
+
+    /// Suits a client on the Internet.
+    pub const CLIENT: Self =
+        Self {
+        max_requests: 64,
+        max_requests_out: 256,
+        idle_timeout_ms: 15_000,
+        ..Self::SERVER
+    };
+
+    /// Suits a microcontroller with some hundred bytes to spare for each direction.
+    pub const CONSTRAINED: Self = Self {
+        max_body: 252,
+        max_message: 1024,
+        window: 512,
+        window_max: 512,
+        send_buffer: 512,
+        max_requests: 8,
+        max_requests_out: 8,
+        idle_timeout_ms: 30_000,
+        heartbeat_min_ms: 1_000,
+        retention_s: 600,
+        handshake_timeout_ms: 10_000,
+        frame_timeout_ms: 10_000,
+        ack_delay_ms: 200,
+        linger_ms: 2_000,
+        release: Release::Automatic,
+    };
+
+    /// Checks every value and every pair of values that must fit each other.
+    ///
+    /// # Errors
+    ///
+    /// The first item out of range, with the range.
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        const MAX: u64 = 1 << 30;
+        let frame = self.max_body as u64 + HEADER_LEN as u64;
+        let checks = [
+            ("max_body", self.max_body as u64, Self::MIN_BODY as u64, MAX_BODY as u64),
+            ("max_message", self.max_message as u64, self.max_body as u64, MAX),
+            ("window", self.window as u64, frame, MAX),
+            ("window_max", self.window_max as u64, self.window as u64, MAX),
+            ("send_buffer", self.send_buffer as u64, Self::MIN_BODY as u64 + 4, MAX),
+            ("max_requests", self.max_requests as u64, 0, 32_768),
+            ("max_requests_out", self.max_requests_out as u64, 0, 32_768),
+            ("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000),
+            ("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000),
+            ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
+            ("linger_ms", self.linger_ms as u64, 0, 600_000),
+        ];
+        let mut rest: &[(&'static str, u64, u64, u64)] = &checks;
+        while let [(key, value, min, max), more @ ..] = rest {
+            if *value < *min || *value > *max {
+                return Err(ConfigError { key, value: *value, min: *min, max: *max });
+            }
+            rest = more;
+        }
+        if self.idle_timeout_ms != 0 && self.heartbeat_min_ms as u64 * 3 > MAX {
+            return Err(ConfigError {
+                key: "heartbeat_min_ms",
+                value: self.heartbeat_min_ms as u64,
+                min: 0,
+                max: MAX / 3,
+            });
+        }
+        Ok(())
+    }
+
+    /// What is declared to the peer. `silence_ms` is the field whose meaning depends on the side.
+    pub(crate) const fn terms(&self, silence_ms: u32, window: u32, send_buffer: u32) -> Terms {
+        Terms {
+            max_body: self.max_body,
+            max_requests: self.max_requests,
+            idle_ms: self.idle_timeout_ms,
+            heartbeat_ms: silence_ms,
+            window,
+            max_msg: self.max_message,
+            ttl_s: self.retention_s,
+            send_buffer,
+        }
+    }
+}
+
+/// A configuration item is out of range.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    key: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+}
+
+impl ConfigError {
+    /// Name of the item.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        self.key
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, min, max } = self;
+        write!(f, "{key} is {value}: it must be from {min} to {max}")
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,150 @@
+//! What belongs to one transport and ends with it.
+//!
+//! A link is built fresh at each attach, so that no timer, nonce or debt of an old connection can
+//! reach a new one.
+
+use crate::budget::Budget;
+use crate::code::CloseCode;
+use crate::event::Side;
+use crate::heartbeat::Heartbeat;
+use crate::state::{LinkEvent, LinkState};
+use crate::time::Instant;
+
+/// Control frames to transmit. State, not a queue: owing the same thing twice is owing it once.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Owed(u8);
+
+impl Owed {
+    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const CLOSE: Self = Self(1);
+    /// PONG with a nonce.
+    pub(crate) const PONG: Self = Self(2);
+    pub(crate) const ACK: Self = Self(4);
+    pub(crate) const PING: Self = Self(8);
+    /// A sign of life: an empty PONG.
+    pub(crate) const BEAT: Self = Self(16);
+    pub(crate) const DRAIN: Self = Self(32);
+
+    #[inline]
+    pub(crate) const fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    pub(crate) const fn has(self, what: Self) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    pub(crate) const fn add(&mut self, what: Self) {
+        self.0 |= what.0;
+    }
+
+    pub(crate) const fn remove(&mut self, what: Self) {
+        self.0 &= !what.0;
+    }
+}
+
+/// How a connection ends.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Closing {
+    pub(crate) code: CloseCode,
+    pub(crate) by: Side,
+    pub(crate) retry_ms: u32,
+    pub(crate) session_ended: bool,
+    pub(crate) no_retry: bool,
+}
+
+impl Closing {
+    pub(crate) const fn of(code: CloseCode, by: Side) -> Self {
+        Self { code, by, retry_ms: 0, session_ended: false, no_retry: false }
+    }
+}
+
+/// What DRAIN is to say.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Leaving {
+    pub(crate) code: CloseCode,
+    pub(crate) grace_ms: u32,
+    pub(crate) spread_ms: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Link {
+    pub(crate) state: LinkState,
+    pub(crate) owed: Owed,
+    /// A frame of the peer's has been taken in since the handshake.
+    pub(crate) confirmed: bool,
+    /// Nonce that the owed PONG repeats.
+    pub(crate) pong_nonce: u32,
+    /// Next number of an authentication step.
+    pub(crate) auth_step: u8,
+    pub(crate) closing: Option<Closing>,
+    pub(crate) leaving: Option<Leaving>,
+    /// End of the handshake, of draining, or of the linger, whichever the state is about.
+    pub(crate) deadline: Option<Instant>,
+    /// When the frame that is not whole yet began.
+    pub(crate) frame_since: Option<Instant>,
+    /// When an acknowledgement must go out.
+    pub(crate) ack_at: Option<Instant>,
+    /// When the peer last acknowledged something new, or began to owe it.
+    pub(crate) progress_at: Option<Instant>,
+    /// Latest time the driver showed.
+    pub(crate) now: Instant,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) budget: Budget,
+}
+
+impl Link {
+    /// No transport yet.
+    pub(crate) const fn idle(now: Instant) -> Self {
+        Self {
+            state: LinkState::Idle,
+            owed: Owed::NOTHING,
+            confirmed: false,
+            pong_nonce: 0,
+            auth_step: 0,
+            closing: None,
+            leaving: None,
+            deadline: None,
+            frame_since: None,
+            ack_at: None,
+            progress_at: None,
+            now,
+            heartbeat: Heartbeat::new(now, 0),
+            budget: Budget::new(now, 0),
+        }
+    }
+
+    /// A transport that still has to be greeted until `deadline`.
+    pub(crate) const fn waiting(now: Instant, deadline: Instant, received: u64, seed: u32) -> Self {
+        Self {
+            state: LinkState::Wait,
+            deadline: Some(deadline),
+            heartbeat: Heartbeat::new(now, seed),
+            budget: Budget::new(now, received),
+            ..Self::idle(now)
+        }
+    }
+
+    /// Whether session frames may flow.
+    #[inline]
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.state, LinkState::Open | LinkState::Draining)
+    }
+
+    /// Moves along the table; false where the table has no such move.
+    pub(crate) const fn step(&mut self, event: LinkEvent) -> bool {
+        match self.state.next(event) {
+            Some(next) => {
+                self.state = next;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Time as the driver shows it, never backwards.
+    pub(crate) fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+}

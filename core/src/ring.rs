@@ -1,0 +1,358 @@
+//! Frames sent but not yet acknowledged, kept encoded in one ring.
+//!
+//! The ring is send queue, replay buffer and credit account at once: a frame is encoded once, when
+//! the application sends it; transmitting moves a cursor; an acknowledgement drops bytes at the
+//! front; resuming moves the cursor back. Offsets here count from the oldest retained byte, so the
+//! session's 64-bit positions never enter this file.
+//!
+//! The first `base` bytes of the storage are not ring but the bitmaps of open requests.
+
+use core::hash::{Hash, Hasher};
+
+use crate::storage::{Full, Storage};
+use crate::wire::{HEADER_LEN, Header};
+
+/// Growable storage starts at this size once it is needed at all.
+const FIRST_SIZE: usize = 256;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Ring<S: ?Sized> {
+    /// Largest size the storage may grow to, bitmaps included.
+    limit: usize,
+    /// Bytes at the front of the storage that hold request bitmaps.
+    base: usize,
+    /// Where the oldest retained byte is, counted from `base`.
+    head: usize,
+    /// Bytes retained.
+    len: usize,
+    /// Last, so that a session can be used without naming its size.
+    storage: S,
+}
+
+impl<S: Storage> Ring<S> {
+    /// An empty ring of at most `limit` bytes, or of the storage's size if that cannot grow.
+    pub(crate) fn new(storage: S, limit: usize) -> Self {
+        let limit = if storage.is_growable() { limit } else { storage.as_slice().len() };
+        Self { limit, base: 0, head: 0, len: 0, storage }
+    }
+}
+
+impl<S: Storage + ?Sized> Ring<S> {
+    /// Bytes retained.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Most bytes of frames this ring can ever retain.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit.saturating_sub(self.base)
+    }
+
+    /// Bytes of memory held now.
+    pub(crate) fn held(&self) -> usize {
+        self.storage.as_slice().len()
+    }
+
+    /// Reserves `base` bytes for bitmaps. Only while nothing is retained.
+    pub(crate) fn reserve_bits(&mut self, base: usize) {
+        debug_assert!(self.len == 0, "bitmaps are laid out before the first frame");
+        self.base = base.min(self.limit);
+        self.head = 0;
+        let held = self.held().min(self.base);
+        if let Some(bits) = self.storage.as_mut_slice().get_mut(..held) {
+            bits.fill(0);
+        }
+    }
+
+    /// Bit `index` of the bitmap area.
+    pub(crate) fn bit(&self, index: usize) -> bool {
+        match self.storage.as_slice().get(index / 8) {
+            Some(byte) if index / 8 < self.base => byte >> (index % 8) & 1 == 1,
+            Some(_) | None => false,
+        }
+    }
+
+    /// Sets bit `index` of the bitmap area; false if there is no memory for it.
+    pub(crate) fn set_bit(&mut self, index: usize, value: bool) -> bool {
+        if index / 8 >= self.base {
+            return false;
+        }
+        if index / 8 >= self.held() && (!value || self.grow_to(self.base).is_err()) {
+            return !value;
+        }
+        if let Some(byte) = self.storage.as_mut_slice().get_mut(index / 8) {
+            let mask = 1 << (index % 8);
+            *byte = if value { *byte | mask } else { *byte & !mask };
+        }
+        true
+    }
+
+    /// Whether any bit of the bitmap area is set.
+    pub(crate) fn any_bit(&self) -> bool {
+        let held = self.held().min(self.base);
+        self.storage.as_slice().get(..held).unwrap_or_default().iter().any(|byte| *byte != 0)
+    }
+
+    /// Encodes a frame at the back: header, at most four bytes in front of the payload, payload.
+    #[inline]
+    pub(crate) fn push(&mut self, header: Header, front: &[u8], payload: &[u8]) -> Result<(), Full> {
+        let size = HEADER_LEN + front.len() + payload.len();
+        debug_assert!(size == header.frame_size(), "a header announces its body");
+        if self.capacity() - self.len < size {
+            self.make_room(size)?;
+        }
+        let tail = self.place(self.len);
+        let slot = self.storage.as_mut_slice().get_mut(tail..).and_then(|s| s.get_mut(..size));
+        if let Some(slot) = slot
+            && let Some((head, body)) = slot.split_first_chunk_mut::<HEADER_LEN>()
+            && let Some((ahead, rest)) = body.split_at_mut_checked(front.len())
+            && rest.len() == payload.len()
+        {
+            *head = header.to_bytes();
+            ahead.copy_from_slice(front);
+            rest.copy_from_slice(payload);
+        } else {
+            self.write(self.len, &header.to_bytes());
+            self.write(self.len + HEADER_LEN, front);
+            self.write(self.len + HEADER_LEN + front.len(), payload);
+        }
+        self.len += size;
+        Ok(())
+    }
+
+    /// Appends frames that are already encoded.
+    pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), Full> {
+        if self.capacity() - self.len < frames.len() {
+            self.make_room(frames.len())?;
+        }
+        self.write(self.len, frames);
+        self.len += frames.len();
+        Ok(())
+    }
+
+    /// Room for frames, counting memory that could still be had.
+    #[inline]
+    pub(crate) const fn room(&self) -> usize {
+        self.limit().saturating_sub(self.len)
+    }
+
+    /// The retained bytes `from..to` as at most two runs.
+    pub(crate) fn slices(&self, from: usize, to: usize) -> [&[u8]; 2] {
+        let ring = self.storage.as_slice().get(self.base..).unwrap_or_default();
+        let to = to.min(self.len);
+        let count = to.saturating_sub(from);
+        let start = self.place(from).saturating_sub(self.base);
+        let (wrapped, straight) = ring.split_at_checked(start).unwrap_or((ring, &[]));
+        match straight.get(..count) {
+            Some(all) => [all, &[]],
+            None => [straight, wrapped.get(..count - straight.len()).unwrap_or_default()],
+        }
+    }
+
+    /// Copies retained bytes from `from` on into `out`, up to `to`; returns how many.
+    #[inline]
+    pub(crate) fn copy_out(&self, from: usize, to: usize, out: &mut [u8]) -> usize {
+        let to = to.min(from.saturating_add(out.len()));
+        let [a, b] = self.slices(from, to);
+        let mut copied = 0;
+        for run in [a, b] {
+            if let Some(target) = out.get_mut(copied..).and_then(|o| o.get_mut(..run.len())) {
+                target.copy_from_slice(run);
+                copied += run.len();
+            }
+        }
+        copied
+    }
+
+    /// Drops `count` bytes at the front.
+    #[inline]
+    pub(crate) fn drop_front(&mut self, count: usize) {
+        debug_assert!(count <= self.len, "only retained bytes can be dropped");
+        let count = count.min(self.len);
+        self.head = self.place(count).saturating_sub(self.base);
+        self.len -= count;
+    }
+
+    /// Header of the frame that starts at `offset`.
+    #[inline]
+    pub(crate) fn header_at(&self, offset: usize) -> Header {
+        let start = self.place(offset);
+        let bytes = self.storage.as_slice();
+        if let Some(header) = bytes.get(start..).and_then(<[u8]>::first_chunk) {
+            return Header::from_bytes(*header);
+        }
+        let mut header = [0; HEADER_LEN];
+        self.copy_out(offset, offset + HEADER_LEN, &mut header);
+        Header::from_bytes(header)
+    }
+
+    /// First frame boundary at or after `to`, starting from the boundary `from`, but none after
+    /// `limit` if `limit` comes first.
+    #[inline]
+    pub(crate) fn boundary(&self, mut from: usize, to: usize, limit: usize) -> usize {
+        while from < to {
+            let next = from + self.header_at(from).frame_size();
+            if next > limit {
+                break;
+            }
+            from = next;
+        }
+        from
+    }
+
+    /// Gives memory back after a quiet time; does nothing while something is retained.
+    pub(crate) fn shrink(&mut self, bits_in_use: bool) {
+        if self.len == 0 && self.storage.is_growable() {
+            self.head = 0;
+            self.storage.shrink(if bits_in_use { self.base } else { 0 });
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        self.held().saturating_sub(self.base)
+    }
+
+    /// Index in the storage of the byte `offset` bytes after the oldest one.
+    #[inline]
+    fn place(&self, offset: usize) -> usize {
+        let place = self.head + offset;
+        let capacity = self.capacity();
+        self.base + if place >= capacity { place - capacity } else { place }
+    }
+
+    /// Copies `source` to the bytes from `offset` on, around the end if need be.
+    fn write(&mut self, offset: usize, source: &[u8]) {
+        let start = self.place(offset);
+        let base = self.base;
+        let bytes = self.storage.as_mut_slice();
+        let straight = source.len().min(bytes.len().saturating_sub(start));
+        let (first, second) = source.split_at_checked(straight).unwrap_or((source, &[]));
+        if let Some(target) = bytes.get_mut(start..).and_then(|b| b.get_mut(..first.len())) {
+            target.copy_from_slice(first);
+        }
+        if let Some(target) = bytes.get_mut(base..).and_then(|b| b.get_mut(..second.len())) {
+            target.copy_from_slice(second);
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, size: usize) -> Result<(), Full> {
+        let needed = self.base.saturating_add(self.len).saturating_add(size);
+        if needed > self.limit {
+            return Err(Full);
+        }
+        let wanted = needed.checked_next_power_of_two().unwrap_or(needed);
+        self.grow_to(wanted.max(FIRST_SIZE).min(self.limit))
+    }
+
+    fn grow_to(&mut self, new: usize) -> Result<(), Full> {
+        let old = self.held();
+        if new <= old {
+            return Err(Full);
+        }
+        self.storage.grow(new)?;
+        // Bytes that ran up to the old end must run up to the new one.
+        let old_capacity = old.saturating_sub(self.base);
+        if self.head + self.len > old_capacity && self.head > 0 {
+            let moved = old_capacity - self.head;
+            let source = self.base + self.head;
+            let target = new - moved;
+            if source + moved <= new {
+                self.storage.as_mut_slice().copy_within(source..source + moved, target);
+            }
+            self.head = target - self.base;
+        }
+        Ok(())
+    }
+}
+
+/// Two rings are equal when they retain the same bytes and bits, wherever in memory those are.
+impl<S: Storage> PartialEq for Ring<S> {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |ring: &Self| ring.held().min(ring.base);
+        let [a, b] = self.slices(0, self.len);
+        let [c, d] = other.slices(0, other.len);
+        self.len == other.len
+            && self.base == other.base
+            && self.storage.as_slice().get(..bits(self))
+                == other.storage.as_slice().get(..bits(other))
+            && a.iter().chain(b).eq(c.iter().chain(d))
+    }
+}
+
+impl<S: Storage> Eq for Ring<S> {}
+
+impl<S: Storage> Hash for Ring<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.storage.as_slice().get(..self.held().min(self.base)).hash(state);
+        let [a, b] = self.slices(0, self.len);
+        for byte in a.iter().chain(b) {
+            state.write_u8(*byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Op;
+
+    fn frame(len: u16) -> Header {
+        Header::new(Op::Message, 1, len)
+    }
+
+    #[test]
+    fn wraps_and_keeps_order() {
+        let mut ring = Ring::new([0u8; 64], 0);
+        let mut expected = 0u8;
+        let mut next = 0u8;
+        for _ in 0..100 {
+            while ring.push(frame(10), &[], &[next; 10]).is_ok() {
+                next = next.wrapping_add(1);
+            }
+            let mut out = [0; 14];
+            assert_eq!(ring.copy_out(0, ring.len(), &mut out), 14);
+            assert_eq!(out[4..], [expected; 10]);
+            assert_eq!(ring.header_at(0), frame(10));
+            ring.drop_front(14);
+            expected = expected.wrapping_add(1);
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn grows_while_wrapped() {
+        for start in 0..300usize {
+            let mut ring = Ring::new(alloc::vec::Vec::new(), 4096);
+            ring.reserve_bits(3);
+            ring.push(frame(200), &[], &[9; 200]).unwrap();
+            ring.drop_front(204);
+            for i in 0..start % 40 {
+                ring.push(frame(4), &[], &[i as u8; 4]).unwrap();
+                ring.drop_front(8);
+            }
+            for i in 0..100u8 {
+                ring.push(frame(4), &[], &[i; 4]).unwrap();
+            }
+            for i in 0..100u8 {
+                let mut out = [0; 8];
+                assert_eq!(ring.copy_out(usize::from(i) * 8, 800, &mut out), 8);
+                assert_eq!(out[4..], [i; 4], "start {start}");
+            }
+        }
+    }
+
+    #[test]
+    fn bits_live_in_front_of_the_ring() {
+        let mut ring = Ring::new([0xffu8; 32], 0);
+        ring.reserve_bits(2);
+        assert!(!ring.bit(0) && !ring.bit(15) && !ring.bit(16));
+        assert!(ring.set_bit(15, true) && ring.bit(15));
+        assert!(!ring.set_bit(16, true), "beyond the bitmap");
+        ring.push(frame(26), &[], &[1; 26]).unwrap();
+        assert!(ring.push(frame(0), &[], &[]).is_err());
+        assert!(ring.bit(15) && !ring.bit(14));
+    }
+}

@@ -1,0 +1,400 @@
+//! Handshakes, resuming, and losing a connection.
+//!
+//! The order of the checks on resume is the specification's (area RSM): nothing is changed before
+//! all of them passed.
+
+use super::{Identity, NextKey, Pending, PeerLimits, Role, Session, send::bitmap_len};
+use crate::auth::{SessionKey, resume_proof};
+use crate::code::CloseCode;
+use crate::config::Config;
+use crate::event::Position;
+use crate::link::{Link, Owed};
+use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{
+    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, Resume, Resumed, Terms, VERSION, Welcome,
+};
+
+/// What a client adds to its HELLO.
+#[derive(Debug, Copy, Clone, Default)]
+pub struct Attach<'a> {
+    /// Entropy for jitter and nonces; fresh for each connection.
+    pub seed: u32,
+    /// First step of authentication.
+    pub auth: Option<AuthData<'a>>,
+    /// What identifies the transport below, if that is authenticated and encrypted.
+    pub channel_binding: &'a [u8],
+    /// Name and version of the client's software.
+    pub agent: Option<&'a [u8]>,
+    /// Who the client says it is.
+    pub client_id: Option<&'a [u8]>,
+}
+
+/// A session and the bytes of the WELCOME that opens it.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// The session, attached.
+    pub session: Session<S>,
+    /// Length of the WELCOME written into the caller's buffer.
+    pub written: usize,
+}
+
+impl<S: Storage> Session<S> {
+    /// A server's new session for a client whose HELLO was admitted. The WELCOME is written to
+    /// `out`, which should have [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX) bytes, and must be
+    /// transmitted before anything else.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseCode::LIMITS`] if the two ends' limits do not fit each other or `out` is too small.
+    //= HND-14
+    pub fn server(
+        now: Instant,
+        config: Config,
+        hello: &Hello<'_>,
+        grant: Grant,
+        seed: u32,
+        storage: S,
+        out: &mut [u8],
+    ) -> Result<Accepted<S>, CloseCode> {
+        config.validate().map_err(|_| CloseCode::LIMITS)?;
+        let mut session = Self::new(config, Role::Server, SessionState::New, storage);
+        session.name(grant);
+        session.settle(&hello.terms)?;
+        session.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
+        session.identity.attach = 1;
+        session.rx.limit = u64::from(config.window);
+        let written = session
+            .welcome(hello, Some(grant), None)
+            .encode(out)
+            .ok_or(CloseCode::LIMITS)?;
+        session.link = session.fresh_link(now, seed);
+        session.greeted(session.silence_limit(hello), hello.terms.idle_ms);
+        Ok(Accepted { session, written })
+    }
+}
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// A client's transport is up: greets the server, and asks to resume if the session exists.
+    /// HELLO is written to `out`, which should have [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX) bytes;
+    /// its length is returned.
+    ///
+    /// # Errors
+    ///
+    /// If the session is over, a connection is still up, or what is to be said does not fit `out`
+    /// or HELLO's limit of 1024 bytes. Nothing has changed then.
+    //= RSM-1
+    pub fn attach(
+        &mut self,
+        now: Instant,
+        with: &Attach<'_>,
+        out: &mut [u8],
+    ) -> Result<usize, StateError> {
+        let refused = |state| Err(StateError { verb: "attach", state });
+        if !matches!(self.link.state, LinkState::Idle | LinkState::Closed) {
+            return refused(self.link.state.name());
+        }
+        if self.role == Role::Server
+            || !matches!(self.state, SessionState::New | SessionState::Detached)
+        {
+            return refused(self.state.name());
+        }
+        let resume = (self.state == SessionState::Detached).then(|| self.claim(with));
+        let window = u32::try_from(self.rx.limit.saturating_sub(self.rx.next)).unwrap_or(u32::MAX);
+        let window = window.max(self.window.size());
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            wants_session: true,
+            terms: self.config.terms(self.config.heartbeat_min_ms, window, self.send_buffer()),
+            caps: 0,
+            resume,
+            auth: with.auth,
+            agent: with.agent,
+            client_id: with.client_id,
+        };
+        let Some(written) = hello.encode(out) else {
+            return refused("the handshake does not fit its 1024 bytes or the buffer");
+        };
+        self.identity.attach = self.identity.attach.wrapping_add(1);
+        self.rx.limit = self.rx.next + u64::from(window);
+        self.link = self.fresh_link(now, with.seed);
+        Ok(written)
+    }
+
+    /// A server's session gets a new connection, whose proof was verified and whose predecessor was
+    /// [fenced](Self::fence). WELCOME is written to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The code to refuse the connection with. If its scope is the session, the session is dead.
+    //= RSM-5
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        hello: &Hello<'_>,
+        seed: u32,
+        out: &mut [u8],
+    ) -> Result<usize, CloseCode> {
+        let resume = hello.resume.ok_or(CloseCode::BAD_STATE)?;
+        if self.state != SessionState::Detached || self.role != Role::Server {
+            return Err(self.death.map_or(CloseCode::NO_SESSION, |death| death.code));
+        }
+        if let Err(code) = self.check_resume(resume.rx_next, resume.tx_first) {
+            self.die(code, Some(Position(resume.rx_next)));
+            return Err(code);
+        }
+        let resumed = Resumed {
+            rx_next: self.rx.next,
+            tx_first: self.tx.acked,
+            epoch: self.identity.epoch,
+        };
+        let welcome = self.welcome(hello, None, Some(resumed));
+        let written = welcome.encode(out).ok_or(CloseCode::LIMITS)?;
+        self.rx.limit = self.rx.next + u64::from(welcome.terms.window);
+        self.identity.attach = resume.attach;
+        self.peer.send_buffer = hello.terms.send_buffer;
+        self.adopt_key(resume.key_id);
+        self.link = self.fresh_link(now, seed);
+        self.rewind(resume.rx_next, hello.terms.window);
+        self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
+        Ok(written)
+    }
+
+    /// Another connection takes the session over: writes the farewell for the old one to `out` and
+    /// detaches. Input of the old connection that was not handled yet must be dropped.
+    //= RSM-8
+    pub fn fence(&mut self, now: Instant, out: &mut [u8]) -> usize {
+        let mut written = 0;
+        if self.link.is_open() {
+            self.leave(now, CloseCode::SUPERSEDED, true);
+            written = self.poll_transmit(now, out);
+        }
+        self.detach(now);
+        written
+    }
+
+    /// The transport is gone. The session lives on and can be attached again.
+    pub fn detach(&mut self, now: Instant) {
+        if self.link.state == LinkState::Idle {
+            return;
+        }
+        self.stats.detaches = self.stats.detaches.wrapping_add(1);
+        let now = self.link.tick(now);
+        self.link = Link::idle(now);
+        self.window.detach();
+        // A frame that was under way is not continued on another connection.
+        self.tx.frame_end = self.tx.sent;
+        self.tx.gate = self.tx.sent;
+        self.step(SessionEvent::Detach);
+    }
+
+    /// Answers an authentication step of the server's; AUTH is written to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If no step is awaited or the frame does not fit `out`.
+    pub fn authenticate(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
+        let state = self.link.state;
+        if state != LinkState::Auth {
+            return Err(StateError { verb: "authenticate", state: state.name() });
+        }
+        let frame = crate::wire::Frame::Auth { step: self.link.auth_step, data };
+        match frame.encode(out) {
+            Some(written) => {
+                self.link.auth_step = self.link.auth_step.wrapping_add(1);
+                Ok(written)
+            }
+            None => Err(StateError { verb: "authenticate", state: "the step does not fit" }),
+        }
+    }
+
+    /// The server's WELCOME came.
+    pub(super) fn handle_welcome(&mut self, welcome: &Welcome<'_>) -> Result<(), CloseCode> {
+        if welcome.version != VERSION {
+            return Err(CloseCode::VERSION);
+        }
+        match (self.state, welcome.session, welcome.resumed) {
+            (SessionState::New, Some(grant), None) => {
+                self.settle(&welcome.terms)?;
+                self.peer.retention_s = welcome.terms.ttl_s;
+                self.name(grant);
+                self.identity.attach = 1;
+            }
+            (SessionState::Detached, None, Some(resumed)) => {
+                if resumed.epoch < self.identity.epoch {
+                    return Err(CloseCode::BAD_STATE);
+                }
+                self.check_resume(resumed.rx_next, resumed.tx_first)?;
+                self.identity.epoch = resumed.epoch;
+                self.peer.send_buffer = welcome.terms.send_buffer;
+                self.rewind(resumed.rx_next, welcome.terms.window);
+            }
+            (
+                SessionState::New
+                | SessionState::Attached
+                | SessionState::Detached
+                | SessionState::Ended
+                | SessionState::Dead
+                | SessionState::Exported,
+                _,
+                _,
+            ) => return Err(CloseCode::BAD_STATE),
+        }
+        let limit = match self.config.idle_timeout_ms {
+            0 => 0,
+            asked => asked.max(welcome.terms.heartbeat_ms),
+        };
+        self.greeted(limit, welcome.terms.idle_ms);
+        Ok(())
+    }
+
+    /// Adopts the name and key that the server gave.
+    fn name(&mut self, grant: Grant) {
+        let Grant { sid, epoch, key_id, key } = grant;
+        self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
+    }
+
+    /// Fixes the limits of the session from what the peer declared.
+    fn settle(&mut self, terms: &Terms) -> Result<(), CloseCode> {
+        if !terms.is_legal() {
+            return Err(CloseCode::LIMITS);
+        }
+        let max_requests = terms.max_requests.min(self.config.max_requests_out);
+        let bits = bitmap_len(self.config.max_requests) + bitmap_len(max_requests);
+        self.ring.reserve_bits(bits);
+        let header = HEADER_LEN as u64;
+        let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
+        let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
+        if fits < Config::MIN_BODY {
+            return Err(CloseCode::LIMITS);
+        }
+        self.peer = PeerLimits {
+            max_body: terms.max_body.min(fits),
+            max_requests,
+            max_message: terms.max_msg,
+            send_buffer: terms.send_buffer,
+            retention_s: 0,
+        };
+        self.tx.limit = u64::from(terms.window);
+        Ok(())
+    }
+
+    /// Whether the peer's positions fit ours.
+    //= RSM-6
+    fn check_resume(&self, rx_next: u64, tx_first: u64) -> Result<(), CloseCode> {
+        if rx_next < self.tx.acked {
+            return Err(CloseCode::PEER_STATE_LOST);
+        }
+        if rx_next > self.tx.high || tx_first > self.rx.next {
+            return Err(CloseCode::SELF_STATE_LOST);
+        }
+        let offset = self.offset(rx_next);
+        if self.ring.boundary(0, offset, offset) != offset {
+            return Err(CloseCode::PEER_STATE_LOST);
+        }
+        Ok(())
+    }
+
+    /// Resuming is moving one cursor.
+    fn rewind(&mut self, rx_next: u64, window: u32) {
+        self.tx.sent = rx_next;
+        self.tx.frame_end = rx_next;
+        self.tx.gate = rx_next;
+        self.tx.limit = self.tx.limit.max(rx_next + u64::from(window));
+        self.stats.resent = self.stats.resent.wrapping_add(self.tx.high - rx_next);
+    }
+
+    /// The handshake is complete.
+    fn greeted(&mut self, limit_ms: u32, promise_ms: u32) {
+        self.link.step(LinkEvent::Greeted);
+        self.link.deadline = None;
+        self.link.heartbeat.agree(limit_ms, promise_ms);
+        // A client confirms that it learnt its session's name; both repeat what they released.
+        if self.role == Role::Client || self.state == SessionState::Detached {
+            self.link.owed.add(Owed::ACK);
+        }
+        self.step(SessionEvent::Attach);
+        self.stats.attaches = self.stats.attaches.wrapping_add(1);
+        self.pending.add(Pending::ATTACHED);
+        if self.tx_end() > self.tx.acked {
+            self.link.progress_at = Some(self.link.now);
+        }
+    }
+
+    fn welcome(
+        &self,
+        hello: &Hello<'_>,
+        session: Option<Grant>,
+        resumed: Option<Resumed>,
+    ) -> Welcome<'static> {
+        let granted = self.rx.limit.saturating_sub(self.rx.next);
+        let window = u32::try_from(granted).unwrap_or(u32::MAX).max(self.window.size());
+        let mut terms = self.config.terms(hello.terms.idle_ms, window, self.send_buffer());
+        terms.idle_ms = self.silence_limit(hello);
+        terms.ttl_s = self.peer.retention_s;
+        Welcome {
+            version: VERSION,
+            has_session: true,
+            terms,
+            caps: 0,
+            session,
+            resumed,
+            address: None,
+        }
+    }
+
+    /// How much silence a server bears: a slow device is never asked for more than it can do.
+    //= HND-12
+    fn silence_limit(&self, hello: &Hello<'_>) -> u32 {
+        match self.config.idle_timeout_ms {
+            0 => 0,
+            limit => limit.max(hello.terms.heartbeat_ms.saturating_mul(3)),
+        }
+    }
+
+    /// What this end's ring can take, for the peer's pace of acknowledging.
+    fn send_buffer(&self) -> u32 {
+        u32::try_from(self.ring.limit()).unwrap_or(u32::MAX).min(self.config.send_buffer)
+    }
+
+    fn claim(&self, with: &Attach<'_>) -> Resume {
+        let mut resume = Resume {
+            sid: self.identity.sid,
+            attach: self.identity.attach.wrapping_add(1),
+            key_id: self.identity.key_id,
+            proof_kind: 1,
+            rx_next: self.rx.next,
+            tx_first: self.tx.acked,
+            proof: [0; 16],
+        };
+        let key = SessionKey::new(self.identity.key);
+        resume.proof = resume_proof(&key, &resume, with.channel_binding);
+        resume
+    }
+
+    /// The client proved possession of this key; if it is the new one, the old one is done with.
+    fn adopt_key(&mut self, key_id: u8) {
+        if let Some(NextKey { key_id: next, key, .. }) = self.identity.next_key
+            && next == key_id
+        {
+            self.identity.key_id = next;
+            self.identity.key = key;
+            self.identity.next_key = None;
+        }
+    }
+
+    fn fresh_link(&self, now: Instant, seed: u32) -> Link {
+        let now = now.max(self.link.now);
+        let deadline = now.after(u64::from(self.config.handshake_timeout_ms) * 1_000);
+        Link::waiting(now, deadline, self.rx.next, seed)
+    }
+
+    /// Moves the session along its table; illegal moves are of no effect.
+    pub(crate) fn step(&mut self, event: SessionEvent) {
+        if let Some(next) = self.state.next(event) {
+            self.state = next;
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The ways a connection and a session end.
+
+use core::num::NonZeroU64;
+
+use super::{Death, NextKey, Pending, Poison, Role, SendError, Session};
+use crate::code::{CloseCode, Scope};
+use crate::error::Violation;
+use crate::event::{Event, Position, Side};
+use crate::link::{Closing, Leaving, Owed};
+use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{Close, CloseFlags, Drain, Header, Op};
+
+/// Connections lost in a row to an error at the same place before the session is given up.
+const POISONED: u8 = 2;
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// Finishes: nothing more will be sent. Once both ends have finished and everything was
+    /// acknowledged, the session ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::MessageOpen`], or what the state forbids; finishing twice
+    /// is such a state.
+    //= CLS-1
+    pub fn finish(&mut self) -> Result<Position, SendError> {
+        self.check_state()?;
+        if self.open_out.is_some() {
+            return Err(SendError::MessageOpen);
+        }
+        let position = self.push(Header::new(Op::Fin, 0, 0), &[], &[])?;
+        self.tx.fin = NonZeroU64::new(position.0);
+        Ok(position)
+    }
+
+    /// Whether [`finish`](Self::finish) was called.
+    #[inline]
+    pub(crate) const fn fin_sent(&self) -> bool {
+        self.tx.fin.is_some()
+    }
+
+    /// Closes the connection and leaves the session as it is: the peer may resume it.
+    ///
+    /// `retry_ms` is a hint when to come back; 0 is none.
+    pub fn close(&mut self, now: Instant, code: CloseCode, retry_ms: u32) {
+        let now = self.link.tick(now);
+        self.begin_closing(now, Closing { retry_ms, ..Closing::of(code, Side::Local) });
+    }
+
+    /// Ends the session, whatever was not delivered yet; the peer is told if a connection is up.
+    //= CLS-6
+    pub fn end(&mut self, now: Instant, code: CloseCode) {
+        let now = self.link.tick(now);
+        if !self.is_live() && self.state != SessionState::New {
+            return;
+        }
+        let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
+        self.die(code, None);
+        self.begin_closing(now, closing);
+    }
+
+    /// Announces that this end will leave: `grace_ms` for new requests, and connections moving away
+    /// over `spread_ms`.
+    ///
+    /// # Errors
+    ///
+    /// If no connection is open.
+    //= CLS-8
+    pub fn drain(
+        &mut self,
+        now: Instant,
+        code: CloseCode,
+        grace_ms: u32,
+        spread_ms: u32,
+    ) -> Result<(), StateError> {
+        self.link.tick(now);
+        if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
+            return Err(StateError { verb: "drain", state: self.link.state.name() });
+        }
+        self.link.leaving = Some(Leaving { code, grace_ms, spread_ms });
+        self.link.owed.add(Owed::DRAIN);
+        Ok(())
+    }
+
+    /// Replaces the key that resumes the session. The old one works until the peer acknowledged the
+    /// new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); and if this is a client, or an earlier replacement is under way.
+    //= AUT-12
+    pub fn rotate_key(&mut self, key_id: u8, key: [u8; 16]) -> Result<Position, SendError> {
+        self.check_state()?;
+        if self.role == Role::Client || self.identity.next_key.is_some() {
+            let state = if self.is_client() { "client" } else { "rotating" };
+            return Err(SendError::State(StateError { verb: "rotate the key", state }));
+        }
+        let position = self.push(Header::new(Op::Token, key_id, 16), &[], &key)?;
+        self.identity.next_key = Some(NextKey { key_id, key, position: position.0 });
+        Ok(position)
+    }
+
+    /// The peer has the new key: the old one is done with.
+    pub(super) fn adopt_next_key(&mut self) {
+        if let Some(NextKey { key_id, key, .. }) = self.identity.next_key.take() {
+            self.identity.key_id = key_id;
+            self.identity.key = key;
+        }
+    }
+
+    /// The old connection must go because another took over.
+    pub(super) fn leave(&mut self, now: Instant, code: CloseCode, no_retry: bool) {
+        self.begin_closing(now, Closing { no_retry, ..Closing::of(code, Side::Local) });
+    }
+
+    /// The peer broke a rule.
+    //= STM-4
+    pub(super) fn fail(&mut self, now: Instant, code: CloseCode) -> Violation {
+        self.stats.violations = self.stats.violations.wrapping_add(1);
+        let code = match code.scope() {
+            Scope::Connection if self.poisoned() => CloseCode::POISON,
+            Scope::Connection
+            | Scope::Normal
+            | Scope::Handshake
+            | Scope::Session
+            | Scope::Application
+            | Scope::Reserved => code,
+        };
+        if code.scope() == Scope::Session && self.is_live() {
+            self.die(code, None);
+        }
+        let event = match self.link.state {
+            LinkState::Wait | LinkState::Auth | LinkState::Open | LinkState::Draining => {
+                LinkEvent::Violation
+            }
+            LinkState::Idle | LinkState::Closing | LinkState::Closed => LinkEvent::Eof,
+        };
+        self.closing_by(now, event, Closing::of(code, Side::Local));
+        Violation { code }
+    }
+
+    /// Whether errors have ended connections in a row at this very place.
+    //= CLS-12
+    fn poisoned(&mut self) -> bool {
+        let (next, acked) = (self.rx.next, self.tx.acked);
+        let again = self.poison.count > 0 && (self.poison.next, self.poison.acked) == (next, acked);
+        let count = if again { self.poison.count.saturating_add(1) } else { 1 };
+        self.poison = Poison { next, acked, count };
+        count >= POISONED
+    }
+
+    fn begin_closing(&mut self, now: Instant, closing: Closing) {
+        self.closing_by(now, LinkEvent::Close, closing);
+    }
+
+    /// Enters the closing state: CLOSE goes out, then only the end of the stream is awaited.
+    fn closing_by(&mut self, now: Instant, event: LinkEvent, closing: Closing) {
+        if !self.link.step(event) {
+            return;
+        }
+        self.link.closing = Some(closing);
+        self.link.owed = if closing.by == Side::Local { Owed::CLOSE } else { Owed::NOTHING };
+        self.link.deadline = Some(now.after(u64::from(self.config.linger_ms) * 1_000));
+        self.pending.add(Pending::DISCONNECTED);
+    }
+
+    /// CLOSE came.
+    //= CLS-4
+    pub(super) fn handle_close(&mut self, now: Instant, close: &Close<'_>) {
+        let code = close.code;
+        let ended = close.flags.contains(CloseFlags::SESSION_ENDED);
+        let received = close.rx_next.map(Position);
+        if let Some(last) = close.last_attach
+            && code == CloseCode::STALE_ATTACH
+        {
+            self.identity.attach = self.identity.attach.max(last);
+        } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live() {
+            self.step(SessionEvent::Finished);
+            self.pending.add(Pending::ENDED);
+        } else if (ended || code.scope() == Scope::Session) && self.is_live() {
+            self.die(code, received);
+        } else if code.scope() == Scope::Connection && self.is_live() && self.poisoned() {
+            self.die(CloseCode::POISON, received);
+        }
+        let closing = Closing {
+            retry_ms: close.retry_ms,
+            session_ended: ended,
+            no_retry: close.flags.contains(CloseFlags::NO_RETRY),
+            ..Closing::of(code, Side::Peer)
+        };
+        self.closing_by(now, LinkEvent::PeerClose, closing);
+    }
+
+    /// The peer will leave: go too, at a random time within the spread.
+    //= CLS-9
+    pub(super) fn handle_drain<'b>(
+        &mut self,
+        now: Instant,
+        drain: Drain<'b>,
+    ) -> Option<Event<'b>> {
+        if self.link.state != LinkState::Open {
+            return None;
+        }
+        self.link.step(LinkEvent::Drain);
+        if self.is_client() {
+            let seed = u64::from(self.link.heartbeat.seed());
+            let spread = u64::from(drain.spread_ms) * 1_000;
+            self.link.deadline = Some(now.after(spread * seed >> 32));
+        }
+        let Drain { code, grace_ms, spread_ms, address } = drain;
+        Some(Event::Draining { code, grace_ms, spread_ms, address })
+    }
+
+    /// The session cannot go on; it says why and keeps what was not acknowledged.
+    pub(super) fn die(&mut self, code: CloseCode, peer_received: Option<Position>) {
+        if self.state.next(SessionEvent::Fatal).is_none() {
+            return;
+        }
+        // A position that cannot be is no news.
+        let known = self.tx.acked..=self.tx_end();
+        let peer_received = peer_received.filter(|position| known.contains(&position.0));
+        self.step(SessionEvent::Fatal);
+        self.death = Some(Death { code, peer_received });
+        self.pending.add(Pending::LOST);
+    }
+
+    /// Ends the session once both ends finished and everything was taken.
+    //= CLS-3
+    pub(super) fn end_if_finished(&mut self, now: Instant) {
+        let ours = self.tx.fin.is_some_and(|fin| fin.get() <= self.tx.acked);
+        let theirs = self.rx.finished && self.rx.done == self.rx.next;
+        if ours && theirs && self.is_live() && self.link.is_open() {
+            self.step(SessionEvent::Finished);
+            self.pending.add(Pending::ENDED);
+            let closing =
+                Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
+            self.begin_closing(now, closing);
+        }
+    }
+
+    /// What an expiry or an eviction on a server does to a session without a connection.
+    pub fn kill(&mut self, code: CloseCode) {
+        self.die(code, None);
+    }
+}

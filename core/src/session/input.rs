@@ -1,0 +1,571 @@
+//! Bytes in: frames, positions, credit, events.
+//!
+//! Every frame is decoded into a value, checked, and only then applied; nothing fails half-way.
+
+use super::{Open, Pending, Role, Session};
+use crate::code::CloseCode;
+use crate::error::Violation;
+use crate::event::{Event, Head, Position, Side};
+use crate::link::Owed;
+use crate::state::{LinkEvent, LinkState, SessionState};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{Frame, HEADER_LEN, Header, Op, Probe, RequestId, Route};
+
+/// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
+const PLAIN: u32 = 0xC000_00FF;
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// Takes the next event: first those that wait, then from the front of `input`, advancing
+    /// `input` past what was consumed.
+    ///
+    /// Returns `None` once what remains of `input` is no whole frame; keep the remainder and append
+    /// to it. The event borrows from `input` and not from the session, so the session can be used
+    /// while the event is held. With empty input, only waiting events are told.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke a rule. The connection is closing: transmit what is left.
+    #[inline]
+    pub fn handle_input<'b>(
+        &mut self,
+        now: Instant,
+        input: &mut &'b [u8],
+    ) -> Result<Option<Event<'b>>, Violation> {
+        // Header prediction: nearly every frame is a one-way message of an open session.
+        if let Some((head, rest)) = input.split_first_chunk::<HEADER_LEN>() {
+            let header = Header::from_bytes(*head);
+            let len = header.body_len();
+            let next = self.rx.next + header.frame_size() as u64;
+            if header.word() & PLAIN == Op::Message as u32
+                && header.tag() <= 0xFB
+                && self.takes_plain()
+                && len <= self.config.max_body
+                && next <= self.rx.limit
+                && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
+            {
+                *input = rest;
+                self.link.heartbeat.received(now);
+                self.link.frame_since = None;
+                self.advance_rx(now, next);
+                self.stats.messages_in += 1;
+                let route = Route::from(header.tag());
+                let position = Position(next);
+                return Ok(Some(Event::Message { route, payload, position }));
+            }
+        }
+        let (rest, result) = self.handle_unpredicted(now, input);
+        *input = rest;
+        result
+    }
+
+    /// Whether the short path may be taken: open, confirmed, nothing unusual going on.
+    #[inline]
+    const fn takes_plain(&self) -> bool {
+        self.link.is_open()
+            && self.link.confirmed
+            && !self.pending.any()
+            && self.open_in.is_none()
+            && !self.rx.finished
+    }
+
+    /// Counts received bytes; in automatic release they are released at once.
+    #[inline]
+    fn advance_rx(&mut self, now: Instant, next: u64) {
+        self.rx.next = next;
+        if self.releases_automatically() {
+            self.rx.done = next;
+            if self.link.ack_at.is_none() {
+                self.link.ack_at = Some(now.after(self.ack_delay()));
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn handle_unpredicted<'b>(
+        &mut self,
+        now: Instant,
+        mut input: &'b [u8],
+    ) -> (&'b [u8], Result<Option<Event<'b>>, Violation>) {
+        let now = self.link.tick(now);
+        loop {
+            if let Some(event) = self.waiting_event() {
+                return (input, Ok(Some(event)));
+            }
+            match self.link.state {
+                LinkState::Closing | LinkState::Closed => return (&[], Ok(None)),
+                LinkState::Idle => return (input, Ok(None)),
+                LinkState::Wait | LinkState::Auth | LinkState::Open | LinkState::Draining => {}
+            }
+            match Frame::split(input, self.config.max_body.max(self.handshake_body())) {
+                Ok(None) => {
+                    self.note_partial(now, input);
+                    return (input, Ok(None));
+                }
+                Ok(Some((header, body, rest))) => {
+                    self.link.heartbeat.received(now);
+                    self.link.frame_since = None;
+                    match self.handle_frame(now, header, body) {
+                        Ok(None) => input = rest,
+                        Ok(event) => return (rest, Ok(event)),
+                        Err(code) => return (&[], Err(self.fail(now, code))),
+                    }
+                }
+                Err(code) => return (&[], Err(self.fail(now, code))),
+            }
+        }
+    }
+
+    /// A frame began and is not whole: it has to become so in time, but any byte is life.
+    //= HBT-8
+    fn note_partial(&mut self, now: Instant, input: &[u8]) {
+        if input.is_empty() {
+            self.link.frame_since = None;
+        } else if self.link.frame_since.is_none() {
+            self.link.frame_since = Some(now);
+            self.link.heartbeat.received(now);
+        }
+    }
+
+    /// Tells that bytes of a frame came in which is not whole yet, for a driver that keeps them to
+    /// itself until it is. Any byte proves that the peer lives.
+    pub fn handle_partial(&mut self, now: Instant) {
+        let now = self.link.tick(now);
+        if self.link.is_open() {
+            self.link.heartbeat.received(now);
+            self.link.frame_since.get_or_insert(now);
+        }
+    }
+
+    /// A handshake frame may be longer than what this end accepts later.
+    const fn handshake_body(&self) -> u16 {
+        match self.link.state {
+            LinkState::Wait | LinkState::Auth => 1020,
+            LinkState::Idle
+            | LinkState::Open
+            | LinkState::Draining
+            | LinkState::Closing
+            | LinkState::Closed => 0,
+        }
+    }
+
+    fn handle_frame<'b>(
+        &mut self,
+        now: Instant,
+        header: Header,
+        body: &'b [u8],
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        let frame = Frame::decode(header, body)?;
+        if !self.link.is_open() {
+            return self.handle_handshake(now, &frame);
+        }
+        self.link.step(LinkEvent::Frame);
+        self.link.confirmed = true;
+        if header.is_sequenced() {
+            return self.handle_sequenced(now, header, &frame);
+        }
+        match frame {
+            Frame::Ack { ack, limit } => {
+                self.stats.acks_in = self.stats.acks_in.wrapping_add(1);
+                if !self.handle_ack(now, ack, limit)? {
+                    self.charge(now, 1)?;
+                }
+                Ok(None)
+            }
+            Frame::Ping(probe) => {
+                self.stats.pings_in = self.stats.pings_in.wrapping_add(1);
+                self.charge(now, 1)?;
+                self.handle_ping(now, probe)?;
+                Ok(None)
+            }
+            Frame::Pong(Some(probe)) => {
+                self.audit(now, probe)?;
+                if self.link.heartbeat.answered(now, probe.nonce).is_some() {
+                    self.window.sampled(now, self.rx.next);
+                } else {
+                    self.charge(now, 1)?;
+                }
+                Ok(None)
+            }
+            Frame::Pong(None) => Ok(None),
+            Frame::Drain(drain) => Ok(self.handle_drain(now, drain)),
+            Frame::Close(close) => {
+                self.handle_close(now, &close);
+                Ok(None)
+            }
+            Frame::Note { route, payload } => {
+                self.charge(now, 1)?;
+                Ok(Some(Event::Note { route, payload }))
+            }
+            Frame::Ignored { .. } => self.ignore(now),
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Auth { .. }
+            | Frame::Message { .. }
+            | Frame::Request { .. }
+            | Frame::Response { .. }
+            | Frame::Cancel { .. }
+            | Frame::Fin
+            | Frame::Token { .. }
+            | Frame::Continue { .. }
+            | Frame::Abort
+            | Frame::Skip => Err(CloseCode::BAD_STATE),
+        }
+    }
+
+    /// A client's frames before the session is attached: WELCOME, AUTH or CLOSE.
+    fn handle_handshake<'b>(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'b>,
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        match *frame {
+            Frame::Welcome(ref welcome) => {
+                self.handle_welcome(welcome)?;
+                self.link.confirmed = true;
+                Ok(None)
+            }
+            Frame::Auth { step, data } => {
+                if step != self.link.auth_step || !self.link.step(LinkEvent::Challenge) {
+                    return Err(CloseCode::BAD_STATE);
+                }
+                Ok(Some(Event::Challenge { step, data }))
+            }
+            Frame::Close(ref close) => {
+                self.handle_close(now, close);
+                Ok(None)
+            }
+            Frame::Ignored { .. } => self.ignore(now),
+            Frame::Hello(_)
+            | Frame::Ack { .. }
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::Drain(_)
+            | Frame::Note { .. }
+            | Frame::Message { .. }
+            | Frame::Request { .. }
+            | Frame::Response { .. }
+            | Frame::Cancel { .. }
+            | Frame::Fin
+            | Frame::Token { .. }
+            | Frame::Continue { .. }
+            | Frame::Abort
+            | Frame::Skip => Err(CloseCode::BAD_STATE),
+        }
+    }
+
+    /// A frame that counts in the position: checked against the credit, counted, delivered.
+    //= POS-4
+    fn handle_sequenced<'b>(
+        &mut self,
+        now: Instant,
+        header: Header,
+        frame: &Frame<'b>,
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        let next = self.rx.next + header.frame_size() as u64;
+        if next > self.rx.limit {
+            return Err(CloseCode::FLOW_VIOLATION);
+        }
+        if self.rx.finished {
+            return Err(CloseCode::BAD_STATE);
+        }
+        let event = self.deliver(now, frame, Position(next))?;
+        self.advance_rx(now, next);
+        if event.is_none() && !self.releases_automatically() {
+            // Nobody will release what nobody is shown.
+            self.release_hidden(now, next, header.frame_size() as u64);
+        }
+        Ok(event)
+    }
+
+    /// Checks a sequenced frame against what is open and turns it into an event.
+    fn deliver<'b>(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'b>,
+        position: Position,
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        match *frame {
+            Frame::Message { route, payload, more } => {
+                let head = Head::Message { route };
+                if self.begin_in(head, payload, more)? {
+                    return Ok(Some(first_fragment(head, payload, position)));
+                }
+                Ok(Some(Event::Message { route, payload, position }))
+            }
+            Frame::Request { id, route, payload, more } => {
+                self.check_new_request(id)?;
+                let head = Head::Request { id, route };
+                let fragmented = self.begin_in(head, payload, more)?;
+                if !self.set_open_in(id, true) {
+                    return Err(CloseCode::INTERNAL);
+                }
+                if fragmented {
+                    return Ok(Some(first_fragment(head, payload, position)));
+                }
+                Ok(Some(Event::Request { id, route, payload, position }))
+            }
+            Frame::Response { id, status, payload, more } => {
+                if !self.is_open_out(id) {
+                    return Err(CloseCode::BAD_REQUEST);
+                }
+                let head = Head::Response { id, status };
+                if self.begin_in(head, payload, more)? {
+                    return Ok(Some(first_fragment(head, payload, position)));
+                }
+                self.set_open_out(id, false);
+                Ok(Some(Event::Response { id, status, payload, position }))
+            }
+            Frame::Continue { payload, more } => self.continue_in(payload, more, position).map(Some),
+            Frame::Abort => {
+                let open = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
+                if let Head::Request { id, .. } = open.head {
+                    self.set_open_in(id, false);
+                }
+                Ok(Some(Event::Aborted { head: open.head, position }))
+            }
+            Frame::Cancel { id, reason } => {
+                self.charge(now, 2)?;
+                if id.0 >= self.config.max_requests {
+                    return Err(CloseCode::BAD_REQUEST);
+                }
+                // Its response may have crossed it on the way: then there is nothing to cancel.
+                Ok(self.is_open_in(id).then_some(Event::Cancelled { id, reason, position }))
+            }
+            Frame::Fin => {
+                if self.open_in.is_some() {
+                    return Err(CloseCode::BAD_LANE);
+                }
+                self.rx.finished = true;
+                Ok(Some(Event::Finished { position }))
+            }
+            Frame::Token { key_id, key } => {
+                if self.role == Role::Server {
+                    return Err(CloseCode::BAD_STATE);
+                }
+                self.identity.key_id = key_id;
+                self.identity.key = key;
+                Ok(Some(Event::KeyRotated { key_id }))
+            }
+            Frame::Skip => Ok(None),
+            Frame::Ignored { .. } => self.ignore(now),
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Auth { .. }
+            | Frame::Ack { .. }
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::Drain(_)
+            | Frame::Close(_)
+            | Frame::Note { .. } => Err(CloseCode::BAD_STATE),
+        }
+    }
+
+    /// A message begins; whether it continues in other frames.
+    fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
+        if self.open_in.is_some() {
+            return Err(CloseCode::BAD_LANE);
+        }
+        let total = self.checked_in(0, payload.len())?;
+        if more {
+            self.open_in = Some(Open { head, total });
+        } else {
+            self.stats.messages_in += 1;
+        }
+        Ok(more)
+    }
+
+    //= FRG-4
+    fn continue_in<'b>(
+        &mut self,
+        payload: &'b [u8],
+        more: bool,
+        position: Position,
+    ) -> Result<Event<'b>, CloseCode> {
+        let open = self.open_in.ok_or(CloseCode::BAD_LANE)?;
+        let total = self.checked_in(open.total, payload.len())?;
+        if more {
+            self.open_in = Some(Open { total, ..open });
+        } else {
+            self.open_in = None;
+            self.stats.messages_in += 1;
+            if let Head::Response { id, .. } = open.head {
+                self.set_open_out(id, false);
+            }
+        }
+        let (head, offset, last) = (open.head, open.total, !more);
+        Ok(Event::Fragment { head, offset, payload, last, position })
+    }
+
+    /// Length of a message so far, at most what was declared.
+    fn checked_in(&self, so_far: u32, more: usize) -> Result<u32, CloseCode> {
+        u32::try_from(more)
+            .ok()
+            .and_then(|more| so_far.checked_add(more))
+            .filter(|total| *total <= self.config.max_message)
+            .ok_or(CloseCode::TOO_LARGE)
+    }
+
+    //= REQ-2
+    fn check_new_request(&self, id: RequestId) -> Result<(), CloseCode> {
+        if id.0 >= self.config.max_requests || self.is_open_in(id) {
+            return Err(CloseCode::BAD_REQUEST);
+        }
+        Ok(())
+    }
+
+    /// The peer's word on what it released and how far this end may send; whether that is news.
+    //= POS-8
+    fn handle_ack(&mut self, now: Instant, ack: u32, limit: u32) -> Result<bool, CloseCode> {
+        let acked = expand(self.tx.acked, ack).ok_or(CloseCode::ACK_REGRESS)?;
+        let limit = expand(self.tx.limit, limit).ok_or(CloseCode::CREDIT_SHRINK)?;
+        if acked > self.tx.sent {
+            return Err(CloseCode::ACK_BEYOND_SENT);
+        }
+        let distance = self.offset(acked);
+        if self.ring.boundary(0, distance, distance) != distance {
+            return Err(CloseCode::ACK_BEYOND_SENT);
+        }
+        let progress = acked > self.tx.acked;
+        let news = progress || limit > self.tx.limit;
+        self.tx.limit = limit;
+        if progress {
+            self.tx.acked = acked;
+            self.ring.drop_front(distance);
+            self.link.progress_at = (self.ring.len() > 0).then_some(now);
+            self.pending.add(Pending::ACKNOWLEDGED);
+            if self.pending.take(Pending::BLOCKED) {
+                self.pending.add(Pending::WRITABLE);
+            }
+            if self.identity.next_key.is_some_and(|key| key.position <= acked) {
+                self.adopt_next_key();
+            }
+            self.end_if_finished(now);
+        }
+        Ok(news)
+    }
+
+    fn handle_ping(&mut self, now: Instant, probe: Option<Probe>) -> Result<(), CloseCode> {
+        match probe {
+            Some(probe) => {
+                self.audit(now, probe)?;
+                self.link.pong_nonce = probe.nonce;
+                self.link.owed.add(Owed::PONG);
+            }
+            None => self.link.owed.add(Owed::BEAT),
+        }
+        Ok(())
+    }
+
+    /// Compares positions: on an in-order stream they must be equal exactly.
+    //= POS-10
+    fn audit(&mut self, now: Instant, probe: Probe) -> Result<(), CloseCode> {
+        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+        if probe.tx != self.rx.next as u32 {
+            return Err(CloseCode::SEQ_DESYNC);
+        }
+        self.handle_ack(now, probe.ack, probe.limit)?;
+        Ok(())
+    }
+
+    fn ignore<'b>(&mut self, now: Instant) -> Result<Option<Event<'b>>, CloseCode> {
+        self.stats.ignored = self.stats.ignored.wrapping_add(1);
+        self.charge(now, 1)?;
+        Ok(None)
+    }
+
+    /// Charges the peer for work that moved no data.
+    //= BUD-2
+    pub(super) fn charge(&mut self, now: Instant, cost: u16) -> Result<(), CloseCode> {
+        self.stats.charged = self.stats.charged.wrapping_add(1);
+        if self.link.budget.charge(now, self.rx.next, cost) {
+            Ok(())
+        } else {
+            Err(CloseCode::CALM)
+        }
+    }
+
+    /// The next event that waits to be told.
+    fn waiting_event<'b>(&mut self) -> Option<Event<'b>> {
+        if !self.pending.any() {
+            return None;
+        }
+        if self.pending.take(Pending::ATTACHED) {
+            return Some(if self.stats.attaches <= 1 {
+                Event::Opened
+            } else {
+                Event::Resumed { resent: self.tx.high - self.tx.sent.min(self.tx.high) }
+            });
+        }
+        if self.pending.take(Pending::ACKNOWLEDGED) {
+            return Some(Event::Acknowledged { position: self.acknowledged() });
+        }
+        if self.pending.take(Pending::WRITABLE) {
+            return Some(Event::Writable);
+        }
+        if self.pending.take(Pending::ENDED) {
+            return Some(Event::Ended);
+        }
+        if self.pending.take(Pending::LOST) {
+            let death = self.death?;
+            return Some(Event::Lost { code: death.code, peer_received: death.peer_received });
+        }
+        self.pending.take(Pending::DISCONNECTED);
+        let closing = self.link.closing?;
+        Some(Event::Disconnected {
+            code: closing.code,
+            by: closing.by,
+            retry_ms: if closing.by == Side::Peer { closing.retry_ms } else { 0 },
+            no_retry: closing.no_retry,
+        })
+    }
+
+    /// Releases everything up to `position`: it is acknowledged and its credit returned.
+    ///
+    /// With [`Release::Automatic`](crate::Release::Automatic) there is nothing to do. Releasing an
+    /// earlier position again has no effect.
+    //= CRD-4
+    pub fn release(&mut self, now: Instant, position: Position) {
+        let now = self.link.tick(now);
+        if position.0 > self.rx.done && position.0 <= self.rx.next {
+            self.rx.done = position.0;
+            if self.link.is_open() {
+                let at = now.after(self.ack_delay());
+                self.link.ack_at.get_or_insert(at);
+            }
+            self.end_if_finished(now);
+        }
+    }
+
+    /// In manual release, frames without an event go with what was released before them.
+    fn release_hidden(&mut self, now: Instant, next: u64, size: u64) {
+        if self.rx.done + size == next {
+            self.release(now, Position(next));
+        }
+    }
+
+    pub(super) const fn releases_automatically(&self) -> bool {
+        matches!(self.config.release, crate::config::Release::Automatic)
+    }
+
+    pub(super) fn ack_delay(&self) -> u64 {
+        u64::from(self.config.ack_delay_ms) * 1_000
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.state, SessionState::Attached | SessionState::Detached)
+    }
+}
+
+fn first_fragment<'b>(head: Head, payload: &'b [u8], position: Position) -> Event<'b> {
+    Event::Fragment { head, offset: 0, payload, last: false, position }
+}
+
+/// The position whose low half is `low` and which is at or less than 2^31 after `known`.
+//= POS-2
+#[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+fn expand(known: u64, low: u32) -> Option<u64> {
+    let distance = low.wrapping_sub(known as u32);
+    (distance < 1 << 31).then(|| known.saturating_add(u64::from(distance)))
+}

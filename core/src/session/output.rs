@@ -1,0 +1,352 @@
+//! Bytes out: control frames first, at frame boundaries, then the ring.
+
+use super::{Role, Session};
+use crate::code::CloseCode;
+use crate::link::Owed;
+use crate::state::LinkState;
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{
+    Close, CloseFlags, Drain, Op, Probe, encode_ack, encode_empty, encode_probe,
+};
+
+/// What is to be written next: `control`, then the two runs of `ring`, in this order.
+#[derive(Debug, Copy, Clone)]
+pub struct Parts<'a> {
+    /// Control frames, encoded into the buffer that was given. They are the driver's now: it must
+    /// write all of them before it asks again.
+    pub control: &'a [u8],
+    /// Sequenced frames, borrowed from the ring. How many of these bytes were written is told with
+    /// [`Session::handle_transmitted`].
+    pub ring: [&'a [u8]; 2],
+}
+
+impl Parts<'_> {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        let [a, b] = self.ring;
+        self.control.is_empty() && a.is_empty() && b.is_empty()
+    }
+
+    /// Bytes to write.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        let [a, b] = self.ring;
+        self.control.len() + a.len() + b.len()
+    }
+}
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// Writes bytes for the peer into `out` and returns how many; zero if there are none.
+    ///
+    /// The driver must write all of them to the transport, in order, or detach. Frames of the
+    /// application may be cut anywhere, control frames are not: `out` should have room for
+    /// [`CONTROL_MAX`](super::CONTROL_MAX) bytes.
+    #[inline]
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
+        let now = self.link.tick(now);
+        let mut written = self.copy_ring(self.tx.frame_end, out);
+        if self.tx.sent < self.tx.frame_end {
+            return self.note_transmitted(now, written);
+        }
+        if self.owes_control(now)
+            && let Some(out) = out.get_mut(written..)
+        {
+            written += self.write_control(now, out);
+        }
+        if self.link.is_open() && !self.link.owed.any() {
+            self.open_gate();
+            if let Some(out) = out.get_mut(written..) {
+                written += self.copy_ring(self.tx.gate, out);
+            }
+        }
+        self.note_transmitted(now, written)
+    }
+
+    /// As [`poll_transmit`](Self::poll_transmit), but lends the application's frames instead of
+    /// copying them. `control` should have room for [`CONTROL_MAX`](super::CONTROL_MAX) bytes.
+    pub fn poll_transmit_parts<'a>(
+        &'a mut self,
+        now: Instant,
+        control: &'a mut [u8],
+    ) -> Parts<'a> {
+        let now = self.link.tick(now);
+        let due = self.owes_control(now);
+        if self.tx.sent < self.tx.frame_end && due {
+            // A frame is under way: it must end before a control frame can begin.
+            let ring = self.ring_parts(self.tx.frame_end);
+            return Parts { control: &[], ring };
+        }
+        let written = if due { self.write_control(now, control) } else { 0 };
+        self.note_transmitted(now, written);
+        let ring = if self.link.is_open() {
+            self.open_gate();
+            self.ring_parts(self.tx.gate)
+        } else {
+            [&[][..]; 2]
+        };
+        Parts { control: control.get(..written).unwrap_or_default(), ring }
+    }
+
+    /// `count` bytes of [`Parts::ring`] were written.
+    pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
+        let now = self.link.tick(now);
+        let left = self.tx.gate.max(self.tx.frame_end).saturating_sub(self.tx.sent);
+        self.advance_tx((count as u64).min(left));
+        self.note_transmitted(now, count);
+    }
+
+    /// Whether there is something to transmit now.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.owes_control(self.link.now) || self.has_ring_output()
+    }
+
+    fn has_ring_output(&self) -> bool {
+        if self.tx.sent < self.tx.frame_end {
+            return self.link.is_open() || self.link.state == LinkState::Closing;
+        }
+        if !self.link.is_open() || self.tx.sent >= self.tx_end() {
+            return false;
+        }
+        let size = self.ring.header_at(self.offset(self.tx.sent)).frame_size() as u64;
+        self.tx.sent + size <= self.tx.limit
+    }
+
+    /// Whether an acknowledgement is due.
+    //= CRD-5
+    fn owes_ack(&self, now: Instant) -> bool {
+        let unreported = self.rx.done - self.rx.reported;
+        unreported > 0
+            && (unreported >= self.ack_threshold() || self.link.ack_at.is_some_and(|at| at <= now))
+    }
+
+    /// A quarter of the window, or half of what the peer can keep, whichever is less.
+    fn ack_threshold(&self) -> u64 {
+        u64::from((self.window.size() / 4).min(self.peer.send_buffer / 2).max(1))
+    }
+
+    #[inline]
+    fn owes_control(&self, now: Instant) -> bool {
+        match self.link.state {
+            LinkState::Open | LinkState::Draining => {
+                self.link.owed.any() || self.owes_ack(now) || self.ack_rides_along(now)
+            }
+            LinkState::Closing => self.link.owed.has(Owed::CLOSE),
+            LinkState::Idle | LinkState::Wait | LinkState::Auth | LinkState::Closed => false,
+        }
+    }
+
+    /// An acknowledgement that will soon be due goes with data that goes now, and saves a write.
+    fn ack_rides_along(&self, now: Instant) -> bool {
+        let soon = now.after(self.ack_delay() / 2);
+        self.link.ack_at.is_some_and(|at| at <= soon)
+            && self.rx.done > self.rx.reported
+            && self.has_ring_output()
+    }
+
+    /// Copies ring bytes up to position `to`; returns how many.
+    #[inline]
+    fn copy_ring(&mut self, to: u64, out: &mut [u8]) -> usize {
+        if to <= self.tx.sent {
+            return 0;
+        }
+        let (from, to) = (self.offset(self.tx.sent), self.offset(to));
+        let count = self.ring.copy_out(from, to, out);
+        self.advance_tx(count as u64);
+        count
+    }
+
+    fn ring_parts(&self, to: u64) -> [&[u8]; 2] {
+        self.ring.slices(self.offset(self.tx.sent), self.offset(to))
+    }
+
+    /// Moves the gate to the last frame boundary within the peer's credit.
+    //= CRD-2
+    #[inline]
+    fn open_gate(&mut self) {
+        let end = self.tx_end();
+        if end <= self.tx.limit {
+            self.tx.gate = end;
+        } else {
+            let (from, limit) = (self.offset(self.tx.gate), self.offset(self.tx.limit));
+            let gate = self.ring.boundary(from, self.ring.len(), limit);
+            self.tx.gate = self.tx.acked + gate as u64;
+        }
+    }
+
+    /// Bytes up to here are on the present connection.
+    #[inline]
+    fn advance_tx(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        if self.link.progress_at.is_none() {
+            self.link.progress_at = Some(self.link.now);
+        }
+        self.tx.sent += count;
+        self.tx.high = self.tx.high.max(self.tx.sent);
+        if self.tx.sent == self.tx.gate {
+            self.tx.frame_end = self.tx.sent;
+        } else if self.tx.sent > self.tx.frame_end {
+            let (from, to) = (self.offset(self.tx.frame_end), self.offset(self.tx.sent));
+            let end = self.ring.boundary(from, to, usize::MAX);
+            self.tx.frame_end = self.tx.acked + end as u64;
+        }
+    }
+
+    fn note_transmitted(&mut self, now: Instant, count: usize) -> usize {
+        if count > 0 {
+            self.link.heartbeat.transmitted_at = now;
+        }
+        count
+    }
+
+    /// Encodes control frames in their order of precedence, as many as fit.
+    //= FRM-14
+    #[cold]
+    fn write_control(&mut self, now: Instant, out: &mut [u8]) -> usize {
+        let mut out = Writer { out, written: 0 };
+        if self.link.owed.has(Owed::CLOSE) {
+            self.write_close(&mut out);
+            return out.written;
+        }
+        if !self.link.is_open() {
+            return 0;
+        }
+        let unreported = self.rx.done - self.rx.reported;
+        if (self.link.owed.has(Owed::ACK) || unreported > 0)
+            && self.window.wants_sample(now, unreported)
+            && !self.link.heartbeat.is_probing()
+        {
+            self.link.owed.add(Owed::PING);
+            self.window.sample(self.rx.next);
+        }
+        if self.link.owed.has(Owed::PONG) && out.has_room(20) {
+            let probe = self.probe(self.link.pong_nonce);
+            out.put(&encode_probe(Op::Pong, probe));
+            self.link.owed.remove(Owed::PONG);
+            self.link.owed.remove(Owed::BEAT);
+        }
+        if self.link.owed.has(Owed::PING) && out.has_room(20) {
+            let nonce = self.link.heartbeat.probe(now);
+            let probe = self.probe(nonce);
+            out.put(&encode_probe(Op::Ping, probe));
+            self.link.owed.remove(Owed::PING);
+            self.link.owed.remove(Owed::BEAT);
+            self.stats.pings_out = self.stats.pings_out.wrapping_add(1);
+        }
+        let unreported = self.rx.done > self.rx.reported;
+        if (self.link.owed.has(Owed::ACK) || unreported) && out.has_room(12) {
+            let (ack, limit) = self.report();
+            out.put(&encode_ack(ack, limit));
+            self.link.owed.remove(Owed::BEAT);
+            self.stats.acks_out = self.stats.acks_out.wrapping_add(1);
+        }
+        self.write_rest(&mut out);
+        out.written
+    }
+
+    fn write_rest(&mut self, out: &mut Writer<'_>) {
+        if self.link.owed.has(Owed::DRAIN)
+            && let Some(leaving) = self.link.leaving
+        {
+            let drain = Drain {
+                code: leaving.code,
+                grace_ms: leaving.grace_ms,
+                spread_ms: leaving.spread_ms,
+                address: None,
+            };
+            if out.with(|free| drain.encode(free)) {
+                self.link.owed.remove(Owed::DRAIN);
+                self.link.owed.remove(Owed::BEAT);
+            }
+        }
+        if self.link.owed.has(Owed::BEAT) && out.has_room(4) {
+            out.put(&encode_empty(Op::Pong));
+            self.link.owed.remove(Owed::BEAT);
+            self.stats.beats_out = self.stats.beats_out.wrapping_add(1);
+        }
+    }
+
+    fn write_close(&mut self, out: &mut Writer<'_>) {
+        let Some(closing) = self.link.closing else {
+            self.link.owed.remove(Owed::CLOSE);
+            return;
+        };
+        let mut flags = CloseFlags::NONE;
+        if closing.session_ended {
+            flags.0 |= CloseFlags::SESSION_ENDED.0;
+        }
+        if closing.no_retry {
+            flags.0 |= CloseFlags::NO_RETRY.0;
+        }
+        let knows = self.id().is_some();
+        let close = Close {
+            flags,
+            retry_ms: closing.retry_ms,
+            rx_next: knows.then_some(self.rx.next),
+            versions: (closing.code == CloseCode::VERSION)
+                .then_some((crate::wire::VERSION, crate::wire::VERSION)),
+            ..Close::new(closing.code)
+        };
+        if out.with(|free| close.encode(free)) {
+            self.link.owed = Owed::NOTHING;
+        }
+    }
+
+    fn probe(&mut self, nonce: u32) -> Probe {
+        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+        let tx = self.tx.sent as u32;
+        let (ack, limit) = self.report();
+        Probe { nonce, tx, ack, limit }
+    }
+
+    /// What the peer is told about its sending; from now on it counts as told.
+    //= CRD-3
+    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+    fn report(&mut self) -> (u32, u32) {
+        self.rx.limit = self.rx.limit.max(self.rx.done + u64::from(self.window.size()));
+        self.rx.reported = self.rx.done;
+        self.link.ack_at = None;
+        self.link.owed.remove(Owed::ACK);
+        (self.rx.done as u32, self.rx.limit as u32)
+    }
+
+    pub(super) const fn is_client(&self) -> bool {
+        matches!(self.role, Role::Client)
+    }
+}
+
+/// A buffer that takes whole frames or nothing.
+struct Writer<'o> {
+    out: &'o mut [u8],
+    written: usize,
+}
+
+impl Writer<'_> {
+    const fn has_room(&self, size: usize) -> bool {
+        self.out.len() - self.written >= size
+    }
+
+    fn put(&mut self, frame: &[u8]) {
+        let free = self.out.get_mut(self.written..).unwrap_or_default();
+        if let Some(slot) = free.get_mut(..frame.len()) {
+            slot.copy_from_slice(frame);
+            self.written += frame.len();
+        }
+    }
+
+    /// Lets `encode` write a frame into what is free; whether it did.
+    fn with(&mut self, encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        let free = self.out.get_mut(self.written..).unwrap_or_default();
+        match encode(free) {
+            Some(size) => {
+                self.written += size;
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! What the application wants to send.
+
+use core::fmt;
+
+use super::{Open, Pending, Session};
+use crate::event::{Head, Position};
+use crate::state::{SessionState, StateError};
+use crate::storage::Storage;
+use crate::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
+
+/// Why something was not taken for sending. Nothing has changed.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Too much is unacknowledged. An [`Event::Writable`](crate::Event::Writable) follows.
+    Full,
+    /// The message is longer than the peer accepts; `limit` is what would fit. Longer messages than
+    /// a frame are sent with [`Session::begin`].
+    TooLarge {
+        /// Longest payload possible.
+        limit: u32,
+    },
+    /// As many requests are open as the peer allows. One becomes free with the next response.
+    TooManyRequests {
+        /// How many the peer allows.
+        limit: u16,
+    },
+    /// There is no such request to answer, to cancel or to open again.
+    NoSuchRequest,
+    /// A fragmented message is open and only its continuation can be sent.
+    MessageOpen,
+    /// No fragmented message is open.
+    NoMessageOpen,
+    /// The session's state does not admit sending.
+    State(StateError),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the send buffer is full: wait for Event::Writable"),
+            Self::TooLarge { limit } => {
+                write!(f, "the payload exceeds the {limit} bytes that the peer accepts")
+            }
+            Self::TooManyRequests { limit } => {
+                write!(f, "the peer allows {limit} open requests: wait for a response")
+            }
+            Self::NoSuchRequest => f.write_str("no request with this number is open"),
+            Self::MessageOpen => f.write_str("a fragmented message must be completed first"),
+            Self::NoMessageOpen => f.write_str("no fragmented message is open"),
+            Self::State(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// Sends a one-way message: exactly once, after everything sent before it.
+    ///
+    /// It is kept until the peer has taken it, over as many connections as that needs, and may be
+    /// sent while there is no connection.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if too much is unacknowledged, [`SendError::TooLarge`] if it does not
+    /// fit one frame, or what the state forbids.
+    #[inline]
+    pub fn send(&mut self, route: Route, payload: &[u8]) -> Result<Position, SendError> {
+        if self.may_send() && route.encoded_len() == 0 && payload.len() <= self.max_payload() {
+            #[expect(clippy::cast_possible_truncation, reason = "at most max_body")]
+            let header = Header::new(Op::Message, route.tag(), payload.len() as u16);
+            if self.ring.push(header, &[], payload).is_ok() {
+                self.stats.messages_out += 1;
+                return Ok(Position(self.tx_end()));
+            }
+        }
+        self.send_head(Head::Message { route }, payload, false)
+    }
+
+    /// Sends a request with the number `id`, which must be free.
+    ///
+    /// [`free_request`](Self::free_request) finds a free number.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::NoSuchRequest`] if `id` is in use or out of range.
+    pub fn request(
+        &mut self,
+        id: RequestId,
+        route: Route,
+        payload: &[u8],
+    ) -> Result<Position, SendError> {
+        self.send_head(Head::Request { id, route }, payload, false)
+    }
+
+    /// A request number that is free, if the peer allows another request.
+    #[must_use]
+    pub fn free_request(&self) -> Option<RequestId> {
+        let limit = self.peer.max_requests;
+        (self.next_id..limit)
+            .chain(0..self.next_id.min(limit))
+            .find(|&id| !self.is_open_out(RequestId(id)))
+            .map(RequestId)
+    }
+
+    /// Answers a request of the peer's: exactly once for each.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::NoSuchRequest`] if `id` is not open.
+    pub fn respond(
+        &mut self,
+        id: RequestId,
+        status: Status,
+        payload: &[u8],
+    ) -> Result<Position, SendError> {
+        self.send_head(Head::Response { id, status }, payload, false)
+    }
+
+    /// Tells the peer that the answer to a request is no longer wanted. The answer still comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::NoSuchRequest`] if `id` is not open.
+    pub fn cancel(&mut self, id: RequestId, reason: u8) -> Result<Position, SendError> {
+        self.check_state()?;
+        if !self.is_open_out(id) {
+            return Err(SendError::NoSuchRequest);
+        }
+        self.push(Header::new(Op::Cancel, reason, 2), &id.0.to_le_bytes(), &[])
+    }
+
+    /// Begins a message longer than a frame. More follows with [`push_fragment`](Self::push_fragment);
+    /// nothing else can be sent until it is complete or [aborted](Self::abort).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn begin(&mut self, head: Head, payload: &[u8]) -> Result<Position, SendError> {
+        self.send_head(head, payload, true)
+    }
+
+    /// Continues the message that was begun; `last` completes it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::TooLarge`] if the part is empty or does not fit one frame
+    /// or the message would exceed what the peer accepts, [`SendError::NoMessageOpen`].
+    pub fn push_fragment(&mut self, payload: &[u8], last: bool) -> Result<Position, SendError> {
+        self.check_state()?;
+        let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
+        let total = self.checked_total(open.total, payload.len())?;
+        if payload.is_empty() || payload.len() > usize::from(self.peer.max_body) {
+            return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
+        }
+        let header = Header::new(Op::Continue, 0, body_len(payload.len())).with_more(!last);
+        let position = self.push(header, &[], payload)?;
+        self.open_out = (!last).then_some(Open { total, ..open });
+        self.stats.messages_out += u64::from(last);
+        Ok(position)
+    }
+
+    /// Gives up the message that was begun; the peer discards its fragments. A request that was
+    /// begun is forgotten by both ends.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::NoMessageOpen`].
+    pub fn abort(&mut self) -> Result<Position, SendError> {
+        self.check_state()?;
+        let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
+        let position = self.push(Header::new(Op::Continue, 1, 0), &[], &[])?;
+        self.open_out = None;
+        match open.head {
+            Head::Request { id, .. } => self.set_open_out(id, false),
+            Head::Response { id, .. } => self.set_open_in(id, true),
+            Head::Message { .. } => true,
+        };
+        Ok(position)
+    }
+
+    /// Appends whole frames that were encoded elsewhere with this session's limits, as many from
+    /// the front as there is room for, and returns how many bytes that was.
+    ///
+    /// For runtimes, whose handles encode into a queue of their own. Every frame must be one that
+    /// the verbs above would have written: a one-way message, request, response, cancel or
+    /// fragment; the requests among them are opened and answered here.
+    ///
+    /// # Errors
+    ///
+    /// What the state forbids, or the first frame that is not allowed; those before it are taken.
+    pub fn send_encoded(&mut self, frames: &[u8]) -> Result<usize, SendError> {
+        self.check_state()?;
+        let mut taken = 0;
+        while let Some(rest) = frames.get(taken..)
+            && let Some((head, body)) = rest.split_first_chunk::<HEADER_LEN>()
+        {
+            let header = Header::from_bytes(*head);
+            let size = header.frame_size();
+            let Some(body) = body.get(..size - HEADER_LEN) else {
+                break;
+            };
+            if taken + size > self.ring.room() {
+                self.pending.add(Pending::BLOCKED);
+                break;
+            }
+            if let Err(error) = self.note_encoded(header, body) {
+                self.append(frames, taken)?;
+                return Err(error);
+            }
+            taken += size;
+        }
+        self.append(frames, taken)?;
+        Ok(taken)
+    }
+
+    fn append(&mut self, frames: &[u8], count: usize) -> Result<(), SendError> {
+        self.ring.append(frames.get(..count).unwrap_or_default()).map_err(|_| SendError::Full)
+    }
+
+    /// Books a frame that was encoded elsewhere.
+    #[inline]
+    fn note_encoded(&mut self, header: Header, body: &[u8]) -> Result<(), SendError> {
+        let op = header.op();
+        let first = matches!(op, Some(Op::Message | Op::Request | Op::Response));
+        if first && self.open_out.is_some() {
+            return Err(SendError::MessageOpen);
+        }
+        if body.len() > usize::from(self.peer.max_body) {
+            return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
+        }
+        if op == Some(Op::Message) && !header.more() {
+            self.stats.messages_out += 1;
+            return Ok(());
+        }
+        self.note_encoded_other(header, body)
+    }
+
+    fn note_encoded_other(&mut self, header: Header, body: &[u8]) -> Result<(), SendError> {
+        use crate::wire::Frame;
+        let frame = Frame::decode(header, body).map_err(|_| SendError::NoSuchRequest)?;
+        let (head, len, more) = match frame {
+            Frame::Message { route, payload, more } => (Head::Message { route }, payload, more),
+            Frame::Request { id, route, payload, more } => {
+                self.open_request(id)?;
+                (Head::Request { id, route }, payload, more)
+            }
+            Frame::Response { id, status, payload, more } => {
+                self.close_request(id)?;
+                (Head::Response { id, status }, payload, more)
+            }
+            Frame::Continue { payload, more } => {
+                let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
+                let total = self.checked_total(open.total, payload.len())?;
+                self.open_out = more.then_some(Open { total, ..open });
+                self.stats.messages_out += u64::from(!more);
+                return Ok(());
+            }
+            Frame::Abort => {
+                let open = self.open_out.take().ok_or(SendError::NoMessageOpen)?;
+                if let Head::Request { id, .. } = open.head {
+                    self.set_open_out(id, false);
+                } else if let Head::Response { id, .. } = open.head {
+                    self.set_open_in(id, true);
+                }
+                return Ok(());
+            }
+            Frame::Cancel { id, .. } => {
+                return if self.is_open_out(id) { Ok(()) } else { Err(SendError::NoSuchRequest) };
+            }
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Auth { .. }
+            | Frame::Ack { .. }
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::Drain(_)
+            | Frame::Close(_)
+            | Frame::Note { .. }
+            | Frame::Fin
+            | Frame::Token { .. }
+            | Frame::Skip
+            | Frame::Ignored { .. } => return Err(SendError::NoSuchRequest),
+        };
+        self.stats.messages_out += u64::from(!more);
+        let total = self.checked_total(0, len.len())?;
+        self.open_out = more.then_some(Open { head, total });
+        Ok(())
+    }
+
+    /// Encodes the first or only frame of a message.
+    #[cold]
+    fn send_head(&mut self, head: Head, payload: &[u8], more: bool) -> Result<Position, SendError> {
+        self.check_state()?;
+        if self.open_out.is_some() {
+            return Err(SendError::MessageOpen);
+        }
+        let mut front = [0; 6];
+        let (op, tag, ahead) = encode_head(head, &mut front);
+        let limit = usize::from(self.peer.max_body).saturating_sub(ahead.len());
+        if payload.len() > limit {
+            return Err(SendError::TooLarge { limit: u32::try_from(limit).unwrap_or(0) });
+        }
+        let total = self.checked_total(0, payload.len())?;
+        let size = HEADER_LEN + ahead.len() + payload.len();
+        if size > self.ring.room() {
+            return self.full();
+        }
+        match head {
+            Head::Request { id, .. } => self.open_request(id)?,
+            Head::Response { id, .. } => self.close_request(id)?,
+            Head::Message { .. } => {}
+        }
+        let len = body_len(ahead.len() + payload.len());
+        let pushed = self.push(Header::new(op, tag, len).with_more(more), ahead, payload);
+        match (pushed, head) {
+            (Ok(_), _) => {
+                self.open_out = more.then_some(Open { head, total });
+                self.stats.messages_out += u64::from(!more);
+            }
+            (Err(_), Head::Request { id, .. }) => drop(self.set_open_out(id, false)),
+            (Err(_), Head::Response { id, .. }) => drop(self.set_open_in(id, true)),
+            (Err(_), Head::Message { .. }) => {}
+        }
+        pushed
+    }
+
+    pub(super) fn push(
+        &mut self,
+        header: Header,
+        front: &[u8],
+        payload: &[u8],
+    ) -> Result<Position, SendError> {
+        match self.ring.push(header, front, payload) {
+            Ok(()) => Ok(Position(self.tx_end())),
+            Err(_) => self.full(),
+        }
+    }
+
+    fn full(&mut self) -> Result<Position, SendError> {
+        self.pending.add(Pending::BLOCKED);
+        self.stats.refused_sends = self.stats.refused_sends.wrapping_add(1);
+        Err(SendError::Full)
+    }
+
+    fn checked_total(&self, so_far: u32, more: usize) -> Result<u32, SendError> {
+        u32::try_from(more)
+            .ok()
+            .and_then(|more| so_far.checked_add(more))
+            .filter(|total| *total <= self.peer.max_message)
+            .ok_or(SendError::TooLarge { limit: self.peer.max_message })
+    }
+
+    #[inline]
+    const fn may_send(&self) -> bool {
+        matches!(self.state, SessionState::Attached | SessionState::Detached)
+            && self.open_out.is_none()
+            && !self.fin_sent()
+    }
+
+    #[inline]
+    fn max_payload(&self) -> usize {
+        usize::from(self.peer.max_body)
+    }
+
+    pub(super) fn check_state(&self) -> Result<(), SendError> {
+        let state = match self.state {
+            SessionState::Attached | SessionState::Detached if self.fin_sent() => "finished",
+            SessionState::Attached | SessionState::Detached => return Ok(()),
+            SessionState::New
+            | SessionState::Ended
+            | SessionState::Dead
+            | SessionState::Exported => self.state.name(),
+        };
+        Err(SendError::State(StateError { verb: "send", state }))
+    }
+
+    /// Marks one of our requests as open.
+    fn open_request(&mut self, id: RequestId) -> Result<(), SendError> {
+        if id.0 >= self.peer.max_requests {
+            return Err(SendError::TooManyRequests { limit: self.peer.max_requests });
+        }
+        if self.is_open_out(id) {
+            return Err(SendError::NoSuchRequest);
+        }
+        if !self.set_open_out(id, true) {
+            return Err(SendError::Full);
+        }
+        self.next_id = id.0 + 1;
+        Ok(())
+    }
+
+    /// Marks one of the peer's requests as answered.
+    fn close_request(&mut self, id: RequestId) -> Result<(), SendError> {
+        if !self.is_open_in(id) {
+            return Err(SendError::NoSuchRequest);
+        }
+        self.set_open_in(id, false);
+        Ok(())
+    }
+
+    /// Whether a request of ours still wants its response.
+    #[must_use]
+    pub fn is_open_out(&self, id: RequestId) -> bool {
+        id.0 < self.peer.max_requests && self.ring.bit(self.out_bit(id))
+    }
+
+    /// Whether a request of the peer's still wants its response.
+    #[must_use]
+    pub fn is_open_in(&self, id: RequestId) -> bool {
+        id.0 < self.config.max_requests && self.ring.bit(usize::from(id.0))
+    }
+
+    pub(crate) fn set_open_out(&mut self, id: RequestId, open: bool) -> bool {
+        self.ring.set_bit(self.out_bit(id), open)
+    }
+
+    pub(crate) fn set_open_in(&mut self, id: RequestId, open: bool) -> bool {
+        self.ring.set_bit(usize::from(id.0), open)
+    }
+
+    /// Bits of our requests come after the bytes with the bits of the peer's.
+    fn out_bit(&self, id: RequestId) -> usize {
+        bitmap_len(self.config.max_requests) * 8 + usize::from(id.0)
+    }
+}
+
+/// Bytes for a bitmap of `count` requests.
+pub(crate) fn bitmap_len(count: u16) -> usize {
+    usize::from(count).div_ceil(8)
+}
+
+/// Op, tag, and what stands in front of the payload.
+fn encode_head(head: Head, front: &mut [u8; 6]) -> (Op, u8, &[u8]) {
+    let (op, tag, route, id) = match head {
+        Head::Message { route } => (Op::Message, route.tag(), Some(route), None),
+        Head::Request { id, route } => (Op::Request, route.tag(), Some(route), Some(id)),
+        Head::Response { id, status } => (Op::Response, status.0, None, Some(id)),
+    };
+    let [a, b, c, d] = route.map_or(0, Route::get).to_le_bytes();
+    let [e, f] = id.map_or(0, |id| id.0).to_le_bytes();
+    let len = match (route.map_or(0, Route::encoded_len), id) {
+        (0, None) => 0,
+        (2, None) => put(front, &[a, b]),
+        (_, None) => put(front, &[a, b, c, d]),
+        (0, Some(_)) => put(front, &[e, f]),
+        (2, Some(_)) => put(front, &[a, b, e, f]),
+        (_, Some(_)) => put(front, &[a, b, c, d, e, f]),
+    };
+    (op, tag, front.get(..len).unwrap_or_default())
+}
+
+fn put(target: &mut [u8; 6], bytes: &[u8]) -> usize {
+    for (to, from) in target.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    bytes.len()
+}
+
+/// A body length, which callers have checked against a limit of 14 bits.
+#[expect(clippy::cast_possible_truncation, reason = "checked by every caller")]
+const fn body_len(len: usize) -> u16 {
+    len as u16
+}

@@ -1,0 +1,497 @@
+//! A session as bytes: for a restart, a hand-over, or a store.
+//!
+//! Little-endian throughout. What was received and not released is left out: the peer still has it
+//! and will send it again. The keys are inside, so a store must encrypt snapshots.
+//!
+//! ```text
+//!   0 "OUTS" | 4 version u8 | 5 role u8 | 6 flags u16 | 8 sid u64 | 16 epoch u32 | 20 attach u32
+//!  24 key id u8 | 25 next key id u8 | 26 zero u16 | 28 key | 44 next key | 60 seconds left u32
+//!  64 acked u64 | 72 high-acked u32 | 76 end-acked u32 | 80 limit-acked u32
+//!  84 done u64 | 92 advertised-done u32 | 96 max_body u16 | 98 peer max_body u16
+//! 100 max_message u32 | 104 peer max_message u32 | 108 max_requests u16 | 110 peer max_requests u16
+//! 112 zero u32 | 116 partial message u32 | 120 zero u32 | 124 requests in u16 | 126 requests out u16
+//! 128 ring bytes, [open message in: 12], [open message out: 12], partial message, requests, CRC-32C
+//! ```
+
+use core::fmt;
+use core::num::NonZeroU64;
+
+use crate::config::{Config, ConfigError};
+use crate::event::Head;
+use crate::session::{NextKey, Open, Role, Session, bitmap_len};
+use crate::state::{SessionEvent, SessionState, StateError};
+use crate::storage::Storage;
+use crate::wire::{HEADER_LEN, MAX_BODY, Op, RequestId, Route, Status};
+
+const MAGIC: [u8; 4] = *b"OUTS";
+const VERSION: u8 = 1;
+const FIXED: usize = 128;
+const OPEN_LEN: usize = 12;
+const REQUEST_LEN: usize = 12;
+const CRC_LEN: usize = 4;
+
+const FIN_OUT: u16 = 1;
+const FIN_IN: u16 = 2;
+const NEXT_KEY: u16 = 4;
+const OPEN_IN: u16 = 8;
+const OPEN_OUT: u16 = 16;
+
+/// A snapshot cannot be taken or cannot be used.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The session's state does not admit it.
+    State(StateError),
+    /// The buffer or the storage is too small; so many bytes are needed.
+    TooSmall {
+        /// Bytes needed.
+        needed: usize,
+    },
+    /// The bytes are not a snapshot, or were damaged.
+    Corrupt,
+    /// The snapshot was taken with other limits than the configuration's; a session's limits are
+    /// fixed when it begins.
+    Limits,
+    /// The configuration is out of range.
+    Config(ConfigError),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(error) => error.fmt(f),
+            Self::TooSmall { needed } => write!(f, "{needed} bytes of memory are needed"),
+            Self::Corrupt => f.write_str("not a snapshot, or a damaged one"),
+            Self::Limits => f.write_str("the snapshot's limits differ from the configuration's"),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+/// What [`Session::restore`] found besides the session.
+#[derive(Debug)]
+pub struct Restored<'b, S> {
+    /// The session, without a connection.
+    pub session: Session<S>,
+    /// Received bytes of the message whose fragments had not all come.
+    pub partial: &'b [u8],
+    /// How long the session was still to be kept, in seconds.
+    pub retention_left_s: u32,
+}
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// Bytes that [`snapshot`](Self::snapshot) needs with a partial message of `partial` bytes.
+    #[must_use]
+    pub fn snapshot_len(&self, partial: usize) -> usize {
+        let (requests_in, requests_out) = self.open_request_counts();
+        let opens = usize::from(self.open_in.is_some()) + usize::from(self.open_out.is_some());
+        FIXED
+            + self.ring.len()
+            + opens * OPEN_LEN
+            + partial
+            + (requests_in + requests_out) * REQUEST_LEN
+            + CRC_LEN
+    }
+
+    /// Writes the session to `out` and returns the length. The session goes on.
+    ///
+    /// `partial` is what was collected of the message whose fragments have not all come, for the
+    /// one that will collect the rest.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to resume, or `out` is too small.
+    //= SNP-1
+    pub fn snapshot(
+        &self,
+        retention_left_s: u32,
+        partial: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SnapshotError> {
+        if !matches!(self.state, SessionState::Attached | SessionState::Detached) {
+            let state = self.state.name();
+            return Err(SnapshotError::State(StateError { verb: "snapshot", state }));
+        }
+        let needed = self.snapshot_len(partial.len());
+        let mut writer = Writer { out, at: 0 };
+        if writer.out.len() < needed {
+            return Err(SnapshotError::TooSmall { needed });
+        }
+        self.write_fixed(retention_left_s, partial.len(), &mut writer);
+        for run in self.ring.slices(0, self.ring.len()) {
+            writer.put(run);
+        }
+        for open in [self.open_in, self.open_out].into_iter().flatten() {
+            writer.put(&encode_open(open));
+        }
+        writer.put(partial);
+        for (kind, limit) in [(1u8, self.config.max_requests), (2, self.peer.max_requests)] {
+            for id in (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)) {
+                let [low, high] = id.0.to_le_bytes();
+                writer.put(&[low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            }
+        }
+        let crc = crc32c(writer.out.get(..writer.at).unwrap_or_default());
+        writer.put(&crc.to_le_bytes());
+        Ok(writer.at)
+    }
+
+    /// As [`snapshot`](Self::snapshot), and this end stops being the session's: whoever restores
+    /// the bytes continues it.
+    ///
+    /// # Errors
+    ///
+    /// As [`snapshot`](Self::snapshot). Detach first; an attached session is not exported.
+    //= SNP-4
+    pub fn export(
+        &mut self,
+        retention_left_s: u32,
+        partial: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SnapshotError> {
+        if self.state != SessionState::Detached {
+            let state = self.state.name();
+            return Err(SnapshotError::State(StateError { verb: "export", state }));
+        }
+        let written = self.snapshot(retention_left_s, partial, out)?;
+        self.step(SessionEvent::Export);
+        Ok(written)
+    }
+
+    fn is_open(&self, kind: u8, id: RequestId) -> bool {
+        if kind == 1 { self.is_open_in(id) } else { self.is_open_out(id) }
+    }
+
+    fn open_request_counts(&self) -> (usize, usize) {
+        let count = |kind, limit| {
+            (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)).count()
+        };
+        (count(1, self.config.max_requests), count(2, self.peer.max_requests))
+    }
+
+    fn write_fixed(&self, retention_left_s: u32, partial: usize, writer: &mut Writer<'_>) {
+        let flags = [
+            (FIN_OUT, self.tx.fin.is_some()),
+            (FIN_IN, self.rx.finished),
+            (NEXT_KEY, self.identity.next_key.is_some()),
+            (OPEN_IN, self.open_in.is_some()),
+            (OPEN_OUT, self.open_out.is_some()),
+        ];
+        let flags = flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
+        let (requests_in, requests_out) = self.open_request_counts();
+        let next = self.identity.next_key;
+        writer.put(&MAGIC);
+        writer.put(&[VERSION, u8::from(self.role == Role::Server)]);
+        writer.u16(flags);
+        writer.u64(self.identity.sid);
+        writer.u32(u64::from(self.identity.epoch.saturating_add(1)));
+        writer.u32(u64::from(self.identity.attach));
+        writer.put(&[self.identity.key_id, next.map_or(0, |key| key.key_id), 0, 0]);
+        writer.put(&self.identity.key);
+        writer.put(&next.map_or([0; 16], |key| key.key));
+        writer.u32(u64::from(retention_left_s));
+        writer.u64(self.tx.acked);
+        writer.u32(self.tx.high - self.tx.acked);
+        writer.u32(self.tx_end() - self.tx.acked);
+        writer.u32(self.tx.limit - self.tx.acked);
+        writer.u64(self.rx.done);
+        writer.u32(self.rx.limit - self.rx.done);
+        writer.u16(self.config.max_body);
+        writer.u16(self.peer.max_body);
+        writer.u32(u64::from(self.config.max_message));
+        writer.u32(u64::from(self.peer.max_message));
+        writer.u16(self.config.max_requests);
+        writer.u16(self.peer.max_requests);
+        writer.u32(0);
+        writer.u32(partial as u64);
+        writer.u32(0);
+        writer.u16(u16::try_from(requests_in).unwrap_or(u16::MAX));
+        writer.u16(u16::try_from(requests_out).unwrap_or(u16::MAX));
+    }
+}
+
+impl<S: Storage> Session<S> {
+    /// Makes a session from a snapshot. It has no connection.
+    ///
+    /// `durable` says that every message was stored before it was transmitted: then nothing beyond
+    /// the snapshot can have been seen by the peer, and nothing is missing from it.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are damaged, or do not fit the configuration or the storage.
+    //= SNP-6
+    pub fn restore(
+        config: Config,
+        bytes: &[u8],
+        durable: bool,
+        storage: S,
+    ) -> Result<Restored<'_, S>, SnapshotError> {
+        config.validate().map_err(SnapshotError::Config)?;
+        let corrupt = SnapshotError::Corrupt;
+        let (body, crc) = bytes
+            .len()
+            .checked_sub(CRC_LEN)
+            .and_then(|at| bytes.split_at_checked(at))
+            .ok_or(corrupt)?;
+        if crc != crc32c(body).to_le_bytes() {
+            return Err(corrupt);
+        }
+        let mut reader = Reader { rest: body };
+        let mut session = Self::new(config, Role::Client, SessionState::Detached, storage);
+        let fixed = session.read_fixed(&mut reader).ok_or(corrupt)?;
+        session.check_limits(&fixed, config)?;
+        let ring = reader.take(fixed.retained as usize).ok_or(corrupt)?;
+        session.read_ring(&fixed, ring, durable)?;
+        if fixed.flags & OPEN_IN != 0 {
+            session.open_in = Some(read_open(&mut reader).ok_or(corrupt)?);
+        }
+        if fixed.flags & OPEN_OUT != 0 {
+            session.open_out = Some(read_open(&mut reader).ok_or(corrupt)?);
+        }
+        let partial = reader.take(fixed.partial as usize).ok_or(corrupt)?;
+        for _ in 0..u32::from(fixed.requests_in) + u32::from(fixed.requests_out) {
+            session.read_request(&mut reader).ok_or(corrupt)?;
+        }
+        if !reader.rest.is_empty() {
+            return Err(corrupt);
+        }
+        Ok(Restored { session, partial, retention_left_s: fixed.retention_left_s })
+    }
+
+    fn read_fixed(&mut self, reader: &mut Reader<'_>) -> Option<Fixed> {
+        let head: [u8; 6] = reader.array()?;
+        let [m0, m1, m2, m3, VERSION, role] = head else { return None };
+        if [m0, m1, m2, m3] != MAGIC || role > 1 {
+            return None;
+        }
+        self.role = if role == 1 { Role::Server } else { Role::Client };
+        let flags = reader.u16()?;
+        self.identity.sid = reader.u64()?;
+        self.identity.epoch = reader.u32()?;
+        self.identity.attach = reader.u32()?;
+        let [key_id, next_id, 0, 0] = reader.array()? else { return None };
+        self.identity.key_id = key_id;
+        self.identity.key = reader.array()?;
+        let key = reader.array()?;
+        self.identity.next_key =
+            (flags & NEXT_KEY != 0).then_some(NextKey { key_id: next_id, key, position: u64::MAX });
+        let retention_left_s = reader.u32()?;
+        self.tx.acked = reader.u64()?;
+        let (high, retained, limit) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        self.rx.done = reader.u64()?;
+        let advertised = reader.u32()?;
+        let max_body = reader.u16()?;
+        self.peer.max_body = reader.u16()?;
+        let max_message = reader.u32()?;
+        self.peer.max_message = reader.u32()?;
+        let max_requests = reader.u16()?;
+        self.peer.max_requests = reader.u16()?;
+        let (zero, partial, zero2) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let (requests_in, requests_out) = (reader.u16()?, reader.u16()?);
+        let sane = high <= retained && zero == 0 && zero2 == 0 && flags < 32;
+        let far = 1 << 62;
+        if !sane || self.tx.acked > far || self.rx.done > far || self.peer.max_body > MAX_BODY {
+            return None;
+        }
+        self.tx.high = self.tx.acked + u64::from(high);
+        self.tx.limit = self.tx.acked + u64::from(limit);
+        self.rx.next = self.rx.done;
+        self.rx.reported = self.rx.done;
+        self.rx.limit = self.rx.done + u64::from(advertised);
+        self.rx.finished = flags & FIN_IN != 0;
+        Some(Fixed {
+            flags,
+            retention_left_s,
+            retained,
+            max_body,
+            max_message,
+            max_requests,
+            partial,
+            requests_in,
+            requests_out,
+        })
+    }
+
+    /// Limits of a session never change, so a configuration that is narrower cannot carry it on.
+    fn check_limits(&mut self, fixed: &Fixed, config: Config) -> Result<(), SnapshotError> {
+        let promised = (fixed.max_body, fixed.max_message, fixed.max_requests);
+        if promised != (config.max_body, config.max_message, config.max_requests)
+            || fixed.partial > config.max_message
+        {
+            return Err(SnapshotError::Limits);
+        }
+        let bits = bitmap_len(config.max_requests) + bitmap_len(self.peer.max_requests);
+        self.ring.reserve_bits(bits);
+        let frame = usize::from(self.peer.max_body) + HEADER_LEN;
+        let needed = (fixed.retained as usize).max(frame);
+        if needed > self.ring.limit() {
+            return Err(SnapshotError::TooSmall { needed: needed + bits });
+        }
+        Ok(())
+    }
+
+    fn read_ring(&mut self, fixed: &Fixed, ring: &[u8], durable: bool) -> Result<(), SnapshotError> {
+        let corrupt = SnapshotError::Corrupt;
+        self.ring.append(ring).map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
+        let (len, high) = (self.ring.len(), self.offset(self.tx.high));
+        if self.ring.boundary(0, len, usize::MAX) != len {
+            return Err(corrupt);
+        }
+        if durable {
+            self.tx.high = self.tx_end();
+        } else {
+            // Part of a frame may have been transmitted; the peer can only have counted whole ones.
+            let whole = self.ring.boundary(0, high, usize::MAX);
+            self.tx.high = self.tx.acked + whole as u64;
+        }
+        self.tx.sent = self.tx.acked;
+        self.tx.frame_end = self.tx.acked;
+        self.tx.gate = self.tx.acked;
+        self.tx.limit = self.tx.limit.max(self.tx.acked);
+        if fixed.flags & FIN_OUT != 0 {
+            self.tx.fin = NonZeroU64::new(self.tx_end());
+        }
+        if let Some(mut next) = self.identity.next_key {
+            next.position = self.token_position().unwrap_or(self.tx.acked);
+            self.identity.next_key = Some(next);
+        }
+        Ok(())
+    }
+
+    /// Position after the TOKEN frame in the ring.
+    fn token_position(&self) -> Option<u64> {
+        let mut at = 0;
+        while at < self.ring.len() {
+            let header = self.ring.header_at(at);
+            at += header.frame_size();
+            if header.op() == Some(Op::Token) {
+                return Some(self.tx.acked + at as u64);
+            }
+        }
+        None
+    }
+
+    fn read_request(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let [low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0] = reader.array()? else { return None };
+        let id = RequestId(u16::from_le_bytes([low, high]));
+        let set = match kind {
+            1 if id.0 < self.config.max_requests => self.set_open_in(id, true),
+            2 if id.0 < self.peer.max_requests => self.set_open_out(id, true),
+            _ => return None,
+        };
+        set.then_some(())
+    }
+}
+
+/// What the fixed part says about the rest.
+struct Fixed {
+    flags: u16,
+    retention_left_s: u32,
+    retained: u32,
+    max_body: u16,
+    max_message: u32,
+    max_requests: u16,
+    partial: u32,
+    requests_in: u16,
+    requests_out: u16,
+}
+
+fn encode_open(open: Open) -> [u8; OPEN_LEN] {
+    let (kind, status, id, route) = match open.head {
+        Head::Message { route } => (0, 0, 0, route.get()),
+        Head::Request { id, route } => (1, 0, id.0, route.get()),
+        Head::Response { id, status } => (2, status.0, id.0, 0),
+    };
+    let [i0, i1] = id.to_le_bytes();
+    let [r0, r1, r2, r3] = route.to_le_bytes();
+    let [t0, t1, t2, t3] = open.total.to_le_bytes();
+    [kind, status, i0, i1, r0, r1, r2, r3, t0, t1, t2, t3]
+}
+
+fn read_open(reader: &mut Reader<'_>) -> Option<Open> {
+    let [kind, status, i0, i1, r0, r1, r2, r3, t0, t1, t2, t3] = reader.array()?;
+    let id = RequestId(u16::from_le_bytes([i0, i1]));
+    let route = Route::from(u32::from_le_bytes([r0, r1, r2, r3]));
+    let head = match kind {
+        0 => Head::Message { route },
+        1 => Head::Request { id, route },
+        2 => Head::Response { id, status: Status(status) },
+        _ => return None,
+    };
+    Some(Open { head, total: u32::from_le_bytes([t0, t1, t2, t3]) })
+}
+
+struct Writer<'o> {
+    out: &'o mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let free = self.out.get_mut(self.at..).unwrap_or_default();
+        if let Some(slot) = free.get_mut(..bytes.len()) {
+            slot.copy_from_slice(bytes);
+            self.at += bytes.len();
+        }
+    }
+
+    fn u16(&mut self, value: u16) {
+        self.put(&value.to_le_bytes());
+    }
+
+    /// Distances between positions fit 32 bits because every window does.
+    fn u32(&mut self, value: u64) {
+        self.put(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.put(&value.to_le_bytes());
+    }
+}
+
+struct Reader<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Reader<'b> {
+    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// CRC-32C (Castagnoli), RFC 3720 appendix B.4, a nibble at a time: small, and snapshots are rare.
+fn crc32c(bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+    let step = |crc: u32| (0..4).fold(crc, |c, _| (c >> 1) ^ (POLYNOMIAL & (c & 1).wrapping_neg()));
+    !bytes.iter().fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn crc_of_the_standards_check_value() {
+        assert_eq!(super::crc32c(b"123456789"), 0xe306_9283);
+    }
+}

@@ -1,0 +1,62 @@
+//! How far ahead the peer may send, and when that distance grows.
+//!
+//! A window starts small and doubles while a round trip brings most of it: then the window, not the
+//! link, is what holds the peer back. The credit granted only ever grows.
+
+use crate::time::Instant;
+
+/// Pause after a sample that did not grow the window, in microseconds.
+const PAUSE: u64 = 250_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Window {
+    size: u32,
+    max: u32,
+    /// Received position when the probe that measures now went out.
+    sample_from: Option<u64>,
+    /// No sample before this.
+    not_before: Option<Instant>,
+}
+
+impl Window {
+    pub(crate) const fn new(size: u32, max: u32) -> Self {
+        Self { size, max, sample_from: None, not_before: None }
+    }
+
+    pub(crate) const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Whether a round trip should be measured now that `unreported` bytes wait for credit.
+    pub(crate) fn wants_sample(&self, now: Instant, unreported: u64) -> bool {
+        self.size < self.max
+            && self.sample_from.is_none()
+            && unreported >= u64::from(self.size / 4)
+            && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// A probe went out when `received` bytes had come in.
+    pub(crate) const fn sample(&mut self, received: u64) {
+        self.sample_from = Some(received);
+    }
+
+    /// The probe was answered; true if the window grew.
+    //= CRD-6
+    pub(crate) fn sampled(&mut self, now: Instant, received: u64) -> bool {
+        let Some(from) = self.sample_from.take() else {
+            return false;
+        };
+        if (received.saturating_sub(from)).saturating_mul(3) >= u64::from(self.size) * 2 {
+            self.size = self.size.saturating_mul(2).min(self.max);
+            return true;
+        }
+        self.not_before = Some(now.after(PAUSE));
+        false
+    }
+
+    /// The connection is gone, and the probe with it.
+    pub(crate) const fn detach(&mut self) {
+        self.sample_from = None;
+        self.not_before = None;
+    }
+}

@@ -1,0 +1,476 @@
+//! Whole frames: split off a byte stream, decoded, encoded.
+
+use core::fmt;
+
+use super::bytes::{Reader, Writer};
+use super::handshake::HELLO_BODY_MAX;
+use super::{Close, Drain, HEADER_LEN, Header, Hello, MAGIC, MAX_BODY, Op, Probe};
+use super::{RequestId, Route, Status, VERSION, Welcome};
+use crate::CloseCode;
+
+const BAD_FRAME: CloseCode = CloseCode::BAD_FRAME;
+/// The tag of a CONT that carries data.
+const CONTINUE_DATA: u8 = 0;
+/// The tag of a CONT that gives the open message up.
+const CONTINUE_ABORT: u8 = 1;
+/// A sequenced kind that version 1 does not know and may skip; `GREASE` is the unsequenced one.
+const IGNORED_SEQUENCED: u32 = 0xDE;
+
+/// A frame split off a byte stream: its header, its body, and the bytes behind it.
+pub type Split<'b> = (Header, &'b [u8], &'b [u8]);
+
+/// A legal frame of version 1; what has a length borrows from the input.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub enum Frame<'b> {
+    /// The client's first frame.
+    Hello(Hello<'b>),
+    /// The server's answer that opens the session.
+    Welcome(Welcome<'b>),
+    /// One step of authentication.
+    Auth {
+        /// Which step.
+        step: u8,
+        /// The method's data.
+        data: &'b [u8],
+    },
+    /// Released up to, may send up to; both low halves of positions.
+    Ack {
+        /// Released up to here.
+        ack: u32,
+        /// May send up to here.
+        limit: u32,
+    },
+    /// Asks for a PONG.
+    Ping(Option<Probe>),
+    /// Answers a PING, or is a heartbeat.
+    Pong(Option<Probe>),
+    /// The sender will go away.
+    Drain(Drain<'b>),
+    /// The connection ends here.
+    Close(Close<'b>),
+    /// A best-effort message.
+    Note {
+        /// Where it goes.
+        route: Route,
+        /// What it says.
+        payload: &'b [u8],
+    },
+    /// A message, or its first fragment.
+    Message {
+        /// Where it goes.
+        route: Route,
+        /// What it says.
+        payload: &'b [u8],
+        /// Whether fragments follow.
+        more: bool,
+    },
+    /// A request, or its first fragment.
+    Request {
+        /// The slot the response will name.
+        id: RequestId,
+        /// Where it goes.
+        route: Route,
+        /// What it asks.
+        payload: &'b [u8],
+        /// Whether fragments follow.
+        more: bool,
+    },
+    /// A response, or its first fragment.
+    Response {
+        /// The slot of the request.
+        id: RequestId,
+        /// How it ended.
+        status: Status,
+        /// The answer.
+        payload: &'b [u8],
+        /// Whether fragments follow.
+        more: bool,
+    },
+    /// The requester lost interest.
+    Cancel {
+        /// The slot of the request.
+        id: RequestId,
+        /// Why, as the applications agree.
+        reason: u8,
+    },
+    /// No more sequenced frames from the sender.
+    Fin,
+    /// The next session key.
+    Token {
+        /// The number of the key.
+        key_id: u8,
+        /// The key. It is not shown by `Debug`.
+        key: [u8; 16],
+    },
+    /// The next fragment of the open message.
+    Continue {
+        /// The fragment, never empty.
+        payload: &'b [u8],
+        /// Whether fragments follow.
+        more: bool,
+    },
+    /// The open message will not be finished.
+    Abort,
+    /// Padding.
+    Skip,
+    /// A kind that says of itself that it may be skipped.
+    Ignored {
+        /// Whether it counts in the position.
+        sequenced: bool,
+    },
+}
+
+impl<'b> Frame<'b> {
+    /// Splits the first frame off `input`: header, body, rest. `None` if it is not all there.
+    ///
+    /// A frame that cannot be legal is refused as soon as its header is there, whatever its body.
+    /// `max_body` is the limit this side announced, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// In this order: `BAD_FRAME` for kind zero and for operation 31, `UNKNOWN_CRITICAL` for a
+    /// kind that is reserved or unknown and not ignorable, `BAD_LANE` for the lane bit, `BAD_FRAME`
+    /// for MORE on a frame that cannot continue, `TOO_LARGE` for a body beyond `max_body`.
+    #[inline]
+    pub fn split(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
+        let Some((header, rest)) = input.split_first_chunk() else {
+            return Ok(None);
+        };
+        let header = Header::from_bytes(*header);
+        if !header.is_plain(max_body) {
+            header.check(max_body)?;
+        }
+        let Some((body, rest)) = rest.split_at_checked(usize::from(header.body_len())) else {
+            return Ok(None);
+        };
+        Ok(Some((header, body, rest)))
+    }
+
+    /// Like [`split`](Self::split) for the first frame of a connection, which must be HELLO,
+    /// WELCOME, AUTH or CLOSE.
+    ///
+    /// Another protocol is refused at its first byte, or at the first one that is not the magic.
+    ///
+    /// # Errors
+    ///
+    /// `BAD_FRAME` for a kind version 1 does not know, ignorable or not, and for HELLO or WELCOME
+    /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also for a HELLO beyond
+    /// [`HELLO_MAX`](super::HELLO_MAX); otherwise as `split`.
+    pub fn split_first(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
+        let Some((kind, tail)) = input.split_first() else {
+            return Ok(None);
+        };
+        let mut max_body = max_body;
+        match Header::from_word(u32::from(*kind)).op() {
+            Some(op @ (Op::Hello | Op::Welcome)) => {
+                let magic = tail.get(HEADER_LEN - 1..).unwrap_or_default();
+                if magic.iter().zip(&MAGIC).any(|(got, want)| got != want) {
+                    return Err(BAD_FRAME);
+                }
+                if matches!(op, Op::Hello) {
+                    max_body = max_body.min(HELLO_BODY_MAX);
+                }
+            }
+            Some(Op::Auth | Op::Close) => {}
+            Some(_) => return Err(CloseCode::BAD_STATE),
+            None => return Err(BAD_FRAME),
+        }
+        Self::split(input, max_body)
+    }
+
+    /// Reads the frame of this header and body, which [`split`](Self::split) returned.
+    ///
+    /// # Errors
+    ///
+    /// What `split` refuses (except for the length, which only has to be that of `body`); then
+    /// `BAD_FRAME` for a body that does not fit its kind, a tag that must be zero and is not, and
+    /// the reserved routes `0xFC` and `0xFD`; `VERSION` for HELLO and WELCOME in the layout of
+    /// another version; and what the `decode` of [`Hello`], [`Welcome`], [`Drain`] and [`Close`]
+    /// refuses.
+    #[inline]
+    pub fn decode(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
+        // Whole messages outnumber everything else; what is rare can afford the call.
+        if header.is_whole(Op::Message) && body.len() == usize::from(header.body_len()) {
+            let (route, payload) = Route::split(header.tag(), body)?;
+            return Ok(Self::Message {
+                route,
+                payload,
+                more: false,
+            });
+        }
+        Self::decode_any(header, body)
+    }
+
+    fn decode_any(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
+        header.check(MAX_BODY)?;
+        if body.len() != usize::from(header.body_len()) {
+            return Err(BAD_FRAME);
+        }
+        match header.op() {
+            Some(op) if header.tag() != 0 && is_tagless(op) => Err(BAD_FRAME),
+            Some(op) => Self::decode_op(op, header, body),
+            // The check let only ignorable kinds pass.
+            None => Ok(Self::Ignored {
+                sequenced: header.is_sequenced(),
+            }),
+        }
+    }
+
+    fn decode_op(op: Op, header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
+        let (tag, more) = (header.tag(), header.more());
+        let frame = match op {
+            Op::Hello => Hello::decode(version_1(tag, body)?).map(Self::Hello)?,
+            Op::Welcome => Welcome::decode(version_1(tag, body)?).map(Self::Welcome)?,
+            Op::Drain => Drain::decode(body).map(Self::Drain)?,
+            Op::Close => Close::decode(body).map(Self::Close)?,
+            Op::Auth => Self::Auth {
+                step: tag,
+                data: body,
+            },
+            Op::Note => {
+                let (route, payload) = Route::split(tag, body)?;
+                Self::Note { route, payload }
+            }
+            Op::Message => {
+                let (route, payload) = Route::split(tag, body)?;
+                Self::Message {
+                    route,
+                    payload,
+                    more,
+                }
+            }
+            Op::Request => {
+                let (route, body) = Route::split(tag, body)?;
+                let (id, payload) = split_id(body)?;
+                Self::Request {
+                    id,
+                    route,
+                    payload,
+                    more,
+                }
+            }
+            Op::Response => {
+                let (id, payload) = split_id(body)?;
+                Self::Response {
+                    id,
+                    status: Status(tag),
+                    payload,
+                    more,
+                }
+            }
+            Op::Ack => decode_ack(body).ok_or(BAD_FRAME)?,
+            Op::Ping => Self::Ping(Probe::decode(body).ok_or(BAD_FRAME)?),
+            Op::Pong => Self::Pong(Probe::decode(body).ok_or(BAD_FRAME)?),
+            Op::Cancel => {
+                let id = RequestId(u16::from_le_bytes(exactly(body)?));
+                Self::Cancel { id, reason: tag }
+            }
+            Op::Fin => exactly(body).map(|[]| Self::Fin)?,
+            Op::Token => Self::Token {
+                key_id: tag,
+                key: exactly(body)?,
+            },
+            Op::Continue => match tag {
+                CONTINUE_DATA if !body.is_empty() => Self::Continue {
+                    payload: body,
+                    more,
+                },
+                CONTINUE_ABORT if body.is_empty() && !more => Self::Abort,
+                _ => return Err(BAD_FRAME),
+            },
+            Op::Skip => Self::Skip,
+            Op::Info | Op::Grease => Self::Ignored { sequenced: false },
+            Op::Grant | Op::Item | Op::RequestStream => return Err(CloseCode::UNKNOWN_CRITICAL),
+        };
+        Ok(frame)
+    }
+
+    /// Writes the whole frame and returns its size.
+    ///
+    /// `None` if `out` is too small or the frame is not legal: a body beyond [`MAX_BODY`], an empty
+    /// [`Continue`](Self::Continue), or what the `encode` of [`Hello`], [`Welcome`] and [`Drain`]
+    /// refuses. `out` may have been written to all the same.
+    ///
+    /// What comes out is read back as an equal frame, except for the reason of a [`Close`], which
+    /// may be cut. Nothing is known of the body of an [`Ignored`](Self::Ignored) frame, so it is
+    /// written without.
+    #[must_use]
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(out);
+        let (header, payload): (_, &[u8]) = match *self {
+            Self::Hello(ref hello) => return hello.encode(out),
+            Self::Welcome(ref welcome) => return welcome.encode(out),
+            Self::Drain(ref drain) => return drain.encode(out),
+            Self::Close(ref close) => return close.encode(out),
+            Self::Auth { step, data } => (Header::new(Op::Auth, step, 0), data),
+            Self::Ack { ack, limit } => {
+                writer.put(&ack.to_le_bytes());
+                writer.put(&limit.to_le_bytes());
+                (Header::new(Op::Ack, 0, 0), &[])
+            }
+            Self::Ping(probe) => (encode_probe(&mut writer, Op::Ping, probe), &[]),
+            Self::Pong(probe) => (encode_probe(&mut writer, Op::Pong, probe), &[]),
+            Self::Note { route, payload } => (routed(&mut writer, Op::Note, route), payload),
+            Self::Message {
+                route,
+                payload,
+                more,
+            } => (
+                routed(&mut writer, Op::Message, route).with_more(more),
+                payload,
+            ),
+            Self::Request {
+                id,
+                route,
+                payload,
+                more,
+            } => {
+                let header = routed(&mut writer, Op::Request, route).with_more(more);
+                writer.put(&id.0.to_le_bytes());
+                (header, payload)
+            }
+            Self::Response {
+                id,
+                status,
+                payload,
+                more,
+            } => {
+                writer.put(&id.0.to_le_bytes());
+                (
+                    Header::new(Op::Response, status.0, 0).with_more(more),
+                    payload,
+                )
+            }
+            Self::Cancel { id, reason } => {
+                writer.put(&id.0.to_le_bytes());
+                (Header::new(Op::Cancel, reason, 0), &[])
+            }
+            Self::Fin => (Header::new(Op::Fin, 0, 0), &[]),
+            Self::Token { key_id, ref key } => (Header::new(Op::Token, key_id, 0), key),
+            Self::Continue { payload: [], .. } => return None,
+            Self::Continue { payload, more } => (
+                Header::new(Op::Continue, CONTINUE_DATA, 0).with_more(more),
+                payload,
+            ),
+            Self::Abort => (Header::new(Op::Continue, CONTINUE_ABORT, 0), &[]),
+            Self::Skip => (Header::new(Op::Skip, 0, 0), &[]),
+            Self::Ignored { sequenced: true } => (Header::from_word(IGNORED_SEQUENCED), &[]),
+            Self::Ignored { sequenced: false } => (Header::new(Op::Grease, 0, 0), &[]),
+        };
+        writer.put(payload);
+        writer.finish(header)
+    }
+}
+
+/// The kinds whose tag says nothing and must be zero.
+const fn is_tagless(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Ack | Op::Ping | Op::Pong | Op::Drain | Op::Close | Op::Fin
+    )
+}
+
+/// Lets the bodies of HELLO and WELCOME through if they have the layout of this version.
+///
+/// Only the magic is known of a layout with another number, so it decides what is refused.
+fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
+    match tag {
+        VERSION => Ok(body),
+        _ if body.starts_with(&MAGIC) => Err(CloseCode::VERSION),
+        _ => Err(BAD_FRAME),
+    }
+}
+
+fn exactly<const N: usize>(body: &[u8]) -> Result<[u8; N], CloseCode> {
+    body.try_into().map_err(|_| BAD_FRAME)
+}
+
+fn split_id(body: &[u8]) -> Result<(RequestId, &[u8]), CloseCode> {
+    match body.split_first_chunk() {
+        Some((id, rest)) => Ok((RequestId(u16::from_le_bytes(*id)), rest)),
+        None => Err(BAD_FRAME),
+    }
+}
+
+fn decode_ack<'b>(body: &[u8]) -> Option<Frame<'b>> {
+    let mut fields = Reader::new(body);
+    let frame = Frame::Ack {
+        ack: fields.u32()?,
+        limit: fields.u32()?,
+    };
+    fields.rest().is_empty().then_some(frame)
+}
+
+fn encode_probe(writer: &mut Writer<'_>, op: Op, probe: Option<Probe>) -> Header {
+    if let Some(probe) = probe {
+        probe.encode(writer);
+    }
+    Header::new(op, 0, 0)
+}
+
+fn routed(writer: &mut Writer<'_>, op: Op, route: Route) -> Header {
+    route.encode(writer);
+    Header::new(op, route.tag(), 0)
+}
+
+impl fmt::Debug for Frame<'_> {
+    /// Leaves keys and credentials out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello(hello) => hello.fmt(f),
+            Self::Welcome(welcome) => welcome.fmt(f),
+            Self::Drain(drain) => drain.fmt(f),
+            Self::Close(close) => close.fmt(f),
+            Self::Auth { step, data: _ } => write!(f, "Auth {{ step: {step}, .. }}"),
+            Self::Ack { ack, limit } => write!(f, "Ack {{ ack: {ack}, limit: {limit} }}"),
+            Self::Ping(probe) => write!(f, "Ping({probe:?})"),
+            Self::Pong(probe) => write!(f, "Pong({probe:?})"),
+            Self::Note { route, payload } => {
+                write!(f, "Note {{ route: {}, payload: {payload:?} }}", route.get())
+            }
+            Self::Message {
+                route,
+                payload,
+                more,
+            } => {
+                let route = route.get();
+                write!(
+                    f,
+                    "Message {{ route: {route}, payload: {payload:?}, more: {more} }}"
+                )
+            }
+            Self::Request {
+                id: RequestId(id),
+                route,
+                payload,
+                more,
+            } => {
+                write!(f, "Request {{ id: {id}, route: {}, ", route.get())?;
+                write!(f, "payload: {payload:?}, more: {more} }}")
+            }
+            Self::Response {
+                id: RequestId(id),
+                status: Status(status),
+                payload,
+                more,
+            } => {
+                write!(f, "Response {{ id: {id}, status: {status}, ")?;
+                write!(f, "payload: {payload:?}, more: {more} }}")
+            }
+            Self::Cancel {
+                id: RequestId(id),
+                reason,
+            } => {
+                write!(f, "Cancel {{ id: {id}, reason: {reason} }}")
+            }
+            Self::Fin => f.write_str("Fin"),
+            Self::Token { key_id, key: _ } => write!(f, "Token {{ key_id: {key_id}, .. }}"),
+            Self::Continue { payload, more } => {
+                write!(f, "Continue {{ payload: {payload:?}, more: {more} }}")
+            }
+            Self::Abort => f.write_str("Abort"),
+            Self::Skip => f.write_str("Skip"),
+            Self::Ignored { sequenced } => write!(f, "Ignored {{ sequenced: {sequenced} }}"),
+        }
+    }
+}

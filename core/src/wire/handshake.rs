@@ -1,0 +1,540 @@
+//! HELLO and WELCOME: the frames that open a connection and make or resume a session.
+
+use core::fmt;
+
+use super::bytes::{Options, Reader, Writer, once, unknown_option};
+use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
+use crate::CloseCode;
+
+/// The longest HELLO, header included, in bytes.
+pub const HELLO_MAX: usize = HEADER_LEN + HELLO_BODY_MAX as usize;
+/// The smallest `max_body` that may be announced, in bytes.
+pub const MIN_MAX_BODY: u16 = 60;
+
+/// Body bytes of HELLO and WELCOME in front of the options.
+const FIXED_LEN: usize = 36;
+
+/// The longest HELLO body, in bytes.
+pub(super) const HELLO_BODY_MAX: u16 = 1020;
+
+const HELLO_RESUME: u16 = 1;
+const HELLO_SESSION: u16 = 2;
+const HELLO_AUTH: u16 = 4;
+const WELCOME_RESUMED: u16 = 1;
+const WELCOME_SESSION: u16 = 2;
+
+const TLV_CAPS: u8 = 0x01;
+const TLV_RESUME: u8 = 0x02;
+const TLV_AUTH: u8 = 0x03;
+const TLV_AGENT: u8 = 0x04;
+const TLV_CLIENT_ID: u8 = 0x05;
+const TLV_SESSION: u8 = 0x10;
+const TLV_RESUMED: u8 = 0x11;
+pub(super) const TLV_ADDRESS: u8 = 0x12;
+
+/// What one side announces about itself, for the whole life of the session.
+///
+/// The limits bind the *other* side: `max_body` is what the announcer accepts.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// Longest frame body accepted, in bytes: 60 to 16 383.
+    pub max_body: u16,
+    /// Requests of the peer that may be open at once.
+    pub max_requests: u16,
+    /// How long the peer may be silent, in milliseconds.
+    pub idle_ms: u32,
+    /// In HELLO the fastest heartbeat the client can keep; in WELCOME the granted limit on the
+    /// server's own silence. Milliseconds.
+    pub heartbeat_ms: u32,
+    /// Bytes the peer may send ahead of what was released.
+    pub window: u32,
+    /// Longest reassembled message accepted, in bytes.
+    pub max_msg: u32,
+    /// How long a detached session is kept, in seconds: asked in HELLO, granted in WELCOME.
+    pub ttl_s: u32,
+    /// Bytes of the announcer's own send buffer; the peer acknowledges often enough for it.
+    pub send_buffer: u32,
+}
+
+impl Terms {
+    /// Whether the terms can be announced at all.
+    ///
+    /// `max_body` is 60 to 16 383, and `window` holds at least one longest frame and stays below
+    /// 2³¹, the most that positions of which only the low half is sent can be apart.
+    #[must_use]
+    pub const fn is_legal(&self) -> bool {
+        self.max_body >= MIN_MAX_BODY
+            && self.max_body <= MAX_BODY
+            && self.window as u64 >= self.max_body as u64 + HEADER_LEN as u64
+            && self.window < 1 << 31
+    }
+}
+
+/// The claim to a session: who, which attempt, from where, and the proof.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The session.
+    pub sid: u64,
+    /// The attempt, strictly increasing over the life of the session.
+    pub attach: u32,
+    /// Which key the proof was made with.
+    pub key_id: u8,
+    /// 0: the key itself, for authenticated encrypted transports only; 1: HMAC-SHA256.
+    pub proof_kind: u8,
+    /// Position of the next sequenced byte this side has not received.
+    pub rx_next: u64,
+    /// First position this side still holds for sending.
+    pub tx_first: u64,
+    /// The proof of ownership.
+    pub proof: [u8; 16],
+}
+
+/// One step of an authentication method inside HELLO.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub struct AuthData<'b> {
+    /// The method's number.
+    pub method: u8,
+    /// The method's data, at most 254 bytes here.
+    pub data: &'b [u8],
+}
+
+/// The client's first frame.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Hello<'b> {
+    /// Oldest protocol version the client speaks.
+    pub version_min: u8,
+    /// Newest protocol version the client speaks.
+    pub version_max: u8,
+    /// Whether the client wants a session that outlasts the connection.
+    pub wants_session: bool,
+    /// The client's terms.
+    pub terms: Terms,
+    /// Capability bits; zero is not sent.
+    pub caps: u32,
+    /// The session to resume.
+    pub resume: Option<Resume>,
+    /// The first step of authentication.
+    pub auth: Option<AuthData<'b>>,
+    /// Name and version of the client's software, at most 255 bytes.
+    pub agent: Option<&'b [u8]>,
+    /// A name the client gives itself, at most 255 bytes.
+    pub client_id: Option<&'b [u8]>,
+}
+
+/// A new session: its name and its first key.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The session's name.
+    pub sid: u64,
+    /// Which owner of the session this is; grows with every hand-over.
+    pub epoch: u32,
+    /// The number of the key.
+    pub key_id: u8,
+    /// The key. It is not shown by `Debug`.
+    pub key: [u8; 16],
+}
+
+/// A resumed session: where each direction goes on.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Resumed {
+    /// Position of the next sequenced byte the server has not received.
+    pub rx_next: u64,
+    /// First position the server still holds for sending.
+    pub tx_first: u64,
+    /// Which owner of the session this is; grows with every hand-over.
+    pub epoch: u32,
+}
+
+/// The server's answer that opens the session.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Welcome<'b> {
+    /// The protocol version the server chose.
+    pub version: u8,
+    /// Whether the session outlasts the connection.
+    pub has_session: bool,
+    /// The server's terms.
+    pub terms: Terms,
+    /// Capability bits; zero is not sent.
+    pub caps: u32,
+    /// The new session, if one was made.
+    pub session: Option<Grant>,
+    /// The positions of the session that was resumed.
+    pub resumed: Option<Resumed>,
+    /// Where to reconnect, if not here; at most 255 bytes.
+    pub address: Option<&'b [u8]>,
+}
+
+impl<'b> Hello<'b> {
+    /// Reads the body of a HELLO.
+    ///
+    /// # Errors
+    ///
+    /// `BAD_FRAME`: wrong magic, too short, an unknown flag, or an empty range of versions.
+    /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
+    /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HELLO_MAX`].
+    pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
+        if body.len() > usize::from(HELLO_BODY_MAX) {
+            return Err(CloseCode::TOO_LARGE);
+        }
+        let (fixed, mut options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
+        let [version_min, version_max] = fixed.versions;
+        if version_min == 0 || version_min > version_max {
+            return Err(CloseCode::BAD_FRAME);
+        }
+        let mut caps = None;
+        let (mut resume, mut auth, mut agent, mut client_id) = (None, None, None, None);
+        while let Some((kind, value)) = options.next()? {
+            match kind {
+                TLV_CAPS => once(&mut caps, decode_caps(value))?,
+                TLV_RESUME => once(&mut resume, Resume::decode(value))?,
+                TLV_AUTH => once(&mut auth, AuthData::decode(value))?,
+                TLV_AGENT => once(&mut agent, Some(value))?,
+                TLV_CLIENT_ID => once(&mut client_id, Some(value))?,
+                _ => unknown_option(kind)?,
+            }
+        }
+        if fixed.has(HELLO_RESUME) != resume.is_some() || fixed.has(HELLO_AUTH) != auth.is_some() {
+            return Err(CloseCode::BAD_OPTION);
+        }
+        Ok(Self {
+            version_min,
+            version_max,
+            wants_session: fixed.has(HELLO_SESSION),
+            terms: fixed.terms,
+            caps: caps.unwrap_or(0),
+            resume,
+            auth,
+            agent,
+            client_id,
+        })
+    }
+
+    /// Writes the whole frame and returns its size.
+    ///
+    /// `None` if `out` is too small, or if no peer would accept the frame: illegal [`Terms`], an
+    /// empty range of versions, an option beyond its limit, or more than [`HELLO_MAX`] in all.
+    #[must_use]
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        if self.version_min == 0 || self.version_min > self.version_max {
+            return None;
+        }
+        let fixed = Fixed {
+            versions: [self.version_min, self.version_max],
+            flags: flag(HELLO_RESUME, self.resume.is_some())
+                | flag(HELLO_SESSION, self.wants_session)
+                | flag(HELLO_AUTH, self.auth.is_some()),
+            terms: self.terms,
+        };
+        let mut writer = fixed.encode(out)?;
+        encode_caps(&mut writer, self.caps);
+        if let Some(resume) = &self.resume {
+            resume.encode(&mut writer);
+        }
+        if let Some(auth) = &self.auth {
+            auth.encode(&mut writer);
+        }
+        if let Some(agent) = self.agent {
+            writer.option(TLV_AGENT, agent);
+        }
+        if let Some(client_id) = self.client_id {
+            writer.option(TLV_CLIENT_ID, client_id);
+        }
+        writer
+            .finish(Header::new(Op::Hello, VERSION, 0))
+            .filter(|size| *size <= HELLO_MAX)
+    }
+}
+
+impl<'b> Welcome<'b> {
+    /// Reads the body of a WELCOME.
+    ///
+    /// # Errors
+    ///
+    /// `BAD_FRAME`: wrong magic, too short, an unknown flag, or a reserved byte in use.
+    /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
+    /// the flags. `LIMITS`: illegal [`Terms`].
+    pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
+        let (fixed, mut options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
+        let [version, reserved] = fixed.versions;
+        if reserved != 0 {
+            return Err(CloseCode::BAD_FRAME);
+        }
+        let mut caps = None;
+        let (mut session, mut resumed, mut address) = (None, None, None);
+        while let Some((kind, value)) = options.next()? {
+            match kind {
+                TLV_CAPS => once(&mut caps, decode_caps(value))?,
+                TLV_SESSION => once(&mut session, Grant::decode(value))?,
+                TLV_RESUMED => once(&mut resumed, Resumed::decode(value))?,
+                TLV_ADDRESS => once(&mut address, Some(value))?,
+                _ => unknown_option(kind)?,
+            }
+        }
+        let welcome = Self {
+            version,
+            has_session: fixed.has(WELCOME_SESSION),
+            terms: fixed.terms,
+            caps: caps.unwrap_or(0),
+            session,
+            resumed,
+            address,
+        };
+        if fixed.has(WELCOME_RESUMED) != resumed.is_some() || !welcome.is_consistent() {
+            return Err(CloseCode::BAD_OPTION);
+        }
+        Ok(welcome)
+    }
+
+    /// Writes the whole frame and returns its size.
+    ///
+    /// `None` if `out` is too small, or if no peer would accept the frame: illegal [`Terms`], an
+    /// address beyond 255 bytes, or a session that is neither new nor resumed, or both.
+    #[must_use]
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        if !self.is_consistent() {
+            return None;
+        }
+        let fixed = Fixed {
+            versions: [self.version, 0],
+            flags: flag(WELCOME_RESUMED, self.resumed.is_some())
+                | flag(WELCOME_SESSION, self.has_session),
+            terms: self.terms,
+        };
+        let mut writer = fixed.encode(out)?;
+        encode_caps(&mut writer, self.caps);
+        if let Some(session) = &self.session {
+            session.encode(&mut writer);
+        }
+        if let Some(resumed) = &self.resumed {
+            resumed.encode(&mut writer);
+        }
+        if let Some(address) = self.address {
+            writer.option(TLV_ADDRESS, address);
+        }
+        writer.finish(Header::new(Op::Welcome, VERSION, 0))
+    }
+
+    /// A session is either new or resumed; a connection without one is neither.
+    const fn is_consistent(&self) -> bool {
+        match (self.has_session, &self.session, &self.resumed) {
+            (true, Some(_), None) | (true, None, Some(_)) | (false, None, None) => true,
+            (true | false, _, _) => false,
+        }
+    }
+}
+
+/// What HELLO and WELCOME have in common: everything in front of the options.
+struct Fixed {
+    versions: [u8; 2],
+    flags: u16,
+    terms: Terms,
+}
+
+impl Fixed {
+    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, Options<'_>), CloseCode> {
+        let Some((fixed, options)) = Self::read(body) else {
+            return Err(CloseCode::BAD_FRAME);
+        };
+        if fixed.flags & !known_flags != 0 {
+            return Err(CloseCode::BAD_FRAME);
+        }
+        if !fixed.terms.is_legal() {
+            return Err(CloseCode::LIMITS);
+        }
+        Ok((fixed, options))
+    }
+
+    fn read(body: &[u8]) -> Option<(Self, Options<'_>)> {
+        let (fixed, options) = body.split_first_chunk::<FIXED_LEN>()?;
+        let mut reader = Reader::new(fixed);
+        if reader.take()? != MAGIC {
+            return None;
+        }
+        let fixed = Self {
+            versions: reader.take()?,
+            flags: reader.u16()?,
+            terms: Terms {
+                max_body: reader.u16()?,
+                max_requests: reader.u16()?,
+                idle_ms: reader.u32()?,
+                heartbeat_ms: reader.u32()?,
+                window: reader.u32()?,
+                max_msg: reader.u32()?,
+                ttl_s: reader.u32()?,
+                send_buffer: reader.u32()?,
+            },
+        };
+        Some((fixed, Options::new(options)))
+    }
+
+    fn encode<'a>(&self, out: &'a mut [u8]) -> Option<Writer<'a>> {
+        let terms = &self.terms;
+        if !terms.is_legal() {
+            return None;
+        }
+        let mut writer = Writer::new(out);
+        writer.put(&MAGIC);
+        writer.put(&self.versions);
+        for short in [self.flags, terms.max_body, terms.max_requests] {
+            writer.put(&short.to_le_bytes());
+        }
+        for word in [
+            terms.idle_ms,
+            terms.heartbeat_ms,
+            terms.window,
+            terms.max_msg,
+            terms.ttl_s,
+            terms.send_buffer,
+        ] {
+            writer.put(&word.to_le_bytes());
+        }
+        Some(writer)
+    }
+
+    const fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+impl Resume {
+    const LEN: u8 = 48;
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(exactly(value, Self::LEN)?);
+        let (sid, attach) = (reader.u64()?, reader.u32()?);
+        let [key_id, proof_kind, 0, 0] = reader.take()? else {
+            return None;
+        };
+        Some(Self {
+            sid,
+            attach,
+            key_id,
+            proof_kind,
+            rx_next: reader.u64()?,
+            tx_first: reader.u64()?,
+            proof: reader.take()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.put(&[TLV_RESUME, Self::LEN]);
+        writer.put(&self.sid.to_le_bytes());
+        writer.put(&self.attach.to_le_bytes());
+        writer.put(&[self.key_id, self.proof_kind, 0, 0]);
+        writer.put(&self.rx_next.to_le_bytes());
+        writer.put(&self.tx_first.to_le_bytes());
+        writer.put(&self.proof);
+    }
+}
+
+impl Grant {
+    const LEN: u8 = 32;
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(exactly(value, Self::LEN)?);
+        let (sid, epoch) = (reader.u64()?, reader.u32()?);
+        let [key_id, 0, 0, 0] = reader.take()? else {
+            return None;
+        };
+        Some(Self {
+            sid,
+            epoch,
+            key_id,
+            key: reader.take()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.put(&[TLV_SESSION, Self::LEN]);
+        writer.put(&self.sid.to_le_bytes());
+        writer.put(&self.epoch.to_le_bytes());
+        writer.put(&[self.key_id, 0, 0, 0]);
+        writer.put(&self.key);
+    }
+}
+
+impl Resumed {
+    const LEN: u8 = 20;
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(exactly(value, Self::LEN)?);
+        Some(Self {
+            rx_next: reader.u64()?,
+            tx_first: reader.u64()?,
+            epoch: reader.u32()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.put(&[TLV_RESUMED, Self::LEN]);
+        writer.put(&self.rx_next.to_le_bytes());
+        writer.put(&self.tx_first.to_le_bytes());
+        writer.put(&self.epoch.to_le_bytes());
+    }
+}
+
+impl<'b> AuthData<'b> {
+    fn decode(value: &'b [u8]) -> Option<Self> {
+        let (method, data) = value.split_first()?;
+        Some(Self {
+            method: *method,
+            data,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.option_with(TLV_AUTH, &[self.method], self.data);
+    }
+}
+
+fn decode_caps(value: &[u8]) -> Option<u32> {
+    value.try_into().ok().map(u32::from_le_bytes)
+}
+
+fn encode_caps(writer: &mut Writer<'_>, caps: u32) {
+    if caps != 0 {
+        writer.option(TLV_CAPS, &caps.to_le_bytes());
+    }
+}
+
+fn exactly(value: &[u8], len: u8) -> Option<&[u8]> {
+    (value.len() == usize::from(len)).then_some(value)
+}
+
+const fn flag(bit: u16, set: bool) -> u16 {
+    if set { bit } else { 0 }
+}
+
+impl fmt::Debug for Resume {
+    /// Leaves the proof out: of kind 0 it is the key itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resume")
+            .field("sid", &format_args!("{:#018x}", self.sid))
+            .field("attach", &self.attach)
+            .field("key_id", &self.key_id)
+            .field("proof_kind", &self.proof_kind)
+            .field("rx_next", &self.rx_next)
+            .field("tx_first", &self.tx_first)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AuthData<'_> {
+    /// Leaves the data out: it may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthData")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Grant {
+    /// Leaves the key out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("sid", &format_args!("{:#018x}", self.sid))
+            .field("epoch", &self.epoch)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
+}
