@@ -245,6 +245,8 @@ impl Dialer {
             self.due = None;
             self.has_session = has_session;
             self.stale_used = false;
+            // Where the session was open it is looked for first.
+            self.hinted |= self.at_hint;
             self.backoff.handle_open(now);
         }
     }
@@ -326,10 +328,7 @@ impl Dialer {
                 Some(Action::Abort(attempt))
             }
             DialState::Draining => {
-                self.step(DialEvent::Leave);
-                self.backoff.handle_end(now, self.config.idle);
-                // The departure was spread already; waiting again would only add to the gap.
-                self.due = Some(now);
+                self.leave(now);
                 Some(Action::Leave(attempt))
             }
             DialState::Idle | DialState::Open | DialState::Stopped => None,
@@ -387,6 +386,18 @@ impl Dialer {
         Some(Dial { attempt, target, resume: self.has_session, deadline })
     }
 
+    fn leave(&mut self, now: Instant) {
+        if !self.step(DialEvent::Leave) {
+            return;
+        }
+        self.backoff.handle_end(now, self.config.idle);
+        // The departure was spread already; waiting again would only widen the gap.
+        self.due = Some(now);
+        if self.config.attempts == Attempts::Once {
+            self.stop(StopReason::GaveUp { failures: self.backoff.failures() });
+        }
+    }
+
     /// Acts on a close that leaves the session as it is.
     fn judge(&mut self, now: Instant, closed: Closed) {
         //= CLI-6
@@ -425,7 +436,7 @@ impl Dialer {
         if !self.step(DialEvent::Retry) {
             return;
         }
-        // Where the session was open it is looked for first. Elsewhere one failure is enough.
+        // A broken connection says little about its address; a failed attempt says enough.
         if opening && !self.at_hint {
             let next = self.address.saturating_add(1);
             self.address = if next < self.config.addresses { next } else { 0 };

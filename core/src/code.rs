@@ -74,6 +74,7 @@ macro_rules! codes {
 
             /// What to do next when the CLOSE frame gives no hint of its own.
             #[must_use]
+            //= COD-3
             pub const fn retry(self) -> Retry {
                 match self {
                     $(Self::$name => Retry::$retry,)*
@@ -102,8 +103,8 @@ codes! {
     0x0101 BAD_FRAME Now "the bytes are not a legal frame; is this port really outlast?"
     0x0102 TOO_LARGE Now "a frame exceeds the announced maximum; fragment the message"
     0x0103 FLOW_VIOLATION Now "more was sent than the credit allowed; the sender must wait"
-    0x0104 BAD_STATE Now "a frame that is not allowed at this point of the connection"
-    0x0105 BAD_LANE Now "another message began before the open one ended"
+    0x0104 BAD_STATE Now "a legal frame at a time or in a direction where it may not come"
+    0x0105 BAD_LANE Now "fragments of two messages mixed, or the reserved lane; end one first"
     0x0106 HS_TIMEOUT Now "the handshake did not finish in time; check the path and the peer's load"
     0x0107 FRAME_TIMEOUT Now "a frame began and never ended; the path or the sender stalls"
     0x0108 UNKNOWN_CRITICAL Now "a frame kind this version may not skip; upgrade one side"
@@ -115,15 +116,15 @@ codes! {
     0x0203 AUTH_FAILED Never "the credentials were refused; correct them first"
     0x0204 AUTH_REQUIRED Never "the server wants credentials and got none"
     0x0205 FORBIDDEN Never "this identity may not connect here"
-    0x0206 LIMITS NewSession "the announced limits are illegal or cannot be honoured"
+    0x0206 LIMITS NewSession "limits that are illegal, do not fit or differ from the session's"
 
-    0x0301 NO_SESSION NewSession "the server does not know the session; it may have restarted"
+    0x0301 NO_SESSION NewSession "nobody knows the session any more, or the proof is wrong"
     0x0302 EXPIRED NewSession "the client was away longer than the session is kept"
     0x0303 BAD_TOKEN NewSession "the proof of ownership does not fit; the key is old or copied"
     0x0304 STALE_ATTACH Now "an older attempt to attach; retry once with the next number"
-    0x0305 PEER_STATE_LOST NewSession "the peer forgot data it had acknowledged, or was set back"
-    0x0306 SELF_STATE_LOST NewSession "this side forgot data the peer has seen, or was set back"
-    0x0307 ACK_BEYOND_SENT NewSession "an acknowledgement of data that was never sent"
+    0x0305 PEER_STATE_LOST NewSession "the other end forgot what it acknowledged, or was set back"
+    0x0306 SELF_STATE_LOST NewSession "the code's sender forgot what its peer saw, or was set back"
+    0x0307 ACK_BEYOND_SENT NewSession "an acknowledgement of what was not sent, or of half a frame"
     0x0308 ACK_REGRESS NewSession "an acknowledgement went backwards"
     0x0309 SEQ_DESYNC NewSession "the two sides count different positions"
     0x030A POISON NewSession "the same data broke the connection twice; look at that message"
@@ -135,6 +136,7 @@ codes! {
 impl CloseCode {
     /// The code with this number; every number is one.
     #[must_use]
+    //= COD-1
     pub const fn new(code: u16) -> Self {
         Self(code)
     }
@@ -147,6 +149,7 @@ impl CloseCode {
 
     /// What the code ends, by its range.
     #[must_use]
+    //= COD-2
     pub const fn scope(self) -> Scope {
         match self.0 {
             0x0000..=0x00FF => Scope::Normal,
@@ -176,5 +179,70 @@ impl core::error::Error for CloseCode {}
 impl From<u16> for CloseCode {
     fn from(code: u16) -> Self {
         Self(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn codes_ascend_and_are_assigned_in_their_ranges() {
+        assert!(CloseCode::ALL.windows(2).all(|pair| pair[0] < pair[1]));
+        for code in CloseCode::ALL {
+            assert!(
+                !matches!(code.scope(), Scope::Application | Scope::Reserved),
+                "{code}"
+            );
+            assert!(
+                !["APPLICATION", "RESERVED"].contains(&code.name()),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_is_shown_on_one_line_with_its_number() {
+        let shown = format!("{}", CloseCode::TOO_LARGE);
+        assert!(shown.starts_with("TOO_LARGE (0x0102): "), "{shown}");
+        for code in CloseCode::ALL
+            .iter()
+            .copied()
+            .chain([CloseCode(0x8000), CloseCode(0x400)])
+        {
+            let shown = format!("{code}");
+            assert!(shown.len() <= 120 && !shown.contains('\n'), "{shown}");
+            assert!(code.explain().len() > 10, "{shown}");
+        }
+    }
+
+    //= test COD-1, COD-2, COD-3
+    #[test]
+    fn a_code_nobody_knows_keeps_its_number_and_takes_its_range() {
+        assert_eq!(CloseCode::from(0xFFFF).get(), 0xFFFF);
+        let of = |code: u16| (CloseCode::new(code).scope(), CloseCode::new(code).retry());
+        assert_eq!(of(0x00FF), (Scope::Normal, Retry::Later));
+        assert_eq!(of(0x01FF), (Scope::Connection, Retry::Now));
+        assert_eq!(of(0x02FF), (Scope::Handshake, Retry::Never));
+        assert_eq!(of(0x03FF), (Scope::Session, Retry::NewSession));
+        assert_eq!(of(0x0400), (Scope::Reserved, Retry::Later));
+        assert_eq!(of(0x7FFF), (Scope::Reserved, Retry::Later));
+        assert_eq!(of(0x8000), (Scope::Application, Retry::Later));
+    }
+
+    #[test]
+    fn a_session_that_survives_is_never_given_up() {
+        for code in CloseCode::ALL
+            .iter()
+            .filter(|code| code.scope() == Scope::Connection)
+        {
+            assert_eq!(code.retry(), Retry::Now, "{code}");
+        }
+        assert_eq!(CloseCode::STALE_ATTACH.retry(), Retry::Now);
+        assert_eq!(CloseCode::SUPERSEDED.retry(), Retry::Never);
     }
 }

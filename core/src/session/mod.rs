@@ -355,6 +355,13 @@ impl<S: Storage + ?Sized> Session<S> {
         self.ring.len()
     }
 
+    /// The frames in the ring from position `from` on, as two runs of bytes: what the peer has not
+    /// acknowledged, or, with the position at which it said it stopped, what it never received.
+    #[must_use]
+    pub fn retained(&self, from: Position) -> [&[u8]; 2] {
+        self.ring.slices(self.offset(from.0.max(self.tx.acked)), self.ring.len())
+    }
+
     /// Bytes of storage held now.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

@@ -189,9 +189,10 @@ impl<S: Storage + ?Sized> Session<S> {
     ///
     /// # Errors
     ///
-    /// What the state forbids, or the first frame that is not allowed; those before it are taken.
-    pub fn send_encoded(&mut self, frames: &[u8]) -> Result<usize, SendError> {
-        self.check_state()?;
+    /// What the state forbids, or why the first frame that is not allowed is not; those before it
+    /// are taken, and how many bytes they are is told with it.
+    pub fn send_encoded(&mut self, frames: &[u8]) -> Result<usize, (usize, SendError)> {
+        self.check_state().map_err(|error| (0, error))?;
         let mut taken = 0;
         while let Some(rest) = frames.get(taken..)
             && let Some((head, body)) = rest.split_first_chunk::<HEADER_LEN>()
@@ -206,17 +207,21 @@ impl<S: Storage + ?Sized> Session<S> {
                 break;
             }
             if let Err(error) = self.note_encoded(header, body) {
-                self.append(frames, taken)?;
-                return Err(error);
+                self.append(frames, taken);
+                return Err((taken, error));
             }
             taken += size;
         }
-        self.append(frames, taken)?;
+        self.append(frames, taken);
         Ok(taken)
     }
 
-    fn append(&mut self, frames: &[u8], count: usize) -> Result<(), SendError> {
-        self.ring.append(frames.get(..count).unwrap_or_default()).map_err(|_| SendError::Full)
+    /// There is room: it was counted frame by frame. Memory that is not to be had after all is
+    /// the one case in which a booked frame is missing, and ends the session.
+    fn append(&mut self, frames: &[u8], count: usize) {
+        if self.ring.append(frames.get(..count).unwrap_or_default()).is_err() {
+            self.die(crate::CloseCode::INTERNAL, None);
+        }
     }
 
     /// Books a frame that was encoded elsewhere.

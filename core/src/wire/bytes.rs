@@ -51,6 +51,7 @@ impl<'b> Options<'b> {
 
     /// The next option, or `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<(u8, &'b [u8])>, CloseCode> {
+        //= FRM-22, FRM-24
         let [kind, len, rest @ ..] = self.0 else {
             return if self.0.is_empty() {
                 Ok(None)
@@ -68,6 +69,7 @@ impl<'b> Options<'b> {
 
 /// What becomes of an option nobody knows: skipped, unless its type has the critical bit.
 pub(super) const fn unknown_option(kind: u8) -> Result<(), CloseCode> {
+    //= FRM-23
     if kind & 0x80 == 0 {
         Ok(())
     } else {
@@ -77,6 +79,7 @@ pub(super) const fn unknown_option(kind: u8) -> Result<(), CloseCode> {
 
 /// Keeps the value of an option that may come once; `None` is a malformed value.
 pub(super) fn once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), CloseCode> {
+    //= FRM-24
     if slot.is_some() || value.is_none() {
         return Err(CloseCode::BAD_OPTION);
     }
@@ -105,6 +108,8 @@ impl<'a> Writer<'a> {
         self.out.len().saturating_sub(self.len)
     }
 
+    // Copied into every field of every frame it would take a kilobyte of a microcontroller's flash.
+    #[inline(never)]
     pub(super) fn put(&mut self, bytes: &[u8]) {
         let room = self.out.get_mut(self.len..);
         if let Some(room) = room.and_then(|room| room.get_mut(..bytes.len())) {

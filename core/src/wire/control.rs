@@ -141,6 +141,7 @@ impl<'b> Drain<'b> {
         let (fixed, options) = body.split_first_chunk::<DRAIN_FIXED_LEN>()?;
         let mut reader = Reader::new(fixed);
         let code = CloseCode::new(reader.u16()?);
+        //= FRM-21
         if reader.u16()? != 0 {
             return None;
         }
@@ -202,6 +203,7 @@ impl<'b> Close<'b> {
         let mut reader = Reader::new(body);
         let mut close = Self::new(CloseCode::new(reader.u16()?));
         let flags = reader.u16()?;
+        //= CLS-15
         if flags & !CloseFlags::KNOWN != 0 {
             return None;
         }
@@ -221,6 +223,7 @@ impl<'b> Close<'b> {
         if reason.len() > REASON_MAX {
             return None;
         }
+        //= FRM-29
         close.reason = str::from_utf8(reason).ok()?;
         Some(close)
     }
@@ -255,6 +258,7 @@ impl<'b> Close<'b> {
         if let Some((oldest, newest)) = self.versions {
             writer.put(&[oldest, newest]);
         }
+        //= CLS-16
         let room = writer.room().min(REASON_MAX);
         writer.put(cut(self.reason, room).as_bytes());
         writer.finish(Header::new(Op::Close, 0, 0))

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::bytes::{Reader, Writer};
-use super::handshake::HELLO_BODY_MAX;
+use super::handshake::{HANDSHAKE_BODY_MAX, check_handshake_len};
 use super::{Close, Drain, HEADER_LEN, Header, Hello, MAGIC, MAX_BODY, Op, Probe};
 use super::{RequestId, Route, Status, VERSION, Welcome};
 use crate::CloseCode;
@@ -133,6 +133,7 @@ impl<'b> Frame<'b> {
     /// for MORE on a frame that cannot continue, `TOO_LARGE` for a body beyond `max_body`.
     #[inline]
     pub fn split(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
+        //= FRM-1, FRM-17
         let Some((header, rest)) = input.split_first_chunk() else {
             return Ok(None);
         };
@@ -154,28 +155,27 @@ impl<'b> Frame<'b> {
     /// # Errors
     ///
     /// `BAD_FRAME` for a kind version 1 does not know, ignorable or not, and for HELLO or WELCOME
-    /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also for a HELLO beyond
+    /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also beyond
     /// [`HELLO_MAX`](super::HELLO_MAX); otherwise as `split`.
     pub fn split_first(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
         let Some((kind, tail)) = input.split_first() else {
             return Ok(None);
         };
-        let mut max_body = max_body;
+        //= HND-1
         match Header::from_word(u32::from(*kind)).op() {
-            Some(op @ (Op::Hello | Op::Welcome)) => {
+            Some(Op::Hello | Op::Welcome) => {
+                //= HND-2
                 let magic = tail.get(HEADER_LEN - 1..).unwrap_or_default();
                 if magic.iter().zip(&MAGIC).any(|(got, want)| got != want) {
                     return Err(BAD_FRAME);
-                }
-                if matches!(op, Op::Hello) {
-                    max_body = max_body.min(HELLO_BODY_MAX);
                 }
             }
             Some(Op::Auth | Op::Close) => {}
             Some(_) => return Err(CloseCode::BAD_STATE),
             None => return Err(BAD_FRAME),
         }
-        Self::split(input, max_body)
+        //= HND-4
+        Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))
     }
 
     /// Reads the frame of this header and body, which [`split`](Self::split) returned.
@@ -202,10 +202,13 @@ impl<'b> Frame<'b> {
     }
 
     fn decode_any(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
-        header.check(MAX_BODY)?;
+        if !header.is_plain(MAX_BODY) {
+            header.check(MAX_BODY)?;
+        }
         if body.len() != usize::from(header.body_len()) {
             return Err(BAD_FRAME);
         }
+        //= FRM-7, FRM-13
         match header.op() {
             Some(op) if header.tag() != 0 && is_tagless(op) => Err(BAD_FRAME),
             Some(op) => Self::decode_op(op, header, body),
@@ -218,15 +221,19 @@ impl<'b> Frame<'b> {
 
     fn decode_op(op: Op, header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
         let (tag, more) = (header.tag(), header.more());
+        //= FRM-12, FRM-19
         let frame = match op {
             Op::Hello => Hello::decode(version_1(tag, body)?).map(Self::Hello)?,
             Op::Welcome => Welcome::decode(version_1(tag, body)?).map(Self::Welcome)?,
             Op::Drain => Drain::decode(body).map(Self::Drain)?,
             Op::Close => Close::decode(body).map(Self::Close)?,
-            Op::Auth => Self::Auth {
-                step: tag,
-                data: body,
-            },
+            Op::Auth => {
+                check_handshake_len(body)?;
+                Self::Auth {
+                    step: tag,
+                    data: body,
+                }
+            }
             Op::Note => {
                 let (route, payload) = Route::split(tag, body)?;
                 Self::Note { route, payload }
@@ -270,39 +277,51 @@ impl<'b> Frame<'b> {
                 key_id: tag,
                 key: exactly(body)?,
             },
-            Op::Continue => match tag {
-                CONTINUE_DATA if !body.is_empty() => Self::Continue {
-                    payload: body,
-                    more,
-                },
-                CONTINUE_ABORT if body.is_empty() && !more => Self::Abort,
-                _ => return Err(BAD_FRAME),
-            },
+            Op::Continue => Self::decode_continue(header, body)?,
+            //= FRM-27
             Op::Skip => Self::Skip,
+            //= FRM-26
             Op::Info | Op::Grease => Self::Ignored { sequenced: false },
             Op::Grant | Op::Item | Op::RequestStream => return Err(CloseCode::UNKNOWN_CRITICAL),
         };
         Ok(frame)
     }
 
+    fn decode_continue(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
+        //= FRG-8
+        match (header.tag(), body, header.more()) {
+            (CONTINUE_DATA, [_, ..], more) => Ok(Self::Continue {
+                payload: body,
+                more,
+            }),
+            (CONTINUE_ABORT, [], false) => Ok(Self::Abort),
+            _ => Err(BAD_FRAME),
+        }
+    }
+
     /// Writes the whole frame and returns its size.
     ///
     /// `None` if `out` is too small or the frame is not legal: a body beyond [`MAX_BODY`], an empty
-    /// [`Continue`](Self::Continue), or what the `encode` of [`Hello`], [`Welcome`] and [`Drain`]
-    /// refuses. `out` may have been written to all the same.
+    /// [`Continue`](Self::Continue), an [`Auth`](Self::Auth) beyond
+    /// [`HELLO_MAX`](super::HELLO_MAX), or what the `encode` of [`Hello`], [`Welcome`] and
+    /// [`Drain`] refuses. `out` may have been written to all the same.
     ///
     /// What comes out is read back as an equal frame, except for the reason of a [`Close`], which
     /// may be cut. Nothing is known of the body of an [`Ignored`](Self::Ignored) frame, so it is
     /// written without.
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        //= FRM-4, FRM-30
         let mut writer = Writer::new(out);
         let (header, payload): (_, &[u8]) = match *self {
             Self::Hello(ref hello) => return hello.encode(out),
             Self::Welcome(ref welcome) => return welcome.encode(out),
             Self::Drain(ref drain) => return drain.encode(out),
             Self::Close(ref close) => return close.encode(out),
-            Self::Auth { step, data } => (Header::new(Op::Auth, step, 0), data),
+            Self::Auth { step, data } => {
+                check_handshake_len(data).ok()?;
+                (Header::new(Op::Auth, step, 0), data)
+            }
             Self::Ack { ack, limit } => {
                 writer.put(&ack.to_le_bytes());
                 writer.put(&limit.to_le_bytes());
@@ -374,6 +393,7 @@ const fn is_tagless(op: Op) -> bool {
 ///
 /// Only the magic is known of a layout with another number, so it decides what is refused.
 fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
+    //= HND-5
     match tag {
         VERSION => Ok(body),
         _ if body.starts_with(&MAGIC) => Err(CloseCode::VERSION),

@@ -6,16 +6,16 @@ use super::bytes::{Options, Reader, Writer, once, unknown_option};
 use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
 use crate::CloseCode;
 
-/// The longest HELLO, header included, in bytes.
-pub const HELLO_MAX: usize = HEADER_LEN + HELLO_BODY_MAX as usize;
+/// The longest HELLO, header included, in bytes; the same holds for WELCOME and AUTH.
+pub const HELLO_MAX: usize = HEADER_LEN + HANDSHAKE_BODY_MAX as usize;
 /// The smallest `max_body` that may be announced, in bytes.
 pub const MIN_MAX_BODY: u16 = 60;
 
 /// Body bytes of HELLO and WELCOME in front of the options.
 const FIXED_LEN: usize = 36;
 
-/// The longest HELLO body, in bytes.
-pub(super) const HELLO_BODY_MAX: u16 = 1020;
+/// The longest body of HELLO, WELCOME and AUTH, in bytes.
+pub(super) const HANDSHAKE_BODY_MAX: u16 = 1020;
 
 const HELLO_RESUME: u16 = 1;
 const HELLO_SESSION: u16 = 2;
@@ -173,10 +173,8 @@ impl<'b> Hello<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HELLO_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        if body.len() > usize::from(HELLO_BODY_MAX) {
-            return Err(CloseCode::TOO_LARGE);
-        }
         let (fixed, mut options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
+        //= HND-7
         let [version_min, version_max] = fixed.versions;
         if version_min == 0 || version_min > version_max {
             return Err(CloseCode::BAD_FRAME);
@@ -193,6 +191,7 @@ impl<'b> Hello<'b> {
                 _ => unknown_option(kind)?,
             }
         }
+        //= HND-8
         if fixed.has(HELLO_RESUME) != resume.is_some() || fixed.has(HELLO_AUTH) != auth.is_some() {
             return Err(CloseCode::BAD_OPTION);
         }
@@ -212,7 +211,8 @@ impl<'b> Hello<'b> {
     /// Writes the whole frame and returns its size.
     ///
     /// `None` if `out` is too small, or if no peer would accept the frame: illegal [`Terms`], an
-    /// empty range of versions, an option beyond its limit, or more than [`HELLO_MAX`] in all.
+    /// empty range of versions, or an option beyond its limit. The longest is far from
+    /// [`HELLO_MAX`].
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         if self.version_min == 0 || self.version_min > self.version_max {
@@ -239,9 +239,7 @@ impl<'b> Hello<'b> {
         if let Some(client_id) = self.client_id {
             writer.option(TLV_CLIENT_ID, client_id);
         }
-        writer
-            .finish(Header::new(Op::Hello, VERSION, 0))
-            .filter(|size| *size <= HELLO_MAX)
+        writer.finish(Header::new(Op::Hello, VERSION, 0))
     }
 }
 
@@ -252,9 +250,10 @@ impl<'b> Welcome<'b> {
     ///
     /// `BAD_FRAME`: wrong magic, too short, an unknown flag, or a reserved byte in use.
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
-    /// the flags. `LIMITS`: illegal [`Terms`].
+    /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HELLO_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
         let (fixed, mut options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
+        //= FRM-21
         let [version, reserved] = fixed.versions;
         if reserved != 0 {
             return Err(CloseCode::BAD_FRAME);
@@ -279,6 +278,7 @@ impl<'b> Welcome<'b> {
             resumed,
             address,
         };
+        //= HND-8, HND-15
         if fixed.has(WELCOME_RESUMED) != resumed.is_some() || !welcome.is_consistent() {
             return Err(CloseCode::BAD_OPTION);
         }
@@ -332,12 +332,15 @@ struct Fixed {
 
 impl Fixed {
     fn decode(body: &[u8], known_flags: u16) -> Result<(Self, Options<'_>), CloseCode> {
+        check_handshake_len(body)?;
         let Some((fixed, options)) = Self::read(body) else {
             return Err(CloseCode::BAD_FRAME);
         };
+        //= HND-8
         if fixed.flags & !known_flags != 0 {
             return Err(CloseCode::BAD_FRAME);
         }
+        //= HND-9
         if !fixed.terms.is_legal() {
             return Err(CloseCode::LIMITS);
         }
@@ -347,6 +350,7 @@ impl Fixed {
     fn read(body: &[u8]) -> Option<(Self, Options<'_>)> {
         let (fixed, options) = body.split_first_chunk::<FIXED_LEN>()?;
         let mut reader = Reader::new(fixed);
+        //= HND-2
         if reader.take()? != MAGIC {
             return None;
         }
@@ -402,6 +406,7 @@ impl Resume {
     fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
         let (sid, attach) = (reader.u64()?, reader.u32()?);
+        //= FRM-21
         let [key_id, proof_kind, 0, 0] = reader.take()? else {
             return None;
         };
@@ -433,6 +438,7 @@ impl Grant {
     fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
         let (sid, epoch) = (reader.u64()?, reader.u32()?);
+        //= FRM-21
         let [key_id, 0, 0, 0] = reader.take()? else {
             return None;
         };
@@ -485,6 +491,15 @@ impl<'b> AuthData<'b> {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.option_with(TLV_AUTH, &[self.method], self.data);
     }
+}
+
+/// Refuses a body of HELLO, WELCOME or AUTH that is longer than any of them may be.
+pub(super) const fn check_handshake_len(body: &[u8]) -> Result<(), CloseCode> {
+    //= HND-4
+    if body.len() > HANDSHAKE_BODY_MAX as usize {
+        return Err(CloseCode::TOO_LARGE);
+    }
+    Ok(())
 }
 
 fn decode_caps(value: &[u8]) -> Option<u32> {

@@ -171,6 +171,7 @@ impl Header {
     /// Bytes of the whole frame: what ring, credit, acknowledgement and codec all count.
     #[inline]
     #[must_use]
+    //= FRM-2
     pub const fn frame_size(self) -> usize {
         HEADER_LEN + self.body_len() as usize
     }
@@ -215,6 +216,7 @@ impl Header {
     /// Whether the frame counts in the position of its direction, known or not.
     #[inline]
     #[must_use]
+    //= FRM-3
     pub const fn is_sequenced(self) -> bool {
         self.0 & S != 0
     }
@@ -266,19 +268,24 @@ impl Header {
     /// Refuses what the header alone condemns: the kind first, then lane, MORE and length.
     #[cold]
     pub(super) const fn check(self, max_body: u16) -> Result<(), CloseCode> {
+        //= FRM-11, FRM-5
         let op = self.kind() & OP_MASK;
         if self.kind() == 0 || op == OP_ILLEGAL {
             return Err(CloseCode::BAD_FRAME);
         }
+        //= FRM-6
         if !self.is_known_or_ignorable() {
             return Err(CloseCode::UNKNOWN_CRITICAL);
         }
+        //= FRM-8
         if self.lane() {
             return Err(CloseCode::BAD_LANE);
         }
+        //= FRM-9
         if self.more() && !self.may_continue() {
             return Err(CloseCode::BAD_FRAME);
         }
+        //= FRM-10
         if self.body_len() > max_body {
             return Err(CloseCode::TOO_LARGE);
         }
@@ -316,5 +323,67 @@ impl fmt::Debug for Header {
         )?;
         f.write_str(if self.more() { ", more" } else { "" })?;
         f.write_str(if self.lane() { ", lane 1)" } else { ")" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::*;
+
+    //= test FRM-1
+    #[test]
+    fn a_header_is_one_little_endian_word() {
+        let header = Header::new(Op::Message, 7, 16);
+        assert_eq!(header.to_bytes(), [0x80, 0x07, 0x10, 0x00]);
+        assert_eq!(header.word(), 0x0010_0780);
+        assert_eq!(Header::from_bytes(header.to_bytes()), header);
+        assert_eq!(header.with_more(true).to_bytes(), [0x80, 0x07, 0x10, 0x40]);
+        assert_eq!(header.with_more(true).with_more(false), header);
+        assert_eq!(Header::new(Op::Message, 7, u16::MAX).word(), 0x3FFF_0780);
+        assert_eq!(header.with_body_len(u16::MAX).word(), 0x3FFF_0780);
+    }
+
+    //= test FRM-2, FRM-3
+    #[test]
+    fn fields_do_not_leak_into_each_other() {
+        for bit in 0..32 {
+            let header = Header::from_word(1 << bit);
+            assert_eq!(header.kind() != 0, bit < 8);
+            assert_eq!(header.tag() != 0, (8..16).contains(&bit));
+            assert_eq!(header.body_len() != 0, (16..30).contains(&bit));
+            assert_eq!(header.frame_size() > HEADER_LEN, (16..30).contains(&bit));
+            assert_eq!(header.more(), bit == 30);
+            assert_eq!(header.lane(), bit == 31);
+            assert_eq!(header.is_sequenced(), bit == 7);
+            assert_eq!(header.is_ignorable(), bit == 6);
+            assert_eq!(Header::from_bytes(header.to_bytes()).word(), 1 << bit);
+        }
+    }
+
+    #[test]
+    fn the_kind_of_an_operation_is_its_number() {
+        let mut known = 0;
+        for kind in 0..=0xFF {
+            if let Some(op) = Header::from_word(kind).op() {
+                assert_eq!(op as u32, kind);
+                assert_eq!(Header::new(op, 0, 0).op(), Some(op));
+                known += 1;
+            }
+        }
+        assert_eq!(known, 22);
+    }
+
+    #[test]
+    fn a_header_is_shown_with_its_fields() {
+        let shown = format!("{:?}", Header::new(Op::Request, 9, 6).with_more(true));
+        assert_eq!(shown, "Header(0x81, tag 0x09, 6 B, more)");
+        assert_eq!(
+            format!("{:?}", Header(1 << 31)),
+            "Header(0x00, tag 0x00, 0 B, lane 1)"
+        );
     }
 }

@@ -58,6 +58,7 @@ impl Route {
         self.0.to_le_bytes()
     }
 
+    //= FRM-16
     pub(super) fn encode(self, writer: &mut Writer<'_>) {
         writer.put(
             self.to_bytes()
@@ -82,6 +83,7 @@ impl Route {
     }
 
     fn split_extended(tag: u8, body: &[u8]) -> Option<(Self, &[u8])> {
+        //= FRM-15, FRM-16
         match tag {
             Self::TAG_U16 => {
                 let (route, rest) = body.split_first_chunk()?;
@@ -158,5 +160,62 @@ impl Status {
     #[must_use]
     pub const fn may_have_run(self) -> bool {
         !matches!(self, Self::NO_ROUTE | Self::REFUSED | Self::OVERLOADED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= test FRM-16
+    #[test]
+    fn a_route_takes_its_shortest_form() {
+        let form = |route: u32| (Route::from(route).tag(), Route::from(route).encoded_len());
+        assert_eq!(form(0), (0, 0));
+        assert_eq!(form(0xFB), (0xFB, 0));
+        assert_eq!(form(0xFC), (0xFE, 2));
+        assert_eq!(form(0xFF), (0xFE, 2));
+        assert_eq!(form(0xFFFF), (0xFE, 2));
+        assert_eq!(form(0x1_0000), (0xFF, 4));
+        assert_eq!(form(u32::MAX), (0xFF, 4));
+        assert_eq!(Route::from(0xFFu8), Route::from(0xFFu16));
+        assert_eq!(Route::from(0xFFFFu16), Route::new(0xFFFF));
+    }
+
+    //= test FRM-15, FRM-16
+    #[test]
+    fn a_longer_form_than_needed_is_read_and_a_cut_one_is_not() {
+        let seven = Route::from(7u8);
+        assert_eq!(Route::split(7, b"x"), Ok((seven, &b"x"[..])));
+        assert_eq!(Route::split(0xFE, b"\x07\x00x"), Ok((seven, &b"x"[..])));
+        assert_eq!(
+            Route::split(0xFF, b"\x07\x00\x00\x00x"),
+            Ok((seven, &b"x"[..]))
+        );
+        assert_eq!(Route::split(0xFE, b"\x07"), Err(CloseCode::BAD_FRAME));
+        assert_eq!(
+            Route::split(0xFF, b"\x07\x00\x00"),
+            Err(CloseCode::BAD_FRAME)
+        );
+        assert_eq!(
+            Route::split(0xFC, b"\x00\x00\x00\x00"),
+            Err(CloseCode::BAD_FRAME)
+        );
+        assert_eq!(
+            Route::split(0xFD, b"\x00\x00\x00\x00"),
+            Err(CloseCode::BAD_FRAME)
+        );
+    }
+
+    #[test]
+    fn only_three_statuses_promise_that_nothing_ran() {
+        for status in 0..=0xFF {
+            let promised = [Status::NO_ROUTE, Status::REFUSED, Status::OVERLOADED];
+            assert_eq!(
+                Status(status).may_have_run(),
+                !promised.contains(&Status(status))
+            );
+            assert_eq!(Status(status).is_ok(), status == 0);
+        }
     }
 }

@@ -1,0 +1,528 @@
+//! What exactly-once-in-order means: an application at each end that knows what must come.
+//!
+//! Everything an end will say follows from its [`Plan`], so the other end can check every byte
+//! without being told. An [`App`] sends its plan's items in order, and judges what arrives: the next
+//! item of the peer's plan, whole, once, and nothing else; one answer to each request; and every
+//! report of success or loss true.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use outlast_core::wire::{RequestId, Route, Status};
+use outlast_core::{CloseCode, Event, Head, Instant, Position, SendError, Session, Side};
+
+use crate::rng::mix;
+
+/// All that one end will say, as a function of an item's number.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// Distinguishes plans.
+    pub seed: u64,
+    /// How many items there are.
+    pub items: u32,
+    /// Length of the shortest item, in bytes.
+    pub shortest: u32,
+    /// Length of the longest item, in bytes.
+    pub longest: u32,
+    /// Parts of 100 that are requests; the others are one-way messages.
+    pub requests: u8,
+    /// Whether the end finishes once it has said everything and has all its answers.
+    pub finishes: bool,
+}
+
+/// One item of a plan.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Whether it wants an answer.
+    pub is_request: bool,
+    /// Where it goes.
+    pub route: Route,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+impl Plan {
+    /// An end that says nothing.
+    pub const SILENT: Self =
+        Self { seed: 0, items: 0, shortest: 0, longest: 0, requests: 0, finishes: false };
+
+    /// The item with this number.
+    #[must_use]
+    pub const fn item(&self, number: u32) -> Item {
+        let dice = mix(self.seed ^ (number as u64) << 32);
+        let span = self.longest.saturating_sub(self.shortest) as u64 + 1;
+        // Most items are short; one in eight is of any length.
+        let spread = if dice >> 60 < 2 { span } else { min(span, 40) };
+        let route = match dice % 16 {
+            0 => 300,
+            1 => 70_000,
+            small => small as u32,
+        };
+        Item {
+            is_request: dice / 16 % 100 < self.requests as u64,
+            route: Route::new(route),
+            len: self.shortest + (dice / 4096 % spread) as u32,
+        }
+    }
+
+    /// What the item with this number says, to one who was set back `life` times.
+    #[must_use]
+    pub fn payload(&self, number: u32, life: u8) -> Vec<u8> {
+        content(self.seed ^ u64::from(life) << 8, number, self.item(number).len)
+    }
+
+    /// The only right answer to the request with this number.
+    #[must_use]
+    pub fn answer(&self, number: u32) -> Vec<u8> {
+        content(!self.seed, number, self.item(number).len / 2)
+    }
+}
+
+const fn min(a: u64, b: u64) -> u64 {
+    if a < b { a } else { b }
+}
+
+/// Bytes that name their number and their length, as far as there is room for it.
+fn content(seed: u64, number: u32, len: u32) -> Vec<u8> {
+    let name = u64::from(number) | u64::from(len) << 32;
+    let dice = mix(seed ^ name).to_le_bytes();
+    let stamp = name.to_le_bytes();
+    let byte = |at: usize| match at {
+        0 => stamp[0],
+        1..8 if len >= 16 => stamp[at],
+        _ => dice[at % 8] ^ at as u8,
+    };
+    (0..len as usize).map(byte).collect()
+}
+
+/// What an end found to be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Wrong(pub String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// How an end was told that its session is over.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// Both ends finished and everything arrived.
+    Ended,
+    /// It is lost, for this reason; this much is known to have arrived.
+    Lost(CloseCode, Option<u64>),
+}
+
+/// The application at one end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct App {
+    /// What this end says.
+    pub plan: Plan,
+    /// What the other end says.
+    pub expects: Plan,
+    /// Whether received items are released one by one, when the world says so.
+    pub manual: bool,
+    /// Items given to send, whole or in part.
+    pub sent: u32,
+    /// Items received.
+    pub got: u32,
+    /// Items received and released.
+    pub taken: u32,
+    /// Positions of the items sent, in order.
+    pub positions: Vec<u64>,
+    /// Highest position that was acknowledged, as told.
+    pub receipt: u64,
+    /// Our requests without an answer: their items.
+    pub open: BTreeMap<u16, u32>,
+    /// The peer's requests without an answer: id and item.
+    pub to_answer: VecDeque<(u16, u32)>,
+    /// Requests that were answered.
+    pub answered: u32,
+    /// How the session ended, as told.
+    pub over: Option<Over>,
+    /// Codes of connections that ended, as told, latest last; cleared by the world.
+    pub disconnected: Vec<(CloseCode, Side)>,
+    /// What has to be released: position, and whether an item ends there.
+    held: VecDeque<(Position, bool)>,
+    /// How far the item under way was given to send.
+    offset: Option<u32>,
+    /// What arrived of an item in fragments.
+    partial: Vec<u8>,
+    finished: bool,
+    peer_finished: bool,
+    /// Whether the peer is known to know the session, so that sending makes sense.
+    pub opened: bool,
+    /// How often this end was set back to an earlier state; what it says differs each time.
+    pub life: u8,
+    /// How often the peer may have been set back.
+    pub peer_lives: u8,
+    /// The lives in which the items sent were said.
+    pub said: Vec<u8>,
+    /// The lives in which the items received were said.
+    pub heard: Vec<u8>,
+}
+
+impl App {
+    /// An application that has said and heard nothing.
+    #[must_use]
+    pub const fn new(plan: Plan, expects: Plan, manual: bool) -> Self {
+        Self {
+            plan,
+            expects,
+            manual,
+            sent: 0,
+            got: 0,
+            taken: 0,
+            positions: Vec::new(),
+            receipt: 0,
+            open: BTreeMap::new(),
+            to_answer: VecDeque::new(),
+            answered: 0,
+            over: None,
+            disconnected: Vec::new(),
+            held: VecDeque::new(),
+            offset: None,
+            partial: Vec::new(),
+            finished: false,
+            peer_finished: false,
+            opened: false,
+            life: 0,
+            peer_lives: 0,
+            said: Vec::new(),
+            heard: Vec::new(),
+        }
+    }
+
+    /// Whether there is something left to say.
+    #[must_use]
+    pub const fn wants_to_send(&self) -> bool {
+        self.sent < self.plan.items || self.offset.is_some()
+    }
+
+    /// Whether everything was said and answered, and only finishing is left.
+    #[must_use]
+    pub fn wants_to_finish(&self) -> bool {
+        let done = !self.wants_to_send() && self.open.is_empty() && self.to_answer.is_empty();
+        self.plan.finishes && !self.finished && done && self.got == self.expects.items
+    }
+
+    /// Whether nothing is left to say or to hear.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let said = !self.wants_to_send() && self.open.is_empty();
+        let heard = self.got == self.expects.items && self.taken == self.got;
+        let answered = self.to_answer.is_empty() && self.held.is_empty();
+        said && heard && answered && self.finished == self.plan.finishes
+    }
+
+    /// Whether something waits to be released.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Items whose last byte is at or before `position`.
+    #[must_use]
+    pub fn items_until(&self, position: u64) -> u32 {
+        self.positions.partition_point(|at| *at <= position) as u32
+    }
+
+    /// Sends the next item, or the next fragment of it; whether anything was taken.
+    ///
+    /// # Errors
+    ///
+    /// A refusal that is neither want of room nor of a free request number.
+    pub fn send_next(&mut self, session: &mut Session<Vec<u8>>) -> Result<bool, Wrong> {
+        if !self.wants_to_send() {
+            return Ok(false);
+        }
+        let number = self.sent - u32::from(self.offset.is_some());
+        let item = self.plan.item(number);
+        let payload = self.plan.payload(number, self.life);
+        let most = usize::from(session.max_body()).saturating_sub(8);
+        let result = match self.offset {
+            None => self.begin_item(session, item, &payload, most)?,
+            Some(offset) => {
+                let rest = &payload[offset as usize..];
+                let part = &rest[..rest.len().min(most)];
+                let last = part.len() == rest.len();
+                let pushed = session.push_fragment(part, last);
+                if pushed.is_ok() {
+                    self.offset = (!last).then_some(offset + part.len() as u32);
+                }
+                Some(pushed)
+            }
+        };
+        match result {
+            None | Some(Err(SendError::Full)) => Ok(false),
+            Some(Ok(position)) => {
+                if self.offset.is_none() {
+                    self.positions.push(position.get());
+                }
+                Ok(true)
+            }
+            Some(Err(error)) => Err(Wrong(format!("sending item {number}: {error}"))),
+        }
+    }
+
+    fn begin_item(
+        &mut self,
+        session: &mut Session<Vec<u8>>,
+        item: Item,
+        payload: &[u8],
+        most: usize,
+    ) -> Result<Option<Result<Position, SendError>>, Wrong> {
+        let id = if item.is_request { session.free_request() } else { None };
+        if item.is_request && id.is_none() {
+            return Ok(None);
+        }
+        let whole = payload.len() <= most;
+        let route = item.route;
+        let result = match id {
+            Some(id) if whole => session.request(id, route, payload),
+            Some(id) => session.begin(Head::Request { id, route }, &payload[..most]),
+            None if whole => session.send(route, payload),
+            None => session.begin(Head::Message { route }, &payload[..most]),
+        };
+        if result.is_ok() {
+            self.offset = (!whole).then_some(most as u32);
+            if let Some(id) = id
+                && self.open.insert(id.0, self.sent).is_some()
+            {
+                return Err(Wrong(format!("request number {} was given out twice", id.0)));
+            }
+            self.sent += 1;
+            self.said.push(self.life);
+        }
+        Ok(Some(result))
+    }
+
+    /// Answers the oldest request that waits for it; whether it did.
+    ///
+    /// # Errors
+    ///
+    /// A refusal that is not want of room.
+    pub fn answer_next(&mut self, session: &mut Session<Vec<u8>>) -> Result<bool, Wrong> {
+        let Some(&(id, number)) = self.to_answer.front() else {
+            return Ok(false);
+        };
+        let answer = self.expects.answer(number);
+        match session.respond(RequestId(id), Status::OK, &answer) {
+            Ok(_) => {
+                self.to_answer.pop_front();
+                Ok(true)
+            }
+            Err(SendError::Full | SendError::MessageOpen) => Ok(false),
+            Err(error) => Err(Wrong(format!("answering request {id}: {error}"))),
+        }
+    }
+
+    /// Finishes if that is what the plan wants now; whether it did.
+    ///
+    /// # Errors
+    ///
+    /// A refusal that is not want of room.
+    pub fn finish(&mut self, session: &mut Session<Vec<u8>>) -> Result<bool, Wrong> {
+        if !self.wants_to_finish() {
+            return Ok(false);
+        }
+        match session.finish() {
+            Ok(_) => {
+                self.finished = true;
+                Ok(true)
+            }
+            Err(SendError::Full) => Ok(false),
+            Err(error) => Err(Wrong(format!("finishing: {error}"))),
+        }
+    }
+
+    /// Releases the oldest item held; whether there was one.
+    pub fn release_next(&mut self, session: &mut Session<Vec<u8>>, now: Instant) -> bool {
+        let Some((position, is_item)) = self.held.pop_front() else {
+            return false;
+        };
+        self.taken += u32::from(is_item);
+        session.release(now, position);
+        true
+    }
+
+    /// Judges what happened.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn take(&mut self, event: &Event<'_>) -> Result<(), Wrong> {
+        match *event {
+            Event::Message { route, payload, position } => {
+                self.take_item(Head::Message { route }, payload)?;
+                self.hold(position, true);
+            }
+            Event::Request { id, route, payload, position } => {
+                self.take_item(Head::Request { id, route }, payload)?;
+                self.hold(position, true);
+            }
+            Event::Response { id, status, payload, position } => {
+                self.take_item(Head::Response { id, status }, payload)?;
+                self.hold(position, false);
+            }
+            Event::Fragment { head, offset, payload, last, position } => {
+                if offset as usize != self.partial.len() {
+                    let have = self.partial.len();
+                    return Err(Wrong(format!("a fragment at {offset} after {have} bytes")));
+                }
+                self.partial.extend_from_slice(payload);
+                if last {
+                    let whole = std::mem::take(&mut self.partial);
+                    self.take_item(head, &whole)?;
+                }
+                self.hold(position, last && !matches!(head, Head::Response { .. }));
+            }
+            Event::Finished { position } => {
+                if std::mem::replace(&mut self.peer_finished, true) {
+                    return Err(Wrong("the peer finished twice".into()));
+                }
+                if self.got != self.expects.items {
+                    let Self { got, expects, .. } = self;
+                    return Err(Wrong(format!("finished after {got} of {} items", expects.items)));
+                }
+                self.hold(position, false);
+            }
+            Event::Acknowledged { position } => {
+                if position.get() < self.receipt {
+                    return Err(Wrong(format!("the receipt fell to {}", position.get())));
+                }
+                self.receipt = position.get();
+            }
+            Event::Ended => self.note_over(Over::Ended)?,
+            Event::Lost { code, peer_received } => {
+                self.note_over(Over::Lost(code, peer_received.map(Position::get)))?;
+            }
+            Event::Disconnected { code, by, .. } => self.disconnected.push((code, by)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn note_over(&mut self, over: Over) -> Result<(), Wrong> {
+        match self.over.replace(over) {
+            None => Ok(()),
+            Some(before) => Err(Wrong(format!("over twice: {before:?}, then {over:?}"))),
+        }
+    }
+
+    fn hold(&mut self, position: Position, is_item: bool) {
+        if self.manual {
+            self.held.push_back((position, is_item));
+        } else {
+            self.taken += u32::from(is_item);
+        }
+    }
+
+    /// The items of the peer must come in order, each once, each as it was sent.
+    fn take_item(&mut self, head: Head, payload: &[u8]) -> Result<(), Wrong> {
+        if self.peer_finished {
+            return Err(Wrong("something came after the peer had finished".into()));
+        }
+        if let Head::Response { id, status } = head {
+            return self.take_answer(id, status, payload);
+        }
+        let number = self.got;
+        if number >= self.expects.items {
+            return Err(Wrong(format!("an item beyond all {number}: duplicate")));
+        }
+        let item = self.expects.item(number);
+        let (is_request, route) = match head {
+            Head::Request { id, route } => {
+                self.to_answer.push_back((id.0, number));
+                (true, route)
+            }
+            Head::Message { route } => (false, route),
+            Head::Response { .. } => (false, item.route),
+        };
+        let said = |life: &u8| self.expects.payload(number, *life) == payload;
+        let Some(life) = (0..=self.peer_lives).find(said) else {
+            return Err(self.name_wrong_item(number, payload));
+        };
+        if (is_request, route) != (item.is_request, item.route) {
+            return Err(Wrong(format!("item {number} came as {head:?}, sent as {item:?}")));
+        }
+        self.got += 1;
+        self.heard.push(life);
+        Ok(())
+    }
+
+    fn name_wrong_item(&self, number: u32, payload: &[u8]) -> Wrong {
+        let other = (0..self.expects.items).find(|n| self.expects.payload(*n, 0) == payload);
+        Wrong(match other {
+            Some(other) if other < number => {
+                format!("duplicate: item {other} came again instead of {number}")
+            }
+            Some(other) => format!("gap: item {other} came instead of {number}"),
+            None => format!("damage: {payload:02x?} came instead of item {number}"),
+        })
+    }
+
+    fn take_answer(&mut self, id: RequestId, status: Status, answer: &[u8]) -> Result<(), Wrong> {
+        let Some(number) = self.open.remove(&id.0) else {
+            return Err(Wrong(format!("an answer to request number {}, which is not open", id.0)));
+        };
+        if status != Status::OK || answer != self.plan.answer(number) {
+            let id = id.0;
+            return Err(Wrong(format!("a wrong answer to item {number} (request number {id})")));
+        }
+        self.answered += 1;
+        Ok(())
+    }
+
+    /// What a durable application finds after a crash: everything it had committed by releasing.
+    #[must_use]
+    pub fn committed(&self) -> Self {
+        let mut app = self.clone();
+        app.got = app.taken;
+        app.heard.truncate(app.taken as usize);
+        app.held.clear();
+        app.partial.clear();
+        app.disconnected.clear();
+        app
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: Plan =
+        Plan { seed: 1, items: 50, shortest: 1, longest: 30, requests: 0, finishes: false };
+
+    fn message(app: &mut App, number: u32) -> Result<(), Wrong> {
+        let head = Head::Message { route: PLAN.item(number).route };
+        app.take_item(head, &PLAN.payload(number, 0))
+    }
+
+    #[test]
+    fn the_judge_notices_what_it_is_for() {
+        let mut app = App::new(Plan::SILENT, PLAN, false);
+        message(&mut app, 0).unwrap();
+        assert!(message(&mut app, 0).unwrap_err().0.contains("duplicate"));
+        assert!(message(&mut app, 2).unwrap_err().0.contains("gap"));
+        let head = Head::Message { route: PLAN.item(1).route };
+        assert!(app.take_item(head, b"other").unwrap_err().0.contains("damage"));
+        let status = Status::OK;
+        let answer = Head::Response { id: RequestId(1), status };
+        assert!(app.take_item(answer, &[]).is_err(), "nothing was asked");
+        message(&mut app, 1).unwrap();
+        app.note_over(Over::Ended).unwrap();
+        assert!(app.note_over(Over::Ended).is_err());
+    }
+
+    #[test]
+    fn lengths_stay_in_their_range() {
+        for n in 0..10_000 {
+            let item = PLAN.item(n);
+            assert!((1..=30).contains(&item.len) && !item.is_request, "{n} {item:?}");
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Who may come in, and how fast, before a byte of theirs is read.
+//!
+//! A [`Gate`] counts connections in total, by source and by whether their handshake is over. It
+//! owns no socket: a driver asks when it accepted one, and says what became of it.
+
+mod rate;
+mod rules;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use core::net::IpAddr;
+
+use crate::backoff::mix;
+use crate::threads::{self, Chain, Link, List, NONE, count};
+use crate::time::Instant;
+
+pub use crate::threads::Slots;
+pub use rate::{Meter, Rate};
+pub use rules::{Access, Rule, access};
+pub use source::Source;
+
+/// Limits of a [`Gate`]; none of them changes while it lives.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct GateConfig {
+    /// Connections in total.
+    pub max_connections: u32,
+    /// Handshakes under way; further connections wait for one of them to end.
+    pub max_handshakes: u32,
+    /// Connections of one source.
+    pub max_per_source: u32,
+    /// New connections of one source.
+    pub source_rate: Rate,
+    /// New connections in total.
+    pub total_rate: Rate,
+    /// How many bits of an IPv6 address make a source, 1 to 64.
+    pub v6_prefix: u8,
+    /// How long a source is locked out after its first failed authentication, in microseconds;
+    /// each further one doubles it.
+    pub lockout_base: u64,
+    /// The longest lock-out, in microseconds.
+    pub lockout_cap: u64,
+}
+
+impl Default for GateConfig {
+    /// 65,536 connections, 512 handshakes; per source 1,024 connections and 64 new ones a second
+    /// (256 at once); in total 8,192 new ones a second (16,384 at once); IPv6 by /64; locked out
+    /// for 0.1 s to 60 s.
+    fn default() -> Self {
+        Self {
+            max_connections: 65_536,
+            max_handshakes: 512,
+            max_per_source: 1024,
+            source_rate: Rate::per_second(64, 256),
+            total_rate: Rate::per_second(8192, 16_384),
+            v6_prefix: 64,
+            lockout_base: 100_000,
+            lockout_cap: 60_000_000,
+        }
+    }
+}
+
+/// Why a connection is turned away. Close it without reading.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum Turned {
+    /// [`GateConfig::max_connections`] is reached.
+    Full,
+    /// [`GateConfig::max_per_source`] is reached.
+    SourceFull,
+    /// The source connects too often; it may again in this many microseconds.
+    SourceRate(u64),
+    /// All sources together connect too often; they may again in this many microseconds.
+    TotalRate(u64),
+    /// The source failed to authenticate; it may try again in this many microseconds.
+    LockedOut(u64),
+    /// There is no memory for another source: every entry has connections.
+    TableFull,
+}
+
+/// A connection that was let in. It is to be given back, see [`Gate::handle_disconnect`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a ticket that is not given back counts as a connection for ever"]
+pub struct Ticket {
+    at: u32,
+    stage: Stage,
+}
+
+impl Ticket {
+    /// Whether the connection still waits for [`Gate::poll_handshake`] to let it begin.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting)
+    }
+}
+
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Handshake,
+    Open,
+}
+
+/// What a [`Gate`] has now and has done so far.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub struct GateStats {
+    /// Connections now.
+    pub connections: u32,
+    /// Of these, how many wait for their handshake to begin.
+    pub waiting: u32,
+    /// Of these, how many are in their handshake.
+    pub handshakes: u32,
+    /// Sources remembered now.
+    pub sources: u32,
+    /// Connections let in.
+    pub admitted: u64,
+    /// Connections turned away.
+    pub turned: u64,
+    /// Failed authentications.
+    pub failures: u64,
+}
+
+/// Memory for one source. Its content is the gate's business.
+#[derive(Debug)]
+pub struct SourceEntry {
+    source: Option<Source>,
+    connections: u32,
+    failures: u32,
+    meter: Meter,
+    locked_until: Instant,
+    head: u32,
+    next: u32,
+    order: Link,
+}
+
+impl SourceEntry {
+    /// Memory not in use.
+    pub const EMPTY: Self = Self {
+        source: None,
+        connections: 0,
+        failures: 0,
+        meter: Meter::NEW,
+        locked_until: Instant::from_micros(0),
+        head: NONE,
+        next: NONE,
+        order: Link::NEW,
+    };
+}
+
+impl Default for SourceEntry {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+struct BySource;
+
+impl Chain<SourceEntry> for BySource {
+    fn head(entry: &mut SourceEntry) -> &mut u32 {
+        &mut entry.head
+    }
+    fn next(entry: &mut SourceEntry) -> &mut u32 {
+        &mut entry.next
+    }
+    fn peek_head(entry: &SourceEntry) -> u32 {
+        entry.head
+    }
+    fn peek_next(entry: &SourceEntry) -> u32 {
+        entry.next
+    }
+}
+
+fn order(entry: &mut SourceEntry) -> &mut Link {
+    &mut entry.order
+}
+
+/// Decides which connections may come in; `M` is the memory for what it knows of their sources.
+///
+/// With at least `max_connections` entries no connection is turned away for want of memory. What
+/// is remembered of sources without a connection makes room first, the longest unused ahead.
+pub struct Gate<M: ?Sized> {
+    config: GateConfig,
+    seed: u64,
+    stats: GateStats,
+    meter: Meter,
+    /// Entries from here on were never used.
+    fresh_from: u32,
+    /// Sources without a connection, the longest unused first.
+    idle: List,
+    entries: M,
+}
+
+impl<M: ?Sized> core::fmt::Debug for Gate<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Gate").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl<M: Slots<SourceEntry>> Gate<M> {
+    /// A gate nobody has come through. `seed` is entropy no client can know.
+    #[must_use]
+    pub fn new(config: GateConfig, seed: u64, mut entries: M) -> Self {
+        for entry in entries.as_mut_slice() {
+            *entry = SourceEntry::EMPTY;
+        }
+        Self {
+            config,
+            seed,
+            stats: GateStats::default(),
+            meter: Meter::NEW,
+            fresh_from: 0,
+            idle: List::NEW,
+            entries,
+        }
+    }
+}
+
+impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
+    /// What there is and what happened.
+    #[must_use]
+    pub const fn stats(&self) -> &GateStats {
+        &self.stats
+    }
+
+    /// A connection from `address` was accepted at `now`.
+    ///
+    /// # Errors
+    ///
+    /// It is turned away; nothing is to be given back for it.
+    pub fn handle_connect(&mut self, now: Instant, address: IpAddr) -> Result<Ticket, Turned> {
+        let result = self.connect(now, Source::new(address, self.config.v6_prefix));
+        let counter = match result {
+            Ok(_) => &mut self.stats.admitted,
+            Err(_) => &mut self.stats.turned,
+        };
+        *counter = counter.wrapping_add(1);
+        result
+    }
+
+    /// Whether the handshake of this connection may begin; if not, it is asked again when another
+    /// one's ended. A driver that asks for those that wait longest first keeps them in order.
+    pub fn poll_handshake(&mut self, ticket: &mut Ticket) -> bool {
+        if ticket.stage != Stage::Waiting {
+            return true;
+        }
+        //= REG-15
+        if self.stats.handshakes >= self.config.max_handshakes {
+            return false;
+        }
+        self.leave_stage(ticket.stage);
+        ticket.stage = Stage::Handshake;
+        self.stats.handshakes = self.stats.handshakes.wrapping_add(1);
+        true
+    }
+
+    /// The handshake of this connection succeeded; earlier failures of its source are forgotten
+    /// if it `authenticated`.
+    pub fn handle_open(&mut self, ticket: &mut Ticket, authenticated: bool) {
+        self.leave_stage(ticket.stage);
+        ticket.stage = Stage::Open;
+        if authenticated && let Some(entry) = self.entry_mut(ticket.at) {
+            entry.failures = 0;
+        }
+    }
+
+    /// The connection failed to authenticate, or could not prove the session it named: its
+    /// source is locked out. Connections it has already stay.
+    pub fn handle_failure(&mut self, now: Instant, ticket: &Ticket) {
+        //= REG-16
+        let (base, cap) = (self.config.lockout_base, self.config.lockout_cap);
+        if let Some(entry) = self.entry_mut(ticket.at) {
+            let factor = 1u64.checked_shl(entry.failures).unwrap_or(u64::MAX);
+            let until = now.after(base.saturating_mul(factor).min(cap));
+            entry.failures = entry.failures.saturating_add(1);
+            entry.locked_until = entry.locked_until.max(until);
+        }
+        self.stats.failures = self.stats.failures.wrapping_add(1);
+    }
+
+    /// The connection is gone.
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket is given back once")]
+    pub fn handle_disconnect(&mut self, ticket: Ticket) {
+        self.leave_stage(ticket.stage);
+        self.stats.connections = self.stats.connections.wrapping_sub(1);
+        let Some(entry) = self.entry_mut(ticket.at) else {
+            return;
+        };
+        entry.connections = entry.connections.wrapping_sub(1);
+        if entry.connections == 0 {
+            self.idle.push(self.entries.as_mut_slice(), order, ticket.at);
+        }
+    }
+
+    /// Connections of `address`'s source now.
+    #[must_use]
+    pub fn connections_of(&self, address: IpAddr) -> u32 {
+        let found = self.find(Source::new(address, self.config.v6_prefix));
+        let entry = found.and_then(|at| self.entries.as_slice().get(at as usize));
+        entry.map_or(0, |entry| entry.connections)
+    }
+
+    fn connect(&mut self, now: Instant, source: Source) -> Result<Ticket, Turned> {
+        if self.stats.connections >= self.config.max_connections {
+            return Err(Turned::Full);
+        }
+        let rate = self.config.source_rate;
+        let max_per_source = self.config.max_per_source;
+        let at = self.entry_of(source).ok_or(Turned::TableFull)?;
+        let Some(entry) = self.entry_mut(at) else {
+            return Err(Turned::TableFull);
+        };
+        if entry.locked_until > now {
+            return Err(Turned::LockedOut(entry.locked_until.micros_since(now)));
+        }
+        if entry.connections >= max_per_source {
+            return Err(Turned::SourceFull);
+        }
+        // The source's own rate comes first: what it has too much of costs the others nothing.
+        entry.meter.take(now, &rate).map_err(Turned::SourceRate)?;
+        self.meter.take(now, &self.config.total_rate).map_err(Turned::TotalRate)?;
+        self.enter(at);
+        Ok(Ticket { at, stage: Stage::Waiting })
+    }
+
+    /// Counts a connection of the source in entry `at`.
+    fn enter(&mut self, at: u32) {
+        let entries = self.entries.as_mut_slice();
+        let Some(entry) = entries.get_mut(at as usize) else {
+            return;
+        };
+        entry.connections = entry.connections.wrapping_add(1);
+        if entry.connections == 1 {
+            self.idle.remove(entries, order, at);
+        }
+        self.stats.connections = self.stats.connections.wrapping_add(1);
+        self.stats.waiting = self.stats.waiting.wrapping_add(1);
+    }
+
+    const fn leave_stage(&mut self, stage: Stage) {
+        match stage {
+            Stage::Waiting => self.stats.waiting = self.stats.waiting.wrapping_sub(1),
+            Stage::Handshake => self.stats.handshakes = self.stats.handshakes.wrapping_sub(1),
+            Stage::Open => {}
+        }
+    }
+
+    fn entry_mut(&mut self, at: u32) -> Option<&mut SourceEntry> {
+        self.entries.as_mut_slice().get_mut(at as usize)
+    }
+
+    fn hash(&self, source: Source) -> u64 {
+        mix(source.get() ^ self.seed)
+    }
+
+    fn find(&self, source: Source) -> Option<u32> {
+        let hash = self.hash(source);
+        threads::find::<_, BySource>(self.entries.as_slice(), hash, |entry| {
+            entry.source == Some(source)
+        })
+    }
+
+    /// The entry of `source`, made if there is none; one without connections is in `idle`, and is
+    /// now the one used last.
+    fn entry_of(&mut self, source: Source) -> Option<u32> {
+        if let Some(at) = self.find(source) {
+            self.touch(at);
+            return Some(at);
+        }
+        let at = self.take_entry()?;
+        let hash = self.hash(source);
+        let entries = self.entries.as_mut_slice();
+        let entry = entries.get_mut(at as usize)?;
+        entry.source = Some(source);
+        entry.connections = 0;
+        entry.failures = 0;
+        entry.meter = Meter::NEW;
+        entry.locked_until = Instant::from_micros(0);
+        threads::insert::<_, BySource>(entries, hash, at);
+        self.idle.push(entries, order, at);
+        self.stats.sources = self.stats.sources.wrapping_add(1);
+        Some(at)
+    }
+
+    fn touch(&mut self, at: u32) {
+        let entries = self.entries.as_mut_slice();
+        if entries.get(at as usize).is_some_and(|entry| entry.connections == 0) {
+            self.idle.remove(entries, order, at);
+            self.idle.push(entries, order, at);
+        }
+    }
+
+    fn take_entry(&mut self) -> Option<u32> {
+        let limit = self.config.max_connections.saturating_mul(2);
+        if self.fresh_from == count(self.entries.as_slice()) && self.fresh_from < limit {
+            self.grow(limit);
+        }
+        if self.fresh_from < count(self.entries.as_slice()) {
+            let at = self.fresh_from;
+            self.fresh_from = at.wrapping_add(1);
+            return Some(at);
+        }
+        let at = self.idle.first()?;
+        let source = self.entry_mut(at)?.source.take()?;
+        let hash = self.hash(source);
+        let entries = self.entries.as_mut_slice();
+        threads::remove::<_, BySource>(entries, hash, at);
+        self.idle.remove(entries, order, at);
+        self.stats.sources = self.stats.sources.wrapping_sub(1);
+        Some(at)
+    }
+
+    /// Makes more entries; as there are more buckets then, everything is chained anew.
+    fn grow(&mut self, limit: u32) {
+        if !self.entries.grow(limit as usize) {
+            return;
+        }
+        for entry in self.entries.as_mut_slice() {
+            (entry.head, entry.next) = (NONE, NONE);
+        }
+        for at in 0..self.fresh_from {
+            let entry = self.entries.as_slice().get(at as usize);
+            if let Some(source) = entry.and_then(|entry| entry.source) {
+                let hash = self.hash(source);
+                threads::insert::<_, BySource>(self.entries.as_mut_slice(), hash, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Who may have a session, and who may have one back.
+
+use super::entry::{BySid, Entry, OwnerId, SessionState};
+use super::{
+    Admission, Entropy, FIRST_KEY_ID, Lease, Peer, Refusal, Registry, millis, seconds,
+};
+use crate::CloseCode;
+use crate::auth::{SessionKey, verify_resume_proof};
+use crate::threads::{self, Slots};
+use crate::time::Instant;
+use crate::wire::{Grant, Hello, Resume};
+
+/// Verified against where there is no key, so that the work is the same; it admits nobody.
+const NO_KEY: SessionKey = SessionKey::new([0; 16]);
+
+impl<M: Slots<Entry> + ?Sized> Registry<M> {
+    /// Decides about a HELLO whose authentication is over; `entropy` is used if it asks for a new
+    /// session, and must not be used again in either case.
+    ///
+    /// # Errors
+    ///
+    /// The HELLO is refused, and no session differs from before, not by a bit.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        hello: &Hello<'_>,
+        peer: &Peer<'_>,
+        entropy: Entropy,
+    ) -> Result<Admission, Refusal> {
+        match &hello.resume {
+            Some(claim) => self.resume(now, claim, peer),
+            None => self.create(now, hello.terms.ttl_s, peer, entropy),
+        }
+    }
+
+    fn create(
+        &mut self,
+        now: Instant,
+        ttl_s: u32,
+        peer: &Peer<'_>,
+        entropy: Entropy,
+    ) -> Result<Admission, Refusal> {
+        //= REG-7
+        let id = peer.principal.map_or(OwnerId::Source(peer.source), OwnerId::Principal);
+        let (alive, unconfirmed) = self.owned_by(id);
+        if alive >= self.config.max_per_owner {
+            return Err(self.no_room(self.config.busy_retry_ms));
+        }
+        if unconfirmed >= self.config.max_unconfirmed {
+            return Err(self.no_room(self.config.handshake_ms));
+        }
+        // Two sessions of one number cannot be; with sound entropy this does not happen.
+        if self.find(entropy.sid).is_some() {
+            return Err(self.no_room(self.config.busy_retry_ms));
+        }
+        let Some(at) = self.take_entry() else {
+            return Err(self.no_room(self.config.busy_retry_ms));
+        };
+        let owner = self.charge(id);
+        let ttl_s = ttl_s.min(self.config.max_ttl_s);
+        let grant = Grant {
+            sid: entropy.sid,
+            epoch: self.config.epoch,
+            key_id: FIRST_KEY_ID,
+            key: entropy.key,
+        };
+        let generation = self.fill(at, owner, peer, &grant, ttl_s);
+        let hash = self.hash(grant.sid);
+        let deadline = now.after(millis(self.config.handshake_ms));
+        let entries = self.entries.as_mut_slice();
+        threads::insert::<_, BySid>(entries, hash, at);
+        self.deadlines.set(entries, at, deadline);
+        self.stats.unconfirmed = self.stats.unconfirmed.wrapping_add(1);
+        self.stats.created = self.stats.created.wrapping_add(1);
+        let lease = Lease { index: at, generation, attach: 1 };
+        Ok(Admission::New { lease, grant, ttl_s })
+    }
+
+    /// Writes a new session to entry `at`; the answer is its generation.
+    fn fill(&mut self, at: u32, owner: u32, peer: &Peer<'_>, grant: &Grant, ttl_s: u32) -> u32 {
+        let Some(entry) = self.entry_mut(at) else {
+            return 0;
+        };
+        entry.state = Some(SessionState::Unconfirmed);
+        entry.sid = grant.sid;
+        entry.principal = peer.principal;
+        entry.key = SessionKey::new(grant.key);
+        entry.key_id = grant.key_id;
+        entry.rotating = false;
+        entry.owned = true;
+        entry.keep = false;
+        entry.fresh = false;
+        entry.last_attach = 1;
+        entry.epoch = grant.epoch;
+        entry.ttl = seconds(ttl_s);
+        entry.rx_next = 0;
+        entry.code = CloseCode::OK;
+        entry.owner = owner;
+        entry.generation
+    }
+
+    fn no_room(&mut self, retry_ms: u32) -> Refusal {
+        self.stats.refused_full = self.stats.refused_full.wrapping_add(1);
+        Refusal { retry_ms, ..Refusal::by(CloseCode::BUSY) }
+    }
+
+    fn resume(
+        &mut self,
+        now: Instant,
+        claim: &Resume,
+        peer: &Peer<'_>,
+    ) -> Result<Admission, Refusal> {
+        let found = self.find(claim.sid);
+        let key = found.and_then(|at| self.key_of(at, claim.key_id));
+        //= REG-2
+        let proved = verify_resume_proof(
+            key.unwrap_or(&NO_KEY),
+            claim,
+            peer.channel_binding,
+            peer.encrypted,
+        );
+        let known = key.is_some();
+        let Some(at) = found.filter(|_| known && proved) else {
+            return Err(self.unproven(found, peer));
+        };
+        self.check(now, at, claim, peer)?;
+        self.reattach(at, claim.attach).ok_or(Refusal::by(CloseCode::NO_SESSION))
+    }
+
+    /// The key of entry `at` with this number, if it is valid now.
+    fn key_of(&self, at: u32, key_id: u8) -> Option<&SessionKey> {
+        let entry = self.entry(at)?;
+        if key_id == entry.key_id {
+            Some(&entry.key)
+        } else if entry.rotating && key_id == entry.key_id.wrapping_add(1) {
+            //= REG-6
+            Some(&entry.next_key)
+        } else {
+            None
+        }
+    }
+
+    /// The answer to who did not prove the key. Only the session's own principal, whom something
+    /// else has identified, learns that the session exists.
+    fn unproven(&mut self, found: Option<u32>, peer: &Peer<'_>) -> Refusal {
+        //= REG-3
+        let owner = found.and_then(|at| self.entry(at)).and_then(|entry| entry.principal);
+        if owner.is_some() && owner == peer.principal {
+            self.stats.bad_tokens = self.stats.bad_tokens.wrapping_add(1);
+            return Refusal { index: found, ..Refusal::by(CloseCode::BAD_TOKEN) };
+        }
+        self.stats.unproven = self.stats.unproven.wrapping_add(1);
+        Refusal::by(CloseCode::NO_SESSION)
+    }
+
+    /// Whether the session in entry `at` may be had, now that its key was proved.
+    fn check(
+        &mut self,
+        now: Instant,
+        at: u32,
+        claim: &Resume,
+        peer: &Peer<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(entry) = self.entries.as_slice().get(at as usize) else {
+            return Err(Refusal::by(CloseCode::NO_SESSION));
+        };
+        let refusal = |code| Refusal { index: Some(at), ..Refusal::by(code) };
+        let stats = &mut self.stats;
+        if entry.principal != peer.principal {
+            //= REG-4
+            stats.identity_mismatches = stats.identity_mismatches.wrapping_add(1);
+            return Err(refusal(CloseCode::IDENTITY_MISMATCH));
+        }
+        if let Some((code, rx_next)) = entry.over(now) {
+            //= REG-9
+            stats.answered_dead = stats.answered_dead.wrapping_add(1);
+            return Err(Refusal { rx_next, ..refusal(code) });
+        }
+        if claim.attach <= entry.last_attach {
+            //= REG-5
+            stats.stale_attaches = stats.stale_attaches.wrapping_add(1);
+            let last_attach = Some(entry.last_attach);
+            return Err(Refusal { last_attach, ..refusal(CloseCode::STALE_ATTACH) });
+        }
+        Ok(())
+    }
+
+    fn reattach(&mut self, at: u32, attach: u32) -> Option<Admission> {
+        self.leave_state(at);
+        let entry = self.entry_mut(at)?;
+        entry.state = Some(SessionState::Attached);
+        entry.last_attach = attach;
+        let fence = core::mem::replace(&mut entry.owned, true);
+        let lease = Lease { index: at, generation: entry.generation, attach };
+        let epoch = entry.epoch;
+        let ttl_s = u32::try_from(entry.ttl / seconds(1)).unwrap_or(u32::MAX);
+        self.stats.attached = self.stats.attached.wrapping_add(1);
+        self.stats.resumed = self.stats.resumed.wrapping_add(1);
+        self.stats.taken_over = self.stats.taken_over.wrapping_add(u64::from(fence));
+        Some(Admission::Resume { lease, fence, epoch, ttl_s })
+    }
+}
+
+impl Entry {
+    /// How the session ended, if it has at `now`: when its time is up it is over, whether or not
+    /// somebody has noticed yet.
+    fn over(&self, now: Instant) -> Option<(CloseCode, Option<u64>)> {
+        match self.state? {
+            SessionState::Tombstone => {
+                let forgotten = self.deadline <= now;
+                let code = if forgotten { CloseCode::NO_SESSION } else { self.code };
+                Some((code, Some(self.rx_next).filter(|_| !forgotten && self.keep)))
+            }
+            SessionState::Detached if self.deadline <= now => {
+                Some((CloseCode::EXPIRED, Some(self.rx_next)))
+            }
+            SessionState::Unconfirmed if self.deadline <= now => {
+                Some((CloseCode::NO_SESSION, None))
+            }
+            SessionState::Attached | SessionState::Detached | SessionState::Unconfirmed => None,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A server over TCP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use outlast_core::Config;
+use outlast_service::{Handler, Limits, ServerHandle, SessionInfo};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::client::invalid;
+use crate::runtime::{Tcp, Tokio};
+use crate::socket::SocketOptions;
+
+/// Describes a server. See [`Server::builder`].
+#[derive(Debug, Clone)]
+pub struct ServerBuilder {
+    config: Config,
+    limits: Limits,
+    socket: SocketOptions,
+    token: Option<Vec<u8>>,
+}
+
+/// A server that listens and does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    options: ServerBuilder,
+}
+
+impl Server {
+    /// Starts to describe a server.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            config: Config::SERVER,
+            limits: Limits::default(),
+            socket: SocketOptions::default(),
+            token: None,
+        }
+    }
+
+    /// The address it listens at, with the port that the system chose if none was given.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Makes a handler for each session with `factory` and serves, in tasks of the current tokio
+    /// runtime, until [`Running::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range.
+    pub fn start<H: Handler>(
+        self,
+        factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
+    ) -> io::Result<Running> {
+        let Self { listener, options } = self;
+        let ServerBuilder { config, limits, socket, token } = options;
+        let server =
+            outlast_service::Server::new(Tokio, config, limits, token.as_deref(), factory)
+                .map_err(invalid)?;
+        let handle = server.handle();
+        let local = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let house = tokio::spawn({
+                let server = server.clone();
+                async move { server.keep_house().await }
+            });
+            let grace = {
+                let accepting = pin!(accept(&listener, &server, &socket));
+                // Who drops its `Running` lets the server run on.
+                let stopping = pin!(async {
+                    match stopped.await {
+                        Ok(grace) => grace,
+                        Err(_) => std::future::pending().await,
+                    }
+                });
+                tokio::select! {
+                    () = accepting => Duration::ZERO,
+                    grace = stopping => grace,
+                }
+            };
+            drop(listener);
+            server.drain(grace).await;
+            house.abort();
+        });
+        Ok(Running { handle, local, stop: Some(stop), task })
+    }
+
+    /// As [`start`](Self::start), and never returns unless it fails to.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range.
+    pub async fn serve<H: Handler>(
+        self,
+        factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        self.start(factory)?.finished().await;
+        Ok(())
+    }
+}
+
+impl ServerBuilder {
+    /// Sets the limits and intervals of sessions; [`Config::SERVER`] otherwise.
+    #[must_use]
+    pub const fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets how many connections and sessions there may be.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets socket options.
+    #[must_use]
+    pub const fn socket(mut self, options: SocketOptions) -> Self {
+        self.socket = options;
+        self
+    }
+
+    /// Sets the token that clients must show.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range, the name has no address, or the operating system
+    /// refuses.
+    pub async fn bind(self, address: impl tokio::net::ToSocketAddrs) -> io::Result<Server> {
+        self.config.validate().map_err(invalid)?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in tokio::net::lookup_host(address).await? {
+            match self.socket.listen(address) {
+                Ok(listener) => return Ok(Server { listener, options: self }),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// A server that runs. Dropping it leaves it running.
+#[derive(Debug)]
+pub struct Running {
+    handle: ServerHandle,
+    local: SocketAddr,
+    stop: Option<oneshot::Sender<Duration>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// The address it listens at.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// A handle to look at it and to send with.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Stops accepting, announces the end, gives clients `grace` to leave, and closes what is left.
+    pub async fn shutdown(mut self, grace: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // A server that has ended by itself needs no telling.
+            let _ = stop.send(grace);
+        }
+        self.finished().await;
+    }
+
+    /// Waits for the end of the server.
+    pub async fn finished(mut self) {
+        let stop = self.stop.take();
+        // A panic of the accept loop was reported where it happened.
+        let _ = (&mut self.task).await;
+        drop(stop);
+    }
+}
+
+/// Shortest and longest pause after the system ran out of something.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Accepts for ever: an error of one connection is its own, and one of the system passes.
+async fn accept<H: Handler>(
+    listener: &TcpListener,
+    server: &outlast_service::Server<Tokio, H>,
+    socket: &SocketOptions,
+) {
+    let mut pause = PAUSES.0;
+    let mut reserve = Reserve::new();
+    while server.ready().await {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                pause = PAUSES.0;
+                reserve.renew();
+                // A connection that is gone already will say so itself.
+                let _ = socket.apply(&stream);
+                server.spawn_connection(Tcp(stream), Some(canonical(remote)));
+            }
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(_) => {
+                // Out of descriptors or memory: the one kept in reserve lets the next in line hear
+                // that it is refused; then it takes a while for others to become free.
+                reserve.refuse_one(listener).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+        }
+    }
+}
+
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// An IPv4 address, however it came.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A file descriptor kept for the moment when there are no others.
+struct Reserve(Option<std::net::UdpSocket>);
+
+impl Reserve {
+    fn new() -> Self {
+        let mut reserve = Self(None);
+        reserve.renew();
+        reserve
+    }
+
+    fn renew(&mut self) {
+        if self.0.is_none() {
+            self.0 = std::net::UdpSocket::bind("127.0.0.1:0").ok();
+        }
+    }
+
+    /// Gives the descriptor to the next connection in line, and drops that.
+    async fn refuse_one(&mut self, listener: &TcpListener) {
+        if self.0.take().is_some() {
+            let next = listener.accept();
+            if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSES.0, next).await {
+                drop::<TcpStream>(stream);
+            }
+            self.renew();
+        }
+    }
+}

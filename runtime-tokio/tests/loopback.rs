@@ -1,0 +1,91 @@
+//! Sessions over real sockets on loopback.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use outlast_tokio::{Client, CloseCode, Incoming, Peer, ReconnectPolicy, Server, Status};
+
+/// Cuts here are many and wanted: there is nothing to wait for.
+fn eager() -> ReconnectPolicy {
+    ReconnectPolicy { backoff_base: 1_000, backoff_cap: 10_000, ..ReconnectPolicy::default() }
+}
+
+async fn echo_server() -> outlast_tokio::Running {
+    let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
+    server
+        .start(|_| {
+            |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
+                Incoming::Message { route, payload } => {
+                    peer.send(route, payload).unwrap();
+                }
+                Incoming::Request { id, payload, .. } => {
+                    peer.respond(id, Status::OK, payload).unwrap();
+                }
+                Incoming::Finished => peer.finish(),
+                _ => {}
+            }
+        })
+        .unwrap()
+}
+
+#[tokio::test]
+async fn requests_and_long_messages_come_back() {
+    let server = echo_server().await;
+    let (handle, runner) = Client::builder()
+        .address(server.local_addr().to_string())
+        .connect(|_: &mut Peer<'_>, _: Incoming<'_>| {})
+        .unwrap();
+    let client = tokio::spawn(runner);
+    for size in [0, 1, 100, 16_000, 16_383, 16_384, 100_000, 1_000_000] {
+        let payload: Vec<u8> = (0..size).map(|i| i as u8).collect();
+        let response = handle.request(3u8, &payload).await.unwrap();
+        assert_eq!(response.status, Status::OK, "{size}");
+        assert!(response.payload == payload, "{size}");
+    }
+    handle.finish();
+    let closed = client.await.unwrap();
+    assert!(closed.complete, "{closed}");
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn callers_share_a_connection_and_receipts_tell() {
+    let server = echo_server().await;
+    let got = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&got);
+    let (handle, runner) = Client::builder()
+        .address(server.local_addr().to_string())
+        .reconnect(eager())
+        .connect(move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { .. } = event {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .unwrap();
+    let client = tokio::spawn(runner);
+    let mut callers = Vec::new();
+    for caller in 0..300u32 {
+        let handle = handle.clone();
+        callers.push(tokio::spawn(async move {
+            for i in 0..20u32 {
+                let asked = (caller * 1000 + i).to_le_bytes();
+                let response = handle.request(70_000u32, &asked).await.unwrap();
+                assert_eq!(response.payload, asked[..]);
+            }
+        }));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    handle.send_receipted(9u8, b"taken").await.unwrap().await.unwrap();
+    for _ in 0..10 {
+        handle.disconnect(CloseCode::GOING_AWAY);
+        handle.send_receipted(9u8, b"taken").await.unwrap().await.unwrap();
+    }
+    handle.finish();
+    let closed = client.await.unwrap();
+    assert!(closed.complete, "{closed}");
+    assert_eq!(got.load(Ordering::Relaxed), 11);
+    server.shutdown(Duration::from_secs(1)).await;
+}

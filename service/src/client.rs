@@ -1,0 +1,298 @@
+//! A client: dials, keeps one session over any number of connections, and says when it is over.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use outlast_core::client::{Action, Attempt, Closed as Parting, Dial, Dialer, DialerConfig};
+use outlast_core::client::{StopReason, Target};
+use outlast_core::wire::AuthData;
+use outlast_core::{Attach, CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
+
+use crate::drive::{Drive, Driven};
+use crate::error::Closed;
+use crate::handle::Handle;
+use crate::handler::Handler;
+use crate::owner::{Owner, core_config};
+use crate::shared::Shared;
+use crate::transport::{Clock, Runtime, Timer, Transport};
+
+/// How a client makes connections. A runtime crate implements it for its sockets.
+pub trait Connector: Send + 'static {
+    /// The stream it makes.
+    type Io: Transport;
+
+    /// Dials the address with this number in the client's list.
+    fn connect(
+        &mut self,
+        address: usize,
+    ) -> impl Future<Output = io::Result<Dialed<Self::Io>>> + Send;
+}
+
+/// A connection that was made.
+#[derive(Debug)]
+pub struct Dialed<T> {
+    /// The stream.
+    pub io: T,
+    /// The other end's address.
+    pub remote: Option<SocketAddr>,
+}
+
+/// Answers a server's authentication steps, beyond what HELLO carries.
+pub(crate) trait Prover: Send {
+    fn prove(&mut self, step: u8, challenge: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// What a client is made from.
+#[derive(Debug, Clone, Default)]
+pub struct ClientConfig {
+    /// Limits and intervals of the session; [`Config::CLIENT`] if not given.
+    pub session: Option<Config>,
+    /// When to dial again, and when to give up.
+    pub dialer: DialerConfig,
+    /// The token that the server wants to see.
+    pub token: Option<Vec<u8>>,
+    /// Entropy for back-off and nonces. Clients that start together must differ in it.
+    pub seed: u64,
+}
+
+/// The task of a client: spawn it, or poll it. It resolves when the session is over for good.
+#[must_use = "a client does nothing unless its runner is spawned or awaited"]
+pub struct Runner {
+    task: Pin<Box<dyn Future<Output = Closed> + Send>>,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A client's handle and its task.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range.
+    pub fn new<R: Runtime, C: Connector, H: Handler>(
+        runtime: R,
+        config: ClientConfig,
+        connector: C,
+        handler: H,
+    ) -> Result<(Handle, Self), ConfigError> {
+        let wanted = config.session.unwrap_or(Config::CLIENT);
+        let session = Session::client(core_config(wanted), Vec::new())?;
+        let shared = Arc::new(Shared::new());
+        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
+        let clock = Clock::new(runtime.now());
+        let client = Client {
+            dialer: Dialer::new(config.dialer, config.seed),
+            seed: config.seed,
+            wanted,
+            token: config.token,
+            runtime,
+            clock,
+            connector,
+            owner: Some(owner),
+        };
+        Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
+    }
+}
+
+impl Future for Runner {
+    type Output = Closed;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
+        self.task.as_mut().poll(cx)
+    }
+}
+
+struct Client<R, C, H> {
+    dialer: Dialer,
+    seed: u64,
+    wanted: Config,
+    token: Option<Vec<u8>>,
+    runtime: R,
+    clock: Clock,
+    connector: C,
+    owner: Option<Box<Owner<H>>>,
+}
+
+impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
+    fn now(&self) -> Instant {
+        self.clock.core(self.runtime.now())
+    }
+
+    async fn run(mut self) -> Closed {
+        self.dialer.handle_start(self.now(), false);
+        loop {
+            let now = self.now();
+            match self.dialer.poll_action(now) {
+                Some(Action::Dial(dial)) => self.attempt(dial).await,
+                // Attempts and farewells are timed where they happen.
+                Some(Action::Abort(_) | Action::Leave(_)) => {}
+                Some(Action::Replace(code)) => self.replace(now, code),
+                Some(Action::Stop(reason)) => return self.stop(reason),
+                None => self.wait().await,
+            }
+        }
+    }
+
+    /// One attempt, and the connection that comes of it.
+    async fn attempt(&mut self, dial: Dial) {
+        let address = match dial.target {
+            Target::Listed(index) => index as usize,
+            Target::Hinted => 0,
+        };
+        let deadline = self.clock.std(dial.deadline);
+        let connecting = self.connector.connect(address);
+        let Some(Ok(dialed)) = before(&self.runtime, deadline, connecting).await else {
+            return self.dialer.handle_failure(self.now(), dial.attempt);
+        };
+        let Some(mut owner) = self.owner.take() else { return };
+        let now = self.now();
+        let mut greeting = vec![0; HANDSHAKE_MAX];
+        let seed = self.fresh_seed();
+        let auth = self.token.as_deref();
+        let attach = Attach {
+            seed,
+            auth: auth.map(|data| AuthData { method: outlast_core::auth::METHOD_BEARER, data }),
+            ..Attach::default()
+        };
+        match owner.session.attach(now, &attach, &mut greeting) {
+            Ok(len) => greeting.truncate(len),
+            Err(_) => {
+                owner.give_up(now, CloseCode::INTERNAL);
+                self.owner = Some(owner);
+                self.dialer.handle_stop();
+                return;
+            }
+        }
+        owner.opened_at = None;
+        self.dialer.handle_transport(dial.attempt);
+        let before = owner.session.received();
+        let Dialed { io, remote } = dialed;
+        let driven =
+            Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting).await;
+        self.ended(dial.attempt, driven, before);
+    }
+
+    /// A connection ended: what that means for the next.
+    fn ended(&mut self, attempt: Attempt, driven: Driven<H>, before: outlast_core::Position) {
+        let Driven { owner, ending, .. } = driven;
+        let now = self.now();
+        if let Some(opened_at) = owner.opened_at {
+            self.dialer.handle_welcome(opened_at, attempt, true);
+            if owner.session.received() > before {
+                self.dialer.handle_progress(attempt);
+            }
+        }
+        let death = owner.session.death();
+        if let Some(death) = death {
+            let parting = Parting {
+                session_ended: true,
+                no_retry: ending.no_retry,
+                retry_ms: ending.retry_ms,
+                ..Parting::by(death.code)
+            };
+            self.dialer.handle_close(now, attempt, parting);
+        } else if owner.over {
+            let parting = Parting { session_ended: true, ..Parting::by(CloseCode::OK) };
+            self.dialer.handle_close(now, attempt, parting);
+        } else if ending.by_peer {
+            let Some(end) = owner.ending.or(Some(ending)) else { return };
+            let parting = Parting {
+                no_retry: end.no_retry,
+                retry_ms: end.retry_ms,
+                ..Parting::by(end.code)
+            };
+            self.dialer.handle_close(now, attempt, parting);
+        } else {
+            self.dialer.handle_failure(now, attempt);
+        }
+        self.owner = Some(owner);
+        if self.ordered_to_end(now) {
+            self.dialer.handle_stop();
+        }
+    }
+
+    /// While there is no connection, only an order to end the session is obeyed.
+    fn ordered_to_end(&mut self, now: Instant) -> bool {
+        let Some(owner) = self.owner.as_deref_mut() else { return true };
+        if owner.over || !owner.shared.is_dirty() {
+            return false;
+        }
+        let orders = owner.take_orders(now);
+        let Some((code, true)) = orders.close else { return false };
+        owner.session.end(now, code);
+        owner.give_up(now, code);
+        true
+    }
+
+    /// Waits for the dialer's next moment.
+    async fn wait(&mut self) {
+        let at = self.dialer.poll_timeout().map(|at| self.clock.std(at));
+        let mut timer = self.runtime.timer();
+        poll_fn(|cx| {
+            let now = self.now();
+            if self.ordered_to_end(now) {
+                self.dialer.handle_stop();
+                return Poll::Ready(());
+            }
+            let Some(owner) = self.owner.as_deref() else { return Poll::Ready(()) };
+            if !owner.shared.sleep(cx.waker()) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            at.map_or(Poll::Pending, |at| timer.poll_until(cx, at))
+        })
+        .await;
+    }
+
+    fn replace(&mut self, now: Instant, code: CloseCode) {
+        if let Some(owner) = self.owner.as_deref_mut()
+            && let Ok(session) = Session::client(core_config(self.wanted), Vec::new())
+        {
+            owner.give_up(now, code);
+            owner.replace(session);
+        }
+    }
+
+    fn stop(&mut self, reason: StopReason) -> Closed {
+        let code = match reason {
+            StopReason::Requested | StopReason::Finished => CloseCode::OK,
+            StopReason::SessionLost(code) | StopReason::Refused(code) => code,
+            StopReason::GaveUp { .. } => CloseCode::GOING_AWAY,
+        };
+        let now = self.now();
+        let unknown = Closed { code, complete: false, peer_received: None };
+        let Some(mut owner) = self.owner.take() else { return unknown };
+        owner.give_up(now, code);
+        let inner = owner.shared.lock();
+        inner.closed().cloned().unwrap_or(unknown)
+    }
+
+    fn fresh_seed(&mut self) -> u32 {
+        let mut jitter = outlast_core::backoff::Jitter::new(self.seed);
+        self.seed = jitter.next_u64();
+        (self.seed >> 32) as u32
+    }
+}
+
+/// The future's output, unless `at` comes first.
+pub(crate) async fn before<R: Runtime, T>(
+    runtime: &R,
+    at: std::time::Instant,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut timer = runtime.timer();
+    let mut future = std::pin::pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => timer.poll_until(cx, at).map(|()| None),
+    })
+    .await
+}

@@ -1,0 +1,330 @@
+//! One connection: bytes between a transport and a session, and its timers.
+//!
+//! Reading and writing go on together and neither waits for the other. Reads go through a buffer of
+//! the thread, so that an idle connection owns none; writes lend the session's own ring.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use outlast_core::state::LinkState;
+use outlast_core::{CONTROL_MAX, CloseCode, Instant};
+
+use crate::handler::Handler;
+use crate::owner::{Ending, Owner};
+use crate::transport::{Clock, Runtime, Timer, Transport};
+
+/// Bytes read at once.
+const READ_MAX: usize = 64 << 10;
+/// Reads in one go before other tasks get their turn.
+const TURNS: u32 = 16;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends the thread's read buffer. Whoever needs one while it is lent gets another.
+fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < READ_MAX {
+        scratch = vec![0; READ_MAX];
+    }
+    let result = work(&mut scratch);
+    SCRATCH.set(scratch);
+    result
+}
+
+/// Carries one session over one connection until that ends; gives the owner back.
+pub(crate) struct Drive<R: Runtime, T, H> {
+    owner: Option<Box<Owner<H>>>,
+    io: T,
+    runtime: R,
+    clock: Clock,
+    timer: R::Timer,
+    /// When the timer will fire, if it is armed.
+    timer_at: Option<Instant>,
+    remote: Option<SocketAddr>,
+    /// Bytes of a frame that is not whole yet.
+    tail: Vec<u8>,
+    /// Control frames that the transport has not taken yet.
+    carry: Vec<u8>,
+    /// Since when the transport takes nothing.
+    blocked_since: Option<Instant>,
+    /// Another round was waited for, so that everybody who is ready has staged what it has.
+    gathered: bool,
+    eof: bool,
+    shut: bool,
+    fenced: bool,
+    /// Called once the peer has been heard after the handshake.
+    on_confirmed: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// What is left when a connection has ended.
+pub(crate) struct Driven<H> {
+    pub(crate) owner: Box<Owner<H>>,
+    pub(crate) ending: Ending,
+    /// Another connection asked for the session.
+    pub(crate) fenced: bool,
+}
+
+impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
+    /// `greeting` is what the handshake left to be written.
+    pub(crate) fn new(
+        owner: Box<Owner<H>>,
+        io: T,
+        runtime: R,
+        clock: Clock,
+        remote: Option<SocketAddr>,
+        greeting: Vec<u8>,
+    ) -> Self {
+        let timer = runtime.timer();
+        Self {
+            owner: Some(owner),
+            io,
+            runtime,
+            clock,
+            timer,
+            timer_at: None,
+            remote,
+            tail: Vec::new(),
+            carry: greeting,
+            blocked_since: None,
+            gathered: false,
+            eof: false,
+            shut: false,
+            fenced: false,
+            on_confirmed: None,
+        }
+    }
+
+    /// Calls `tell` once the peer has been heard after the handshake.
+    pub(crate) fn on_confirmed(mut self, tell: Box<dyn FnOnce() + Send>) -> Self {
+        self.on_confirmed = Some(tell);
+        self
+    }
+
+    /// Reads once and handles what came. Ready means that another read may bring more.
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let Some(owner) = self.owner.as_deref_mut() else { return Poll::Pending };
+        with_scratch(|scratch| {
+            let kept = self.tail.len();
+            scratch[..kept].copy_from_slice(&self.tail);
+            let read = ready!(self.io.poll_read(cx, &mut scratch[kept..]))?;
+            if read == 0 {
+                self.eof = true;
+                return Poll::Ready(Ok(()));
+            }
+            let mut input = &scratch[..kept + read];
+            // The violation's CLOSE is among the output, and the event was told.
+            let _ = owner.handle_input(now, self.remote, &mut input);
+            if input.is_empty() {
+                if self.tail.capacity() > 0 {
+                    self.tail = Vec::new();
+                }
+            } else {
+                self.tail.clear();
+                self.tail.extend_from_slice(input);
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Writes what there is, until there is no more or the transport takes no more.
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let Some(owner) = self.owner.as_deref_mut() else { return Poll::Pending };
+        loop {
+            if !self.carry.is_empty() {
+                let written = ready!(self.io.poll_write(cx, &[IoSlice::new(&self.carry)]))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.carry.drain(..written);
+                if self.carry.is_empty() {
+                    self.carry = Vec::new();
+                }
+                continue;
+            }
+            let mut control = [0; CONTROL_MAX];
+            let parts = owner.session.poll_transmit_parts(now, &mut control);
+            if parts.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let ahead = parts.control.len();
+            let [first, second] = parts.ring.map(IoSlice::new);
+            let all = [IoSlice::new(parts.control), first, second];
+            let from = usize::from(ahead == 0);
+            let to = if second.is_empty() { 2 } else { 3 };
+            let result = self.io.poll_write(cx, &all[from..to.max(from + 1)]);
+            match result {
+                Poll::Pending => {
+                    self.carry.extend_from_slice(&control[..ahead]);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(written)) => {
+                    self.carry.extend_from_slice(control[..ahead].get(written..).unwrap_or_default());
+                    owner.session.handle_transmitted(now, written.saturating_sub(ahead));
+                }
+            }
+        }
+    }
+
+    /// Does what handles ordered.
+    fn obey(&mut self, now: Instant) {
+        let Some(owner) = self.owner.as_deref_mut() else { return };
+        let orders = owner.take_orders(now);
+        if orders.fence {
+            self.fenced = true;
+        }
+        if let Some((grace_ms, spread_ms)) = orders.drain {
+            // Without an open connection there is nobody to tell.
+            let _ = owner.session.drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
+        }
+        match orders.close {
+            Some((code, true)) => owner.session.end(now, code),
+            Some((code, false)) => owner.session.close(now, code, 0),
+            None => {}
+        }
+    }
+
+    /// Arms the timer for the next deadline; Ready if it is due already.
+    fn sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let Some(owner) = self.owner.as_deref() else { return Poll::Pending };
+        let mut deadline = owner.session.next_deadline();
+        if let Some(since) = self.blocked_since {
+            let at = since.after(WRITE_DEADLINE);
+            deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        }
+        let Some(deadline) = deadline else { return Poll::Pending };
+        if deadline <= now {
+            return Poll::Ready(());
+        }
+        match self.timer_at {
+            // A timer that fires early costs one look; arming it anew for every message, more.
+            Some(at) if at <= deadline && at > now => Poll::Pending,
+            Some(_) | None => {
+                self.timer_at = Some(deadline);
+                let at = self.clock.std(deadline);
+                self.timer.poll_until(cx, at)
+            }
+        }
+    }
+
+    fn finish(&mut self, now: Instant) -> Poll<Driven<H>> {
+        let Some(mut owner) = self.owner.take() else { return Poll::Pending };
+        // What waits to be told is told before the connection is forgotten.
+        let _ = owner.handle_input(now, self.remote, &mut &[][..]);
+        owner.session.detach(now);
+        let ending = owner.disconnected(now);
+        owner.shrink();
+        Poll::Ready(Driven { owner, ending, fenced: self.fenced })
+    }
+
+    /// Says goodbye to a connection whose session another one takes over.
+    fn farewell(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some(owner) = self.owner.as_deref_mut() else { return };
+        let mut bytes = [0; 256];
+        let len = owner.session.fence(now, &mut bytes);
+        self.carry.extend_from_slice(&bytes[..len]);
+        // Best effort: a connection that takes nothing is not waited for.
+        let _ = self.io.poll_write(cx, &[IoSlice::new(&self.carry)]);
+        let _ = self.io.poll_shutdown(cx);
+    }
+
+    /// One round: input, time, output.
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        let read = self.read(cx, now);
+        if self.eof || matches!(read, Poll::Ready(Err(_))) {
+            return Turn::Over;
+        }
+        let Some(owner) = self.owner.as_deref_mut() else { return Turn::Over };
+        if self.on_confirmed.is_some() && owner.session.is_confirmed() {
+            self.on_confirmed.take().into_iter().for_each(|tell| tell());
+        }
+        owner.session.handle_timeout(now);
+        let fired = self.timer_at.is_some_and(|at| at <= now);
+        if fired {
+            self.timer_at = None;
+        }
+        // Time may have caused events.
+        let _ = owner.handle_input(now, self.remote, &mut &[][..]);
+        self.carry.append(&mut owner.handshake);
+        owner.settle(now);
+        let blocked = match self.write(cx, now) {
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(_)) => return Turn::Over,
+            Poll::Pending => true,
+        };
+        self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
+        let Some(owner) = self.owner.as_deref_mut() else { return Turn::Over };
+        let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
+        if stuck || owner.session.link_state() == LinkState::Closed {
+            return Turn::Over;
+        }
+        if owner.session.is_closing() && !blocked && !self.shut {
+            match self.io.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => self.shut = true,
+                Poll::Ready(Err(_)) => return Turn::Over,
+                Poll::Pending => {}
+            }
+        }
+        if read.is_ready() {
+            return Turn::Again;
+        }
+        if fired {
+            owner.shrink();
+        }
+        if owner.shared.sleep(cx.waker()) && self.sleep(cx, now).is_pending() {
+            Turn::Sleep
+        } else {
+            Turn::Again
+        }
+    }
+}
+
+/// What comes after a round.
+enum Turn {
+    Again,
+    Sleep,
+    Over,
+}
+
+impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
+    type Output = Driven<H>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        for _ in 0..TURNS {
+            let now = this.clock.core(this.runtime.now());
+            let Some(owner) = this.owner.as_deref() else { return Poll::Pending };
+            if owner.shared.is_dirty() {
+                if !this.gathered {
+                    // Everybody who is ready to send gets to stage first: one write for all.
+                    this.gathered = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                this.gathered = false;
+                this.obey(now);
+                if this.fenced {
+                    this.farewell(cx, now);
+                    return this.finish(now);
+                }
+            }
+            match this.turn(cx, now) {
+                Turn::Again => {}
+                Turn::Sleep => return Poll::Pending,
+                Turn::Over => return this.finish(now),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// How long a transport may take nothing before the connection is given up, in microseconds.
+const WRITE_DEADLINE: u64 = 30_000_000;

@@ -1,0 +1,109 @@
+//! What can go wrong, and whether trying again makes sense.
+
+use std::fmt;
+
+use outlast_core::CloseCode;
+
+/// Why a session is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The reason.
+    pub code: CloseCode,
+    /// Whether everything that either end sent has arrived.
+    pub complete: bool,
+    /// How many bytes of what this end sent the peer had taken, if it is known.
+    pub peer_received: Option<u64>,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.complete {
+            return f.write_str("the session ended; everything arrived");
+        }
+        write!(f, "the session is over: {}", self.code)?;
+        match self.peer_received {
+            Some(position) => write!(f, "; the peer took what was sent up to byte {position}"),
+            None => f.write_str("; the fate of what was not acknowledged is unknown"),
+        }
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Why something was not sent. It was not sent even in part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no room now; [`Handle::send`](crate::Handle::send) waits for it.
+    Full,
+    /// The peer does not accept messages of more than `limit` bytes.
+    TooLarge {
+        /// Longest payload possible.
+        limit: usize,
+    },
+    /// The session has not been opened yet; [`Handle::send`](crate::Handle::send) waits for it.
+    NotOpen,
+    /// This end said that it will send nothing more.
+    Finished,
+    /// The session is over.
+    Closed(Closed),
+}
+
+impl SendError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Full | Self::NotOpen => true,
+            Self::TooLarge { .. } | Self::Finished | Self::Closed(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("no room to send now: wait with `send`, or drop the message"),
+            Self::TooLarge { limit } => {
+                write!(f, "the message exceeds the {limit} bytes that the peer accepts")
+            }
+            Self::NotOpen => f.write_str("the session is not open yet"),
+            Self::Finished => f.write_str("this end has finished sending"),
+            Self::Closed(closed) => closed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Why a request has no response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// It was never sent; repeating it is safe.
+    NotSent(SendError),
+    /// It was sent and the session was lost before the response came: it may have run or not.
+    OutcomeUnknown(Closed),
+    /// The time given for it is over. The peer was asked to stop; it may have run or not.
+    TimedOut,
+}
+
+impl RequestError {
+    /// Whether the request can be repeated without the risk of running twice.
+    #[must_use]
+    pub const fn is_safe_to_repeat(&self) -> bool {
+        matches!(self, Self::NotSent(_))
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent(error) => write!(f, "the request was not sent: {error}"),
+            Self::OutcomeUnknown(closed) => write!(f, "no response, and none will come: {closed}"),
+            Self::TimedOut => f.write_str("no response within the time given"),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}

@@ -1,0 +1,293 @@
+//! What an application is told, and what it can do at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use outlast_core::wire::{Frame, MAX_BODY, RequestId, Route, Status};
+use outlast_core::{CloseCode, Head, Instant, Position, Release, Session};
+
+use crate::error::SendError;
+use crate::handle::{Handle, Responder};
+use crate::shared::Shared;
+
+/// The application's side of one session. It outlives connections.
+///
+/// Events come one after the other, in the order in which they happened, in the task that owns the
+/// connection: a handler must not block. What takes time is given to another task with a
+/// [`Handle`] or a [`Responder`].
+pub trait Handler: Send + 'static {
+    /// Something happened.
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>);
+
+    /// Whether parts of messages longer than a frame are wanted as they come, as
+    /// [`Incoming::Fragment`]. Otherwise they are put together, up to the configured length.
+    fn wants_fragments(&self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'static> Handler for F {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        self(peer, event);
+    }
+}
+
+/// What happened. Payloads are lent until the handler returns.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming<'a> {
+    /// The session exists and is connected for the first time.
+    Opened,
+    /// The session is connected again; nothing was lost.
+    Resumed {
+        /// Bytes that are sent again.
+        resent: u64,
+    },
+    /// A one-way message.
+    Message {
+        /// Where it is to go.
+        route: Route,
+        /// What the peer sent.
+        payload: &'a [u8],
+    },
+    /// A request. Answer it with [`Peer::respond`], or take a [`Responder`] with [`Peer::defer`];
+    /// what is neither answered nor deferred is answered with [`Status::NO_ROUTE`].
+    Request {
+        /// Number for the answer.
+        id: RequestId,
+        /// Where it is to go.
+        route: Route,
+        /// What the peer sent.
+        payload: &'a [u8],
+    },
+    /// Part of a long message, if [`Handler::wants_fragments`].
+    Fragment {
+        /// What it is a part of.
+        head: Head,
+        /// Where in the message it begins.
+        offset: u32,
+        /// The part.
+        payload: &'a [u8],
+        /// Whether the message is complete with it.
+        last: bool,
+    },
+    /// The peer gave up the message whose fragments came last.
+    Aborted {
+        /// What was given up.
+        head: Head,
+    },
+    /// A best-effort message.
+    Note {
+        /// Where it is to go.
+        route: Route,
+        /// What the peer sent.
+        payload: &'a [u8],
+    },
+    /// The peer no longer wants the answer to a request; it must still get one.
+    Cancelled {
+        /// Number of the request.
+        id: RequestId,
+    },
+    /// The peer took everything up to here.
+    Acknowledged {
+        /// How far.
+        position: Position,
+    },
+    /// A send of this handler's that was refused for want of room would succeed now.
+    Writable,
+    /// The peer will leave; the connection moves by itself.
+    Draining {
+        /// Why.
+        code: CloseCode,
+    },
+    /// The connection is gone; the session lives on.
+    Disconnected {
+        /// Why, as far as it is known.
+        code: CloseCode,
+    },
+    /// The peer finished; no more messages will come.
+    Finished,
+    /// Both ends finished and everything arrived. The last event.
+    Ended,
+    /// The session is over and not everything is known to have arrived. The last event of this
+    /// session.
+    Lost {
+        /// Why.
+        code: CloseCode,
+        /// Everything sent up to here arrived, and nothing after it, if it is known.
+        peer_received: Option<Position>,
+        /// What did not arrive, and what may not have.
+        undelivered: &'a Undelivered,
+    },
+}
+
+/// What was sent in a session that was lost and is not known to have arrived.
+#[derive(Debug, Default)]
+pub struct Undelivered {
+    pub(crate) unknown: Vec<u8>,
+    pub(crate) missing: Vec<u8>,
+}
+
+impl Undelivered {
+    /// One-way messages, in order, that certainly did not arrive. Sending them again is safe.
+    pub fn missing(&self) -> impl Iterator<Item = (Route, &[u8])> {
+        messages(&self.missing)
+    }
+
+    /// One-way messages, in order, that were transmitted and may have arrived or not.
+    pub fn unknown(&self) -> impl Iterator<Item = (Route, &[u8])> {
+        messages(&self.unknown)
+    }
+}
+
+/// The one-way messages of one frame among `frames`.
+fn messages(mut frames: &[u8]) -> impl Iterator<Item = (Route, &[u8])> {
+    std::iter::from_fn(move || {
+        loop {
+            let (header, body, rest) = Frame::split(frames, MAX_BODY).ok().flatten()?;
+            frames = rest;
+            if let Ok(Frame::Message { route, payload, more: false }) = Frame::decode(header, body) {
+                return Some((route, payload));
+            }
+        }
+    })
+}
+
+/// The session, as its handler sees it: no lock, no other task.
+#[derive(Debug)]
+pub struct Peer<'a> {
+    pub(crate) session: &'a mut Session<Vec<u8>>,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) backlog: &'a mut Vec<u8>,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) now: Instant,
+    pub(crate) release: Release,
+    pub(crate) deferred: bool,
+}
+
+impl Peer<'_> {
+    /// Sends a one-way message that fits a frame, behind everything this handler sent before.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] while too much is unacknowledged; [`Incoming::Writable`] follows. Others
+    /// as [`Handle::send`].
+    pub fn send(
+        &mut self,
+        route: impl Into<Route>,
+        payload: &[u8],
+    ) -> Result<Position, SendError> {
+        if !self.backlog.is_empty() {
+            return Err(SendError::Full);
+        }
+        self.session.send(route.into(), payload).map_err(|error| self.explain(error))
+    }
+
+    /// Answers a request. An answer that has no room is kept until there is; meanwhile the peer
+    /// gets no further credit.
+    ///
+    /// # Errors
+    ///
+    /// If no such request is open, or the answer exceeds what fits a frame or the peer accepts.
+    pub fn respond(
+        &mut self,
+        id: RequestId,
+        status: Status,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        use outlast_core::SendError as E;
+        if self.backlog.is_empty() {
+            match self.session.respond(id, status, payload) {
+                Ok(_) => return Ok(()),
+                Err(E::Full | E::MessageOpen) => {}
+                Err(E::TooLarge { .. }) => return self.respond_long(id, status, payload),
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+        if payload.len() + 2 > usize::from(self.session.max_body()) {
+            return self.respond_long(id, status, payload);
+        }
+        crate::encode::response(self.backlog, id, status, payload);
+        Ok(())
+    }
+
+    fn respond_long(
+        &mut self,
+        id: RequestId,
+        status: Status,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let limit = self.session.max_message() as usize;
+        if payload.len() > limit {
+            return Err(SendError::TooLarge { limit });
+        }
+        let head = Head::Response { id, status };
+        crate::encode::long(self.backlog, head, payload, self.session.max_body());
+        Ok(())
+    }
+
+    /// Takes the duty to answer a request along, to any task.
+    pub fn defer(&mut self, id: RequestId) -> Responder {
+        self.deferred = true;
+        Responder::new(Arc::clone(self.shared), id)
+    }
+
+    /// A handle to this session for other tasks.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(self.shared))
+    }
+
+    /// The session's number.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        self.session.id()
+    }
+
+    /// The other end's address on the present connection.
+    #[must_use]
+    pub const fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// The session's state, positions and counters.
+    #[must_use]
+    pub const fn session(&self) -> &Session<Vec<u8>> {
+        self.session
+    }
+
+    /// The position after what has been received; a message's position while it is handled.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.session.received()
+    }
+
+    /// With [`Release::Manual`]: acknowledges everything up to `position` and returns its credit.
+    pub fn release(&mut self, position: Position) {
+        if self.release == Release::Manual {
+            self.session.release(self.now, position);
+        }
+    }
+
+    /// Finishes: nothing more will be sent. Once both ends have, the session ends.
+    pub fn finish(&mut self) {
+        self.shared.order(|orders| orders.finish = true);
+    }
+
+    /// Closes the connection; the session survives and may be resumed.
+    pub fn close(&mut self, code: CloseCode) {
+        self.session.close(self.now, code, 0);
+    }
+
+    fn explain(&self, error: outlast_core::SendError) -> SendError {
+        use outlast_core::SendError as E;
+        match error {
+            E::TooLarge { limit } => SendError::TooLarge { limit: limit as usize },
+            E::State(_) => match self.shared.lock().closed() {
+                Some(closed) => SendError::Closed(closed.clone()),
+                None => SendError::Finished,
+            },
+            _ => SendError::Full,
+        }
+    }
+}

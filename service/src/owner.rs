@@ -1,0 +1,427 @@
+//! The one that owns a session: its state machine, its handler, and what had no room yet.
+//!
+//! An owner outlives connections. The task of a connection holds it while the connection is up and
+//! gives it back when it ends, so that there is never more than one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Waker;
+
+use outlast_core::wire::{HEADER_LEN, Header, Status};
+use outlast_core::{CloseCode, Config, Event, HANDSHAKE_MAX, Head, Instant, Position, Release, Session, Violation};
+
+use crate::client::Prover;
+use crate::error::Closed;
+use crate::handler::{Handler, Incoming, Peer, Undelivered};
+use crate::shared::{Facts, Orders, Shared};
+
+/// Bytes that may wait for room in the session before handles have to wait too.
+const BACKLOG_MAX: usize = 256 << 10;
+/// Memory for long messages beyond this is given back after each.
+const ASSEMBLY_KEPT: usize = 256 << 10;
+
+pub(crate) struct Owner<H> {
+    pub(crate) session: Session<Vec<u8>>,
+    pub(crate) handler: H,
+    pub(crate) shared: Arc<Shared>,
+    /// Encoded frames that have no room in the session's ring yet, and how much of it is done.
+    backlog: Vec<u8>,
+    backlog_at: usize,
+    /// Fragments of the message that is coming in.
+    assembly: Vec<u8>,
+    /// When messages count as taken, as the application wants it.
+    release: Release,
+    finish: bool,
+    pub(crate) over: bool,
+    /// When the present connection was greeted.
+    pub(crate) opened_at: Option<Instant>,
+    /// Answers the server's authentication steps.
+    pub(crate) prover: Option<Box<dyn Prover>>,
+    /// Handshake frames to transmit.
+    pub(crate) handshake: Vec<u8>,
+    /// How the connection ended, if the session said so.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// How a connection ended.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) code: CloseCode,
+    pub(crate) by_peer: bool,
+    pub(crate) retry_ms: u32,
+    pub(crate) no_retry: bool,
+}
+
+/// A runtime releases by itself after each batch, so that it can hold credit back while answers
+/// have no room.
+pub(crate) fn core_config(config: Config) -> Config {
+    Config { release: Release::Manual, ..config }
+}
+
+impl<H: Handler> Owner<H> {
+    pub(crate) const fn new(
+        session: Session<Vec<u8>>,
+        handler: H,
+        shared: Arc<Shared>,
+        release: Release,
+    ) -> Self {
+        Self {
+            session,
+            handler,
+            shared,
+            backlog: Vec::new(),
+            backlog_at: 0,
+            assembly: Vec::new(),
+            release,
+            finish: false,
+            over: false,
+            opened_at: None,
+            prover: None,
+            handshake: Vec::new(),
+            ending: None,
+        }
+    }
+
+    /// Handles what came in; returns when no whole frame is left.
+    pub(crate) fn handle_input(
+        &mut self,
+        now: Instant,
+        remote: Option<SocketAddr>,
+        input: &mut &[u8],
+    ) -> Result<(), Violation> {
+        while let Some(event) = self.session.handle_input(now, input)? {
+            self.dispatch(now, remote, event);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn dispatch(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
+        match event {
+            Event::Message { route, payload, .. } => {
+                self.tell(now, remote, Incoming::Message { route, payload });
+            }
+            Event::Request { id, route, payload, .. } => {
+                let deferred = self.tell(now, remote, Incoming::Request { id, route, payload });
+                if !deferred && self.session.is_open_in(id) && !self.answered_in_backlog() {
+                    self.respond(now, remote, id, Status::NO_ROUTE);
+                }
+            }
+            Event::Response { id, status, payload, .. } => {
+                let wake = self.shared.lock().complete(id, status, payload);
+                wake.into_iter().for_each(Waker::wake);
+            }
+            other => self.dispatch_rare(now, remote, other),
+        }
+    }
+
+    #[cold]
+    fn dispatch_rare(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
+        match event {
+            Event::Fragment { head, offset, payload, last, .. } => {
+                self.fragment(now, remote, head, offset, payload, last);
+            }
+            Event::Aborted { head, .. } => {
+                self.assembly = Vec::new();
+                self.tell(now, remote, Incoming::Aborted { head });
+            }
+            Event::Opened => {
+                self.opened_at = Some(now);
+                self.publish(true);
+                self.tell(now, remote, Incoming::Opened);
+            }
+            Event::Resumed { resent } => {
+                self.opened_at = Some(now);
+                self.publish(true);
+                self.tell(now, remote, Incoming::Resumed { resent });
+            }
+            Event::Note { route, payload } => {
+                self.tell(now, remote, Incoming::Note { route, payload });
+            }
+            Event::Cancelled { id, .. } => {
+                self.tell(now, remote, Incoming::Cancelled { id });
+            }
+            Event::Acknowledged { position } => self.acknowledged(now, remote, position),
+            Event::Writable => {
+                self.tell(now, remote, Incoming::Writable);
+            }
+            Event::Draining { code, .. } => {
+                self.tell(now, remote, Incoming::Draining { code });
+            }
+            Event::Finished { .. } => {
+                self.tell(now, remote, Incoming::Finished);
+            }
+            Event::Disconnected { code, by, retry_ms, no_retry } => {
+                let by_peer = by == outlast_core::Side::Peer;
+                self.ending = Some(Ending { code, by_peer, retry_ms, no_retry });
+            }
+            Event::Ended => {
+                self.tell(now, remote, Incoming::Ended);
+                self.end(Closed { code: CloseCode::OK, complete: true, peer_received: None });
+            }
+            Event::Lost { code, peer_received } => self.lost(now, remote, code, peer_received),
+            Event::Challenge { step, data } => self.prove(now, step, data),
+            // A new key is in use already.
+            _ => {}
+        }
+    }
+
+    /// Tells the handler; whether it deferred an answer.
+    #[inline]
+    fn tell(&mut self, now: Instant, remote: Option<SocketAddr>, event: Incoming<'_>) -> bool {
+        let mut peer = Peer {
+            session: &mut self.session,
+            shared: &self.shared,
+            backlog: &mut self.backlog,
+            remote,
+            now,
+            release: self.release,
+            deferred: false,
+        };
+        self.handler.handle(&mut peer, event);
+        peer.deferred
+    }
+
+    fn respond(
+        &mut self,
+        now: Instant,
+        remote: Option<SocketAddr>,
+        id: outlast_core::wire::RequestId,
+        status: Status,
+    ) {
+        let mut peer = Peer {
+            session: &mut self.session,
+            shared: &self.shared,
+            backlog: &mut self.backlog,
+            remote,
+            now,
+            release: self.release,
+            deferred: false,
+        };
+        // It fails only for a request that is no longer open, which is what is wanted.
+        let _ = peer.respond(id, status, &[]);
+    }
+
+    /// While answers wait in the backlog, an open request may have its answer there.
+    fn answered_in_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    fn fragment(
+        &mut self,
+        now: Instant,
+        remote: Option<SocketAddr>,
+        head: Head,
+        offset: u32,
+        payload: &[u8],
+        last: bool,
+    ) {
+        // Nobody but a waiting caller reads a response.
+        let is_response = matches!(head, Head::Response { .. });
+        if self.handler.wants_fragments() && !is_response {
+            self.tell(now, remote, Incoming::Fragment { head, offset, payload, last });
+            return;
+        }
+        self.assembly.extend_from_slice(payload);
+        if !last {
+            return;
+        }
+        let whole = std::mem::take(&mut self.assembly);
+        let (payload, position) = (&whole[..], self.session.received());
+        let event = match head {
+            Head::Message { route } => Event::Message { route, payload, position },
+            Head::Request { id, route } => Event::Request { id, route, payload, position },
+            Head::Response { id, status } => Event::Response { id, status, payload, position },
+        };
+        self.dispatch(now, remote, event);
+        if whole.capacity() <= ASSEMBLY_KEPT {
+            self.assembly = whole;
+            self.assembly.clear();
+        }
+    }
+
+    /// Answers an authentication step; without an answer the connection is of no use.
+    fn prove(&mut self, now: Instant, step: u8, data: &[u8]) {
+        let mut out = [0; HANDSHAKE_MAX];
+        let answer = self.prover.as_mut().and_then(|prover| prover.prove(step, data));
+        match answer.and_then(|answer| self.session.authenticate(&answer, &mut out).ok()) {
+            Some(len) => self.handshake.extend_from_slice(&out[..len]),
+            None => self.session.close(now, CloseCode::AUTH_FAILED, 0),
+        }
+    }
+
+    fn acknowledged(&mut self, now: Instant, remote: Option<SocketAddr>, position: Position) {
+        let mut wake = Vec::new();
+        {
+            let mut inner = self.shared.lock();
+            if inner.has_receipts() {
+                inner.acknowledge(position, &mut wake);
+            }
+        }
+        wake.into_iter().for_each(Waker::wake);
+        self.tell(now, remote, Incoming::Acknowledged { position });
+    }
+
+    fn lost(
+        &mut self,
+        now: Instant,
+        remote: Option<SocketAddr>,
+        code: CloseCode,
+        peer_received: Option<Position>,
+    ) {
+        let session = &self.session;
+        let known = peer_received.unwrap_or_else(|| session.acknowledged());
+        let certain = peer_received.unwrap_or_else(|| session.transmitted());
+        let unknown = (certain.get() - known.get().min(certain.get())) as usize;
+        let mut unknown_frames = session.retained(known).concat();
+        unknown_frames.truncate(unknown);
+        let mut missing = session.retained(certain).concat();
+        missing.extend_from_slice(&self.backlog[self.backlog_at..]);
+        missing.append(&mut self.shared.lock().discard());
+        self.backlog = Vec::new();
+        self.backlog_at = 0;
+        self.assembly = Vec::new();
+        let undelivered = Undelivered { unknown: unknown_frames, missing };
+        let lost = Incoming::Lost { code, peer_received, undelivered: &undelivered };
+        self.tell(now, remote, lost);
+        let peer_received = peer_received.map(Position::get);
+        self.end(Closed { code, complete: false, peer_received });
+    }
+
+    /// A new session takes the place of the one that was lost.
+    pub(crate) fn replace(&mut self, session: Session<Vec<u8>>) {
+        self.session = session;
+        self.over = false;
+        self.ending = None;
+        self.shared.lock().replace();
+    }
+
+    fn end(&mut self, closed: Closed) {
+        self.over = true;
+        let wake = self.shared.lock().close(closed);
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells the handler that the connection is gone, once.
+    pub(crate) fn disconnected(&mut self, now: Instant) -> Ending {
+        let gone = Ending { code: CloseCode::IDLE, by_peer: false, retry_ms: 0, no_retry: false };
+        let ending = self.ending.take().unwrap_or(gone);
+        self.publish(false);
+        if !self.over {
+            self.tell(now, None, Incoming::Disconnected { code: ending.code });
+        }
+        ending
+    }
+
+    /// Takes what handles staged and ordered since the last time.
+    pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
+        let mut taken = Vec::new();
+        let (orders, late, wake) = {
+            let mut inner = self.shared.lock_clean();
+            let room = self.backlog.len() - self.backlog_at <= BACKLOG_MAX;
+            let wake = if inner.has_staged() && room {
+                let waiting = self.backlog.len() - self.backlog_at;
+                let end = self.session.sent().get() + waiting as u64;
+                inner.take_staged(&mut taken, end)
+            } else {
+                Vec::new()
+            };
+            let orders = std::mem::take(&mut inner.orders);
+            inner.orders.finish = orders.finish;
+            (orders, inner.take_late_answers(), wake)
+        };
+        wake.into_iter().for_each(Waker::wake);
+        if self.backlog.is_empty() {
+            self.backlog = taken;
+        } else {
+            self.backlog.extend_from_slice(&taken);
+        }
+        for (id, status) in late {
+            self.respond(now, None, id, status);
+        }
+        self.finish |= orders.finish;
+        orders
+    }
+
+    /// Moves what waits into the session, as far as there is room, and returns credit if there is.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        if self.backlog_at < self.backlog.len() {
+            self.flush_backlog();
+        }
+        let clear = self.backlog.is_empty();
+        if clear && self.finish && self.session.finish().is_ok() {
+            self.finish = false;
+        }
+        if clear && self.release == Release::Automatic {
+            self.session.release(now, self.session.received());
+        }
+    }
+
+    #[cold]
+    fn flush_backlog(&mut self) {
+        while let Some(rest) = self.backlog.get(self.backlog_at..).filter(|rest| !rest.is_empty()) {
+            match self.session.send_encoded(rest) {
+                Ok(taken) => {
+                    self.backlog_at += taken;
+                    break;
+                }
+                // A frame whose time has passed, such as the cancellation of what was answered
+                // meanwhile: it is left out.
+                Err((taken, outlast_core::SendError::State(_))) => {
+                    self.backlog_at += taken;
+                    break;
+                }
+                Err((taken, _)) => {
+                    self.backlog_at += taken;
+                    let header = self.backlog[self.backlog_at..].first_chunk::<HEADER_LEN>();
+                    let size = header.map_or(usize::MAX, |h| Header::from_bytes(*h).frame_size());
+                    self.backlog_at = self.backlog_at.saturating_add(size).min(self.backlog.len());
+                }
+            }
+        }
+        if self.backlog_at >= self.backlog.len() {
+            self.backlog.clear();
+            self.backlog_at = 0;
+            if self.backlog.capacity() > BACKLOG_MAX {
+                self.backlog = Vec::new();
+            }
+        } else if self.backlog_at > BACKLOG_MAX {
+            self.backlog.drain(..self.backlog_at);
+            self.backlog_at = 0;
+        }
+    }
+
+    /// Gives back memory that only traffic needs.
+    pub(crate) fn shrink(&mut self) {
+        if self.backlog.is_empty() {
+            self.backlog = Vec::new();
+        }
+        if self.assembly.is_empty() {
+            self.assembly = Vec::new();
+        }
+        self.shared.lock().shrink();
+    }
+
+    /// Lets handles know what they need to know.
+    pub(crate) fn publish(&mut self, connected: bool) {
+        let session = &self.session;
+        let facts = Facts {
+            id: session.id(),
+            connected,
+            max_body: usize::from(session.max_body()),
+            max_message: session.max_message() as usize,
+            max_requests: session.max_requests(),
+            stats: session.stats(),
+            rtt_us: session.rtt_us(),
+        };
+        let wake = self.shared.lock().open_session(facts);
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// The session is over for a reason that no connection told.
+    pub(crate) fn give_up(&mut self, now: Instant, code: CloseCode) {
+        if !self.over {
+            self.lost(now, None, code, None);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a runtime must provide: a byte stream, a timer, tasks, and the time.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// A byte stream that is polled. A runtime crate implements it for its sockets; layers such as TLS
+/// implement it over another transport.
+pub trait Transport: Send + Unpin + 'static {
+    /// Reads what has arrived into `buf` and returns how much; 0 is the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes the slices in order, as far as the transport takes them now.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Shuts the writing direction down.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// What runs tasks and tells the time.
+pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
+    /// A timer of this runtime.
+    type Timer: Timer;
+
+    /// The runtime's clock.
+    fn now(&self) -> Instant;
+
+    /// A timer that is not armed.
+    fn timer(&self) -> Self::Timer;
+
+    /// Runs a task to its end.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// A timer that can be armed again and again.
+pub trait Timer: Send + Unpin + 'static {
+    /// Ready once `at` has come. A later call may name another time.
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+}
+
+/// Waits until `at`.
+pub(crate) async fn sleep_until<R: Runtime>(runtime: &R, at: Instant) {
+    let mut timer = runtime.timer();
+    std::future::poll_fn(|cx| timer.poll_until(cx, at)).await;
+}
+
+/// The runtime's clock as the core counts it.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Clock {
+    epoch: Instant,
+}
+
+impl Clock {
+    pub(crate) const fn new(epoch: Instant) -> Self {
+        Self { epoch }
+    }
+
+    pub(crate) fn core(&self, at: Instant) -> outlast_core::Instant {
+        let micros = at.saturating_duration_since(self.epoch).as_micros();
+        outlast_core::Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// The first moment of the runtime's clock that is not before `at`.
+    pub(crate) fn std(&self, at: outlast_core::Instant) -> Instant {
+        let micros = std::time::Duration::from_micros(at.as_micros().min(1 << 52));
+        self.epoch.checked_add(micros).unwrap_or(self.epoch)
+    }
+}

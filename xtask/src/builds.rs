@@ -1,0 +1,139 @@
+//! Builds that prove portability: old compilers, bare targets, every set of features.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::process::Process;
+use crate::steps::{Outcome, Verdict};
+use crate::workspace::Workspace;
+use crate::{manifest, tools};
+
+/// The published packages by the oldest Rust each of them promises.
+fn promised(workspace: &Workspace) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let read = |path: &str| {
+        fs::read_to_string(workspace.root().join(path)).map_err(|e| format!("{path}: {e}"))
+    };
+    let top = read("Cargo.toml")?;
+    let common = manifest::value(&top, "workspace.package", "rust-version")
+        .ok_or("Cargo.toml: no rust-version in [workspace.package]")?;
+    let members = manifest::value(&top, "workspace", "default-members")
+        .ok_or("Cargo.toml: no default-members")?;
+    let mut promised: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for folder in members
+        .split('"')
+        .filter(|part| part.chars().any(char::is_alphanumeric))
+    {
+        let text = read(&format!("{folder}/Cargo.toml"))?;
+        let name = manifest::value(&text, "package", "name");
+        let name = name.ok_or_else(|| format!("{folder}/Cargo.toml: no name"))?;
+        let version = manifest::value(&text, "package", "rust-version");
+        let version = version.ok_or_else(|| format!("{folder}/Cargo.toml: no rust-version"))?;
+        let version = if version == "workspace" {
+            common.clone()
+        } else {
+            version
+        };
+        promised.entry(version).or_default().push(name);
+    }
+    Ok(promised)
+}
+
+/// Each published package checks with the oldest Rust it promises.
+pub(crate) fn msrv(workspace: &Workspace) -> Verdict {
+    let mut absent = Vec::new();
+    let mut checked = Vec::new();
+    for (version, packages) in promised(workspace)? {
+        if let Err(why) = toolchain(workspace, &version) {
+            absent.push(why);
+            continue;
+        }
+        let names: Vec<String> = packages.iter().map(|name| format!("-p {name}")).collect();
+        Process::cargo_of(&version, workspace.root(), "check --target-dir")
+            .arg(workspace.target_dir().join(format!("msrv-{version}")))
+            .words(&names.join(" "))
+            .run()?;
+        checked.push(format!("{version}: {}", packages.join(" ")));
+    }
+    if absent.is_empty() {
+        Ok(Outcome::Passed(checked.join("; ")))
+    } else {
+        Ok(Outcome::Skipped(absent.join("; ")))
+    }
+}
+
+/// An old toolchain is a large download: only an unattended run fetches it unasked.
+fn toolchain(workspace: &Workspace, version: &str) -> Result<(), String> {
+    let probe = Process::cargo_of(version, workspace.root(), "--version").output();
+    if probe.is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    let line = format!("toolchain install {version} --profile minimal");
+    if workspace.ci() {
+        tools::rustup(workspace, &line)
+    } else {
+        Err(format!("Rust {version} is not installed: `rustup {line}`"))
+    }
+}
+
+/// The core builds where there is no operating system, with and without its features.
+pub(crate) fn targets(workspace: &Workspace) -> Verdict {
+    if let Err(why) = tools::targets(workspace, &tools::BARE_TARGETS) {
+        return Ok(Outcome::Skipped(why));
+    }
+    for target in tools::BARE_TARGETS {
+        let line = format!("build -p outlast-core --no-default-features --target {target}");
+        Process::cargo(workspace.root(), &line).run()?;
+    }
+    Ok(Outcome::Passed(tools::BARE_TARGETS.join(" ")))
+}
+
+/// The core passes clippy in every set of its features, each set by itself.
+pub(crate) fn features(workspace: &Workspace) -> Verdict {
+    let path = workspace.root().join("core/Cargo.toml");
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let sets = subsets(&manifest::features(&text));
+    for set in &sets {
+        let line = format!("clippy -p outlast-core --no-default-features --features={set}");
+        Process::cargo(workspace.root(), &line)
+            .words("-- -D warnings")
+            .run()?;
+    }
+    Ok(Outcome::Passed(format!("{} sets", sets.len())))
+}
+
+/// Every subset of `names`, each as a list with commas.
+fn subsets(names: &[String]) -> Vec<String> {
+    let mut sets = vec![String::new()];
+    for name in names {
+        let with = |set: &String| {
+            if set.is_empty() {
+                name.clone()
+            } else {
+                format!("{set},{name}")
+            }
+        };
+        let more: Vec<String> = sets.iter().map(with).collect();
+        sets.extend(more);
+    }
+    sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subsets_are_complete() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(subsets(&names), ["", "a", "b", "a,b"]);
+        assert_eq!(subsets(&[]), [""]);
+    }
+
+    #[test]
+    fn every_published_package_promises_a_version() {
+        let promised = promised(&Workspace::find()).expect("manifests of this repository");
+        let packages: Vec<&String> = promised.values().flatten().collect();
+        assert!(packages.iter().any(|name| *name == "outlast-core"));
+        assert!(promised.keys().all(|version| version.starts_with("1.")));
+    }
+}

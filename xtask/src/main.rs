@@ -1,0 +1,75 @@
+//! Every check of this repository behind one command.
+//!
+//! `cargo xtask test` runs them all in order and ends with a table; `cargo xtask test NAME…` runs
+//! the named ones. A few take options when run alone: see `cargo xtask help`.
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a command-line tool; the no_std rules of the library do not concern it"
+)]
+
+mod builds;
+mod fuzz;
+mod instructions;
+mod manifest;
+mod options;
+mod process;
+mod proof;
+mod quality;
+mod steps;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use options::Command;
+use workspace::Workspace;
+
+const HELP: &str = "\
+Checks of this repository. Needs Rust; installs or names what else a step wants.
+
+cargo xtask test               every step, then a table
+cargo xtask test fmt tidy      only these steps, in the order of the list
+cargo xtask list               the steps and what each one proves
+cargo xtask tidy               house rules, with file and line
+cargo xtask proof              link proofs: no panic, no allocator
+cargo xtask instructions [--bless]
+                               exact instruction counts; --bless rewrites the record
+cargo xtask fuzz [--seconds N] [--target NAME] [--engine libfuzzer|random] [--seed N]
+                               fuzz every target (or one) for N seconds each";
+
+fn main() -> ExitCode {
+    let workspace = Workspace::find();
+    match options::parse(std::env::args().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Ok(Command::List) => {
+            steps::list();
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Test(names)) => steps::run(&workspace, &names),
+        Ok(Command::Fuzz(options)) => single(fuzz::run(&workspace, &options)),
+        Ok(Command::Bless) => single(instructions::bless(&workspace)),
+        Err(message) => {
+            eprintln!("{message}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Reports a step that was run with options of its own.
+fn single(verdict: steps::Verdict) -> ExitCode {
+    match verdict {
+        Ok(outcome) => {
+            println!("{outcome}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("failed: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

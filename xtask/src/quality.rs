@@ -1,0 +1,62 @@
+//! Format, lints, documentation and tests.
+
+use crate::process::Process;
+use crate::steps::{Outcome, Verdict};
+use crate::workspace::Workspace;
+
+/// The workspaces beside the main one, which cargo does not visit by itself.
+const SIDE_WORKSPACES: [&str; 2] = ["proof", "fuzz"];
+
+fn passed(note: &str) -> Verdict {
+    Ok(Outcome::Passed(note.to_owned()))
+}
+
+/// Every crate is formatted.
+pub(crate) fn fmt(workspace: &Workspace) -> Verdict {
+    Process::cargo(workspace.root(), "fmt --all --check").run()?;
+    for side in SIDE_WORKSPACES {
+        Process::cargo(&workspace.root().join(side), "fmt --all --check").run()?;
+    }
+    passed("three workspaces")
+}
+
+/// No lint anywhere. Side workspaces are linted as far as the host alone can build them.
+pub(crate) fn clippy(workspace: &Workspace) -> Verdict {
+    let root = workspace.root();
+    Process::cargo(root, "clippy --workspace --all-targets -- -D warnings").run()?;
+    let target = |name: &str| workspace.target_dir().join(name);
+    Process::cargo(&root.join("proof"), "clippy --workspace --target-dir")
+        .arg(target("proof"))
+        .words("-- -D warnings")
+        .run()?;
+    Process::cargo(
+        &root.join("fuzz"),
+        "clippy --no-default-features --all-targets --target-dir",
+    )
+    .arg(target("fuzz"))
+    .words("-- -D warnings")
+    .run()?;
+    passed("all crates and targets, warnings denied")
+}
+
+/// The documentation builds without a warning, links included.
+pub(crate) fn doc(workspace: &Workspace) -> Verdict {
+    let line = "doc --workspace --no-deps --exclude xtask --exclude bench";
+    Process::cargo(workspace.root(), line)
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
+    passed("warnings denied")
+}
+
+/// Unit, integration and documentation tests, the README's examples among them.
+pub(crate) fn tests(workspace: &Workspace) -> Verdict {
+    let line = "test --workspace --exclude bench --no-fail-fast";
+    Process::cargo(workspace.root(), line).run()?;
+    Process::cargo(
+        &workspace.root().join("fuzz"),
+        "test --no-default-features --target-dir",
+    )
+    .arg(workspace.target_dir().join("fuzz"))
+    .run()?;
+    passed("cargo test, doc tests included")
+}

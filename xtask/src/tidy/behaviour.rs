@@ -1,0 +1,178 @@
+//! Calls that do not belong: stubs, naps in tests, queues without a limit, wire types in runtimes.
+
+use super::source::{Source, is_word};
+use super::{Finding, Tree};
+
+/// Whether `text` holds `word` with no letter, digit or underscore directly before it.
+fn starts_word(text: &str, word: &str) -> bool {
+    let clear = |at: usize| {
+        !text
+            .get(..at)
+            .and_then(|head| head.chars().next_back())
+            .is_some_and(is_word)
+    };
+    text.match_indices(word).any(|(at, _)| clear(at))
+}
+
+fn code_lines(
+    tree: &Tree,
+    rule: &'static str,
+    applies: impl Fn(&Source, usize) -> bool,
+    judge: impl Fn(&str) -> Option<String>,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in tree.sources() {
+        for (number, line) in source.code().filter(|(number, _)| applies(source, *number)) {
+            found.extend(judge(line).map(|message| file.finding(number, rule, message)));
+        }
+    }
+    found
+}
+
+/// No unfinished code, no test that is switched off, no note of work left over.
+pub(super) fn stubs(tree: &Tree) -> Vec<Finding> {
+    let unfinished = |line: &str| {
+        let bad = ["todo!", "unimplemented!", "#[ignore"].into_iter();
+        bad.filter(|word| line.contains(word))
+            .map(|word| format!("`{word}` is not allowed"))
+            .next()
+    };
+    let mut found = code_lines(tree, "stub", |_, _| true, unfinished);
+    let notes = ["TO\u{44}O", "FIX\u{4d}E", "XX\u{58}", "HAC\u{4b}"];
+    for (file, source) in tree.sources() {
+        for (number, line) in source.comments() {
+            if let Some(word) = notes.iter().find(|word| starts_word(line, word)) {
+                let message = format!("`{word}`: do it, or write down why it stays as it is");
+                found.push(file.finding(number, "stub", message));
+            }
+        }
+    }
+    found
+}
+
+/// No test rests on how long something takes.
+pub(super) fn sleeps(tree: &Tree) -> Vec<Finding> {
+    code_lines(tree, "sleep", Source::is_test, |line| {
+        let nap = ["thread::sleep", "time::sleep"]
+            .into_iter()
+            .find(|nap| line.contains(nap))?;
+        Some(format!(
+            "`{nap}` in a test: wait for the event, or use virtual time"
+        ))
+    })
+}
+
+/// Every queue has a limit.
+pub(super) fn unbounded_channels(tree: &Tree) -> Vec<Finding> {
+    let judge = |line: &str| {
+        if std_channel(line) {
+            return Some("`mpsc::channel()` has no limit: use `sync_channel`".to_owned());
+        }
+        let calls = [
+            "unbounded_channel(",
+            "unbounded_channel::<",
+            "unbounded(",
+            "unbounded::<",
+        ];
+        let call = calls.iter().find(|call| starts_word(line, call))?;
+        Some(format!("`{call}`: a queue needs a limit"))
+    };
+    code_lines(tree, "unbounded", |_, _| true, judge)
+}
+
+/// The standard library's `channel` takes no limit; everybody else's takes one as its argument.
+fn std_channel(line: &str) -> bool {
+    line.match_indices("mpsc::channel").any(|(at, name)| {
+        let rest = line.get(at + name.len()..).unwrap_or_default();
+        let rest = match rest.strip_prefix("::<") {
+            Some(generic) => generic
+                .split_once(">(")
+                .map_or("", |(_, arguments)| arguments),
+            None => rest.strip_prefix('(').unwrap_or_default(),
+        };
+        rest.starts_with(')')
+    })
+}
+
+/// Runtimes move bytes; what the bytes mean is decided in the core alone.
+pub(super) fn wire_in_runtimes(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in tree.sources() {
+        if !file.path.starts_with("runtime-") || !file.path.contains("/src/") {
+            continue;
+        }
+        let code = source.whole_code();
+        for (at, _) in code.match_indices("outlast_core::") {
+            let rest = code.get(at + "outlast_core::".len()..).unwrap_or_default();
+            let end = rest.find(if rest.starts_with('{') { '}' } else { ';' });
+            let names = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let first = names.split("::").next().unwrap_or_default();
+            let listed = names.starts_with('{') && starts_word(names, "wire");
+            if first.trim() == "wire" || first.starts_with("wire;") || listed {
+                let line = code.get(..at).unwrap_or_default().lines().count().max(1);
+                let message = "`outlast_core::wire` in a runtime: the core decides what bytes mean";
+                found.push(file.finding(line, "wire", message));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(rule: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<usize> {
+        rule(&Tree::of(&[(path, text)]))
+            .into_iter()
+            .map(|finding| finding.line)
+            .collect()
+    }
+
+    #[test]
+    fn stubs_are_caught_in_code_and_notes_in_comments() {
+        let note = ["// TO", "DO: later"].concat();
+        let text = format!("fn a() {{ todo!() }}\n#[ignore]\n{note}\nlet s = \"todo!\";\n");
+        assert_eq!(lines(stubs, "core/src/a.rs", &text), [1, 2, 3]);
+        assert_eq!(
+            lines(stubs, "core/src/a.rs", "fn a() { unimplemented!() }"),
+            [1]
+        );
+        assert!(lines(stubs, "core/src/a.rs", "// a todo list has items\n").is_empty());
+    }
+
+    #[test]
+    fn sleeps_are_caught_in_tests_only() {
+        let text = "fn a() { std::thread::sleep(d); }\nfn b() { tokio::time::sleep_until(t); }\n";
+        assert_eq!(lines(sleeps, "runtime-tokio/tests/a.rs", text), [1, 2]);
+        assert_eq!(lines(sleeps, "conformance/src/a.rs", text), [1, 2]);
+        assert!(lines(sleeps, "runtime-tokio/src/a.rs", text).is_empty());
+        let inner = format!("#[cfg(test)]\nmod tests {{\n{text}}}\n");
+        assert_eq!(lines(sleeps, "runtime-tokio/src/a.rs", &inner), [3, 4]);
+    }
+
+    #[test]
+    fn queues_without_limit_are_caught() {
+        let text = "let a = mpsc::unbounded_channel();\nlet b = flume::unbounded::<u8>();\n\
+            let c = mpsc::channel();\nlet d = mpsc::channel::<Vec<u8>>();\n\
+            let e = mpsc::channel(8);\nlet f = mpsc::channel::<u8>(8);\nlet g = is_unbounded();\n\
+            let h = unbounded_channels();\n";
+        assert_eq!(
+            lines(unbounded_channels, "service/src/a.rs", text),
+            [1, 2, 3, 4]
+        );
+    }
+
+    #[test]
+    fn runtimes_know_no_wire_types() {
+        let text = "use outlast_core::wire;\nuse outlast_core::wire::Header;\n\
+            use outlast_core::{Instant, wire::Op};\nuse outlast_core::Instant;\n\
+            fn f() { outlast_core::wire::encode_ack(0, 0); }\nuse outlast_core::wired;\n";
+        assert_eq!(
+            lines(wire_in_runtimes, "runtime-tokio/src/a.rs", text),
+            [1, 2, 3, 5]
+        );
+        assert!(lines(wire_in_runtimes, "cli/src/a.rs", text).is_empty());
+        assert!(lines(wire_in_runtimes, "runtime-tokio/tests/a.rs", text).is_empty());
+    }
+}

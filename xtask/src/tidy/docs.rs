@@ -1,0 +1,135 @@
+//! Documents that point somewhere, and examples that compile.
+
+use super::{File, Finding, Tree};
+
+fn documents(tree: &Tree) -> impl Iterator<Item = &File> {
+    tree.files.iter().filter(|file| file.path.ends_with(".md"))
+}
+
+/// Links to files of this repository lead to files of this repository.
+pub(super) fn links(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in documents(tree) {
+        for (line, text) in prose(&file.text) {
+            for target in targets(&text) {
+                let path = target.split('#').next().unwrap_or_default();
+                if is_elsewhere(target) || tree.has_path(&resolve(&file.path, path)) {
+                    continue;
+                }
+                let message = format!("`{target}` leads nowhere");
+                found.push(file.finding(line, "links", message));
+            }
+        }
+    }
+    found
+}
+
+fn is_elsewhere(target: &str) -> bool {
+    target.starts_with('#') || target.starts_with("mailto:") || target.contains("://")
+}
+
+/// The lines outside of fenced code, numbered, without their code spans.
+fn prose(text: &str) -> Vec<(usize, String)> {
+    let mut fenced = false;
+    let mut lines = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            let kept: Vec<&str> = line.split('`').step_by(2).collect();
+            lines.push((index + 1, kept.join("``")));
+        }
+    }
+    lines
+}
+
+/// What stands in the round brackets of `[text](target)`, and behind `[name]: ` at a line's start.
+fn targets(line: &str) -> Vec<&str> {
+    let inline = line
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', ' ']).next());
+    let reference = line
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]: "));
+    inline
+        .chain(reference.map(|(_, target)| target.trim()))
+        .collect()
+}
+
+/// `target` as seen from the file at `from`, as a path from the top.
+fn resolve(from: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// A document with Rust examples is included in the documentation of a crate, so that
+/// `cargo test` compiles and runs them.
+pub(super) fn examples(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in documents(tree) {
+        let opening = |line: &str| line.starts_with("```rust") && !line.contains("ignore");
+        let Some(index) = file.text.lines().position(opening) else {
+            continue;
+        };
+        if !is_included(tree, &file.path) {
+            let message = "no crate includes this document, so nothing compiles its examples";
+            found.push(file.finding(index + 1, "examples", message));
+        }
+    }
+    found
+}
+
+fn is_included(tree: &Tree, document: &str) -> bool {
+    tree.sources().any(|(file, _)| {
+        let mut calls = file.text.split("include_str!(\"").skip(1);
+        calls.any(|rest| {
+            let target = rest.split('"').next().unwrap_or_default();
+            resolve(&file.path, target) == document
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<usize> {
+        rule(&Tree::of(files))
+            .into_iter()
+            .map(|finding| finding.line)
+            .collect()
+    }
+
+    #[test]
+    fn dead_links_are_caught() {
+        let text = "[a](guide.md) [b](../core/src/lib.rs#L3) [c](https://x.test/y)\n\
+            [d](gone.md) [e](#here)\n`[f](in_code.md)`\n```\n[g](fenced.md)\n```\n\
+            [h](../core)\n[i]: ../gone\n";
+        let files = [
+            ("docs/a.md", text),
+            ("docs/guide.md", ""),
+            ("core/src/lib.rs", ""),
+        ];
+        assert_eq!(lines(links, &files), [2, 8]);
+    }
+
+    #[test]
+    fn examples_must_be_compiled() {
+        let text = "Words.\n```rust\nlet a = 1;\n```\n";
+        let lone = [("README.md", text), ("core/src/lib.rs", "")];
+        assert_eq!(lines(examples, &lone), [2]);
+        let include = "#[doc = include_str!(\"../../README.md\")]\nstruct Readme;\n";
+        let included = [("README.md", text), ("core/src/lib.rs", include)];
+        assert!(lines(examples, &included).is_empty());
+        assert!(lines(examples, &[("README.md", "```sh\nls\n```\n")]).is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! Every crate says under which licence and from which Rust on it may be used.
+
+use super::{Finding, Tree};
+use crate::manifest;
+
+/// Each package has `rust-version` and `license`.
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in tree.files.iter().filter(|file| is_manifest(&file.path)) {
+        if manifest::value(&file.text, "package", "name").is_none() {
+            continue;
+        }
+        for key in ["rust-version", "license", "edition"] {
+            if manifest::value(&file.text, "package", key).is_none() {
+                found.push(file.finding(0, "manifest", format!("`{key}` is missing")));
+            }
+        }
+    }
+    found
+}
+
+fn is_manifest(path: &str) -> bool {
+    path == "Cargo.toml" || path.ends_with("/Cargo.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_keys_are_caught() {
+        let full = "[package]\nname = \"a\"\nedition = \"2024\"\nlicense.workspace = true\n\
+            rust-version = \"1.85\"\n";
+        let bare = "[package]\nname = \"b\"\nedition = \"2024\"\n[dependencies]\nlicense = \"1\"\n";
+        let top = "[workspace]\nmembers = [\"a\", \"b\"]\n";
+        let files = [
+            ("a/Cargo.toml", full),
+            ("b/Cargo.toml", bare),
+            ("Cargo.toml", top),
+        ];
+        let found: Vec<String> = check(&Tree::of(&files))
+            .into_iter()
+            .map(|finding| finding.to_string())
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "b/Cargo.toml:0: [manifest] `rust-version` is missing",
+                "b/Cargo.toml:0: [manifest] `license` is missing"
+            ]
+        );
+    }
+}
