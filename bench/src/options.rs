@@ -115,7 +115,9 @@ impl Options {
 
 fn list<T>(text: &str, one: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
     let words = text.split(',').filter(|word| !word.is_empty());
-    words.map(|word| one(word).ok_or_else(|| format!("unknown name {word}"))).collect()
+    words
+        .map(|word| one(word).ok_or_else(|| format!("unknown name {word}")))
+        .collect()
 }
 
 fn number(text: &str) -> Result<usize, String> {
@@ -127,12 +129,18 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Options, String> {
-        Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        Options::parse(
+            &text
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn words_are_read() {
-        let options = parse("--quick --groups echo,own --peers tokio-lp --rounds 2 --gate").unwrap();
+        let options =
+            parse("--quick --groups echo,own --peers tokio-lp --rounds 2 --gate").unwrap();
         assert_eq!(options.groups, [Group::Echo, Group::Own]);
         assert_eq!(options.peers, [Kind::TokioLp]);
         assert_eq!((options.rounds, options.gate), (2, Some(Level::Floor)));

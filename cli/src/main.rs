@@ -1,2 +1,56 @@
-//! The `outlast` command.
-fn main() {}
+//! The `outlast` command: sessions that outlast their connections, from the command line.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a command-line tool; the no_std rules of the library do not concern it"
+)]
+
+mod address;
+mod commands;
+mod inspect;
+mod proxy;
+mod rng;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sessions that outlast their connections.
+///
+/// A session delivers every message exactly once and in order, through any number of broken
+/// connections, or says exactly what did not arrive.
+#[derive(Debug, Parser)]
+#[command(
+    name = "outlast",
+    version,
+    arg_required_else_help = true,
+    after_help = "New here? `outlast demo` shows in some seconds what this is for. Then, in two \
+                  terminals:\n\n  outlast serve\n  outlast connect\n\nStop and start the server \
+                  as you like while you type.",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(commands::inspect::Args),
+    Proxy(commands::proxy::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Proxy(args) => commands::proxy::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("outlast: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use outlast_core::{Config, Release};
 
 use crate::model::{Plan, Wrong};
-use crate::world::{Action, Party, Rules, Store, World};
+use crate::world::{Action, Desk, Rules, Store, World};
 
 /// How often each fault may happen.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
@@ -26,8 +26,8 @@ pub struct Faults {
     pub crashes: u8,
     /// The server makes a copy of its state to restart from.
     pub copies: u8,
-    /// The server gives up a detached session.
-    pub evictions: u8,
+    /// So much time passes that a session without a connection is over.
+    pub expiries: u8,
     /// The server replaces the session's key.
     pub rotations: u8,
 }
@@ -112,13 +112,13 @@ const TINY: Config = Config {
     ..Config::SERVER
 };
 
-/// Messages of 28 bytes, so that two frames fill a window of 64.
+/// Messages of 28 bytes, so that two frames fill a window of 64. The seeds above give short routes.
 const fn plan(seed: u64, items: u32) -> Plan {
-    Plan { seed, items, shortest: 28, longest: 28, requests: 0, finishes: false }
+    Plan { seed, items, shortest: 28, longest: 28, ..Plan::SILENT }
 }
 
 const NO_FAULTS: Faults =
-    Faults { cuts: 0, abandons: 0, crashes: 0, copies: 0, evictions: 0, rotations: 0 };
+    Faults { cuts: 0, abandons: 0, crashes: 0, copies: 0, expiries: 0, rotations: 0 };
 
 impl Search {
     const fn of(name: &'static str, items: u32) -> Self {
@@ -127,8 +127,8 @@ impl Search {
             rules: Rules {
                 client: TINY,
                 server: TINY,
-                up: plan(1, items),
-                down: plan(2, items),
+                up: plan(4, items),
+                down: plan(9, items),
                 capacity: usize::MAX,
                 store: Store::Nothing,
                 may_lose: false,
@@ -148,11 +148,13 @@ impl Search {
         finish.faults = Faults { cuts: 2, ..NO_FAULTS };
         let mut credit = Self::of("credit", 3);
         credit.faults = Faults { cuts: 1, ..NO_FAULTS };
-        let mut evict = Self::of("evict", 2);
-        evict.rules.may_lose = true;
-        evict.faults = Faults { cuts: 1, evictions: 1, ..NO_FAULTS };
+        let mut expire = Self::of("expire", 2);
+        expire.rules.may_lose = true;
+        expire.faults = Faults { cuts: 1, expiries: 1, ..NO_FAULTS };
+        // More can be kept for sending than a window takes, so that a reconnect could overfill it.
         let mut release = Self::of("release", 2);
-        release.rules.client = manual;
+        release.rules.up.items = 3;
+        release.rules.client = Config { send_buffer: 128, ..manual };
         release.rules.server = manual;
         release.faults = Faults { cuts: 1, ..NO_FAULTS };
         let mut durable = Self::of("durable", 2);
@@ -167,7 +169,7 @@ impl Search {
         rotate.faults = Faults { cuts: 2, rotations: 1, ..NO_FAULTS };
         let mut takeover = Self::of("takeover", 2);
         takeover.faults = Faults { cuts: 2, abandons: 1, ..NO_FAULTS };
-        vec![finish, credit, evict, release, rotate, durable, rollback, takeover]
+        vec![finish, credit, expire, release, rotate, durable, rollback, takeover]
     }
 
     /// The search with this name.
@@ -397,7 +399,7 @@ impl Faults {
             Action::Dial => &mut self.abandons,
             Action::Crash => &mut self.crashes,
             Action::Remember => &mut self.copies,
-            Action::Evict => &mut self.evictions,
+            Action::Elapse(_) => &mut self.expiries,
             Action::Rotate => &mut self.rotations,
             Action::Write { .. }
             | Action::Read { .. }
@@ -407,7 +409,6 @@ impl Faults {
             | Action::Finish(_)
             | Action::Stall { .. }
             | Action::Blacken { .. }
-            | Action::Elapse(_)
             | Action::Drain => return,
         };
         *field = field.saturating_sub(1);
@@ -433,15 +434,14 @@ fn faults(node: &Node, out: &mut Vec<Action>) {
         if left.crashes > 0 && left.copies == 0 {
             out.push(Action::Crash);
         }
-        if left.evictions > 0 && served.end.session.link_state() == outlast_core::state::LinkState::Idle
+        if left.expiries > 0 && served.end.session.link_state() == outlast_core::state::LinkState::Idle
         {
-            out.push(Action::Evict);
+            out.push(Action::Elapse(Desk::retention_us() + 1));
         }
         if left.rotations > 0 {
             out.push(Action::Rotate);
         }
     }
-    let _ = Party::BOTH;
 }
 
 fn fingerprint(node: &Node) -> u128 {

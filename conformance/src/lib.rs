@@ -7,6 +7,7 @@
 //! | [`model`] | what exactly-once-in-order means, and a judge that knows |
 //! | [`explore`] | every order of events within small bounds |
 //! | [`sim`] | long histories from one number |
+//! | [`mutation`] | rules taken out of the code, to see that it is noticed |
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -17,6 +18,7 @@
 pub mod explore;
 pub mod link;
 pub mod model;
+pub mod mutation;
 pub mod rng;
-// pub mod sim;
+pub mod sim;
 pub mod world;

@@ -24,6 +24,8 @@ pub struct Plan {
     pub shortest: u32,
     /// Length of the longest item, in bytes.
     pub longest: u32,
+    /// Length of the longest answer to its requests, in bytes.
+    pub longest_answer: u32,
     /// Parts of 100 that are requests; the others are one-way messages.
     pub requests: u8,
     /// Whether the end finishes once it has said everything and has all its answers.
@@ -44,7 +46,15 @@ pub struct Item {
 impl Plan {
     /// An end that says nothing.
     pub const SILENT: Self =
-        Self { seed: 0, items: 0, shortest: 0, longest: 0, requests: 0, finishes: false };
+        Self {
+        seed: 0,
+        items: 0,
+        shortest: 0,
+        longest: 0,
+        longest_answer: 0,
+        requests: 0,
+        finishes: false,
+    };
 
     /// The item with this number.
     #[must_use]
@@ -74,7 +84,7 @@ impl Plan {
     /// The only right answer to the request with this number.
     #[must_use]
     pub fn answer(&self, number: u32) -> Vec<u8> {
-        content(!self.seed, number, self.item(number).len / 2)
+        content(!self.seed, number, (self.item(number).len / 2).min(self.longest_answer))
     }
 }
 
@@ -116,6 +126,14 @@ pub enum Over {
     Lost(CloseCode, Option<u64>),
 }
 
+/// What is being sent in fragments, and how far it is.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+struct UnderWay {
+    number: u32,
+    is_answer: bool,
+    offset: usize,
+}
+
 /// The application at one end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct App {
@@ -131,6 +149,8 @@ pub struct App {
     pub got: u32,
     /// Items received and released.
     pub taken: u32,
+    /// The last position released, in manual release.
+    pub released: u64,
     /// Positions of the items sent, in order.
     pub positions: Vec<u64>,
     /// Highest position that was acknowledged, as told.
@@ -147,8 +167,8 @@ pub struct App {
     pub disconnected: Vec<(CloseCode, Side)>,
     /// What has to be released: position, and whether an item ends there.
     held: VecDeque<(Position, bool)>,
-    /// How far the item under way was given to send.
-    offset: Option<u32>,
+    /// The item or answer of which only some fragments were given to send.
+    under_way: Option<UnderWay>,
     /// What arrived of an item in fragments.
     partial: Vec<u8>,
     finished: bool,
@@ -176,6 +196,7 @@ impl App {
             sent: 0,
             got: 0,
             taken: 0,
+            released: 0,
             positions: Vec::new(),
             receipt: 0,
             open: BTreeMap::new(),
@@ -184,7 +205,7 @@ impl App {
             over: None,
             disconnected: Vec::new(),
             held: VecDeque::new(),
-            offset: None,
+            under_way: None,
             partial: Vec::new(),
             finished: false,
             peer_finished: false,
@@ -199,7 +220,7 @@ impl App {
     /// Whether there is something left to say.
     #[must_use]
     pub const fn wants_to_send(&self) -> bool {
-        self.sent < self.plan.items || self.offset.is_some()
+        self.sent < self.plan.items || self.under_way.is_some()
     }
 
     /// Whether everything was said and answered, and only finishing is left.
@@ -216,6 +237,18 @@ impl App {
         let heard = self.got == self.expects.items && self.taken == self.got;
         let answered = self.to_answer.is_empty() && self.held.is_empty();
         said && heard && answered && self.finished == self.plan.finishes
+    }
+
+    /// Whether both ends have finished and nothing is left to be released.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished && self.peer_finished && self.held.is_empty()
+    }
+
+    /// Whether a request waits that can be answered now.
+    #[must_use]
+    pub fn wants_to_answer(&self) -> bool {
+        !self.to_answer.is_empty() && self.under_way.is_none()
     }
 
     /// Whether something waits to be released.
@@ -236,68 +269,91 @@ impl App {
     ///
     /// A refusal that is neither want of room nor of a free request number.
     pub fn send_next(&mut self, session: &mut Session<Vec<u8>>) -> Result<bool, Wrong> {
+        if let Some(under_way) = self.under_way {
+            return self.send_fragment(session, under_way);
+        }
         if !self.wants_to_send() {
             return Ok(false);
         }
-        let number = self.sent - u32::from(self.offset.is_some());
+        let number = self.sent;
         let item = self.plan.item(number);
+        let id = if item.is_request { session.free_request() } else { None };
+        if item.is_request && id.is_none() {
+            return Ok(false);
+        }
+        let route = item.route;
+        let head = id.map_or(Head::Message { route }, |id| Head::Request { id, route });
         let payload = self.plan.payload(number, self.life);
+        if !self.begin(session, head, &payload, number)? {
+            return Ok(false);
+        }
+        if let Some(id) = id
+            && self.open.insert(id.0, number).is_some()
+        {
+            return Err(Wrong(format!("request number {} was given out twice", id.0)));
+        }
+        self.sent += 1;
+        self.said.push(self.life);
+        if self.under_way.is_none() {
+            self.positions.push(session.sent().get());
+        }
+        Ok(true)
+    }
+
+    /// Sends something whole, or its first fragment if it is too long for a frame.
+    fn begin(
+        &mut self,
+        session: &mut Session<Vec<u8>>,
+        head: Head,
+        payload: &[u8],
+        number: u32,
+    ) -> Result<bool, Wrong> {
         let most = usize::from(session.max_body()).saturating_sub(8);
-        let result = match self.offset {
-            None => self.begin_item(session, item, &payload, most)?,
-            Some(offset) => {
-                let rest = &payload[offset as usize..];
-                let part = &rest[..rest.len().min(most)];
-                let last = part.len() == rest.len();
-                let pushed = session.push_fragment(part, last);
-                if pushed.is_ok() {
-                    self.offset = (!last).then_some(offset + part.len() as u32);
-                }
-                Some(pushed)
-            }
+        let whole = payload.len() <= most;
+        let result = match head {
+            _ if !whole => session.begin(head, &payload[..most]),
+            Head::Message { route } => session.send(route, payload),
+            Head::Request { id, route } => session.request(id, route, payload),
+            Head::Response { id, status } => session.respond(id, status, payload),
         };
+        let is_answer = matches!(head, Head::Response { .. });
         match result {
-            None | Some(Err(SendError::Full)) => Ok(false),
-            Some(Ok(position)) => {
-                if self.offset.is_none() {
+            Ok(_) => {
+                let under_way = UnderWay { number, is_answer, offset: most };
+                self.under_way = (!whole).then_some(under_way);
+                Ok(true)
+            }
+            Err(SendError::Full) => Ok(false),
+            Err(error) => Err(Wrong(format!("sending {head:?}, item {number}: {error}"))),
+        }
+    }
+
+    fn send_fragment(
+        &mut self,
+        session: &mut Session<Vec<u8>>,
+        under_way: UnderWay,
+    ) -> Result<bool, Wrong> {
+        let UnderWay { number, is_answer, offset } = under_way;
+        let payload = if is_answer {
+            self.expects.answer(number)
+        } else {
+            self.plan.payload(number, self.life)
+        };
+        let rest = &payload[offset..];
+        let part = &rest[..rest.len().min(usize::from(session.max_body()))];
+        let last = part.len() == rest.len();
+        match session.push_fragment(part, last) {
+            Ok(position) => {
+                let offset = offset + part.len();
+                self.under_way = (!last).then_some(UnderWay { offset, ..under_way });
+                if last && !is_answer {
                     self.positions.push(position.get());
                 }
                 Ok(true)
             }
-            Some(Err(error)) => Err(Wrong(format!("sending item {number}: {error}"))),
+            Err(SendError::Full) => Ok(false),
+            Err(error) => Err(Wrong(format!("a fragment of item {number}: {error}"))),
         }
-    }
-
-    fn begin_item(
-        &mut self,
-        session: &mut Session<Vec<u8>>,
-        item: Item,
-        payload: &[u8],
-        most: usize,
-    ) -> Result<Option<Result<Position, SendError>>, Wrong> {
-        let id = if item.is_request { session.free_request() } else { None };
-        if item.is_request && id.is_none() {
-            return Ok(None);
-        }
-        let whole = payload.len() <= most;
-        let route = item.route;
-        let result = match id {
-            Some(id) if whole => session.request(id, route, payload),
-            Some(id) => session.begin(Head::Request { id, route }, &payload[..most]),
-            None if whole => session.send(route, payload),
-            None => session.begin(Head::Message { route }, &payload[..most]),
-        };
-        if result.is_ok() {
-            self.offset = (!whole).then_some(most as u32);
-            if let Some(id) = id
-                && self.open.insert(id.0, self.sent).is_some()
-            {
-                return Err(Wrong(format!("request number {} was given out twice", id.0)));
-            }
-            self.sent += 1;
-            self.said.push(self.life);
-        }
-        Ok(Some(result))
     }
 
     /// Answers the oldest request that waits for it; whether it did.
@@ -306,18 +362,16 @@ impl App {
     ///
     /// A refusal that is not want of room.
     pub fn answer_next(&mut self, session: &mut Session<Vec<u8>>) -> Result<bool, Wrong> {
-        let Some(&(id, number)) = self.to_answer.front() else {
+        let Some(&(id, number)) = self.to_answer.front().filter(|_| self.under_way.is_none()) else {
             return Ok(false);
         };
         let answer = self.expects.answer(number);
-        match session.respond(RequestId(id), Status::OK, &answer) {
-            Ok(_) => {
-                self.to_answer.pop_front();
-                Ok(true)
-            }
-            Err(SendError::Full | SendError::MessageOpen) => Ok(false),
-            Err(error) => Err(Wrong(format!("answering request {id}: {error}"))),
+        let head = Head::Response { id: RequestId(id), status: Status::OK };
+        let begun = self.begin(session, head, &answer, number)?;
+        if begun {
+            self.to_answer.pop_front();
         }
+        Ok(begun)
     }
 
     /// Finishes if that is what the plan wants now; whether it did.
@@ -345,6 +399,7 @@ impl App {
             return false;
         };
         self.taken += u32::from(is_item);
+        self.released = position.get();
         session.release(now, position);
         true
     }
@@ -483,6 +538,8 @@ impl App {
         let mut app = self.clone();
         app.got = app.taken;
         app.heard.truncate(app.taken as usize);
+        // What finishes comes last, and so is held if anything is.
+        app.peer_finished &= app.held.is_empty();
         app.held.clear();
         app.partial.clear();
         app.disconnected.clear();
@@ -495,7 +552,7 @@ mod tests {
     use super::*;
 
     const PLAN: Plan =
-        Plan { seed: 1, items: 50, shortest: 1, longest: 30, requests: 0, finishes: false };
+        Plan { seed: 1, items: 50, shortest: 1, longest: 30, ..Plan::SILENT };
 
     fn message(app: &mut App, number: u32) -> Result<(), Wrong> {
         let head = Head::Message { route: PLAN.item(number).route };

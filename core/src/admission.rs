@@ -26,6 +26,8 @@ pub use source::Source;
 pub struct GateConfig {
     /// Connections in total.
     pub max_connections: u32,
+    /// How many of them only resumes may have, see [`Gate::has_room`].
+    pub reserve: u32,
     /// Handshakes under way; further connections wait for one of them to end.
     pub max_handshakes: u32,
     /// Connections of one source.
@@ -44,12 +46,14 @@ pub struct GateConfig {
 }
 
 impl Default for GateConfig {
-    /// 65,536 connections, 512 handshakes; per source 1,024 connections and 64 new ones a second
+    /// 65,536 connections, 4,096 of them for resumes, 512 handshakes; per source 1,024 connections
+    /// and 64 new ones a second
     /// (256 at once); in total 8,192 new ones a second (16,384 at once); IPv6 by /64; locked out
     /// for 0.1 s to 60 s.
     fn default() -> Self {
         Self {
             max_connections: 65_536,
+            reserve: 4096,
             max_handshakes: 512,
             max_per_source: 1024,
             source_rate: Rate::per_second(64, 256),
@@ -64,8 +68,11 @@ impl Default for GateConfig {
 /// Why a connection is turned away. Close it without reading.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub enum Turned {
-    /// [`GateConfig::max_connections`] is reached.
+    /// [`GateConfig::max_connections`] is reached, and every connection is open.
     Full,
+    /// It is reached, but not every connection is open: close the one that has been longest
+    /// without, give its ticket back, and ask again for this one.
+    MakeRoom,
     /// [`GateConfig::max_per_source`] is reached.
     SourceFull,
     /// The source connects too often; it may again in this many microseconds.
@@ -192,7 +199,9 @@ pub struct Gate<M: ?Sized> {
 
 impl<M: ?Sized> core::fmt::Debug for Gate<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Gate").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }
 
@@ -243,7 +252,6 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         if ticket.stage != Stage::Waiting {
             return true;
         }
-        //= REG-15
         if self.stats.handshakes >= self.config.max_handshakes {
             return false;
         }
@@ -253,12 +261,27 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         true
     }
 
+    /// Whether one more connection may be opened, for a session that `resumes` or for a new one.
+    /// Where there is no room a HELLO is answered with `BUSY`.
+    #[must_use]
+    pub const fn has_room(&self, resumes: bool) -> bool {
+        //= REG-14
+        let reserve = if resumes { 0 } else { self.config.reserve };
+        self.open() < self.config.max_connections.saturating_sub(reserve)
+    }
+
+    /// Connections whose handshake succeeded.
+    const fn open(&self) -> u32 {
+        let rest = self.stats.connections.saturating_sub(self.stats.waiting);
+        rest.saturating_sub(self.stats.handshakes)
+    }
+
     /// The handshake of this connection succeeded; earlier failures of its source are forgotten
     /// if it `authenticated`.
     pub fn handle_open(&mut self, ticket: &mut Ticket, authenticated: bool) {
         self.leave_stage(ticket.stage);
         ticket.stage = Stage::Open;
-        if authenticated && let Some(entry) = self.entry_mut(ticket.at) {
+        if let Some(entry) = self.entry_mut(ticket.at).filter(|_| authenticated) {
             entry.failures = 0;
         }
     }
@@ -266,7 +289,7 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
     /// The connection failed to authenticate, or could not prove the session it named: its
     /// source is locked out. Connections it has already stay.
     pub fn handle_failure(&mut self, now: Instant, ticket: &Ticket) {
-        //= REG-16
+        //= REG-12
         let (base, cap) = (self.config.lockout_base, self.config.lockout_cap);
         if let Some(entry) = self.entry_mut(ticket.at) {
             let factor = 1u64.checked_shl(entry.failures).unwrap_or(u64::MAX);
@@ -287,7 +310,8 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         };
         entry.connections = entry.connections.wrapping_sub(1);
         if entry.connections == 0 {
-            self.idle.push(self.entries.as_mut_slice(), order, ticket.at);
+            self.idle
+                .push(self.entries.as_mut_slice(), order, ticket.at);
         }
     }
 
@@ -300,11 +324,7 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
     }
 
     fn connect(&mut self, now: Instant, source: Source) -> Result<Ticket, Turned> {
-        if self.stats.connections >= self.config.max_connections {
-            return Err(Turned::Full);
-        }
-        let rate = self.config.source_rate;
-        let max_per_source = self.config.max_per_source;
+        let config = self.config;
         let at = self.entry_of(source).ok_or(Turned::TableFull)?;
         let Some(entry) = self.entry_mut(at) else {
             return Err(Turned::TableFull);
@@ -312,14 +332,38 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         if entry.locked_until > now {
             return Err(Turned::LockedOut(entry.locked_until.micros_since(now)));
         }
-        if entry.connections >= max_per_source {
+        if entry.connections >= config.max_per_source {
             return Err(Turned::SourceFull);
         }
-        // The source's own rate comes first: what it has too much of costs the others nothing.
-        entry.meter.take(now, &rate).map_err(Turned::SourceRate)?;
-        self.meter.take(now, &self.config.total_rate).map_err(Turned::TotalRate)?;
+        let mut meter = entry.meter;
+        meter
+            .take(now, &config.source_rate)
+            .map_err(Turned::SourceRate)?;
+        let wait = self.meter.wait(now, &config.total_rate);
+        if wait > 0 {
+            return Err(Turned::TotalRate(wait));
+        }
+        if self.stats.connections >= config.max_connections {
+            //= REG-14
+            let all_open = self.open() >= self.stats.connections;
+            return Err(if all_open {
+                Turned::Full
+            } else {
+                Turned::MakeRoom
+            });
+        }
+        // Only who comes in is counted: being turned away leaves everything as it was.
+        self.meter
+            .take(now, &config.total_rate)
+            .map_err(Turned::TotalRate)?;
+        if let Some(entry) = self.entry_mut(at) {
+            entry.meter = meter;
+        }
         self.enter(at);
-        Ok(Ticket { at, stage: Stage::Waiting })
+        Ok(Ticket {
+            at,
+            stage: Stage::Waiting,
+        })
     }
 
     /// Counts a connection of the source in entry `at`.
@@ -383,7 +427,10 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
 
     fn touch(&mut self, at: u32) {
         let entries = self.entries.as_mut_slice();
-        if entries.get(at as usize).is_some_and(|entry| entry.connections == 0) {
+        if entries
+            .get(at as usize)
+            .is_some_and(|entry| entry.connections == 0)
+        {
             self.idle.remove(entries, order, at);
             self.idle.push(entries, order, at);
         }

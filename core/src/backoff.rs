@@ -56,14 +56,25 @@ impl Backoff {
     #[must_use]
     pub const fn new(base: u64, cap: u64, seed: u64) -> Self {
         let jitter = Jitter::new(seed);
-        Self { base, cap, failures: 0, opened: None, progress: false, jitter }
+        Self {
+            base,
+            cap,
+            failures: 0,
+            opened: None,
+            progress: false,
+            jitter,
+        }
     }
 
     /// The longest delay [`next_delay`](Self::next_delay) can give now, in microseconds.
     #[must_use]
     pub const fn ceiling(&self) -> u64 {
         // Beyond 64 doublings everything is capped, unless the base is 0 and stays 0.
-        let factor = if self.failures < 64 { 1 << self.failures } else { u64::MAX };
+        let factor = if self.failures < 64 {
+            1 << self.failures
+        } else {
+            u64::MAX
+        };
         let grown = self.base.saturating_mul(factor);
         if grown < self.cap { grown } else { self.cap }
     }
@@ -97,11 +108,11 @@ impl Backoff {
     /// `idle`, the limit on silence in microseconds.
     pub const fn handle_end(&mut self, now: Instant, idle: u64) {
         //= CLI-3
-        if let Some(opened) = self.opened
-            && self.progress
-            && now.micros_since(opened) >= idle.saturating_mul(2)
-        {
-            self.failures = 0;
+        if let Some(opened) = self.opened {
+            let stable = now.micros_since(opened) >= idle.saturating_mul(2);
+            if stable && self.progress {
+                self.failures = 0;
+            }
         }
         self.opened = None;
         self.progress = false;
@@ -123,7 +134,11 @@ mod tests {
         let got: [u64; 3] = core::array::from_fn(|_| jitter.next_u64());
         assert_eq!(
             got,
-            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
         );
     }
 
@@ -141,7 +156,10 @@ mod tests {
             seen[usize::try_from(delay).unwrap()] = true;
         }
         assert_eq!(seen, [true; 5], "both ends of the range are drawn");
-        let mut long = Backoff { failures: u32::MAX, ..Backoff::new(100, u64::MAX, 7) };
+        let mut long = Backoff {
+            failures: u32::MAX,
+            ..Backoff::new(100, u64::MAX, 7)
+        };
         assert_eq!(long.ceiling(), u64::MAX);
         long.next_delay();
         assert_eq!(long.failures(), u32::MAX);

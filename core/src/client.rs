@@ -159,7 +159,12 @@ impl Closed {
     /// A close by `code` alone, without flags and hints.
     #[must_use]
     pub const fn by(code: CloseCode) -> Self {
-        Self { code, session_ended: false, no_retry: false, retry_ms: 0 }
+        Self {
+            code,
+            session_ended: false,
+            no_retry: false,
+            retry_ms: 0,
+        }
     }
 }
 
@@ -339,7 +344,11 @@ impl Dialer {
     /// it has something now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.notice.is_some() { Some(Instant::from_micros(0)) } else { self.due }
+        if self.notice.is_some() {
+            Some(Instant::from_micros(0))
+        } else {
+            self.due
+        }
     }
 
     /// Where the machine stands.
@@ -355,6 +364,7 @@ impl Dialer {
     }
 
     fn is_current(&self, attempt: Attempt) -> bool {
+        //= CLI-10
         attempt.0 == self.attempt
     }
 
@@ -378,12 +388,22 @@ impl Dialer {
             return None;
         }
         self.attempt = self.attempt.wrapping_add(1);
+        //= CLI-11
         self.at_hint = core::mem::take(&mut self.hinted);
         let deadline = now.after(self.config.connect_limit);
         self.due = Some(deadline);
-        let target = if self.at_hint { Target::Hinted } else { Target::Listed(self.address) };
+        let target = if self.at_hint {
+            Target::Hinted
+        } else {
+            Target::Listed(self.address)
+        };
         let attempt = Attempt(self.attempt);
-        Some(Dial { attempt, target, resume: self.has_session, deadline })
+        Some(Dial {
+            attempt,
+            target,
+            resume: self.has_session,
+            deadline,
+        })
     }
 
     fn leave(&mut self, now: Instant) {
@@ -394,7 +414,9 @@ impl Dialer {
         // The departure was spread already; waiting again would only widen the gap.
         self.due = Some(now);
         if self.config.attempts == Attempts::Once {
-            self.stop(StopReason::GaveUp { failures: self.backoff.failures() });
+            self.stop(StopReason::GaveUp {
+                failures: self.backoff.failures(),
+            });
         }
     }
 
@@ -436,15 +458,23 @@ impl Dialer {
         if !self.step(DialEvent::Retry) {
             return;
         }
+        //= CLI-12
         // A broken connection says little about its address; a failed attempt says enough.
         if opening && !self.at_hint {
             let next = self.address.saturating_add(1);
-            self.address = if next < self.config.addresses { next } else { 0 };
+            self.address = if next < self.config.addresses {
+                next
+            } else {
+                0
+            };
         }
         self.backoff.handle_end(now, self.config.idle);
         //= CLI-1
         let delay = self.backoff.next_delay();
-        self.due = Some(now.after(u64::from(hint_ms).saturating_mul(MS)).after(delay));
+        self.due = Some(
+            now.after(u64::from(hint_ms).saturating_mul(MS))
+                .after(delay),
+        );
         let failures = self.backoff.failures();
         let enough = match self.config.attempts {
             Attempts::Once => true,

@@ -83,6 +83,7 @@ impl Config {
     /// Suits a client on the Internet.
     pub const CLIENT: Self =
         Self {
+        send_buffer: 4 << 20,
         max_requests: 64,
         max_requests_out: 256,
         idle_timeout_ms: 15_000,

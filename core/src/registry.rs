@@ -16,9 +16,12 @@ mod owners;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod tests;
 
 use crate::CloseCode;
+use crate::auth::SessionKey;
 use crate::backoff::mix;
 use crate::threads::{self, List, count};
 use crate::wire::{Close, CloseFlags, Grant};
@@ -172,14 +175,23 @@ pub struct Refusal {
 
 impl Refusal {
     const fn by(code: CloseCode) -> Self {
-        Self { code, last_attach: None, rx_next: None, retry_ms: 0, index: None }
+        Self {
+            code,
+            last_attach: None,
+            rx_next: None,
+            retry_ms: 0,
+            index: None,
+        }
     }
 
     /// The CLOSE frame to answer with.
     #[must_use]
     pub const fn close(&self) -> Close<'static> {
-        let flags =
-            if self.rx_next.is_some() { CloseFlags::SESSION_ENDED } else { CloseFlags::NONE };
+        let flags = if self.rx_next.is_some() {
+            CloseFlags::SESSION_ENDED
+        } else {
+            CloseFlags::NONE
+        };
         Close {
             code: self.code,
             flags,
@@ -199,6 +211,33 @@ pub struct Parting {
     pub rx_next: u64,
     /// Both sides had finished and were acknowledged: there is nothing to come back for.
     pub finished: bool,
+}
+
+/// A session from a snapshot, to be resumed by its client.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The session's number.
+    pub sid: u64,
+    /// The session's epoch, greater than any under which another server may still have it.
+    pub epoch: u32,
+    /// Number of the key.
+    pub key_id: u8,
+    /// The key.
+    pub key: SessionKey,
+    /// The key that is to follow, where its TOKEN is not acknowledged yet.
+    pub next_key: Option<SessionKey>,
+    /// The latest attempt to attach.
+    pub last_attach: u32,
+    /// Whose session it is; `None` where the server asks for no authentication.
+    pub principal: Option<u64>,
+    /// What to charge it to if it has no principal, see [`Peer::source`].
+    pub source: u64,
+    /// The retention granted, in seconds.
+    pub ttl_s: u32,
+    /// How much of it is left, in seconds.
+    pub ttl_left_s: u32,
+    /// Position of the next sequenced byte the session has not received.
+    pub rx_next: u64,
 }
 
 /// A session that time or want of room has ended. Drop it; its entry answers for it.
@@ -254,6 +293,7 @@ pub struct RegistryStats {
 }
 
 /// All sessions of one server; `M` is the memory for their entries.
+#[derive(Clone)]
 pub struct Registry<M: ?Sized> {
     config: RegistryConfig,
     seed: u64,
@@ -274,7 +314,9 @@ pub struct Registry<M: ?Sized> {
 
 impl<M: ?Sized> core::fmt::Debug for Registry<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Registry").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }
 
@@ -324,7 +366,9 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// The number of the session in entry `index`; `None` if there is none.
     #[must_use]
     pub fn sid(&self, index: u32) -> Option<u64> {
-        self.entry(index).filter(|entry| entry.state.is_some()).map(|entry| entry.sid)
+        self.entry(index)
+            .filter(|entry| entry.state.is_some())
+            .map(|entry| entry.sid)
     }
 
     fn entry(&self, at: u32) -> Option<&Entry> {
@@ -362,6 +406,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     }
 
     /// An entry without a session, if room can be had at no living session's cost.
+    //= REG-16
     fn take_entry(&mut self) -> Option<u32> {
         if let Some(at) = self.free.first() {
             self.free.remove(self.entries.as_mut_slice(), order, at);
@@ -375,7 +420,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             let at = self.fresh_from;
             self.fresh_from = at.wrapping_add(1);
             // As many records as entries: an owner without a session needs none.
-            self.free_records.push(self.entries.as_mut_slice(), record_order, at);
+            self.free_records
+                .push(self.entries.as_mut_slice(), record_order, at);
             return Some(at);
         }
         let at = self.dead.first()?;
@@ -417,12 +463,16 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.state = None;
         entry.generation = entry.generation.wrapping_add(1);
         let (sid, was_fresh) = (entry.sid, core::mem::take(&mut entry.fresh));
-        entry.key = crate::auth::SessionKey::new([0; 16]);
-        entry.next_key = crate::auth::SessionKey::new([0; 16]);
+        entry.key = SessionKey::new([0; 16]);
+        entry.next_key = SessionKey::new([0; 16]);
         let hash = self.hash(sid);
         let entries = self.entries.as_mut_slice();
         threads::remove::<_, BySid>(entries, hash, at);
-        let list = if was_fresh { &mut self.to_report } else { &mut self.dead };
+        let list = if was_fresh {
+            &mut self.to_report
+        } else {
+            &mut self.dead
+        };
         list.remove(entries, order, at);
         self.deadlines.clear(entries, at);
         self.free.push(entries, order, at);

@@ -174,7 +174,8 @@ impl<S: Storage + ?Sized> Session<S> {
     fn write_fixed(&self, retention_left_s: u32, partial: usize, writer: &mut Writer<'_>) {
         let flags = [
             (FIN_OUT, self.tx.fin.is_some()),
-            (FIN_IN, self.rx.finished),
+            // A FIN that was not released comes again, like all that was not released.
+            (FIN_IN, self.rx.finished && self.rx.done == self.rx.next),
             (NEXT_KEY, self.identity.next_key.is_some()),
             (OPEN_IN, self.open_in.is_some()),
             (OPEN_OUT, self.open_out.is_some()),
@@ -291,7 +292,8 @@ impl<S: Storage> Session<S> {
         let (zero, partial, zero2) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (requests_in, requests_out) = (reader.u16()?, reader.u16()?);
         let sane = high <= retained && zero == 0 && zero2 == 0 && flags < 32;
-        let far = 1 << 62;
+        // Sums of positions and distances must not overflow.
+        let far = u64::MAX - (1 << 40);
         if !sane || self.tx.acked > far || self.rx.done > far || self.peer.max_body > MAX_BODY {
             return None;
         }
@@ -299,6 +301,7 @@ impl<S: Storage> Session<S> {
         self.tx.limit = self.tx.acked + u64::from(limit);
         self.rx.next = self.rx.done;
         self.rx.reported = self.rx.done;
+        self.rx.shown = self.rx.done;
         self.rx.limit = self.rx.done + u64::from(advertised);
         self.rx.finished = flags & FIN_IN != 0;
         Some(Fixed {

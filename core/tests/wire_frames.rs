@@ -1,7 +1,8 @@
 //! What every frame and every stream of bytes has in common.
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a wrong index fails the test, as it should"
+    reason = "whatever is wrong fails the test, as it should"
 )]
 
 use proptest::collection::vec;
@@ -275,7 +276,7 @@ fn cut<'b>(bytes: &'b [u8], places: &[usize]) -> Vec<&'b [u8]> {
         .collect()
 }
 
-/// Random bytes of which most begin like a frame.
+/// Random bytes of which most begin like a frame, and some are one but for a byte.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let header =
         (any::<u8>(), any::<u8>(), 0..80u16, 0..64u8).prop_map(|(kind, tag, len, bits)| {
@@ -288,12 +289,27 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
         bytes.extend_from_slice(&body[..usize::from(header.body_len())]);
         bytes
     });
-    let part = prop_oneof![4 => like_a_frame, 1 => vec(any::<u8>(), 0..20)];
+    let spoilt = (material(), any::<usize>(), any::<u8>()).prop_map(|(material, at, byte)| {
+        let mut bytes = encoded(&material.frame()).expect("made of legal parts");
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        bytes
+    });
+    let part = prop_oneof![4 => like_a_frame, 2 => spoilt, 1 => vec(any::<u8>(), 0..20)];
     vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+/// At least a thousand cases; the environment (`PROPTEST_CASES`) can ask for more.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: config.cases.max(1_000),
+        ..config
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(config())]
 
     //= test FRM-2, FRM-4, FRM-30
     #[test]

@@ -209,7 +209,7 @@ fn an_unknown_ignorable_kind_says_whether_it_counts() {
 #[test]
 fn a_connection_begins_with_one_of_four_kinds() {
     for kind in 0..=0xFF {
-        let header = header(kind, 1, 0, false, false);
+        let header = header(kind, 1, 36, false, false);
         let bytes = header.to_bytes();
         let verdict = Frame::split_first(&bytes, MAX_BODY);
         match header.op() {

@@ -1,8 +1,4 @@
 //! What no peer would accept is not written, and what must not be seen is not shown.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a wrong index fails the test, as it should"
-)]
 
 use outlast_core::CloseCode;
 use outlast_core::wire::{

@@ -228,7 +228,7 @@ pub fn handshake() -> Vec<Vec<u8>> {
 /// Configurations, then operations: connect, talk, cut, resume.
 #[must_use]
 pub fn session() -> Vec<Vec<u8>> {
-    // Both configurations are eight choices each; 1 is automatic release.
+    // Automatic release, then two configurations of eight choices each.
     const START: [u8; 17] = [0, 2, 3, 3, 1, 3, 3, 2, 1, 2, 3, 3, 1, 3, 3, 2, 1];
     const CONNECT: [u8; 7] = [17, 0, 0xFF, 3, 31, 0x9F, 31];
     const TALK: [u8; 14] = [8, 1, 20, 0, 0x88, 1, 30, 0, 11, 1, 9, 31, 0x9F, 31];
@@ -244,6 +244,8 @@ pub fn session() -> Vec<Vec<u8>> {
         script(&[&CONNECT, &LONG, &[31, 0x9F], &TALK]),
         script(&[&CONNECT, &LONG, &HALF, &CUT, &TALK, &ANSWER]),
         script(&[&CONNECT, &TALK, &[23], &CUT, &TALK]),
+        script(&[&CONNECT, &TALK, &[0x97], &CUT, &TALK]),
+        script(&[&CONNECT, &[26], &CUT, &TALK, &CUT, &TALK, &ANSWER]),
         script(&[
             &CONNECT,
             &TALK,

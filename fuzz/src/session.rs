@@ -1,5 +1,6 @@
 //! The bytes choose what two real ends do, and what a hostile network does to them.
 
+use outlast_core::state::SessionState;
 use outlast_core::wire::{RequestId, Route, Status};
 use outlast_core::{CloseCode, Config, Head, Release};
 
@@ -83,7 +84,8 @@ fn step(world: &mut World, bytes: &mut Bytes<'_>, manual: bool) {
         }
         21 => world.release_all(who),
         22 => hostile(world, who, bytes),
-        23 if !manual => world.restart_server(),
+        23 if !manual => world.restart(who, 0),
+        26 if !manual => shift(world, bytes),
         24 | 25 => control(world, who, bytes),
         _ => {
             world.transmit(who, 4_096);
@@ -164,6 +166,24 @@ fn hostile(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
             wire.clear();
             wire.extend_from_slice(foreign);
         }
+    }
+}
+
+/// Both directions go on at the same large position, as after a very long time.
+fn shift(world: &mut World, bytes: &mut Bytes<'_>) {
+    let base = bytes.pick(&[1 << 31, 1 << 32, 1 << 48, 1 << 63]) - u64::from(bytes.u8());
+    let both = [Who::Client, Who::Server];
+    let ready = both.iter().all(|who| {
+        world.end(*who).is_some_and(|end| {
+            let live = matches!(
+                end.session.state(),
+                SessionState::Attached | SessionState::Detached
+            );
+            live && end.session.sent().get().max(end.session.received().get()) < 1 << 30
+        })
+    });
+    if ready {
+        both.iter().for_each(|who| world.restart(*who, base));
     }
 }
 

@@ -59,6 +59,23 @@ fn exercise(session: &mut Session<[u8; 1_024]>, said: &[u8]) {
     session.detach(now);
 }
 
+/// Where a snapshot holds the position acknowledged by the peer, and the one released here.
+const POSITIONS: [usize; 2] = [64, 84];
+
+/// Moves both directions of a snapshot on by `shift`.
+pub fn shift_positions(bytes: &mut [u8], shift: u64) {
+    for at in POSITIONS {
+        let field: &mut [u8; 8] = bytes[at..]
+            .first_chunk_mut()
+            .expect("a snapshot has its fixed part");
+        *field = (u64::from_le_bytes(*field) + shift).to_le_bytes();
+    }
+    let (body, crc) = bytes
+        .split_last_chunk_mut::<CRC_LEN>()
+        .expect("longer than its checksum");
+    *crc = crc32c(body).to_le_bytes();
+}
+
 /// CRC-32C, bit by bit: written again here so that a mistake in the core's cannot hide.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {

@@ -15,6 +15,8 @@ use outlast_core::{
     Instant, Release, SendError, Session,
 };
 
+use crate::snapshot;
+
 /// Which end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
@@ -479,17 +481,19 @@ impl World {
         self.note_end(who);
     }
 
-    /// The server process is replaced by one that knows only the snapshot.
-    pub fn restart_server(&mut self) {
-        let (now, config) = (self.now, self.config[1]);
-        let Some(end) = self.server.as_mut() else {
-            return;
-        };
+    /// One process is replaced by one that knows only the snapshot. All positions in it are moved
+    /// by `shift`; the peer's must be, too.
+    pub fn restart(&mut self, who: Who, shift: u64) {
+        let (now, config) = (self.now, *self.config(who));
+        let Some(end) = self.end(who) else { return };
         let mut bytes = vec![0; end.session.snapshot_len(end.partial.len())];
         let Ok(len) = end.session.snapshot(60, &end.partial, &mut bytes) else {
             return;
         };
         assert_eq!(len, bytes.len(), "the announced length is the length");
+        if shift != 0 {
+            snapshot::shift_positions(&mut bytes, shift);
+        }
         let restored = Session::restore(config, &bytes, false, Vec::new());
         let restored = restored.expect("an own snapshot can be restored");
         assert_eq!(restored.partial, end.partial);
@@ -498,8 +502,7 @@ impl World {
             end.session.unacknowledged()
         );
         end.session = restored.session;
-        end.inbox.clear();
-        self.client.session.detach(now);
+        end.session.detach(now);
         self.cut(true, true);
     }
 }

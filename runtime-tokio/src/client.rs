@@ -87,7 +87,10 @@ impl ClientBuilder {
             getrandom::fill(&mut seed).map_err(io::Error::other)?;
             self.config.seed = u64::from_le_bytes(seed);
         }
-        let connector = Dial { addresses: self.addresses, socket: self.socket };
+        let connector = Dial {
+            addresses: self.addresses,
+            socket: self.socket,
+        };
         Runner::new(Tokio, self.config, connector, handler).map_err(invalid)
     }
 }
@@ -112,7 +115,12 @@ impl Connector for Dial {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in tokio::net::lookup_host(name).await? {
             match self.socket.connect(address).await {
-                Ok(stream) => return Ok(Dialed { io: Tcp(stream), remote: Some(address) }),
+                Ok(stream) => {
+                    return Ok(Dialed {
+                        io: Tcp(stream),
+                        remote: Some(address),
+                    });
+                }
                 Err(error) => last = error,
             }
         }

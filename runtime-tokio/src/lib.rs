@@ -1,4 +1,80 @@
-//! outlast over tokio: sockets, timers and spawning. Everything else is in [`outlast_service`].
+//! outlast over tokio: sessions that outlast their TCP connections.
+//!
+//! A [`Client`] keeps one session with a server over as many connections as it takes. A [`Server`]
+//! keeps the sessions of its clients, with and without a connection. Both ends of a session can
+//! send messages and requests at any time; what is sent while there is no connection goes out with
+//! the next one.
+//!
+//! # Both ends in one program
+//!
+//! ```
+//! use outlast_tokio::{Client, Incoming, Peer, Server, SessionInfo, Status};
+//! use std::time::Duration;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // A server that answers every request with what was asked.
+//!     let server = Server::builder().bind("127.0.0.1:0").await?.start(|_: &SessionInfo| {
+//!         |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
+//!             Incoming::Request { id, payload, .. } => {
+//!                 let answered = peer.respond(id, Status::OK, payload);
+//!                 answered.expect("the request is open and the answer is short");
+//!             }
+//!             Incoming::Finished => peer.finish(),
+//!             _ => {}
+//!         }
+//!     })?;
+//!
+//!     // A client whose handler has nothing to do.
+//!     let (handle, runner) = Client::builder()
+//!         .address(server.local_addr().to_string())
+//!         .connect(|_: &mut Peer<'_>, _: Incoming<'_>| {})?;
+//!     let client = tokio::spawn(runner);
+//!
+//!     // A request, and its one answer.
+//!     let response = handle.request(1u8, b"ping").await?;
+//!     assert_eq!((response.status, &response.payload[..]), (Status::OK, &b"ping"[..]));
+//!
+//!     // A message, and the word that the server's handler has been given it.
+//!     let receipt = handle.send_receipted(2u8, b"one way").await?;
+//!     receipt.await?;
+//!
+//!     // Both finish, everything has arrived, the session ends.
+//!     handle.finish();
+//!     assert!(client.await?.complete);
+//!     server.shutdown(Duration::from_secs(1)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The parts
+//!
+//! | | |
+//! |---|---|
+//! | [`Client::builder`] | address, limits, token, when to dial again |
+//! | [`Handle`] | one session from any task: `send`, `request`, `finish`, `closed` |
+//! | [`Runner`] | the client's task; spawn it or await it, nothing happens before |
+//! | [`Server::builder`] | limits, token, socket options; then `bind`, then `serve` or `start` |
+//! | [`Handler`] | your side of one session: a closure or a type; called with each [`Incoming`] |
+//! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
+//! | [`Responder`] | the duty to answer one request later, from another task |
+//! | [`ServerHandle`] | all sessions from any task: send to one, to some, to all; counters |
+//!
+//! A handler runs in the task that reads the connection and must not block. What takes time is
+//! given to another task together with a [`Handle`] or a [`Responder`].
+//!
+//! # What is promised
+//!
+//! * A message is handed to the handler of the other end once, in the order of sending, over any
+//!   number of connections. Or the session is lost, and [`Incoming::Lost`] says what certainly did
+//!   not arrive and what may have.
+//! * A request gets exactly one [`Response`], or an error that says whether it may have run
+//!   ([`RequestError::is_safe_to_repeat`]).
+//! * Memory is bounded by [`Config`] and [`Limits`], whatever the other end does.
+//!
+//! There is no TLS yet: a token and all data are readable on the way.
+//!
+//! The guide of the repository, `docs/guide.md`, explains every setting and every error.
 
 #![forbid(unsafe_code)]
 
@@ -19,3 +95,13 @@ pub use outlast_service::{
 pub use runtime::Tokio;
 pub use server::{Running, Server, ServerBuilder};
 pub use socket::SocketOptions;
+
+/// The examples of the README and of the guide are compiled like those of this crate.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/guide.md")]
+    struct Guide;
+}

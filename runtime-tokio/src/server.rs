@@ -62,10 +62,14 @@ impl Server {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
         let Self { listener, options } = self;
-        let ServerBuilder { config, limits, socket, token } = options;
-        let server =
-            outlast_service::Server::new(Tokio, config, limits, token.as_deref(), factory)
-                .map_err(invalid)?;
+        let ServerBuilder {
+            config,
+            limits,
+            socket,
+            token,
+        } = options;
+        let server = outlast_service::Server::new(Tokio, config, limits, token.as_deref(), factory)
+            .map_err(invalid)?;
         let handle = server.handle();
         let local = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
@@ -92,7 +96,12 @@ impl Server {
             server.drain(grace).await;
             house.abort();
         });
-        Ok(Running { handle, local, stop: Some(stop), task })
+        Ok(Running {
+            handle,
+            local,
+            stop: Some(stop),
+            task,
+        })
     }
 
     /// As [`start`](Self::start), and never returns unless it fails to.
@@ -149,7 +158,12 @@ impl ServerBuilder {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in tokio::net::lookup_host(address).await? {
             match self.socket.listen(address) {
-                Ok(listener) => return Ok(Server { listener, options: self }),
+                Ok(listener) => {
+                    return Ok(Server {
+                        listener,
+                        options: self,
+                    });
+                }
                 Err(error) => last = error,
             }
         }

@@ -8,7 +8,11 @@ use outlast_tokio::{Client, CloseCode, Incoming, Peer, ReconnectPolicy, Server, 
 
 /// Cuts here are many and wanted: there is nothing to wait for.
 fn eager() -> ReconnectPolicy {
-    ReconnectPolicy { backoff_base: 1_000, backoff_cap: 10_000, ..ReconnectPolicy::default() }
+    ReconnectPolicy {
+        backoff_base: 1_000,
+        backoff_cap: 10_000,
+        ..ReconnectPolicy::default()
+    }
 }
 
 async fn echo_server() -> outlast_tokio::Running {
@@ -78,10 +82,20 @@ async fn callers_share_a_connection_and_receipts_tell() {
     for caller in callers {
         caller.await.unwrap();
     }
-    handle.send_receipted(9u8, b"taken").await.unwrap().await.unwrap();
+    handle
+        .send_receipted(9u8, b"taken")
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     for _ in 0..10 {
         handle.disconnect(CloseCode::GOING_AWAY);
-        handle.send_receipted(9u8, b"taken").await.unwrap().await.unwrap();
+        handle
+            .send_receipted(9u8, b"taken")
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
     handle.finish();
     let closed = client.await.unwrap();

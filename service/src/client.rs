@@ -85,8 +85,13 @@ impl Runner {
     ) -> Result<(Handle, Self), ConfigError> {
         let wanted = config.session.unwrap_or(Config::CLIENT);
         let session = Session::client(core_config(wanted), Vec::new())?;
-        let shared = Arc::new(Shared::new());
-        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
+        let shared = Arc::new(Shared::new(None));
+        let owner = Box::new(Owner::new(
+            session,
+            handler,
+            Arc::clone(&shared),
+            wanted.release,
+        ));
         let clock = Clock::new(runtime.now());
         let client = Client {
             dialer: Dialer::new(config.dialer, config.seed),
@@ -98,7 +103,12 @@ impl Runner {
             connector,
             owner: Some(owner),
         };
-        Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
+        Ok((
+            Handle::new(shared),
+            Self {
+                task: Box::pin(client.run()),
+            },
+        ))
     }
 }
 
@@ -152,14 +162,19 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let Some(Ok(dialed)) = before(&self.runtime, deadline, connecting).await else {
             return self.dialer.handle_failure(self.now(), dial.attempt);
         };
-        let Some(mut owner) = self.owner.take() else { return };
+        let Some(mut owner) = self.owner.take() else {
+            return;
+        };
         let now = self.now();
         let mut greeting = vec![0; HANDSHAKE_MAX];
         let seed = self.fresh_seed();
         let auth = self.token.as_deref();
         let attach = Attach {
             seed,
-            auth: auth.map(|data| AuthData { method: outlast_core::auth::METHOD_BEARER, data }),
+            auth: auth.map(|data| AuthData {
+                method: outlast_core::auth::METHOD_BEARER,
+                data,
+            }),
             ..Attach::default()
         };
         match owner.session.attach(now, &attach, &mut greeting) {
@@ -175,8 +190,15 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.dialer.handle_transport(dial.attempt);
         let before = owner.session.received();
         let Dialed { io, remote } = dialed;
-        let driven =
-            Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting).await;
+        let driven = Drive::new(
+            owner,
+            io,
+            self.runtime.clone(),
+            self.clock,
+            remote,
+            greeting,
+        )
+        .await;
         self.ended(dial.attempt, driven, before);
     }
 
@@ -200,10 +222,15 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             };
             self.dialer.handle_close(now, attempt, parting);
         } else if owner.over {
-            let parting = Parting { session_ended: true, ..Parting::by(CloseCode::OK) };
+            let parting = Parting {
+                session_ended: true,
+                ..Parting::by(CloseCode::OK)
+            };
             self.dialer.handle_close(now, attempt, parting);
         } else if ending.by_peer {
-            let Some(end) = owner.ending.or(Some(ending)) else { return };
+            let Some(end) = owner.ending.or(Some(ending)) else {
+                return;
+            };
             let parting = Parting {
                 no_retry: end.no_retry,
                 retry_ms: end.retry_ms,
@@ -221,12 +248,16 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
 
     /// While there is no connection, only an order to end the session is obeyed.
     fn ordered_to_end(&mut self, now: Instant) -> bool {
-        let Some(owner) = self.owner.as_deref_mut() else { return true };
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return true;
+        };
         if owner.over || !owner.shared.is_dirty() {
             return false;
         }
         let orders = owner.take_orders(now);
-        let Some((code, true)) = orders.close else { return false };
+        let Some((code, true)) = orders.close else {
+            return false;
+        };
         owner.session.end(now, code);
         owner.give_up(now, code);
         true
@@ -242,7 +273,9 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
                 self.dialer.handle_stop();
                 return Poll::Ready(());
             }
-            let Some(owner) = self.owner.as_deref() else { return Poll::Ready(()) };
+            let Some(owner) = self.owner.as_deref() else {
+                return Poll::Ready(());
+            };
             if !owner.shared.sleep(cx.waker()) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -268,8 +301,14 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             StopReason::GaveUp { .. } => CloseCode::GOING_AWAY,
         };
         let now = self.now();
-        let unknown = Closed { code, complete: false, peer_received: None };
-        let Some(mut owner) = self.owner.take() else { return unknown };
+        let unknown = Closed {
+            code,
+            complete: false,
+            peer_received: None,
+        };
+        let Some(mut owner) = self.owner.take() else {
+            return unknown;
+        };
         owner.give_up(now, code);
         let inner = owner.shared.lock();
         inner.closed().cloned().unwrap_or(unknown)

@@ -51,6 +51,8 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     tail: Vec<u8>,
     /// Control frames that the transport has not taken yet.
     carry: Vec<u8>,
+    /// When something last happened that was not just time passing.
+    active_at: Instant,
     /// Since when the transport takes nothing.
     blocked_since: Option<Instant>,
     /// Another round was waited for, so that everybody who is ready has staged what it has.
@@ -80,7 +82,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         remote: Option<SocketAddr>,
         greeting: Vec<u8>,
     ) -> Self {
-        let timer = runtime.timer();
+        let (timer, now) = (runtime.timer(), runtime.now());
         Self {
             owner: Some(owner),
             io,
@@ -91,6 +93,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             remote,
             tail: Vec::new(),
             carry: greeting,
+            active_at: clock.core(now),
             blocked_since: None,
             gathered: false,
             eof: false,
@@ -108,7 +111,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Reads once and handles what came. Ready means that another read may bring more.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Some(owner) = self.owner.as_deref_mut() else { return Poll::Pending };
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return Poll::Pending;
+        };
         with_scratch(|scratch| {
             let kept = self.tail.len();
             scratch[..kept].copy_from_slice(&self.tail);
@@ -134,7 +139,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Writes what there is, until there is no more or the transport takes no more.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Some(owner) = self.owner.as_deref_mut() else { return Poll::Pending };
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return Poll::Pending;
+        };
         loop {
             if !self.carry.is_empty() {
                 let written = ready!(self.io.poll_write(cx, &[IoSlice::new(&self.carry)]))?;
@@ -166,8 +173,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(written)) => {
-                    self.carry.extend_from_slice(control[..ahead].get(written..).unwrap_or_default());
-                    owner.session.handle_transmitted(now, written.saturating_sub(ahead));
+                    self.carry
+                        .extend_from_slice(control[..ahead].get(written..).unwrap_or_default());
+                    owner
+                        .session
+                        .handle_transmitted(now, written.saturating_sub(ahead));
                 }
             }
         }
@@ -175,14 +185,18 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Does what handles ordered.
     fn obey(&mut self, now: Instant) {
-        let Some(owner) = self.owner.as_deref_mut() else { return };
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return;
+        };
         let orders = owner.take_orders(now);
         if orders.fence {
             self.fenced = true;
         }
         if let Some((grace_ms, spread_ms)) = orders.drain {
             // Without an open connection there is nobody to tell.
-            let _ = owner.session.drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
+            let _ = owner
+                .session
+                .drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
         }
         match orders.close {
             Some((code, true)) => owner.session.end(now, code),
@@ -193,13 +207,21 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Arms the timer for the next deadline; Ready if it is due already.
     fn sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let Some(owner) = self.owner.as_deref() else { return Poll::Pending };
+        let Some(owner) = self.owner.as_deref() else {
+            return Poll::Pending;
+        };
         let mut deadline = owner.session.next_deadline();
+        if owner.holds_memory() {
+            let at = self.active_at.after(QUIET);
+            deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        }
         if let Some(since) = self.blocked_since {
             let at = since.after(WRITE_DEADLINE);
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
-        let Some(deadline) = deadline else { return Poll::Pending };
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
         if deadline <= now {
             return Poll::Ready(());
         }
@@ -215,18 +237,26 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     }
 
     fn finish(&mut self, now: Instant) -> Poll<Driven<H>> {
-        let Some(mut owner) = self.owner.take() else { return Poll::Pending };
+        let Some(mut owner) = self.owner.take() else {
+            return Poll::Pending;
+        };
         // What waits to be told is told before the connection is forgotten.
         let _ = owner.handle_input(now, self.remote, &mut &[][..]);
         owner.session.detach(now);
         let ending = owner.disconnected(now);
         owner.shrink();
-        Poll::Ready(Driven { owner, ending, fenced: self.fenced })
+        Poll::Ready(Driven {
+            owner,
+            ending,
+            fenced: self.fenced,
+        })
     }
 
     /// Says goodbye to a connection whose session another one takes over.
     fn farewell(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let Some(owner) = self.owner.as_deref_mut() else { return };
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return;
+        };
         let mut bytes = [0; 256];
         let len = owner.session.fence(now, &mut bytes);
         self.carry.extend_from_slice(&bytes[..len]);
@@ -241,7 +271,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if self.eof || matches!(read, Poll::Ready(Err(_))) {
             return Turn::Over;
         }
-        let Some(owner) = self.owner.as_deref_mut() else { return Turn::Over };
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return Turn::Over;
+        };
         if self.on_confirmed.is_some() && owner.session.is_confirmed() {
             self.on_confirmed.take().into_iter().for_each(|tell| tell());
         }
@@ -254,14 +286,22 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let _ = owner.handle_input(now, self.remote, &mut &[][..]);
         self.carry.append(&mut owner.handshake);
         owner.settle(now);
+        if owner.wants_staged() {
+            // What had no room has some now: it is taken in the next round.
+            owner.shared.order(|_| {});
+        }
         let blocked = match self.write(cx, now) {
             Poll::Ready(Ok(())) => false,
             Poll::Ready(Err(_)) => return Turn::Over,
             Poll::Pending => true,
         };
         self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
-        let Some(owner) = self.owner.as_deref_mut() else { return Turn::Over };
-        let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
+        let Some(owner) = self.owner.as_deref_mut() else {
+            return Turn::Over;
+        };
+        let stuck = self
+            .blocked_since
+            .is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
         if stuck || owner.session.link_state() == LinkState::Closed {
             return Turn::Over;
         }
@@ -275,8 +315,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if read.is_ready() {
             return Turn::Again;
         }
-        if fired {
+        if !fired {
+            self.active_at = now;
+        } else if self.active_at.after(QUIET) <= now && owner.holds_memory() {
             owner.shrink();
+            self.active_at = now;
         }
         if owner.shared.sleep(cx.waker()) && self.sleep(cx, now).is_pending() {
             Turn::Sleep
@@ -300,7 +343,9 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
         let this = self.get_mut();
         for _ in 0..TURNS {
             let now = this.clock.core(this.runtime.now());
-            let Some(owner) = this.owner.as_deref() else { return Poll::Pending };
+            let Some(owner) = this.owner.as_deref() else {
+                return Poll::Pending;
+            };
             if owner.shared.is_dirty() {
                 if !this.gathered {
                     // Everybody who is ready to send gets to stage first: one write for all.
@@ -326,5 +371,7 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
     }
 }
 
+/// How long after the last traffic its memory is given back, in microseconds.
+const QUIET: u64 = 2_000_000;
 /// How long a transport may take nothing before the connection is given up, in microseconds.
 const WRITE_DEADLINE: u64 = 30_000_000;

@@ -1,7 +1,7 @@
 //! Frames of messages, for queues outside of a session.
 
-use outlast_core::wire::{Header, Op, RequestId, Route, Status};
 use outlast_core::Head;
+use outlast_core::wire::{Header, Op, RequestId, Route, Status};
 
 /// Appends a response that fits a frame.
 pub(crate) fn response(out: &mut Vec<u8>, id: RequestId, status: Status, payload: &[u8]) {
@@ -21,7 +21,12 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn of(head: Head) -> Self {
-        let mut front = Self { op: Op::Message, tag: 0, bytes: [0; 6], len: 0 };
+        let mut front = Self {
+            op: Op::Message,
+            tag: 0,
+            bytes: [0; 6],
+            len: 0,
+        };
         match head {
             Head::Message { route } => front.route(route),
             Head::Request { id, route } => {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use outlast_core::wire::{Header, Op, RequestId, Route, Status};
-use outlast_core::{CloseCode, Head, Stats};
+use outlast_core::{CloseCode, Head};
 
 use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
@@ -42,8 +42,12 @@ impl Handle {
     /// [`SendError::NotOpen`] before the session exists, or that it is over.
     #[inline]
     pub fn try_send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
+        let route = route.into();
+        if self.send_short(route, payload) {
+            return Ok(());
+        }
         let mut inner = self.shared.lock();
-        inner.stage_message(route.into(), payload)?;
+        inner.stage_message(route, payload)?;
         self.shared.notify(inner);
         Ok(())
     }
@@ -57,14 +61,24 @@ impl Handle {
     /// # Errors
     ///
     /// [`SendError::TooLarge`], or that the session is over.
+    #[inline]
     pub async fn send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
         let route = route.into();
-        match self.try_send(route, payload) {
-            Err(SendError::Full | SendError::NotOpen | SendError::TooLarge { .. }) => {
-                self.send_head(Head::Message { route }, payload).await
-            }
-            done => done,
+        if self.send_short(route, payload) {
+            return Ok(());
         }
+        self.send_head(Head::Message { route }, payload).await
+    }
+
+    /// Sends what needs neither waiting nor explaining: nearly everything.
+    #[inline(always)]
+    fn send_short(&self, route: Route, payload: &[u8]) -> bool {
+        let mut inner = self.shared.lock();
+        let staged = inner.stage_short(route, payload);
+        if staged {
+            self.shared.notify(inner);
+        }
+        staged
     }
 
     /// As [`send`](Self::send); the receipt resolves when the peer's application has taken the
@@ -80,7 +94,10 @@ impl Handle {
     ) -> Result<Receipt, SendError> {
         self.send(route, payload).await?;
         let number = self.shared.lock().receipt();
-        Ok(Receipt { shared: Arc::clone(&self.shared), number })
+        Ok(Receipt {
+            shared: Arc::clone(&self.shared),
+            number,
+        })
     }
 
     /// Asks, and waits for the one answer.
@@ -99,11 +116,21 @@ impl Handle {
         let route = route.into();
         let id = self.reserve_call().await.map_err(RequestError::NotSent)?;
         let head = Head::Request { id, route };
-        let mut asking = Asking { call: Call { shared: &self.shared, id: None }, reserved: Some(id) };
-        self.send_head(head, payload).await.map_err(RequestError::NotSent)?;
+        let mut asking = Asking {
+            call: Call {
+                shared: &self.shared,
+                id: None,
+            },
+            reserved: Some(id),
+        };
+        self.send_head(head, payload)
+            .await
+            .map_err(RequestError::NotSent)?;
         asking.reserved = None;
         asking.call.id = Some(id);
-        poll_fn(|cx| asking.call.poll(cx)).await.map_err(RequestError::OutcomeUnknown)
+        poll_fn(|cx| asking.call.poll(cx))
+            .await
+            .map_err(RequestError::OutcomeUnknown)
     }
 
     /// Nothing more will be sent. Once the peer has finished too, the session ends.
@@ -113,12 +140,14 @@ impl Handle {
 
     /// Closes the present connection; the session survives and may be resumed.
     pub fn disconnect(&self, code: CloseCode) {
-        self.shared.order(|orders| orders.close = Some((code, false)));
+        self.shared
+            .order(|orders| orders.close = Some((code, false)));
     }
 
     /// Ends the session now, whatever was not delivered.
     pub fn end(&self, code: CloseCode) {
-        self.shared.order(|orders| orders.close = Some((code, true)));
+        self.shared
+            .order(|orders| orders.close = Some((code, true)));
     }
 
     /// Waits until the session is over.
@@ -148,13 +177,8 @@ impl Handle {
         self.shared.lock().facts.connected
     }
 
-    /// What the session counted, as of its last change of state or heartbeat.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.shared.lock().facts.stats
-    }
-
-    /// Smoothed round trip in microseconds as of then; 0 before the first sample.
+    /// Smoothed round trip in microseconds as of the last change of the connection; 0 before
+    /// the first sample.
     #[must_use]
     pub fn rtt_us(&self) -> u32 {
         self.shared.lock().facts.rtt_us
@@ -162,7 +186,12 @@ impl Handle {
 
     /// Sends frame by frame, whenever there is room for one.
     async fn send_head(&self, head: Head, payload: &[u8]) -> Result<(), SendError> {
-        let mut sending = Sending { shared: &self.shared, head, payload, at: None };
+        let mut sending = Sending {
+            shared: &self.shared,
+            head,
+            payload,
+            at: None,
+        };
         poll_fn(|cx| sending.poll(cx)).await
     }
 
@@ -191,7 +220,7 @@ struct Asking<'a> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.reserved {
-            self.call.shared.lock().release_call(id);
+            self.call.shared.lock().asked().release(id);
         }
     }
 }
@@ -204,11 +233,17 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, Closed>> {
-        let Some(id) = self.id else { return Poll::Pending };
-        self.shared.lock().poll_call(id, cx.waker()).map(|result| {
-            self.id = None;
-            result.map(|(status, payload)| Response { status, payload })
-        })
+        let Some(id) = self.id else {
+            return Poll::Pending;
+        };
+        self.shared
+            .lock()
+            .asked()
+            .poll_call(id, cx.waker())
+            .map(|result| {
+                self.id = None;
+                result.map(|(status, payload)| Response { status, payload })
+            })
     }
 }
 
@@ -253,7 +288,7 @@ impl Sending<'_> {
         loop {
             // The fragments of this message are what others wait for.
             let mine = self.at.is_some();
-            inner.open &= !mine;
+            inner.set_open(inner.is_open() && !mine);
             let front = Front::of(self.head);
             let ahead = if mine { &[][..] } else { front.as_slice() };
             let rest = &self.payload[self.at.unwrap_or(0)..];
@@ -261,13 +296,17 @@ impl Sending<'_> {
             let part = &rest[..rest.len().min(fits)];
             let more = part.len() < rest.len();
             let checked = inner.check(ahead.len() + part.len());
-            inner.open |= mine;
+            inner.set_open(inner.is_open() || mine);
             checked?;
-            let (op, tag) = if mine { (Op::Continue, 0) } else { (front.op, front.tag) };
+            let (op, tag) = if mine {
+                (Op::Continue, 0)
+            } else {
+                (front.op, front.tag)
+            };
             let len = (ahead.len() + part.len()) as u16;
             inner.stage(Header::new(op, tag, len).with_more(more), ahead, part);
             self.at = more.then(|| self.at.unwrap_or(0) + part.len());
-            inner.open = more;
+            inner.set_open(more);
             if !more {
                 return Ok(());
             }
@@ -279,7 +318,7 @@ impl Drop for Sending<'_> {
     fn drop(&mut self) {
         if self.at.is_some() {
             let mut inner = self.shared.lock();
-            inner.open = false;
+            inner.set_open(false);
             if inner.closed().is_none() {
                 inner.stage(Header::new(Op::Continue, 1, 0), &[], &[]);
             }
@@ -300,13 +339,16 @@ impl Future for Receipt {
     type Output = Result<(), Closed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.shared.lock().poll_receipt(self.number, cx.waker())
+        self.shared
+            .lock()
+            .asked()
+            .poll_receipt(self.number, cx.waker())
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        self.shared.lock().forget_receipt(self.number);
+        self.shared.lock().asked().forget_receipt(self.number);
     }
 }
 
@@ -321,7 +363,10 @@ pub struct Responder {
 
 impl Responder {
     pub(crate) const fn new(shared: Arc<Shared>, id: RequestId) -> Self {
-        Self { shared: Some(shared), id }
+        Self {
+            shared: Some(shared),
+            id,
+        }
     }
 
     /// Answers, once there is room.
@@ -331,8 +376,13 @@ impl Responder {
     /// [`SendError::TooLarge`] (the peer is answered [`Status::INTERNAL`]), or that the session is
     /// over.
     pub async fn respond(mut self, status: Status, payload: &[u8]) -> Result<(), SendError> {
-        let Some(shared) = self.shared.clone() else { return Ok(()) };
-        let head = Head::Response { id: self.id, status };
+        let Some(shared) = self.shared.clone() else {
+            return Ok(());
+        };
+        let head = Head::Response {
+            id: self.id,
+            status,
+        };
         let result = Handle::new(shared).send_head(head, payload).await;
         if result.is_ok() {
             self.shared = None;

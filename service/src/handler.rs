@@ -146,7 +146,12 @@ fn messages(mut frames: &[u8]) -> impl Iterator<Item = (Route, &[u8])> {
         loop {
             let (header, body, rest) = Frame::split(frames, MAX_BODY).ok().flatten()?;
             frames = rest;
-            if let Ok(Frame::Message { route, payload, more: false }) = Frame::decode(header, body) {
+            if let Ok(Frame::Message {
+                route,
+                payload,
+                more: false,
+            }) = Frame::decode(header, body)
+            {
                 return Some((route, payload));
             }
         }
@@ -172,15 +177,13 @@ impl Peer<'_> {
     ///
     /// [`SendError::Full`] while too much is unacknowledged; [`Incoming::Writable`] follows. Others
     /// as [`Handle::send`].
-    pub fn send(
-        &mut self,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<Position, SendError> {
+    pub fn send(&mut self, route: impl Into<Route>, payload: &[u8]) -> Result<Position, SendError> {
         if !self.backlog.is_empty() {
             return Err(SendError::Full);
         }
-        self.session.send(route.into(), payload).map_err(|error| self.explain(error))
+        self.session
+            .send(route.into(), payload)
+            .map_err(|error| self.explain(error))
     }
 
     /// Answers a request. An answer that has no room is kept until there is; meanwhile the peer
@@ -282,7 +285,9 @@ impl Peer<'_> {
     fn explain(&self, error: outlast_core::SendError) -> SendError {
         use outlast_core::SendError as E;
         match error {
-            E::TooLarge { limit } => SendError::TooLarge { limit: limit as usize },
+            E::TooLarge { limit } => SendError::TooLarge {
+                limit: limit as usize,
+            },
             E::State(_) => match self.shared.lock().closed() {
                 Some(closed) => SendError::Closed(closed.clone()),
                 None => SendError::Finished,

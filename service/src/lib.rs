@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod client;
 mod drive;
 mod encode;

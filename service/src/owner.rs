@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use outlast_core::wire::{HEADER_LEN, Header, Status};
-use outlast_core::{CloseCode, Config, Event, HANDSHAKE_MAX, Head, Instant, Position, Release, Session, Violation};
+use outlast_core::{
+    CloseCode, Config, Event, HANDSHAKE_MAX, Head, Instant, Position, Release, Session, Violation,
+};
 
 use crate::client::Prover;
 use crate::error::Closed;
@@ -32,6 +34,8 @@ pub(crate) struct Owner<H> {
     /// When messages count as taken, as the application wants it.
     release: Release,
     finish: bool,
+    /// Handles' frames were left where they are, because there was no room for them.
+    left_staged: bool,
     pub(crate) over: bool,
     /// When the present connection was greeted.
     pub(crate) opened_at: Option<Instant>,
@@ -55,7 +59,10 @@ pub(crate) struct Ending {
 /// A runtime releases by itself after each batch, so that it can hold credit back while answers
 /// have no room.
 pub(crate) fn core_config(config: Config) -> Config {
-    Config { release: Release::Manual, ..config }
+    Config {
+        release: Release::Manual,
+        ..config
+    }
 }
 
 impl<H: Handler> Owner<H> {
@@ -74,6 +81,7 @@ impl<H: Handler> Owner<H> {
             assembly: Vec::new(),
             release,
             finish: false,
+            left_staged: false,
             over: false,
             opened_at: None,
             prover: None,
@@ -89,27 +97,62 @@ impl<H: Handler> Owner<H> {
         remote: Option<SocketAddr>,
         input: &mut &[u8],
     ) -> Result<(), Violation> {
-        while let Some(event) = self.session.handle_input(now, input)? {
+        while let Some(event) = self.handle_messages(now, remote, input)? {
             self.dispatch(now, remote, event);
         }
         Ok(())
     }
 
+    /// Hands messages to the handler, up to the first event that is something else.
     #[inline]
+    fn handle_messages<'b>(
+        &mut self,
+        now: Instant,
+        remote: Option<SocketAddr>,
+        input: &mut &'b [u8],
+    ) -> Result<Option<Event<'b>>, Violation> {
+        let release = self.release;
+        let mut peer = Peer {
+            session: &mut self.session,
+            shared: &self.shared,
+            backlog: &mut self.backlog,
+            remote,
+            now,
+            release,
+            deferred: false,
+        };
+        loop {
+            match peer.session.handle_input(now, input)? {
+                Some(Event::Message { route, payload, .. }) => {
+                    self.handler
+                        .handle(&mut peer, Incoming::Message { route, payload });
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
     fn dispatch(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
         match event {
             Event::Message { route, payload, .. } => {
                 self.tell(now, remote, Incoming::Message { route, payload });
             }
-            Event::Request { id, route, payload, .. } => {
+            Event::Request {
+                id, route, payload, ..
+            } => {
                 let deferred = self.tell(now, remote, Incoming::Request { id, route, payload });
                 if !deferred && self.session.is_open_in(id) && !self.answered_in_backlog() {
                     self.respond(now, remote, id, Status::NO_ROUTE);
                 }
             }
-            Event::Response { id, status, payload, .. } => {
-                let wake = self.shared.lock().complete(id, status, payload);
-                wake.into_iter().for_each(Waker::wake);
+            Event::Response {
+                id,
+                status,
+                payload,
+                ..
+            } => {
+                let (caller, waiting) = self.shared.lock().complete(id, status, payload);
+                caller.into_iter().chain(waiting).for_each(Waker::wake);
             }
             other => self.dispatch_rare(now, remote, other),
         }
@@ -118,7 +161,13 @@ impl<H: Handler> Owner<H> {
     #[cold]
     fn dispatch_rare(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
         match event {
-            Event::Fragment { head, offset, payload, last, .. } => {
+            Event::Fragment {
+                head,
+                offset,
+                payload,
+                last,
+                ..
+            } => {
                 self.fragment(now, remote, head, offset, payload, last);
             }
             Event::Aborted { head, .. } => {
@@ -151,15 +200,32 @@ impl<H: Handler> Owner<H> {
             Event::Finished { .. } => {
                 self.tell(now, remote, Incoming::Finished);
             }
-            Event::Disconnected { code, by, retry_ms, no_retry } => {
+            Event::Disconnected {
+                code,
+                by,
+                retry_ms,
+                no_retry,
+            } => {
                 let by_peer = by == outlast_core::Side::Peer;
-                self.ending = Some(Ending { code, by_peer, retry_ms, no_retry });
+                self.ending = Some(Ending {
+                    code,
+                    by_peer,
+                    retry_ms,
+                    no_retry,
+                });
             }
             Event::Ended => {
                 self.tell(now, remote, Incoming::Ended);
-                self.end(Closed { code: CloseCode::OK, complete: true, peer_received: None });
+                self.end(Closed {
+                    code: CloseCode::OK,
+                    complete: true,
+                    peer_received: None,
+                });
             }
-            Event::Lost { code, peer_received } => self.lost(now, remote, code, peer_received),
+            Event::Lost {
+                code,
+                peer_received,
+            } => self.lost(now, remote, code, peer_received),
             Event::Challenge { step, data } => self.prove(now, step, data),
             // A new key is in use already.
             _ => {}
@@ -219,7 +285,16 @@ impl<H: Handler> Owner<H> {
         // Nobody but a waiting caller reads a response.
         let is_response = matches!(head, Head::Response { .. });
         if self.handler.wants_fragments() && !is_response {
-            self.tell(now, remote, Incoming::Fragment { head, offset, payload, last });
+            self.tell(
+                now,
+                remote,
+                Incoming::Fragment {
+                    head,
+                    offset,
+                    payload,
+                    last,
+                },
+            );
             return;
         }
         self.assembly.extend_from_slice(payload);
@@ -229,9 +304,23 @@ impl<H: Handler> Owner<H> {
         let whole = std::mem::take(&mut self.assembly);
         let (payload, position) = (&whole[..], self.session.received());
         let event = match head {
-            Head::Message { route } => Event::Message { route, payload, position },
-            Head::Request { id, route } => Event::Request { id, route, payload, position },
-            Head::Response { id, status } => Event::Response { id, status, payload, position },
+            Head::Message { route } => Event::Message {
+                route,
+                payload,
+                position,
+            },
+            Head::Request { id, route } => Event::Request {
+                id,
+                route,
+                payload,
+                position,
+            },
+            Head::Response { id, status } => Event::Response {
+                id,
+                status,
+                payload,
+                position,
+            },
         };
         self.dispatch(now, remote, event);
         if whole.capacity() <= ASSEMBLY_KEPT {
@@ -243,7 +332,10 @@ impl<H: Handler> Owner<H> {
     /// Answers an authentication step; without an answer the connection is of no use.
     fn prove(&mut self, now: Instant, step: u8, data: &[u8]) {
         let mut out = [0; HANDSHAKE_MAX];
-        let answer = self.prover.as_mut().and_then(|prover| prover.prove(step, data));
+        let answer = self
+            .prover
+            .as_mut()
+            .and_then(|prover| prover.prove(step, data));
         match answer.and_then(|answer| self.session.authenticate(&answer, &mut out).ok()) {
             Some(len) => self.handshake.extend_from_slice(&out[..len]),
             None => self.session.close(now, CloseCode::AUTH_FAILED, 0),
@@ -251,13 +343,7 @@ impl<H: Handler> Owner<H> {
     }
 
     fn acknowledged(&mut self, now: Instant, remote: Option<SocketAddr>, position: Position) {
-        let mut wake = Vec::new();
-        {
-            let mut inner = self.shared.lock();
-            if inner.has_receipts() {
-                inner.acknowledge(position, &mut wake);
-            }
-        }
+        let wake = self.shared.lock().acknowledge(position);
         wake.into_iter().for_each(Waker::wake);
         self.tell(now, remote, Incoming::Acknowledged { position });
     }
@@ -281,11 +367,22 @@ impl<H: Handler> Owner<H> {
         self.backlog = Vec::new();
         self.backlog_at = 0;
         self.assembly = Vec::new();
-        let undelivered = Undelivered { unknown: unknown_frames, missing };
-        let lost = Incoming::Lost { code, peer_received, undelivered: &undelivered };
+        let undelivered = Undelivered {
+            unknown: unknown_frames,
+            missing,
+        };
+        let lost = Incoming::Lost {
+            code,
+            peer_received,
+            undelivered: &undelivered,
+        };
         self.tell(now, remote, lost);
         let peer_received = peer_received.map(Position::get);
-        self.end(Closed { code, complete: false, peer_received });
+        self.end(Closed {
+            code,
+            complete: false,
+            peer_received,
+        });
     }
 
     /// A new session takes the place of the one that was lost.
@@ -304,7 +401,12 @@ impl<H: Handler> Owner<H> {
 
     /// Tells the handler that the connection is gone, once.
     pub(crate) fn disconnected(&mut self, now: Instant) -> Ending {
-        let gone = Ending { code: CloseCode::IDLE, by_peer: false, retry_ms: 0, no_retry: false };
+        let gone = Ending {
+            code: CloseCode::IDLE,
+            by_peer: false,
+            retry_ms: 0,
+            no_retry: false,
+        };
         let ending = self.ending.take().unwrap_or(gone);
         self.publish(false);
         if !self.over {
@@ -318,7 +420,8 @@ impl<H: Handler> Owner<H> {
         let mut taken = Vec::new();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
-            let room = self.backlog.len() - self.backlog_at <= BACKLOG_MAX;
+            let room = self.has_room();
+            self.left_staged = inner.has_staged() && !room;
             let wake = if inner.has_staged() && room {
                 let waiting = self.backlog.len() - self.backlog_at;
                 let end = self.session.sent().get() + waiting as u64;
@@ -343,6 +446,15 @@ impl<H: Handler> Owner<H> {
         orders
     }
 
+    /// Whether handles' frames that were left staged can be taken now.
+    pub(crate) fn wants_staged(&self) -> bool {
+        self.left_staged && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.backlog.len() - self.backlog_at <= BACKLOG_MAX
+    }
+
     /// Moves what waits into the session, as far as there is room, and returns credit if there is.
     pub(crate) fn settle(&mut self, now: Instant) {
         if self.backlog_at < self.backlog.len() {
@@ -359,7 +471,11 @@ impl<H: Handler> Owner<H> {
 
     #[cold]
     fn flush_backlog(&mut self) {
-        while let Some(rest) = self.backlog.get(self.backlog_at..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .backlog
+            .get(self.backlog_at..)
+            .filter(|rest| !rest.is_empty())
+        {
             match self.session.send_encoded(rest) {
                 Ok(taken) => {
                     self.backlog_at += taken;
@@ -391,8 +507,14 @@ impl<H: Handler> Owner<H> {
         }
     }
 
+    /// Whether there is memory that only traffic needs.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.session.held_bytes() > 0 || self.backlog.capacity() > 0 || self.assembly.capacity() > 0
+    }
+
     /// Gives back memory that only traffic needs.
     pub(crate) fn shrink(&mut self) {
+        self.session.shrink();
         if self.backlog.is_empty() {
             self.backlog = Vec::new();
         }
@@ -411,7 +533,6 @@ impl<H: Handler> Owner<H> {
             max_body: usize::from(session.max_body()),
             max_message: session.max_message() as usize,
             max_requests: session.max_requests(),
-            stats: session.stats(),
             rtt_us: session.rtt_us(),
         };
         let wake = self.shared.lock().open_session(facts);

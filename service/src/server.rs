@@ -1,11 +1,12 @@
 //! A server: greets connections, finds or makes their sessions, and keeps those that have none.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use outlast_core::auth::TokenDigest;
@@ -41,7 +42,11 @@ impl Default for Limits {
             max_detached_per_owner: 65_536,
             ..RegistryConfig::default()
         };
-        Self { max_connections: 65_536, max_handshakes: 512, sessions }
+        Self {
+            max_connections: 65_536,
+            max_handshakes: 512,
+            sessions,
+        }
     }
 }
 
@@ -93,7 +98,9 @@ pub struct Server<R: Runtime, H> {
 
 impl<R: Runtime, H> Clone for Server<R, H> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 
@@ -129,7 +136,7 @@ struct Common {
     resumed: AtomicU64,
     /// Who waits for a free handshake, for the drain, or for its end.
     waiting: Mutex<Vec<Waker>>,
-    directory: Mutex<HashMap<u64, (Arc<Shared>, Option<SocketAddr>)>>,
+    directory: Mutex<HashMap<u64, Arc<Shared>>>,
 }
 
 struct State<H> {
@@ -169,16 +176,23 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             limits,
             token: token.map(TokenDigest::of),
             factory: Box::new(factory),
-            state: Mutex::new(State { registry, places: Vec::new() }),
+            state: Mutex::new(State {
+                registry,
+                places: Vec::new(),
+            }),
             common: Arc::new(Common::default()),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// A handle to look at and steer the server with.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { common: Arc::clone(&self.inner.common) }
+        ServerHandle {
+            common: Arc::clone(&self.inner.common),
+        }
     }
 
     /// Waits until another connection should be accepted; false once none should any more.
@@ -204,15 +218,23 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let common = &inner.common;
         common.accepted.fetch_add(1, Ordering::Relaxed);
         common.handshakes.fetch_add(1, Ordering::AcqRel);
-        let full = common.connections.fetch_add(1, Ordering::AcqRel) >= inner.limits.max_connections;
+        let full =
+            common.connections.fetch_add(1, Ordering::AcqRel) >= inner.limits.max_connections;
         let runtime = inner.runtime.clone();
-        runtime.spawn(async move {
-            let connection = Counted { common: Arc::clone(&inner.common) };
-            let greeted = Box::pin(Arc::clone(&inner).greet(io, remote, full)).await;
-            connection.greeted();
+        runtime.clone().spawn(async move {
+            let counted = Counted {
+                common: Arc::clone(&inner.common),
+            };
+            let greeted = Arc::clone(&inner).greet(io, remote, full).await;
+            counted.greeted();
             if let Some((lease, drive)) = greeted {
-                let driven = drive.await;
-                inner.ended(lease, driven);
+                // The task of a handshake is large, that of an idle connection should not be.
+                runtime.spawn(Connection {
+                    drive,
+                    lease,
+                    inner,
+                    _counted: counted,
+                });
             }
         });
     }
@@ -241,7 +263,9 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         inner.for_each_out(|orders| orders.drain = Some((spread, spread)));
         if !inner.emptied_before(inner.runtime.now() + grace).await {
             inner.for_each_out(|orders| orders.close = Some((CloseCode::GOING_AWAY, false)));
-            inner.emptied_before(inner.runtime.now() + Duration::from_secs(2)).await;
+            inner
+                .emptied_before(inner.runtime.now() + Duration::from_secs(2))
+                .await;
         }
     }
 }
@@ -275,12 +299,21 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         match outcome {
             Ok((lease, owner, greeting)) => {
                 let confirm = self.confirmer(lease);
-                let drive = Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting)
-                    .on_confirmed(confirm);
+                let drive = Drive::new(
+                    owner,
+                    io,
+                    self.runtime.clone(),
+                    self.clock,
+                    remote,
+                    greeting,
+                )
+                .on_confirmed(confirm);
                 Some((lease, drive))
             }
             Err(close) => {
-                self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+                self.common
+                    .failed_handshakes
+                    .fetch_add(1, Ordering::Relaxed);
                 greet::refuse(&self.runtime, &mut io, &close).await;
                 None
             }
@@ -316,7 +349,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let admission = {
             let mut state = lock(&self.state);
             let now = self.now();
-            state.registry.admit(now, &hello, &peer, entropy).map_err(|refusal| refusal.close())?
+            state
+                .registry
+                .admit(now, &hello, &peer, entropy)
+                .map_err(|refusal| refusal.close())?
         };
         let mut greeting = vec![0; HANDSHAKE_MAX];
         match admission {
@@ -327,7 +363,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             Admission::Resume { lease, .. } => {
                 let mut owner = self.take_over(lease).await?;
                 let now = self.now();
-                match owner.session.accept(now, &hello, greet::seed(), &mut greeting) {
+                match owner
+                    .session
+                    .accept(now, &hello, greet::seed(), &mut greeting)
+                {
                     Ok(len) => {
                         greeting.truncate(len);
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
@@ -354,13 +393,17 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             greet::refusal(code)
         })?;
         greeting.truncate(accepted.written);
-        let info = SessionInfo { id: grant.sid, remote, connected: true };
-        let shared = Arc::new(Shared::new());
+        let info = SessionInfo {
+            id: grant.sid,
+            remote,
+            connected: true,
+        };
+        let shared = Arc::new(Shared::new(remote));
         let handler = (self.factory)(&info);
         let release = self.wanted.release;
         let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
         self.common.created.fetch_add(1, Ordering::Relaxed);
-        lock(&self.common.directory).insert(grant.sid, (Arc::clone(&shared), remote));
+        lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
         let mut state = lock(&self.state);
         let index = lease.index() as usize;
         if state.places.len() <= index {
@@ -429,12 +472,24 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let state = &mut *state;
         let over = owner.over || owner.session.death().is_some();
         if over {
-            let code = owner.session.death().map_or(CloseCode::OK, |death| death.code);
+            let code = owner
+                .session
+                .death()
+                .map_or(CloseCode::OK, |death| death.code);
             state.registry.ended(now, lease, code, rx_next);
         } else if !fenced {
-            state.registry.detached(now, lease, Parting { rx_next, finished: false });
+            state.registry.detached(
+                now,
+                lease,
+                Parting {
+                    rx_next,
+                    finished: false,
+                },
+            );
         }
-        let Some(place) = state.places.get_mut(lease.index() as usize) else { return };
+        let Some(place) = state.places.get_mut(lease.index() as usize) else {
+            return;
+        };
         let waiter = match place {
             Place::Out(_, waiter) => waiter.take(),
             Place::Empty | Place::Here(_) => None,
@@ -466,9 +521,13 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             let now = self.now();
             let mut state = lock(&self.state);
             let state = &mut *state;
-            let Some(expired) = state.registry.poll_expired(now) else { return };
+            let Some(expired) = state.registry.poll_expired(now) else {
+                return;
+            };
             lock(&self.common.directory).remove(&expired.sid);
-            let Some(place) = state.places.get_mut(expired.index as usize) else { continue };
+            let Some(place) = state.places.get_mut(expired.index as usize) else {
+                continue;
+            };
             match std::mem::replace(place, Place::Empty) {
                 Place::Here(mut owner) => {
                     owner.session.kill(expired.code);
@@ -507,7 +566,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             waiting.push(cx.waker().clone());
             Poll::Pending
         });
-        crate::client::before(&self.runtime, until, emptied).await.is_some()
+        crate::client::before(&self.runtime, until, emptied)
+            .await
+            .is_some()
     }
 }
 
@@ -515,6 +576,30 @@ impl Common {
     fn wake_all(&self) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A connection with a session, to its end.
+struct Connection<R: Runtime, T, H> {
+    drive: Drive<R, T, H>,
+    lease: Lease,
+    inner: Arc<Inner<R, H>>,
+    _counted: Counted,
+}
+
+impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self {
+            drive,
+            lease,
+            inner,
+            _counted,
+        } = self.get_mut();
+        Pin::new(drive)
+            .poll(cx)
+            .map(|driven| inner.ended(*lease, driven))
     }
 }
 
@@ -549,9 +634,9 @@ impl ServerHandle {
     pub fn sessions(&self) -> Vec<SessionInfo> {
         lock(&self.common.directory)
             .iter()
-            .map(|(id, (shared, remote))| SessionInfo {
+            .map(|(id, shared)| SessionInfo {
                 id: *id,
-                remote: *remote,
+                remote: shared.remote,
                 connected: shared.lock().facts.connected,
             })
             .collect()
@@ -561,7 +646,9 @@ impl ServerHandle {
     #[must_use]
     pub fn get(&self, id: u64) -> Option<Handle> {
         let directory = lock(&self.common.directory);
-        directory.get(&id).map(|(shared, _)| Handle::new(Arc::clone(shared)))
+        directory
+            .get(&id)
+            .map(|shared| Handle::new(Arc::clone(shared)))
     }
 
     /// Sends a one-way message to one session, without waiting.
@@ -575,7 +662,9 @@ impl ServerHandle {
         route: impl Into<Route>,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        self.get(id).ok_or(SendError::NotOpen)?.try_send(route, payload)
+        self.get(id)
+            .ok_or(SendError::NotOpen)?
+            .try_send(route, payload)
     }
 
     /// Sends a one-way message to a set of sessions, without waiting for any of them.

@@ -3,15 +3,15 @@
 //! The lock is short: encoding a frame, or swapping a queue. It is never held across I/O or while
 //! somebody's code runs. The owner's own sends do not come here at all.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
-use bytes::Bytes;
 use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
-use outlast_core::{CloseCode, Position, Stats};
+use outlast_core::{CloseCode, Position};
 
+use crate::asked::Asked;
 use crate::error::{Closed, SendError};
 
 /// Bytes that handles may queue before the owner has taken them.
@@ -20,6 +20,8 @@ pub(crate) const STAGED_MAX: usize = 256 << 10;
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// The other end's address when the session began, on a server.
+    pub(crate) remote: Option<SocketAddr>,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
     inner: Mutex<Inner>,
@@ -33,24 +35,18 @@ pub(crate) struct Inner {
     /// Bytes ever staged.
     staged_total: u64,
     /// A fragmented message is being staged and nothing may come between its fragments.
-    pub(crate) open: bool,
+    open: bool,
+    /// How long the queue may become now: 0 while nothing may be staged at all.
+    gate: usize,
     /// Who waits for room.
     waiting: Vec<Waker>,
-    calls: Vec<Call>,
-    /// Calls that are free, so that the next is found at once.
-    free_calls: Vec<u16>,
-    receipts: VecDeque<PendingReceipt>,
-    /// Receipts that will not come, until somebody has asked for them.
-    failed_receipts: BTreeMap<u64, Closed>,
-    /// Number of the receipt at the front.
-    first_receipt: u64,
-    /// Position up to which the peer took everything.
-    acknowledged: u64,
-    pub(crate) orders: Orders,
+    /// Requests and receipts, once there have been any.
+    asked: Option<Box<Asked>>,
     /// Requests whose responder was dropped, with what they are answered.
     late: Vec<(RequestId, Status)>,
+    pub(crate) orders: Orders,
     /// Why nothing can be sent any more.
-    closed: Option<Closed>,
+    closed: Option<Box<Closed>>,
     /// The owner, while it sleeps.
     owner: Option<Waker>,
 }
@@ -63,7 +59,6 @@ pub(crate) struct Facts {
     pub(crate) max_body: usize,
     pub(crate) max_message: usize,
     pub(crate) max_requests: u16,
-    pub(crate) stats: Stats,
     pub(crate) rtt_us: u32,
 }
 
@@ -80,35 +75,13 @@ pub(crate) struct Orders {
     pub(crate) drain: Option<(u32, u32)>,
 }
 
-/// A request of a handle's, in the slot of its number.
-#[derive(Debug)]
-enum Call {
-    Free,
-    /// Asked; someone may be waiting.
-    Waiting { waker: Option<Waker> },
-    Done(Status, Bytes),
-    /// The session was lost before the response came.
-    Failed(Closed),
-    /// Nobody waits any more; the response will free the slot.
-    Abandoned,
-}
-
-#[derive(Debug)]
-struct PendingReceipt {
-    position: Place,
-    waker: Option<Waker>,
-}
-
-/// Where a staged frame is: still here, or in the session's ring.
-#[derive(Debug, Copy, Clone)]
-enum Place {
-    Staged(u64),
-    Ring(u64),
-}
-
 impl Shared {
-    pub(crate) fn new() -> Self {
-        Self { dirty: AtomicBool::new(false), inner: Mutex::new(Inner::default()) }
+    pub(crate) fn new(remote: Option<SocketAddr>) -> Self {
+        Self {
+            remote,
+            dirty: AtomicBool::new(false),
+            inner: Mutex::new(Inner::default()),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -142,12 +115,13 @@ impl Shared {
     }
 
     /// Lets go of the lock and wakes the owner if it sleeps.
+    #[inline]
     pub(crate) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
         self.dirty.store(true, Ordering::Release);
-        let owner = inner.owner.take();
-        drop(inner);
-        if let Some(owner) = owner {
-            owner.wake();
+        if inner.owner.is_some() {
+            let owner = inner.owner.take();
+            drop(inner);
+            owner.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -155,6 +129,7 @@ impl Shared {
     pub(crate) fn order(&self, order: impl FnOnce(&mut Orders)) {
         let mut inner = self.lock();
         order(&mut inner.orders);
+        inner.set_gate();
         self.notify(inner);
     }
 }
@@ -165,11 +140,8 @@ impl Inner {
     pub(crate) fn take_staged(&mut self, spare: &mut Vec<u8>, end: u64) -> Vec<Waker> {
         debug_assert!(spare.is_empty(), "the owner gives an empty queue back");
         std::mem::swap(&mut self.staged, spare);
-        let from = self.staged_total - spare.len() as u64;
-        for receipt in &mut self.receipts {
-            if let Place::Staged(at) = receipt.position {
-                receipt.position = Place::Ring(end + (at - from));
-            }
+        if let Some(asked) = &mut self.asked {
+            asked.moved(self.staged_total - spare.len() as u64, end);
         }
         std::mem::take(&mut self.waiting)
     }
@@ -197,12 +169,42 @@ impl Inner {
         if self.waiting.is_empty() {
             self.waiting = Vec::new();
         }
+        if let Some(asked) = &mut self.asked {
+            asked.shrink();
+        }
+    }
+
+    /// Whether a message in fragments is under way.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Begins or ends a message in fragments.
+    pub(crate) fn set_open(&mut self, open: bool) {
+        self.open = open;
+        self.set_gate();
+    }
+
+    /// Sums up whether anything may be staged, for the short path.
+    fn set_gate(&mut self) {
+        let may =
+            !self.open && self.closed.is_none() && !self.orders.finish && self.facts.id.is_some();
+        self.gate = if may { STAGED_MAX } else { 0 };
     }
 
     /// Whether a frame with a body of `body` bytes can be staged.
+    #[inline]
     pub(crate) fn check(&self, body: usize) -> Result<(), SendError> {
+        if body <= self.facts.max_body && self.staged.len() + HEADER_LEN + body <= self.gate {
+            return Ok(());
+        }
+        self.explain(body)
+    }
+
+    #[cold]
+    fn explain(&self, body: usize) -> Result<(), SendError> {
         if let Some(closed) = &self.closed {
-            return Err(SendError::Closed(closed.clone()));
+            return Err(SendError::Closed((**closed).clone()));
         }
         if self.orders.finish {
             return Err(SendError::Finished);
@@ -211,7 +213,9 @@ impl Inner {
             return Err(SendError::NotOpen);
         }
         if body > self.facts.max_body {
-            return Err(SendError::TooLarge { limit: self.facts.max_body });
+            return Err(SendError::TooLarge {
+                limit: self.facts.max_body,
+            });
         }
         if self.open || self.staged.len() + HEADER_LEN + body > STAGED_MAX {
             return Err(SendError::Full);
@@ -222,10 +226,32 @@ impl Inner {
     /// Stages one frame that was checked.
     #[inline]
     pub(crate) fn stage(&mut self, header: Header, front: &[u8], payload: &[u8]) {
+        let size = HEADER_LEN + front.len() + payload.len();
+        self.staged.reserve(size);
         self.staged.extend_from_slice(&header.to_bytes());
-        self.staged.extend_from_slice(front);
+        if !front.is_empty() {
+            self.staged.extend_from_slice(front);
+        }
         self.staged.extend_from_slice(payload);
-        self.staged_total += (HEADER_LEN + front.len() + payload.len()) as u64;
+        self.staged_total += size as u64;
+    }
+
+    /// Stages a one-way message if nothing at all stands against it: the short path.
+    #[inline(always)]
+    pub(crate) fn stage_short(&mut self, route: Route, payload: &[u8]) -> bool {
+        let size = HEADER_LEN + payload.len();
+        if route.encoded_len() != 0
+            || payload.len() > self.facts.max_body
+            || self.staged.len() + size > self.gate
+        {
+            return false;
+        }
+        let header = Header::new(Op::Message, route.tag(), payload.len() as u16);
+        self.staged.reserve(size);
+        self.staged.extend_from_slice(&header.to_bytes());
+        self.staged.extend_from_slice(payload);
+        self.staged_total += size as u64;
+        true
     }
 
     /// Stages a one-way message that fits a frame.
@@ -234,7 +260,11 @@ impl Inner {
         let front = &bytes[..route.encoded_len()];
         let body = front.len() + payload.len();
         self.check(body)?;
-        self.stage(Header::new(Op::Message, route.tag(), body as u16), front, payload);
+        self.stage(
+            Header::new(Op::Message, route.tag(), body as u16),
+            front,
+            payload,
+        );
         Ok(())
     }
 
@@ -245,177 +275,68 @@ impl Inner {
         }
     }
 
-    /// A receipt for everything staged so far.
-    pub(crate) fn receipt(&mut self) -> u64 {
-        let position = Place::Staged(self.staged_total);
-        self.receipts.push_back(PendingReceipt { position, waker: None });
-        self.first_receipt + self.receipts.len() as u64 - 1
+    pub(crate) fn asked(&mut self) -> &mut Asked {
+        self.asked.get_or_insert_default()
     }
 
-    /// Whether the peer took what receipt `number` stands for.
-    pub(crate) fn poll_receipt(&mut self, number: u64, waker: &Waker) -> Poll<Result<(), Closed>> {
-        let Some(index) = number.checked_sub(self.first_receipt) else {
-            return Poll::Ready(self.failed_receipts.remove(&number).map_or(Ok(()), Err));
-        };
-        let Some(receipt) = usize::try_from(index).ok().and_then(|i| self.receipts.get_mut(i)) else {
-            return Poll::Ready(Ok(()));
-        };
-        receipt.waker = Some(waker.clone());
-        Poll::Pending
+    /// A receipt for everything staged so far.
+    pub(crate) fn receipt(&mut self) -> u64 {
+        let staged = self.staged_total;
+        self.asked().receipt(staged)
     }
 
     /// The peer took everything up to `position`; those who asked about it are returned.
-    pub(crate) fn acknowledge(&mut self, position: Position, wake: &mut Vec<Waker>) {
-        self.acknowledged = position.get();
-        while let Some(front) = self.receipts.front_mut() {
-            match front.position {
-                Place::Ring(at) if at <= self.acknowledged => {
-                    wake.extend(front.waker.take());
-                    self.receipts.pop_front();
-                    self.first_receipt += 1;
-                }
-                Place::Ring(_) | Place::Staged(_) => break,
-            }
-        }
-    }
-
-    pub(crate) fn has_receipts(&self) -> bool {
-        !self.receipts.is_empty()
+    pub(crate) fn acknowledge(&mut self, position: Position) -> Vec<Waker> {
+        self.asked
+            .as_mut()
+            .map_or_else(Vec::new, |asked| asked.acknowledge(position.get()))
     }
 
     /// Takes a free slot for a request of which nothing is staged yet.
     pub(crate) fn reserve_call(&mut self) -> Result<RequestId, SendError> {
         self.check(0)?;
-        let id = match self.free_calls.pop() {
-            Some(id) => id,
-            None if self.calls.len() < usize::from(self.facts.max_requests) => {
-                self.calls.push(Call::Free);
-                (self.calls.len() - 1) as u16
-            }
-            None => return Err(SendError::Full),
-        };
-        self.calls[usize::from(id)] = Call::Waiting { waker: None };
-        Ok(RequestId(id))
-    }
-
-    /// Gives a slot back of which nothing was staged.
-    pub(crate) fn release_call(&mut self, id: RequestId) {
-        if let Some(call) = self.calls.get_mut(usize::from(id.0)) {
-            *call = Call::Free;
-            self.free_calls.push(id.0);
-        }
-    }
-
-    /// The response to request `id`, once it is there.
-    pub(crate) fn poll_call(
-        &mut self,
-        id: RequestId,
-        waker: &Waker,
-    ) -> Poll<Result<(Status, Bytes), Closed>> {
-        let Some(call) = self.calls.get_mut(usize::from(id.0)) else {
-            return Poll::Pending;
-        };
-        match std::mem::replace(call, Call::Free) {
-            Call::Done(status, payload) => {
-                self.free_call(id);
-                Poll::Ready(Ok((status, payload)))
-            }
-            Call::Failed(closed) => {
-                self.free_call(id);
-                Poll::Ready(Err(closed))
-            }
-            Call::Waiting { .. } => {
-                *call = Call::Waiting { waker: Some(waker.clone()) };
-                Poll::Pending
-            }
-            other @ (Call::Free | Call::Abandoned) => {
-                *call = other;
-                Poll::Pending
-            }
-        }
+        let limit = self.facts.max_requests;
+        self.asked().reserve(limit).ok_or(SendError::Full)
     }
 
     /// Nobody waits for request `id` any more: the peer is told, if there is room to tell it.
     pub(crate) fn abandon_call(&mut self, id: RequestId) {
-        let Some(call) = self.calls.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        match call {
-            Call::Waiting { .. } => {
-                *call = Call::Abandoned;
-                if self.check(2).is_ok() {
-                    self.stage(Header::new(Op::Cancel, 0, 2), &id.0.to_le_bytes(), &[]);
-                }
-            }
-            Call::Done(..) | Call::Failed(_) => {
-                *call = Call::Free;
-                self.free_call(id);
-            }
-            Call::Free | Call::Abandoned => {}
+        if self.asked().abandon(id) && self.check(2).is_ok() {
+            self.stage(Header::new(Op::Cancel, 0, 2), &id.0.to_le_bytes(), &[]);
         }
     }
 
-    fn free_call(&mut self, id: RequestId) {
-        self.free_calls.push(id.0);
-    }
-
-    /// The response to request `id` came.
-    pub(crate) fn complete(&mut self, id: RequestId, status: Status, payload: &[u8]) -> Vec<Waker> {
-        let waker = match self.calls.get_mut(usize::from(id.0)) {
-            Some(call @ Call::Waiting { .. }) => {
-                match std::mem::replace(call, Call::Done(status, Bytes::copy_from_slice(payload))) {
-                    Call::Waiting { waker } => waker,
-                    Call::Free | Call::Done(..) | Call::Failed(_) | Call::Abandoned => None,
-                }
-            }
-            Some(call @ Call::Abandoned) => {
-                *call = Call::Free;
-                self.free_call(id);
-                None
-            }
-            Some(Call::Free | Call::Done(..) | Call::Failed(_)) | None => None,
-        };
-        let mut wake: Vec<Waker> = waker.into_iter().collect();
+    /// The response to request `id` came; those who can go on now are returned.
+    pub(crate) fn complete(
+        &mut self,
+        id: RequestId,
+        status: Status,
+        payload: &[u8],
+    ) -> (Option<Waker>, Vec<Waker>) {
         // A slot is free again, or will be: whoever waited for one may try.
-        wake.append(&mut self.waiting);
-        wake
+        (
+            self.asked().complete(id, status, payload),
+            std::mem::take(&mut self.waiting),
+        )
     }
 
     /// The session exists and has these limits. Those who waited for it may go on.
     pub(crate) fn open_session(&mut self, facts: Facts) -> Vec<Waker> {
         self.facts = facts;
+        self.set_gate();
         std::mem::take(&mut self.waiting)
     }
 
     /// The session is over: everybody who waits is told.
     pub(crate) fn close(&mut self, closed: Closed) -> Vec<Waker> {
         self.facts.connected = false;
-        self.closed.get_or_insert(closed);
         let mut wake = std::mem::take(&mut self.waiting);
-        let closed = self.closed.clone();
-        for (index, call) in self.calls.iter_mut().enumerate() {
-            match call {
-                Call::Waiting { waker } => {
-                    wake.extend(waker.take());
-                    *call = closed.clone().map_or(Call::Free, Call::Failed);
-                }
-                Call::Abandoned => {
-                    *call = Call::Free;
-                    self.free_calls.push(index as u16);
-                }
-                Call::Free | Call::Done(..) | Call::Failed(_) => {}
+        if self.closed.is_none() {
+            if let Some(asked) = &mut self.asked {
+                wake.append(&mut asked.fail(&closed));
             }
-        }
-        for receipt in self.receipts.drain(..) {
-            let reached = match (receipt.position, closed.as_ref().and_then(|c| c.peer_received)) {
-                (Place::Ring(at), Some(received)) => at <= received,
-                (Place::Staged(_) | Place::Ring(_), _) => false,
-            };
-            if let Some(closed) = closed.clone().filter(|closed| !reached && !closed.complete) {
-                self.failed_receipts.insert(self.first_receipt, closed);
-            }
-            self.first_receipt += 1;
-            wake.extend(receipt.waker);
+            self.closed = Some(Box::new(closed));
+            self.set_gate();
         }
         wake
     }
@@ -424,8 +345,8 @@ impl Inner {
     pub(crate) fn replace(&mut self) {
         self.open = false;
         self.closed = None;
-        self.acknowledged = 0;
         self.facts = Facts::default();
+        self.set_gate();
     }
 
     /// What was staged and will not be sent.
@@ -433,12 +354,7 @@ impl Inner {
         std::mem::take(&mut self.staged)
     }
 
-    /// Nobody asks for receipt `number` any more.
-    pub(crate) fn forget_receipt(&mut self, number: u64) {
-        self.failed_receipts.remove(&number);
-    }
-
-    pub(crate) const fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+    pub(crate) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_deref()
     }
 }

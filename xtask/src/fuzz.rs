@@ -27,7 +27,7 @@ const LOCAL_SECONDS: u64 = 10;
 /// How long a run may take beyond what it was asked for before it counts as hanging.
 const GRACE: Duration = Duration::from_secs(60);
 /// The longest input in bytes; a session needs room for many operations.
-const MAX_INPUT: u32 = 8_192;
+const MAX_INPUT: u32 = 4_096;
 
 /// What makes up the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
             Engine::Random => random(workspace, &runner, target, options),
             Engine::LibFuzzer => {
                 let binary = build(workspace, Engine::LibFuzzer, target)?;
-                libfuzzer(workspace, &binary, target, options)?
+                let corpus = workspace.target_dir().join("fuzz/corpus").join(target);
+                Process::new(&runner)
+                    .arg(target)
+                    .arg("--write-seeds")
+                    .arg(&corpus)
+                    .capture()?;
+                libfuzzer(workspace, &binary, target, options.seconds, &corpus)?
             }
         };
         let log = workspace.target_dir().join(format!("fuzz/{target}.log"));
@@ -159,28 +165,25 @@ fn random(workspace: &Workspace, runner: &Path, target: &str, options: &Options)
     }
 }
 
-/// New inputs go below the target folder; the committed corpus is only read.
+/// New inputs go to `corpus`, below the target folder; past findings are only read.
 fn libfuzzer(
     workspace: &Workspace,
     binary: &Path,
     target: &str,
-    options: &Options,
+    seconds: u64,
+    corpus: &Path,
 ) -> Result<Process, String> {
     let folder = workspace.root().join("fuzz");
-    let found = workspace.target_dir().join("fuzz/corpus").join(target);
     let artifacts = folder.join("artifacts").join(target);
-    for dir in [&found, &artifacts] {
-        fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    }
-    let seconds = options.seconds;
+    fs::create_dir_all(&artifacts).map_err(|e| format!("{}: {e}", artifacts.display()))?;
     let line = format!(
         "-max_total_time={seconds} -max_len={MAX_INPUT} -len_control=0 -timeout=10 \
          -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=artifacts/{target}/"
     );
-    let process = Process::new(binary).words(&line).dir(&folder).arg(found);
-    let committed = folder.join("corpus").join(target);
-    Ok(if committed.exists() {
-        process.arg(committed)
+    let process = Process::new(binary).words(&line).dir(&folder).arg(corpus);
+    let findings = folder.join("regressions").join(target);
+    Ok(if findings.exists() {
+        process.arg(findings)
     } else {
         process
     })

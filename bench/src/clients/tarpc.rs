@@ -13,7 +13,9 @@ use super::{CALL_SIZE, Work, no_such_work};
 use crate::servers::{EchoClient, FRAME_LIMIT};
 
 pub(super) async fn run(address: SocketAddr, work: Work, duration: Duration) -> io::Result<u64> {
-    let Work::Calls(callers) = work else { return Err(no_such_work()) };
+    let Work::Calls(callers) = work else {
+        return Err(no_such_work());
+    };
     let mut connecting = tcp::connect(address, Bincode::default);
     connecting.config_mut().max_frame_length(FRAME_LIMIT);
     let transport = connecting.await?;
@@ -26,7 +28,10 @@ pub(super) async fn run(address: SocketAddr, work: Work, duration: Duration) -> 
             let mut done = 0u64;
             while begin.elapsed() < duration {
                 let payload = vec![b'c'; CALL_SIZE];
-                client.echo(context::current(), payload).await.map_err(io::Error::other)?;
+                client
+                    .echo(context::current(), payload)
+                    .await
+                    .map_err(io::Error::other)?;
                 done += 1;
             }
             io::Result::Ok(done)

@@ -96,7 +96,9 @@ fn publish(
     rounds: &mut VecDeque<usize>,
 ) -> io::Result<()> {
     rounds.extend(core::iter::repeat_n(0, count));
-    let Some(publisher) = engine.links.first_mut() else { return Ok(()) };
+    let Some(publisher) = engine.links.first_mut() else {
+        return Ok(());
+    };
     publisher.queue(template, count);
     publisher.flush()?;
     publisher.adjust(&engine.epoll, 0)

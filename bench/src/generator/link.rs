@@ -16,7 +16,9 @@ use crate::sys::{Epoll, Interest};
 /// How answers are told apart.
 enum Reader {
     /// Bytes of an answer that is not yet whole.
-    Count { partial: usize },
+    Count {
+        partial: usize,
+    },
     Frames(Box<Wire>),
 }
 
@@ -101,7 +103,9 @@ impl Link {
     /// What answers to expect from now on.
     pub(super) fn expect(&mut self, template: &Template, depth: usize) -> io::Result<()> {
         self.answers = template.answers;
-        let Reader::Frames(wire) = &mut self.reader else { return Ok(()) };
+        let Reader::Frames(wire) = &mut self.reader else {
+            return Ok(());
+        };
         if template.by_id {
             let most = usize::from(wire.max_requests).min(COUNT);
             if most < depth {
@@ -126,7 +130,11 @@ impl Link {
             return;
         };
         while self.owed > 0 {
-            let index = if template.by_id { wire.free.last().copied() } else { Some(0) };
+            let index = if template.by_id {
+                wire.free.last().copied()
+            } else {
+                Some(0)
+            };
             let Some(index) = index else { return };
             let bytes = template.nth(usize::from(index));
             if bytes[0] & 0x80 != 0 {
@@ -154,7 +162,12 @@ impl Link {
     /// Reads once and tells what came.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Arrived> {
         let n = match self.stream.read(buffer) {
-            Ok(0) => return Ok(Arrived { closed: true, ..Arrived::default() }),
+            Ok(0) => {
+                return Ok(Arrived {
+                    closed: true,
+                    ..Arrived::default()
+                });
+            }
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Arrived::default()),
             Err(e) => return Err(e),
@@ -164,7 +177,10 @@ impl Link {
             (Reader::Count { partial }, Answers::Bytes(size)) => {
                 let all = *partial + n;
                 *partial = all % size;
-                Ok(Arrived { replies: (all / size) as u32, ..Arrived::default() })
+                Ok(Arrived {
+                    replies: (all / size) as u32,
+                    ..Arrived::default()
+                })
             }
             (Reader::Count { .. }, Answers::Frames) => Ok(Arrived::default()),
         }
@@ -191,7 +207,11 @@ impl Link {
             return Ok(());
         }
         self.waiting = waits;
-        let interest = if waits { Interest::ReadAndWrite } else { Interest::Read };
+        let interest = if waits {
+            Interest::ReadAndWrite
+        } else {
+            Interest::Read
+        };
         epoll.modify(&self.stream, token as u64, interest)
     }
 

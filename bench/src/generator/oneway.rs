@@ -35,7 +35,11 @@ impl Block {
                 ends.push(at);
             }
         }
-        Self { bytes, ends, messages: messages as u64 }
+        Self {
+            bytes,
+            ends,
+            messages: messages as u64,
+        }
     }
 
     /// The last frame end that is at most `credit` bytes from the block's begin.
@@ -66,12 +70,7 @@ pub(super) fn drive(
     }
 }
 
-fn plain(
-    link: &mut Link,
-    dialect: Dialect,
-    size: usize,
-    duration: Duration,
-) -> io::Result<Tally> {
+fn plain(link: &mut Link, dialect: Dialect, size: usize, duration: Duration) -> io::Result<Tally> {
     let block = Block::new(dialect, size, usize::MAX);
     link.stream.set_nonblocking(false)?;
     link.stream.set_write_timeout(Some(PATIENCE))?;
@@ -82,7 +81,11 @@ fn plain(
         messages += block.messages;
     }
     link.finish(PATIENCE).map_err(give_up)?;
-    Ok(Tally { messages, wall: begin.elapsed(), latencies: Vec::new() })
+    Ok(Tally {
+        messages,
+        wall: begin.elapsed(),
+        latencies: Vec::new(),
+    })
 }
 
 fn give_up(error: io::Error) -> io::Error {
@@ -111,7 +114,9 @@ fn with_credit(link: &mut Link, size: usize, duration: Duration) -> io::Result<T
             link.flush()?;
         }
         let going = at > 0 || begin.elapsed() < duration;
-        let Some(wire) = link.wire() else { return Err(io::Error::other("not a session")) };
+        let Some(wire) = link.wire() else {
+            return Err(io::Error::other("not a session"));
+        };
         if at == end && going {
             let base = wire.sent - at as u64;
             end = block.end_within(wire.limit - base).max(at);
@@ -136,7 +141,11 @@ fn with_credit(link: &mut Link, size: usize, duration: Duration) -> io::Result<T
             }
         }
         // Neither credit nor room: wait for an ACK or for the socket.
-        let interest = if at < end { Interest::ReadAndWrite } else { Interest::Read };
+        let interest = if at < end {
+            Interest::ReadAndWrite
+        } else {
+            Interest::Read
+        };
         epoll.modify(&link.stream, 0, interest)?;
         epoll.wait(&mut events, Some(Duration::from_millis(100)))?;
         for event in &events {
@@ -150,5 +159,9 @@ fn with_credit(link: &mut Link, size: usize, duration: Duration) -> io::Result<T
         }
     }
     let messages = blocks * block.messages;
-    Ok(Tally { messages, wall: begin.elapsed(), latencies: Vec::new() })
+    Ok(Tally {
+        messages,
+        wall: begin.elapsed(),
+        latencies: Vec::new(),
+    })
 }

@@ -166,7 +166,10 @@ impl Wire {
 
     fn positions(&self) -> [[u8; 4]; 2] {
         let limit = self.received.wrapping_add(u64::from(WINDOW));
-        [(self.received as u32).to_le_bytes(), (limit as u32).to_le_bytes()]
+        [
+            (self.received as u32).to_le_bytes(),
+            (limit as u32).to_le_bytes(),
+        ]
     }
 
     fn frames(
@@ -179,7 +182,9 @@ impl Wire {
         while let Some((header, behind)) = rest.split_first_chunk::<HEADER>() {
             let word = u32::from_le_bytes(*header);
             let len = (word >> 16 & 0x3fff) as usize;
-            let Some((body, behind)) = behind.split_at_checked(len) else { break };
+            let Some((body, behind)) = behind.split_at_checked(len) else {
+                break;
+            };
             self.one(word, body, out, arrived)?;
             rest = behind;
         }
@@ -215,11 +220,16 @@ impl Wire {
             }
             Some(Op::Welcome) => {
                 self.welcome(body)?;
+                // The first frame behind WELCOME confirms that the session's name arrived.
+                let [ack, limit] = self.positions();
+                frame(out, Op::Ack, 0, false, &[&ack, &limit]);
                 arrived.welcomed = true;
             }
             Some(Op::Close) => return Err(closed(body)),
             Some(Op::Request | Op::Hello) => {
-                return Err(io::Error::other(format!("unexpected frame kind {kind:#04x}")));
+                return Err(io::Error::other(format!(
+                    "unexpected frame kind {kind:#04x}"
+                )));
             }
             // TOKEN, SKIP, DRAIN, INFO: nothing that a benchmark acts on.
             None => {}
@@ -270,10 +280,14 @@ fn closed(body: &[u8]) -> io::Error {
 
 fn u16_at(body: &[u8], at: usize) -> io::Result<u16> {
     let bytes = body.get(at..).and_then(|rest| rest.first_chunk());
-    bytes.map(|b| u16::from_le_bytes(*b)).ok_or_else(|| io::Error::other("short frame body"))
+    bytes
+        .map(|b| u16::from_le_bytes(*b))
+        .ok_or_else(|| io::Error::other("short frame body"))
 }
 
 fn u32_at(body: &[u8], at: usize) -> io::Result<u32> {
     let bytes = body.get(at..).and_then(|rest| rest.first_chunk());
-    bytes.map(|b| u32::from_le_bytes(*b)).ok_or_else(|| io::Error::other("short frame body"))
+    bytes
+        .map(|b| u32::from_le_bytes(*b))
+        .ok_or_else(|| io::Error::other("short frame body"))
 }

@@ -1,6 +1,4 @@
 //! The core in memory, without I/O: ns, allocations and (on request) instructions per message.
-//!
-//! The slot to fill is [`outlast_cases`].
 
 use core::hint::black_box;
 use std::io;
@@ -9,6 +7,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
+use super::core_pair::Pair;
 use super::instructions;
 use crate::options::Options;
 use crate::report::{Report, Table, digits};
@@ -51,7 +50,11 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn new(subject: &'static str, step: Step, round: impl FnMut() + 'static) -> Self {
-        Self { subject, step, round: Box::new(round) }
+        Self {
+            subject,
+            step,
+            round: Box::new(round),
+        }
     }
 
     /// `16.tokio-util.decode`
@@ -60,17 +63,30 @@ impl Case {
     }
 }
 
-/// The slot for this project's session: one case per [`Step`], each over `batch` messages of
-/// `size` bytes, with `black_box` around what is lent and what is delivered.
-///
-/// * decode: frames encoded beforehand go through `handle_input` until every event is taken;
-/// * encode: `send` for each, then `poll_transmit` until empty, then the peer's ACK;
-/// * both: two sessions, until all is delivered and acknowledged.
-///
-/// All of them must work in steady state (positions move on, no set-up inside the round).
+/// This project's session: sending and receiving by themselves, and two ends together with
+/// acknowledgement and credit.
 fn outlast_cases(size: usize, batch: usize) -> Vec<Case> {
-    let _ = (size, batch);
-    Vec::new()
+    let payload = vec![7u8; size];
+    let mut pair = Pair::new();
+    let frames = pair.frames(&payload, batch);
+    let mut receiver = Pair::new();
+    let decode = Case::new("outlast", Step::Decode, move || {
+        let taken = receiver.receive(black_box(&frames));
+        assert_eq!(taken, batch);
+        receiver.acknowledge_unseen();
+    });
+    let (mut sender, bytes) = (Pair::new(), payload.clone());
+    let encode = Case::new("outlast", Step::Encode, move || {
+        sender.send(black_box(&bytes), batch);
+        black_box(sender.transmit());
+        sender.acknowledged();
+    });
+    let both = Case::new("outlast", Step::Both, move || {
+        pair.send(black_box(&payload), batch);
+        let taken = pair.deliver();
+        assert_eq!(taken, batch);
+    });
+    vec![decode, encode, both]
 }
 
 fn cases(size: usize, batch: usize) -> Vec<Case> {
@@ -165,7 +181,9 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     if options.instructions {
         let names = SIZES.into_iter().flat_map(|size| {
             let all = cases(size, batch_of(size));
-            all.into_iter().map(move |case| (case.name(size), batch_of(size))).collect::<Vec<_>>()
+            all.into_iter()
+                .map(move |case| (case.name(size), batch_of(size)))
+                .collect::<Vec<_>>()
         });
         instructions::count(&names.collect::<Vec<_>>(), report)?;
     }
@@ -175,7 +193,10 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
 /// How many times the codec's time ours is (less is better).
 fn compare(report: &mut Report, size: usize, found: &[(&str, Step, f64)]) {
     let of = |subject: &str, step: Step| {
-        found.iter().find(|(s, t, _)| *s == subject && *t == step).map(|(_, _, nanos)| *nanos)
+        found
+            .iter()
+            .find(|(s, t, _)| *s == subject && *t == step)
+            .map(|(_, _, nanos)| *nanos)
     };
     for step in [Step::Encode, Step::Decode] {
         if let (Some(ours), Some(theirs)) = (of("outlast", step), of("tokio-util", step)) {
@@ -206,11 +227,19 @@ fn best(millis: u64, batch: usize, round: &mut dyn FnMut()) -> f64 {
 /// `bench exact NAME ROUNDS`: runs one case so often and ends, for an instruction counter.
 pub(crate) fn exact(args: &[String]) -> io::Result<()> {
     let usage = || io::Error::other("usage: bench exact SIZE.SUBJECT.STEP ROUNDS");
-    let [name, rounds] = args else { return Err(usage()) };
+    let [name, rounds] = args else {
+        return Err(usage());
+    };
     let rounds: usize = rounds.parse().map_err(io::Error::other)?;
-    let size: usize = name.split('.').next().and_then(|n| n.parse().ok()).ok_or_else(usage)?;
+    let size: usize = name
+        .split('.')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .ok_or_else(usage)?;
     let mut all = cases(size, batch_of(size)).into_iter();
-    let mut case = all.find(|case| case.name(size) == *name).ok_or_else(usage)?;
+    let mut case = all
+        .find(|case| case.name(size) == *name)
+        .ok_or_else(usage)?;
     for _ in 0..rounds {
         (case.round)();
     }

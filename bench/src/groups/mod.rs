@@ -1,6 +1,7 @@
 //! What is measured, one module per group.
 
 mod core_group;
+mod core_pair;
 mod idle;
 mod instructions;
 mod loopback;

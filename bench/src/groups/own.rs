@@ -27,11 +27,20 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
             (pair.name == "thin" || options.wants(pair.server)) && pair.supports(work)
         });
         let mut all: Vec<Series> = pairs
-            .map(|pair| Series { pair, rates: Vec::new(), cpu: Vec::new(), gone: false })
+            .map(|pair| Series {
+                pair,
+                rates: Vec::new(),
+                cpu: Vec::new(),
+                gone: false,
+            })
             .collect();
         for _ in 0..options.rounds {
             for series in &mut all {
-                let measured = if series.gone { None } else { one(series, work, options, report) };
+                let measured = if series.gone {
+                    None
+                } else {
+                    one(series, work, options, report)
+                };
                 series.rates.push(measured);
             }
         }
@@ -50,7 +59,11 @@ fn one(series: &mut Series, work: Work, options: &Options, report: &mut Report) 
         }
         Err(error) => {
             series.gone = true;
-            report.note(format!("own.{}: {}: {error}", work.name(), series.pair.name));
+            report.note(format!(
+                "own.{}: {}: {error}",
+                work.name(),
+                series.pair.name
+            ));
             None
         }
     }
@@ -65,20 +78,34 @@ fn run_pair(pair: Pair, work: Work, duration: Duration) -> io::Result<(Outcome, 
 
 fn print(report: &mut Report, work: Work, all: &[Series]) {
     let title = match work {
-        Work::Calls(callers) => format!("own client, {callers} callers on one connection, 64 bytes"),
+        Work::Calls(callers) => {
+            format!("own client, {callers} callers on one connection, 64 bytes")
+        }
         Work::Send => "own client, one `send` per 16-byte message".to_owned(),
     };
-    let columns = ["", "rate (min-max M/s)", "CPU/msg, both sides", "x thin (min-max)"];
+    let columns = [
+        "",
+        "rate (min-max M/s)",
+        "CPU/msg, both sides",
+        "x thin (min-max)",
+    ];
     let mut table = Table::new(title, &columns);
     let Some(thin) = all.first() else { return };
     for series in all {
         let name = series.pair.name;
-        let Some(rates) = Spread::of(series.rates.iter().flatten().copied()) else { continue };
+        let Some(rates) = Spread::of(series.rates.iter().flatten().copied()) else {
+            continue;
+        };
         let cpu = Spread::of(series.cpu.iter().copied());
         let ratio = against(series, thin);
         table.row(vec![
             name.to_owned(),
-            format!("{} ({}-{})", rate(rates.median), mega(rates.min), mega(rates.max)),
+            format!(
+                "{} ({}-{})",
+                rate(rates.median),
+                mega(rates.min),
+                mega(rates.max)
+            ),
             cpu.map_or_else(String::new, |s| time(s.median)),
             spread(ratio),
         ]);

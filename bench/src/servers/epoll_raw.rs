@@ -64,7 +64,11 @@ impl Server {
                 self.slots.len() - 1
             });
             self.epoll.add(&stream, index as u64, Interest::Read)?;
-            self.slots[index] = Some(Slot { stream, backlog: Vec::new(), waiting: false });
+            self.slots[index] = Some(Slot {
+                stream,
+                backlog: Vec::new(),
+                waiting: false,
+            });
         }
     }
 
@@ -75,7 +79,9 @@ impl Server {
             open &= self.send(index, 0);
         }
         if event.readable && open {
-            let Some(slot) = self.slots[index].as_mut() else { return Ok(()) };
+            let Some(slot) = self.slots[index].as_mut() else {
+                return Ok(());
+            };
             match slot.stream.read(&mut self.buffer) {
                 Ok(0) => open = false,
                 Ok(n) => match self.mode {
@@ -101,15 +107,24 @@ impl Server {
 
     /// Sends the first `n` bytes of the buffer behind what waits; `false` = the peer is gone.
     fn send(&mut self, index: usize, n: usize) -> bool {
-        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else { return true };
+        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else {
+            return true;
+        };
         let Ok(waits) = write_or_keep(&mut slot.stream, &mut slot.backlog, &self.buffer[..n])
         else {
             return false;
         };
         if waits != slot.waiting {
             slot.waiting = waits;
-            let interest = if waits { Interest::ReadAndWrite } else { Interest::Read };
-            return self.epoll.modify(&slot.stream, index as u64, interest).is_ok();
+            let interest = if waits {
+                Interest::ReadAndWrite
+            } else {
+                Interest::Read
+            };
+            return self
+                .epoll
+                .modify(&slot.stream, index as u64, interest)
+                .is_ok();
         }
         true
     }

@@ -135,11 +135,17 @@ impl Mode {
 /// The child's `main`: `args` are the words behind `serve`.
 pub(crate) fn main(args: &[String]) -> io::Result<()> {
     let usage = || io::Error::other("usage: bench serve KIND sink|chunks|echo|fanout");
-    let (Some(kind), Some(mode)) = (args.first(), args.get(1)) else { return Err(usage()) };
+    let (Some(kind), Some(mode)) = (args.first(), args.get(1)) else {
+        return Err(usage());
+    };
     let kind = Kind::from_name(kind).ok_or_else(usage)?;
     let mode = Mode::from_name(mode).ok_or_else(usage)?;
     if !kind.supports(mode) {
-        return Err(io::Error::other(format!("{} has no mode {}", kind.name(), mode.name())));
+        return Err(io::Error::other(format!(
+            "{} has no mode {}",
+            kind.name(),
+            mode.name()
+        )));
     }
     sys::raise_open_file_limit()?;
     sys::pin_to_core(SERVER_CORE)?;
@@ -201,9 +207,7 @@ pub(crate) fn child() -> io::Result<Command> {
 ///
 /// What `#[tokio::main]` gives on one core, a scheduler with one worker, is what nearly all
 /// programs have; `--runtime current` takes the leaner single-threaded one instead.
-pub(crate) fn run(
-    task: impl Future<Output = io::Result<()>> + Send + 'static,
-) -> io::Result<()> {
+pub(crate) fn run(task: impl Future<Output = io::Result<()>> + Send + 'static) -> io::Result<()> {
     let current = std::env::var_os(RUNTIME).is_some_and(|name| name == "current");
     let mut builder = if current {
         tokio::runtime::Builder::new_current_thread()
@@ -215,10 +219,12 @@ pub(crate) fn run(
 }
 
 fn leave_with_parent() -> io::Result<()> {
-    std::thread::Builder::new().stack_size(64 * 1024).spawn(|| {
-        let mut byte = [0];
-        while matches!(io::stdin().read(&mut byte), Ok(n) if n > 0) {}
-        std::process::exit(0);
-    })?;
+    std::thread::Builder::new()
+        .stack_size(64 * 1024)
+        .spawn(|| {
+            let mut byte = [0];
+            while matches!(io::stdin().read(&mut byte), Ok(n) if n > 0) {}
+            std::process::exit(0);
+        })?;
     Ok(())
 }

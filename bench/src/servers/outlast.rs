@@ -1,22 +1,71 @@
-//! This project's server over tokio. The slot to fill: [`AVAILABLE`] and [`serve`].
+//! This project's server over tokio.
 
+use core::hint::black_box;
 use std::io;
+use std::sync::{Arc, OnceLock};
+
+use outlast_tokio::{Config, Handler, Incoming, Limits, Peer, Server, ServerHandle, Status};
 
 use super::Mode;
 
 /// Whether the server is built in; while `false` its rows are left out with a note.
-pub(super) const AVAILABLE: bool = false;
+pub(super) const AVAILABLE: bool = true;
 
-/// Serves sessions on a free loopback port.
-///
-/// * bind with [`super::tokio_listener`] (or the library's own builder with a backlog of 4096)
-///   and tell the port with [`super::announce`];
-/// * [`Mode::Sink`]: every message goes through `black_box` and is released, whole;
-/// * [`Mode::Chunks`]: the same, but the handler takes the pieces of a long message as they come;
-/// * [`Mode::Echo`]: a request is answered with its payload, a message is sent back;
-/// * [`Mode::FanOut`]: a message goes to every session, the sender's too.
-///
-/// The generator asks for a session, a window of 1 MiB and at least 128 open requests.
+/// Serves sessions on a free loopback port until the process ends.
 pub(super) async fn serve(mode: Mode) -> io::Result<()> {
-    Err(io::Error::other(format!("outlast {} is not built in yet", mode.name())))
+    let server = Server::builder()
+        .config(Config {
+            max_requests: 256,
+            ..Config::SERVER
+        })
+        .limits(Limits::default())
+        .bind("127.0.0.1:0")
+        .await?;
+    let port = server.local_addr()?.port();
+    let everybody: Arc<OnceLock<ServerHandle>> = Arc::default();
+    let shared = Arc::clone(&everybody);
+    let running = server.start(move |_| Served {
+        mode,
+        everybody: Arc::clone(&shared),
+    })?;
+    let _ = everybody.set(running.handle());
+    super::announce(port)?;
+    running.finished().await;
+    Ok(())
+}
+
+struct Served {
+    mode: Mode,
+    everybody: Arc<OnceLock<ServerHandle>>,
+}
+
+impl Handler for Served {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match (self.mode, event) {
+            (Mode::Sink | Mode::Chunks, Incoming::Message { payload, .. }) => {
+                black_box(payload);
+            }
+            (Mode::Sink | Mode::Chunks, Incoming::Fragment { payload, .. }) => {
+                black_box(payload);
+            }
+            (Mode::FanOut, Incoming::Message { route, payload }) => {
+                if let Some(everybody) = self.everybody.get() {
+                    black_box(everybody.broadcast(route, payload));
+                }
+            }
+            (_, Incoming::Message { route, payload }) => {
+                // A generator that takes nothing back loses its echo, and is counted as slow.
+                let _ = peer.send(route, payload);
+            }
+            (_, Incoming::Request { id, payload, .. }) => {
+                let _ = peer.respond(id, Status::OK, payload);
+            }
+            (_, Incoming::Finished) => peer.finish(),
+            _ => {}
+        }
+    }
+
+    fn wants_fragments(&self) -> bool {
+        self.mode == Mode::Chunks
+    }
 }

@@ -101,7 +101,9 @@ fn poll_messages<R: AsyncRead + Unpin>(
             bytes = rest;
         }
         while let Some(size) = frame_size(bytes)? {
-            let Some((message, rest)) = bytes.split_at_checked(size) else { break };
+            let Some((message, rest)) = bytes.split_at_checked(size) else {
+                break;
+            };
             each(message, output);
             bytes = rest;
         }
@@ -121,7 +123,9 @@ fn complete<'b>(
         tail.extend_from_slice(head);
         bytes = rest;
     }
-    let Some(size) = frame_size(tail)? else { return Ok(None) };
+    let Some(size) = frame_size(tail)? else {
+        return Ok(None);
+    };
     tail.reserve_exact(size - tail.len());
     let (body, rest) = bytes.split_at((size - tail.len()).min(bytes.len()));
     tail.extend_from_slice(body);
@@ -135,7 +139,9 @@ fn complete<'b>(
 
 #[inline]
 fn frame_size(bytes: &[u8]) -> io::Result<Option<usize>> {
-    let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
+    let Some(prefix) = bytes.first_chunk::<PREFIX>() else {
+        return Ok(None);
+    };
     let size = u32::from_be_bytes(*prefix) as usize;
     if size > MAX_MESSAGE {
         return Err(io::Error::other("message too long"));
@@ -207,8 +213,11 @@ impl io::Write for TryHalf<'_> {
 
 async fn member(stream: TcpStream, room: Room) -> io::Result<()> {
     let (reader, writer) = stream.into_split();
-    let outlet =
-        Arc::new(Outlet { socket: writer, unsent: Mutex::default(), wake: Notify::new() });
+    let outlet = Arc::new(Outlet {
+        socket: writer,
+        unsent: Mutex::default(),
+        wake: Notify::new(),
+    });
     lock(&room).push(Arc::clone(&outlet));
     let done = tokio::select! {
         done = publish(reader, &room) => done,

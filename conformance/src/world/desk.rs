@@ -1,13 +1,13 @@
-//! A server as small as it can be: which connection is for which session, and what is told to a
-//! client whose session is gone.
+//! A server as small as it can be: the core's registry decides, this carries it out.
 
-use outlast_core::auth::{SessionKey, verify_resume_proof};
-use outlast_core::wire::{Close, CloseFlags, Grant, Hello, Resume};
-use outlast_core::{
-    Acceptor, CloseCode, Greeting, HANDSHAKE_MAX, Instant, Release, Session,
+use std::hash::{Hash, Hasher};
+
+use outlast_core::registry::{
+    Admission, Entropy, Entry, Lease, Parting, Peer, Registry, RegistryConfig,
 };
-
 use outlast_core::state::SessionState;
+use outlast_core::wire::{Close, CloseFlags, Hello};
+use outlast_core::{Acceptor, CloseCode, Greeting, HANDSHAKE_MAX, Instant, Release, Session};
 
 use super::{End, Rules, Seat, World};
 use crate::model::{App, Wrong};
@@ -31,19 +31,71 @@ pub struct Served {
     pub sid: u64,
     /// Session and application.
     pub end: End,
-    /// The key that replaces the present one once the client has it.
-    next_key: Option<(u8, [u8; 16])>,
+    /// The connection on which its WELCOME went out.
+    pub first_wire: u32,
+    /// What the registry gave for the latest connection.
+    pub lease: Lease,
+    /// Whether the registry was told that the client is there, and that the session is over.
+    told: (bool, bool),
+    /// The number of the key that replaces the present one once the client has it.
+    next_key: Option<u8>,
     /// Snapshot and application, as stored.
     stored: Option<(Vec<u8>, App)>,
 }
 
 /// The server's sessions.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone)]
 pub struct Desk {
-    /// The sessions, dead ones included: those answer for themselves.
+    /// The sessions, dead ones included.
     pub sessions: Vec<Served>,
     /// How many there have been.
     pub count: u32,
+    registry: Registry<Vec<Entry>>,
+}
+
+// What the registry knows of a session follows from its state there, its lease and the session:
+// attach number and generation are in the lease, key and positions in the session.
+impl Hash for Desk {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.sessions.hash(state);
+        self.count.hash(state);
+        for served in &self.sessions {
+            self.registry.state(served.lease.index()).hash(state);
+            self.registry.sid(served.lease.index()).hash(state);
+        }
+    }
+}
+
+impl PartialEq for Desk {
+    fn eq(&self, other: &Self) -> bool {
+        let states = |desk: &Self| -> Vec<_> {
+            let registry = &desk.registry;
+            let index = |served: &Served| served.lease.index();
+            desk.sessions.iter().map(|s| (registry.state(index(s)), registry.sid(index(s)))).collect()
+        };
+        self.sessions == other.sessions
+            && self.count == other.count
+            && states(self) == states(other)
+    }
+}
+
+impl Eq for Desk {}
+
+impl Default for Desk {
+    fn default() -> Self {
+        let many = 1 << 16;
+        let config = RegistryConfig {
+            max_entries: many,
+            max_per_owner: many,
+            max_unconfirmed: many,
+            max_detached: many,
+            max_detached_per_owner: many,
+            max_ttl_s: 100_000_000,
+            handshake_ms: 1_000_000_000,
+            ..RegistryConfig::default()
+        };
+        Self { sessions: Vec::new(), count: 0, registry: Registry::new(config, 7, Vec::new()) }
+    }
 }
 
 impl Desk {
@@ -56,28 +108,76 @@ impl Desk {
     pub(crate) fn find_mut(&mut self, sid: u64) -> Option<&mut Served> {
         self.sessions.iter_mut().find(|served| served.sid == sid)
     }
+
+    /// Begins to replace the key of a session; whether that was possible.
+    pub(super) fn rotate(&mut self, sid: u64) -> bool {
+        let Some(served) = self.sessions.iter_mut().find(|served| served.sid == sid) else {
+            return false;
+        };
+        let session = &mut served.end.session;
+        let usable = matches!(session.state(), SessionState::Attached) && session.room() >= 20;
+        if !usable || served.next_key.is_some() {
+            return false;
+        }
+        let key = session.grant().key.map(|byte| byte.wrapping_add(1));
+        let Some(key_id) = self.registry.rotate(served.lease, key) else {
+            return false;
+        };
+        served.next_key = Some(key_id);
+        session.rotate_key(key_id, key).is_ok()
+    }
+
+    /// Tells the registry what it has to know of what has happened.
+    pub(super) fn report(&mut self, now: Instant) {
+        for served in &mut self.sessions {
+            let (lease, session) = (served.lease, &served.end.session);
+            if session.is_confirmed() && !served.told.0 {
+                served.told.0 = self.registry.confirmed(lease);
+            }
+            let grant = session.grant();
+            if served.next_key == Some(grant.key_id) {
+                self.registry.confirm_key(lease, grant.key_id);
+                served.next_key = None;
+            }
+            let code = match session.state() {
+                SessionState::Ended => CloseCode::OK,
+                SessionState::Dead => session.death().map_or(CloseCode::INTERNAL, |d| d.code),
+                SessionState::New
+                | SessionState::Attached
+                | SessionState::Detached
+                | SessionState::Exported => continue,
+            };
+            if !served.told.1 {
+                served.told.1 = true;
+                self.registry.ended(now, lease, code, session.received().get());
+            }
+        }
+        while let Some(expired) = self.registry.poll_expired(now) {
+            if let Some(served) = self.find_mut(expired.sid) {
+                served.told.1 = true;
+                served.end.session.kill(expired.code);
+            }
+        }
+    }
+
+    /// A connection is gone, perhaps one that does not own its session any more.
+    pub(super) fn lose(&mut self, now: Instant, sid: u64, lease: Lease) {
+        if let Some(served) = self.sessions.iter().find(|served| served.sid == sid) {
+            let session = &served.end.session;
+            let finished = session.state() == SessionState::Ended;
+            let rx_next = session.received().get();
+            self.registry.detached(now, lease, Parting { rx_next, finished });
+        }
+    }
+
+    /// How long the registry keeps a session without a connection, in microseconds.
+    #[must_use]
+    pub const fn retention_us() -> u64 {
+        600 * 1_000_000
+    }
 }
 
 impl Served {
-    /// Whether the claim was made with one of the keys.
-    fn is_proved_by(&self, claim: &Resume) -> bool {
-        let Grant { key_id, key, .. } = self.end.session.grant();
-        [Some((key_id, key)), self.next_key].into_iter().flatten().any(|(id, key)| {
-            id == claim.key_id && verify_resume_proof(&SessionKey::new(key), claim, &[], false)
-        })
-    }
-
-    /// Replaces the key; whether it could be begun.
-    pub(crate) fn rotate(&mut self) -> bool {
-        let Grant { key_id, key, .. } = self.end.session.grant();
-        let next = (key_id.wrapping_add(1), key.map(|byte| byte.wrapping_add(1)));
-        let begun = self.end.session.rotate_key(next.0, next.1).is_ok();
-        if begun {
-            self.next_key = Some(next);
-        }
-        begun
-    }
-
     /// Stores the session as it is now.
     pub(crate) fn persist(&mut self) {
         let mut bytes = vec![0; self.end.session.snapshot_len(0)];
@@ -88,10 +188,16 @@ impl Served {
     }
 
     /// The session as it was stored.
-    pub(crate) fn restore(&mut self, rules: &Rules) -> Result<(), Wrong> {
+    fn restore(&mut self, rules: &Rules) -> Result<(), Wrong> {
         let Some((bytes, app)) = self.stored.clone() else {
             return Ok(());
         };
+        // That a session ended well was stored before CLOSE could be noticed.
+        if self.end.session.state() == SessionState::Ended {
+            self.end.session.detach(Instant::from_micros(0));
+            self.end = End::new(self.end.session.clone(), self.end.app.clone());
+            return Ok(());
+        }
         let durable = rules.store == Store::Durable;
         let restored = Session::restore(rules.server, &bytes, durable, Vec::new());
         let session = restored.map_err(|error| Wrong(format!("restoring: {error}")))?.session;
@@ -104,21 +210,10 @@ impl Served {
 }
 
 /// A name that is unlike others and yet the same in every run.
-fn grant(count: u32) -> Grant {
+fn entropy(count: u32) -> Entropy {
     let sid = 0x0001_0000_0000_0000 + u64::from(count);
     let [a, b, c, d] = count.to_le_bytes();
-    Grant { sid, epoch: 1, key_id: 1, key: [a, b, c, d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
-}
-
-/// What the client of a session that is over is told, however often it asks.
-//= RSM-12
-fn epitaph(session: &Session<Vec<u8>>) -> Close<'static> {
-    let code = session.death().map_or(CloseCode::OK, |death| death.code);
-    Close {
-        flags: CloseFlags::SESSION_ENDED,
-        rx_next: Some(session.received().get()),
-        ..Close::new(code)
-    }
+    Entropy { sid, key: [a, b, c, d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
 }
 
 impl World {
@@ -132,22 +227,19 @@ impl World {
     ) -> Result<(), Wrong> {
         let mut input = bytes;
         let seat = match acceptor.handle_input(self.now, &mut input) {
-            Ok(None) => {
-                let rest = input.to_vec();
-                Seat::Greeting(acceptor, rest)
-            }
+            Ok(None) => Seat::Greeting(acceptor, input.to_vec()),
             Ok(Some(Greeting::Auth { .. })) => return Err(Wrong("an answer to nothing".into())),
             Err(error) => return Err(Wrong(format!("a client's greeting: {error}"))),
             Ok(Some(Greeting::Hello(hello))) => {
                 let mut out = [0; HANDSHAKE_MAX];
                 match self.admit(rules, &hello, wire, &mut out) {
-                    Ok((sid, written)) => {
+                    Ok((sid, lease, written)) => {
                         if let Some(served) = self.desk.find_mut(sid) {
                             served.end.wire = Some(wire);
                             served.end.inbox.clear();
                             served.end.outbox = out[..written].to_vec();
                         }
-                        Seat::Bound(sid)
+                        Seat::Bound(sid, lease)
                     }
                     Err(close) => {
                         self.seen.refusals += 1;
@@ -169,11 +261,12 @@ impl World {
         hello: &Hello<'_>,
         wire: u32,
         out: &mut [u8],
-    ) -> Result<(u64, usize), Close<'static>> {
-        match hello.resume {
-            Some(claim) => self.resume(rules, hello, &claim, wire, out),
-            None => {
-                let grant = grant(self.desk.count + 1);
+    ) -> Result<(u64, Lease, usize), Close<'static>> {
+        let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
+        let fresh = entropy(self.desk.count + 1);
+        let admission = self.desk.registry.admit(self.now, hello, &peer, fresh);
+        match admission.map_err(|refusal| refusal.close())? {
+            Admission::New { lease, grant, ttl_s: _ } => {
                 let seed = grant.sid as u32;
                 let accepted =
                     Session::server(self.now, rules.server, hello, grant, seed, Vec::new(), out)
@@ -182,57 +275,61 @@ impl World {
                 let manual = rules.server.release == Release::Manual;
                 let app = App::new(rules.down, rules.up, manual);
                 let end = End::new(accepted.session, app);
-                let mut served = Served { sid: grant.sid, end, next_key: None, stored: None };
+                let told = (false, false);
+                let sid = grant.sid;
+                let mut served = Served {
+                    sid,
+                    end,
+                    first_wire: wire,
+                    lease,
+                    told,
+                    next_key: None,
+                    stored: None,
+                };
                 if rules.store == Store::Durable {
                     served.persist();
                 }
                 self.desk.sessions.push(served);
-                Ok((grant.sid, accepted.written))
+                Ok((sid, lease, accepted.written))
+            }
+            Admission::Resume { lease, fence, .. } => {
+                self.resume(rules, hello, wire, lease, fence, out)
             }
         }
     }
 
-    /// Another connection for a session that exists.
+    /// Another connection for a session that exists, whose claim was proved.
     fn resume(
         &mut self,
         rules: &Rules,
         hello: &Hello<'_>,
-        claim: &Resume,
         wire: u32,
+        lease: Lease,
+        fence: bool,
         out: &mut [u8],
-    ) -> Result<(u64, usize), Close<'static>> {
+    ) -> Result<(u64, Lease, usize), Close<'static>> {
         let now = self.now;
-        let Some(served) = self.desk.find_mut(claim.sid) else {
-            return Err(Close::new(CloseCode::NO_SESSION));
-        };
-        if !served.is_proved_by(claim) {
-            return Err(Close::new(CloseCode::NO_SESSION));
+        let internal = Close::new(CloseCode::INTERNAL);
+        let sid = self.desk.registry.sid(lease.index()).ok_or(internal)?;
+        if fence {
+            self.fence(sid, wire);
         }
-        let session = &mut served.end.session;
-        if matches!(session.state(), SessionState::Dead | SessionState::Ended) {
-            return Err(epitaph(session));
-        }
-        if claim.attach <= session.attach_count() {
-            let last_attach = Some(session.attach_count());
-            return Err(Close { last_attach, ..Close::new(CloseCode::STALE_ATTACH) });
-        }
-        self.fence(claim.sid, wire);
-        let Some(served) = self.desk.find_mut(claim.sid) else {
-            return Err(Close::new(CloseCode::INTERNAL));
-        };
-        let seed = claim.attach;
-        match served.end.session.accept(now, hello, seed, out) {
+        let served = self.desk.find_mut(sid).ok_or(internal)?;
+        served.lease = lease;
+        // The claim was made with a key, and not by guessing: the registry has checked it.
+        let accepted = served.end.session.accept(now, hello, lease.attach(), out);
+        match accepted {
             Ok(written) => {
-                if served.next_key.is_some_and(|(id, _)| id == claim.key_id) {
-                    served.next_key = None;
-                }
                 if rules.store == Store::Durable {
                     served.persist();
                 }
                 self.seen.resumes += 1;
-                Ok((claim.sid, written))
+                Ok((sid, lease, written))
             }
-            Err(code) => Err(Close { code, ..epitaph(&served.end.session) }),
+            Err(code) => {
+                let rx_next = Some(served.end.session.received().get());
+                Err(Close { flags: CloseFlags::SESSION_ENDED, rx_next, ..Close::new(code) })
+            }
         }
     }
 
@@ -257,7 +354,8 @@ impl World {
         }
     }
 
-    /// The server's sessions as they come back after a crash; every connection is gone.
+    /// The server's sessions as they come back after a crash; every connection is gone. The
+    /// registry comes back with them.
     pub(super) fn restart(&mut self, rules: &Rules) -> Result<(), Wrong> {
         for wire in &mut self.wires {
             wire.seat = Seat::Gone;
@@ -266,6 +364,9 @@ impl World {
         }
         for served in &mut self.desk.sessions {
             served.restore(rules)?;
+            let parting =
+                Parting { rx_next: served.end.session.received().get(), finished: false };
+            self.desk.registry.detached(self.now, served.lease, parting);
         }
         self.client.app.peer_lives += u8::from(rules.store == Store::Old);
         self.seen.crashes += 1;

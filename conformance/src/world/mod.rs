@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `mod.rs` | the state, the actions |
 //! | `step.rs` | what each action does |
-//! | `desk.rs` | a server: who owns which session, takeover, tombstones |
+//! | `desk.rs` | a server: who owns which session, crashes |
 //! | `check.rs` | what must hold after every step, and in the end |
 //! | `start.rs` | sessions that start at any position |
 
@@ -121,8 +121,6 @@ pub enum Action {
     Remember,
     /// The server crashes and restarts from what it stored.
     Crash,
-    /// The server gives up the client's detached session for want of room.
-    Evict,
     /// The server announces that it will leave.
     Drain,
 }
@@ -166,8 +164,8 @@ pub struct Wire {
 pub enum Seat {
     /// A client that was not let in yet.
     Greeting(outlast_core::Acceptor, Vec<u8>),
-    /// A session, by its number.
-    Bound(u64),
+    /// A session, by its number, and the right to it.
+    Bound(u64, outlast_core::registry::Lease),
     /// A refusal that has to be written before the end.
     Refused(Vec<u8>),
     /// Nothing.

@@ -17,6 +17,7 @@ impl World {
     ///
     /// If the first handshake or the restored snapshots fail.
     pub fn established(rules: &Rules, up: u64, down: u64) -> Result<Self, Wrong> {
+        let rules = &Rules { capacity: usize::MAX, ..rules.clone() };
         let mut world = Self::new(rules)?;
         let (wire, buffer, take) = (1, 1024, usize::MAX);
         let write = |by| Action::Write { wire, by, buffer, take };
@@ -36,8 +37,10 @@ impl World {
         }
         let session = &world.client.session;
         world.client.session = shifted(session, rules.client, up, down)?;
+        world.client.app.released = down;
         if let Some(served) = world.served_mut() {
             served.end.session = shifted(&served.end.session, rules.server, down, up)?;
+            served.end.app.released = up;
             if rules.store != super::Store::Nothing {
                 served.persist();
             }

@@ -53,13 +53,15 @@ impl World {
                 self.elapse(micros);
                 Ok(true)
             }
-            Action::Rotate => Ok(self.served_mut().is_some_and(Served::rotate)),
+            Action::Rotate => {
+                let id = self.client.session.id();
+                Ok(id.is_some_and(|id| self.desk.rotate(id)))
+            }
             Action::Remember => Ok(self.served_mut().is_some_and(|served| {
                 served.persist();
                 true
             })),
             Action::Crash => self.restart(rules).map(|()| true),
-            Action::Evict => Ok(self.evict()),
             Action::Drain => {
                 let now = self.now;
                 Ok(self.served_mut().is_some_and(|served| {
@@ -165,7 +167,7 @@ impl World {
             (Party::Client, _) if self.client.wire == Some(wire) => {
                 pump(now, &mut self.client, up, rules.capacity, buffer, take)
             }
-            (Party::Server, Seat::Bound(sid)) => match self.desk.find_mut(*sid) {
+            (Party::Server, Seat::Bound(sid, _)) => match self.desk.find_mut(*sid) {
                 Some(served) if served.end.wire == Some(wire) => {
                     pump(now, &mut served.end, down, rules.capacity, buffer, take)
                 }
@@ -225,10 +227,11 @@ impl World {
             Got::End => {
                 let seat = std::mem::replace(&mut found.seat, Seat::Gone);
                 found.down.end();
-                if let Seat::Bound(sid) = seat
-                    && !self.is_fenced(wire, sid)
-                {
-                    self.drop_server_end(sid);
+                if let Seat::Bound(sid, lease) = seat {
+                    self.desk.lose(now, sid, lease);
+                    if !self.is_fenced(wire, sid) {
+                        self.drop_server_end(sid);
+                    }
                 }
                 return Ok(());
             }
@@ -240,7 +243,7 @@ impl World {
                 all.extend_from_slice(&bytes);
                 self.greet(rules, wire, acceptor, &all)
             }
-            Seat::Bound(sid) => {
+            Seat::Bound(sid, _) => {
                 let sid = *sid;
                 if self.is_fenced(wire, sid) {
                     self.seen.fenced_bytes += bytes.len() as u32;
@@ -295,17 +298,6 @@ impl World {
         self.expire_greetings(now);
     }
 
-    fn evict(&mut self) -> bool {
-        let evicted = self.served_mut().is_some_and(|served| {
-            let detached = served.end.session.state() == SessionState::Detached;
-            if detached {
-                served.end.session.kill(CloseCode::EVICTED);
-            }
-            detached
-        });
-        evicted
-    }
-
     /// Tells applications what waits to be told, and lets go of connections that are of no use.
     fn settle(&mut self, rules: &Rules) -> Result<(), Wrong> {
         let now = self.now;
@@ -329,7 +321,14 @@ impl World {
                 wire.seat = Seat::Gone;
                 wire.down.end();
             }
+            if let Some(lease) = self.desk.find(sid).map(|served| served.lease) {
+                self.desk.lose(now, sid, lease);
+            }
             self.drop_server_end(sid);
+        }
+        self.desk.report(now);
+        for served in &mut self.desk.sessions {
+            feed(rules, now, &mut served.end, &[])?;
         }
         Ok(())
     }
@@ -340,11 +339,11 @@ impl World {
         self.desk.sessions.retain(|served| match known {
             Some(id) => served.sid == id,
             // Its WELCOME is on its way to a client that does not know the name yet.
-            None => served.end.wire.is_some() && served.end.wire == mine,
+            None => mine == Some(served.first_wire),
         });
         let mut wires = std::mem::take(&mut self.wires);
         for wire in &mut wires {
-            if let Seat::Bound(sid) = wire.seat
+            if let Seat::Bound(sid, _) = wire.seat
                 && self.desk.find(sid).is_none()
             {
                 wire.seat = Seat::Gone;
@@ -355,7 +354,7 @@ impl World {
             mine == Some(wire.id)
                 || match &wire.seat {
                     Seat::Greeting(..) => true,
-                    Seat::Bound(sid) => !self.is_fenced(wire.id, *sid),
+                    Seat::Bound(sid, _) => !self.is_fenced(wire.id, *sid),
                     Seat::Refused(_) | Seat::Gone => false,
                 }
         });

@@ -13,7 +13,10 @@ pub struct Rate {
 
 impl Rate {
     /// Everything conforms.
-    pub const UNLIMITED: Self = Self { interval: 0, tolerance: 0 };
+    pub const UNLIMITED: Self = Self {
+        interval: 0,
+        tolerance: 0,
+    };
 
     /// `events` in each `period_us`, of which up to `burst` (at least 1) may come at once.
     /// No events at all are a rate nothing conforms to, but for the burst.
@@ -24,7 +27,10 @@ impl Rate {
             None => u64::MAX,
         };
         let ahead = if burst > 0 { burst as u64 - 1 } else { 0 };
-        Self { interval, tolerance: interval.saturating_mul(ahead) }
+        Self {
+            interval,
+            tolerance: interval.saturating_mul(ahead),
+        }
     }
 
     /// `events` per second, of which up to `burst` (at least 1) may come at once.
@@ -48,13 +54,19 @@ impl Meter {
     ///
     /// It does not, and is not counted; it would in this many microseconds.
     pub fn take(&mut self, now: Instant, rate: &Rate) -> Result<(), u64> {
-        //= REG-13
-        let early = self.0.micros_since(now);
-        if early > rate.tolerance {
-            return Err(early.wrapping_sub(rate.tolerance));
+        match self.wait(now, rate) {
+            0 => {
+                self.0 = self.0.max(now).after(rate.interval);
+                Ok(())
+            }
+            wait => Err(wait),
         }
-        self.0 = self.0.max(now).after(rate.interval);
-        Ok(())
+    }
+
+    /// For how many microseconds from `now` no event conforms to `rate`.
+    #[must_use]
+    pub const fn wait(&self, now: Instant, rate: &Rate) -> u64 {
+        self.0.micros_since(now).saturating_sub(rate.tolerance)
     }
 
     /// Whether nothing would change if the events so far were forgotten at `now`.

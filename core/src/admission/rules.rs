@@ -36,7 +36,12 @@ impl Rule {
         if prefix > width(is_v4) {
             return None;
         }
-        Some(Self { network, prefix, is_v4, access })
+        Some(Self {
+            network,
+            prefix,
+            is_v4,
+            access,
+        })
     }
 
     const fn covers(&self, address: u128, is_v4: bool) -> bool {
@@ -56,7 +61,6 @@ const fn width(is_v4: bool) -> u8 {
 /// an empty list above all, `otherwise`. IPv4 mapped into IPv6 is IPv4.
 #[must_use]
 pub fn access(rules: &[Rule], otherwise: Access, address: IpAddr) -> Access {
-    //= REG-14
     let (bits, is_v4) = match address.to_canonical() {
         IpAddr::V4(v4) => (u128::from(v4.to_bits()), true),
         IpAddr::V6(v6) => (v6.to_bits(), false),

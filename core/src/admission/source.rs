@@ -17,7 +17,7 @@ impl Source {
     /// nearest of these).
     #[must_use]
     pub fn new(address: IpAddr, v6_prefix: u8) -> Self {
-        //= REG-12
+        //= REG-13
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(V4 | u64::from(v4.to_bits())),
             IpAddr::V6(v6) => {

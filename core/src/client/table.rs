@@ -90,13 +90,9 @@ impl DialState {
         match event {
             E::Due => Some(Self::Dialing),
             E::Stop => Some(Self::Stopped),
-            E::Start
-            | E::Transport
-            | E::Welcome
-            | E::Retry
-            | E::Stale
-            | E::Drain
-            | E::Leave => None,
+            E::Start | E::Transport | E::Welcome | E::Retry | E::Stale | E::Drain | E::Leave => {
+                None
+            }
         }
     }
 
@@ -200,7 +196,13 @@ impl fmt::Display for DialTable {
         for state in DialState::ALL {
             for event in DialEvent::ALL {
                 if let Some(next) = state.next(event) {
-                    writeln!(f, "{:<9} --{}--> {}", state.name(), event.name(), next.name())?;
+                    writeln!(
+                        f,
+                        "{:<9} --{}--> {}",
+                        state.name(),
+                        event.name(),
+                        next.name()
+                    )?;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::entry::{BySid, Entry, OwnerId, SessionState};
 use super::{
-    Admission, Entropy, FIRST_KEY_ID, Lease, Peer, Refusal, Registry, millis, seconds,
+    Admission, Entropy, FIRST_KEY_ID, Lease, Peer, Refusal, Registry, Stored, millis, seconds,
 };
 use crate::CloseCode;
 use crate::auth::{SessionKey, verify_resume_proof};
@@ -12,6 +12,9 @@ use crate::wire::{Grant, Hello, Resume};
 
 /// Verified against where there is no key, so that the work is the same; it admits nobody.
 const NO_KEY: SessionKey = SessionKey::new([0; 16]);
+
+/// The number of the attempt that creates a session.
+const FIRST_ATTACH: u32 = 1;
 
 impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// Decides about a HELLO whose authentication is over; `entropy` is used if it asks for a new
@@ -41,7 +44,9 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entropy: Entropy,
     ) -> Result<Admission, Refusal> {
         //= REG-7
-        let id = peer.principal.map_or(OwnerId::Source(peer.source), OwnerId::Principal);
+        let id = peer
+            .principal
+            .map_or(OwnerId::Source(peer.source), OwnerId::Principal);
         let (alive, unconfirmed) = self.owned_by(id);
         if alive >= self.config.max_per_owner {
             return Err(self.no_room(self.config.busy_retry_ms));
@@ -56,7 +61,6 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let Some(at) = self.take_entry() else {
             return Err(self.no_room(self.config.busy_retry_ms));
         };
-        let owner = self.charge(id);
         let ttl_s = ttl_s.min(self.config.max_ttl_s);
         let grant = Grant {
             sid: entropy.sid,
@@ -64,44 +68,95 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             key_id: FIRST_KEY_ID,
             key: entropy.key,
         };
-        let generation = self.fill(at, owner, peer, &grant, ttl_s);
-        let hash = self.hash(grant.sid);
+        let session = Stored {
+            sid: grant.sid,
+            epoch: grant.epoch,
+            key_id: grant.key_id,
+            key: SessionKey::new(grant.key),
+            next_key: None,
+            last_attach: FIRST_ATTACH,
+            principal: peer.principal,
+            source: peer.source,
+            ttl_s,
+            ttl_left_s: ttl_s,
+            rx_next: 0,
+        };
         let deadline = now.after(millis(self.config.handshake_ms));
-        let entries = self.entries.as_mut_slice();
-        threads::insert::<_, BySid>(entries, hash, at);
-        self.deadlines.set(entries, at, deadline);
-        self.stats.unconfirmed = self.stats.unconfirmed.wrapping_add(1);
+        let generation = self.enter(at, id, session, deadline);
         self.stats.created = self.stats.created.wrapping_add(1);
-        let lease = Lease { index: at, generation, attach: 1 };
-        Ok(Admission::New { lease, grant, ttl_s })
+        let lease = Lease {
+            index: at,
+            generation,
+            attach: FIRST_ATTACH,
+        };
+        Ok(Admission::New {
+            lease,
+            grant,
+            ttl_s,
+        })
     }
 
-    /// Writes a new session to entry `at`; the answer is its generation.
-    fn fill(&mut self, at: u32, owner: u32, peer: &Peer<'_>, grant: &Grant, ttl_s: u32) -> u32 {
-        let Some(entry) = self.entry_mut(at) else {
+    /// Takes in a session from a snapshot as a detached one; the answer is its entry.
+    ///
+    /// The limits for detached sessions hold, so taking in may evict. `None`: there is no room, or
+    /// a session of this number already.
+    pub fn restore(&mut self, now: Instant, session: Stored) -> Option<u32> {
+        let id = session
+            .principal
+            .map_or(OwnerId::Source(session.source), OwnerId::Principal);
+        if self.find(session.sid).is_some() {
+            return None;
+        }
+        let at = self.take_entry()?;
+        let left = seconds(session.ttl_left_s.min(session.ttl_s));
+        self.enter(at, id, session, now);
+        self.leave_state(at);
+        if let Some(entry) = self.entry_mut(at) {
+            entry.owned = false;
+        }
+        self.put_aside(now, at, now.after(left));
+        Some(at)
+    }
+
+    /// Writes a new session to entry `at`, unconfirmed; the answer is its generation.
+    fn enter(&mut self, at: u32, id: OwnerId, session: Stored, deadline: Instant) -> u32 {
+        let owner = self.charge(id);
+        let hash = self.hash(session.sid);
+        let entries = self.entries.as_mut_slice();
+        let Some(entry) = entries.get_mut(at as usize) else {
             return 0;
         };
         entry.state = Some(SessionState::Unconfirmed);
-        entry.sid = grant.sid;
-        entry.principal = peer.principal;
-        entry.key = SessionKey::new(grant.key);
-        entry.key_id = grant.key_id;
-        entry.rotating = false;
+        entry.sid = session.sid;
+        entry.principal = session.principal;
+        entry.key = session.key;
+        entry.key_id = session.key_id;
+        entry.rotating = session.next_key.is_some();
+        if let Some(next_key) = session.next_key {
+            entry.next_key = next_key;
+        }
         entry.owned = true;
         entry.keep = false;
         entry.fresh = false;
-        entry.last_attach = 1;
-        entry.epoch = grant.epoch;
-        entry.ttl = seconds(ttl_s);
-        entry.rx_next = 0;
+        entry.last_attach = session.last_attach;
+        entry.epoch = session.epoch;
+        entry.ttl = seconds(session.ttl_s);
+        entry.rx_next = session.rx_next;
         entry.code = CloseCode::OK;
         entry.owner = owner;
-        entry.generation
+        let generation = entry.generation;
+        threads::insert::<_, BySid>(entries, hash, at);
+        self.deadlines.set(entries, at, deadline);
+        self.stats.unconfirmed = self.stats.unconfirmed.wrapping_add(1);
+        generation
     }
 
     fn no_room(&mut self, retry_ms: u32) -> Refusal {
         self.stats.refused_full = self.stats.refused_full.wrapping_add(1);
-        Refusal { retry_ms, ..Refusal::by(CloseCode::BUSY) }
+        Refusal {
+            retry_ms,
+            ..Refusal::by(CloseCode::BUSY)
+        }
     }
 
     fn resume(
@@ -124,7 +179,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             return Err(self.unproven(found, peer));
         };
         self.check(now, at, claim, peer)?;
-        self.reattach(at, claim.attach).ok_or(Refusal::by(CloseCode::NO_SESSION))
+        self.reattach(at, claim.attach)
+            .ok_or(Refusal::by(CloseCode::NO_SESSION))
     }
 
     /// The key of entry `at` with this number, if it is valid now.
@@ -144,10 +200,15 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// else has identified, learns that the session exists.
     fn unproven(&mut self, found: Option<u32>, peer: &Peer<'_>) -> Refusal {
         //= REG-3
-        let owner = found.and_then(|at| self.entry(at)).and_then(|entry| entry.principal);
+        let owner = found
+            .and_then(|at| self.entry(at))
+            .and_then(|entry| entry.principal);
         if owner.is_some() && owner == peer.principal {
             self.stats.bad_tokens = self.stats.bad_tokens.wrapping_add(1);
-            return Refusal { index: found, ..Refusal::by(CloseCode::BAD_TOKEN) };
+            return Refusal {
+                index: found,
+                ..Refusal::by(CloseCode::BAD_TOKEN)
+            };
         }
         self.stats.unproven = self.stats.unproven.wrapping_add(1);
         Refusal::by(CloseCode::NO_SESSION)
@@ -164,7 +225,10 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let Some(entry) = self.entries.as_slice().get(at as usize) else {
             return Err(Refusal::by(CloseCode::NO_SESSION));
         };
-        let refusal = |code| Refusal { index: Some(at), ..Refusal::by(code) };
+        let refusal = |code| Refusal {
+            index: Some(at),
+            ..Refusal::by(code)
+        };
         let stats = &mut self.stats;
         if entry.principal != peer.principal {
             //= REG-4
@@ -174,30 +238,46 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if let Some((code, rx_next)) = entry.over(now) {
             //= REG-9
             stats.answered_dead = stats.answered_dead.wrapping_add(1);
-            return Err(Refusal { rx_next, ..refusal(code) });
+            return Err(Refusal {
+                rx_next,
+                ..refusal(code)
+            });
         }
         if claim.attach <= entry.last_attach {
             //= REG-5
             stats.stale_attaches = stats.stale_attaches.wrapping_add(1);
             let last_attach = Some(entry.last_attach);
-            return Err(Refusal { last_attach, ..refusal(CloseCode::STALE_ATTACH) });
+            return Err(Refusal {
+                last_attach,
+                ..refusal(CloseCode::STALE_ATTACH)
+            });
         }
         Ok(())
     }
 
+    //= REG-1
     fn reattach(&mut self, at: u32, attach: u32) -> Option<Admission> {
         self.leave_state(at);
         let entry = self.entry_mut(at)?;
         entry.state = Some(SessionState::Attached);
         entry.last_attach = attach;
         let fence = core::mem::replace(&mut entry.owned, true);
-        let lease = Lease { index: at, generation: entry.generation, attach };
+        let lease = Lease {
+            index: at,
+            generation: entry.generation,
+            attach,
+        };
         let epoch = entry.epoch;
         let ttl_s = u32::try_from(entry.ttl / seconds(1)).unwrap_or(u32::MAX);
         self.stats.attached = self.stats.attached.wrapping_add(1);
         self.stats.resumed = self.stats.resumed.wrapping_add(1);
         self.stats.taken_over = self.stats.taken_over.wrapping_add(u64::from(fence));
-        Some(Admission::Resume { lease, fence, epoch, ttl_s })
+        Some(Admission::Resume {
+            lease,
+            fence,
+            epoch,
+            ttl_s,
+        })
     }
 }
 
@@ -208,8 +288,14 @@ impl Entry {
         match self.state? {
             SessionState::Tombstone => {
                 let forgotten = self.deadline <= now;
-                let code = if forgotten { CloseCode::NO_SESSION } else { self.code };
-                Some((code, Some(self.rx_next).filter(|_| !forgotten && self.keep)))
+                let code = if forgotten {
+                    CloseCode::NO_SESSION
+                } else {
+                    self.code
+                };
+                //= REG-17
+                let says_rx = !forgotten && code != CloseCode::MOVED;
+                Some((code, Some(self.rx_next).filter(|_| says_rx)))
             }
             SessionState::Detached if self.deadline <= now => {
                 Some((CloseCode::EXPIRED, Some(self.rx_next)))

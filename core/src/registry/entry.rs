@@ -19,6 +19,7 @@ pub enum SessionState {
 }
 
 /// Memory for one session. Its content is the registry's business.
+#[derive(Clone)]
 pub struct Entry {
     /// `None`: not in use.
     pub(super) state: Option<SessionState>,
@@ -69,6 +70,7 @@ pub(super) struct Bucket {
 }
 
 /// What one principal (or source, where there is none) has in the registry.
+#[derive(Clone)]
 pub(super) struct Owner {
     pub(super) id: OwnerId,
     /// Sessions that are not over; 0: the record is not in use.
@@ -98,7 +100,10 @@ impl OwnerId {
 }
 
 impl Bucket {
-    const NEW: Self = Self { head: NONE, next: NONE };
+    const NEW: Self = Self {
+        head: NONE,
+        next: NONE,
+    };
 
     pub(super) const fn reset(&mut self) {
         *self = Self::NEW;
@@ -154,7 +159,9 @@ impl Default for Entry {
 
 impl core::fmt::Debug for Entry {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Entry").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Entry")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,28 +40,36 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if entry.state == Some(SessionState::Unconfirmed) {
             return true;
         }
-        let (owner, at) = (entry.owner, lease.index);
         let deadline = now.after(entry.ttl);
+        self.stats.attached = self.stats.attached.wrapping_sub(1);
+        self.put_aside(now, lease.index, deadline);
+        true
+    }
+
+    /// Makes the session in entry `at`, which has no state now, a detached one.
+    pub(super) fn put_aside(&mut self, now: Instant, at: u32, deadline: Instant) {
+        let Some(entry) = self.entry_mut(at) else {
+            return;
+        };
         entry.state = Some(SessionState::Detached);
+        let owner = entry.owner;
         let entries = self.entries.as_mut_slice();
         self.deadlines.set(entries, at, deadline);
         self.detached.push(entries, order, at);
         self.owner_detached(owner, at);
-        self.stats.attached = self.stats.attached.wrapping_sub(1);
         self.stats.detached = self.stats.detached.wrapping_add(1);
         //= REG-10
         if let Some(surplus) = self.owner_surplus(owner) {
             self.evict(now, surplus);
         }
-        if self.detached.len() > self.config.max_detached
-            && let Some(surplus) = self.detached.first()
-        {
+        let surplus = self.detached.len() > self.config.max_detached;
+        if let Some(surplus) = self.detached.first().filter(|_| surplus) {
             self.evict(now, surplus);
         }
-        true
     }
 
-    /// The session is over for the reason `code`; what it received ends at `rx_next`.
+    /// The session is over here for the reason `code`; what it received ends at `rx_next`. One
+    /// that was exported ends with `MOVED`, which tells its client where it stands and no more.
     /// `false`: the lease is void.
     pub fn ended(&mut self, now: Instant, lease: Lease, code: CloseCode, rx_next: u64) -> bool {
         let Some(entry) = self.leased_mut(lease) else {
@@ -135,7 +143,9 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if self.to_report.first().is_some() {
             return Some(Instant::from_micros(0));
         }
-        self.deadlines.first(self.entries.as_slice()).map(|(deadline, _)| deadline)
+        self.deadlines
+            .first(self.entries.as_slice())
+            .map(|(deadline, _)| deadline)
     }
 
     fn evict(&mut self, now: Instant, at: u32) {
@@ -152,7 +162,12 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         } else {
             self.bury(at);
         }
-        Some(Expired { index: at, sid, code, owned })
+        Some(Expired {
+            index: at,
+            sid,
+            code,
+            owned,
+        })
     }
 
     /// Moves a tombstone from those to report to the others.
@@ -169,8 +184,9 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
 
     /// Undoes what the state of the living session in entry `at` has set up.
     pub(super) fn leave_state(&mut self, at: u32) {
-        let Some((state, owner)) =
-            self.entry(at).and_then(|entry| Some((entry.state?, entry.owner)))
+        let Some((state, owner)) = self
+            .entry(at)
+            .and_then(|entry| Some((entry.state?, entry.owner)))
         else {
             return;
         };

@@ -1,9 +1,8 @@
-extern crate std;
+extern crate alloc;
 
-use std::format;
-use std::vec::Vec;
+use alloc::format;
+use alloc::vec::Vec;
 
-use super::entry::OwnerId;
 use super::*;
 use crate::auth::{PROOF_BEARER, PROOF_MAC, SessionKey, resume_proof};
 use crate::time::Instant;
@@ -31,12 +30,17 @@ pub(super) fn config() -> RegistryConfig {
 
 pub(super) type Fixed = Registry<[Entry; 8]>;
 
-pub(super) fn registry(config: RegistryConfig) -> Fixed {
+pub(super) fn fixed(config: RegistryConfig) -> Fixed {
     Registry::new(config, SEED, [const { Entry::EMPTY }; 8])
 }
 
 pub(super) fn peer(principal: Option<u64>) -> Peer<'static> {
-    Peer { principal, source: 99, channel_binding: b"cb", encrypted: false }
+    Peer {
+        principal,
+        source: 99,
+        channel_binding: b"cb",
+        encrypted: false,
+    }
 }
 
 pub(super) fn hello(resume: Option<Resume>) -> Hello<'static> {
@@ -88,10 +92,17 @@ pub(super) fn claim(sid: u64, attach: u32, key_id: u8, key: [u8; 16]) -> Resume 
     claim
 }
 
-fn create(registry: &mut Fixed, now: Instant, sid: u64, who: Option<u64>) -> Lease {
+pub(super) fn create(registry: &mut Fixed, now: Instant, sid: u64, who: Option<u64>) -> Lease {
     match registry.admit(now, &hello(None), &peer(who), entropy(sid)) {
-        Ok(Admission::New { lease, grant, ttl_s }) => {
-            assert_eq!((grant.sid, grant.epoch, grant.key_id, grant.key), (sid, 3, 1, key(sid)));
+        Ok(Admission::New {
+            lease,
+            grant,
+            ttl_s,
+        }) => {
+            assert_eq!(
+                (grant.sid, grant.epoch, grant.key_id, grant.key),
+                (sid, 3, 1, key(sid))
+            );
             assert_eq!((lease.attach(), ttl_s), (1, 10));
             lease
         }
@@ -99,20 +110,25 @@ fn create(registry: &mut Fixed, now: Instant, sid: u64, who: Option<u64>) -> Lea
     }
 }
 
-fn attached(registry: &mut Fixed, now: Instant, sid: u64, who: Option<u64>) -> Lease {
+pub(super) fn attached(registry: &mut Fixed, now: Instant, sid: u64, who: Option<u64>) -> Lease {
     let lease = create(registry, now, sid, who);
     assert!(registry.confirmed(lease));
     lease
 }
 
-fn resume(
+pub(super) fn resume(
     registry: &mut Fixed,
     now: Instant,
     who: Option<u64>,
     claim: Resume,
 ) -> Result<(Lease, bool), Refusal> {
     match registry.admit(now, &hello(Some(claim)), &peer(who), entropy(u64::MAX))? {
-        Admission::Resume { lease, fence, epoch, ttl_s } => {
+        Admission::Resume {
+            lease,
+            fence,
+            epoch,
+            ttl_s,
+        } => {
             assert_eq!((epoch, ttl_s), (3, 10));
             Ok((lease, fence))
         }
@@ -120,20 +136,45 @@ fn resume(
     }
 }
 
-const PARTING: Parting = Parting { rx_next: 42, finished: false };
+pub(super) const PARTING: Parting = Parting {
+    rx_next: 42,
+    finished: false,
+};
 
 /// Everything an entry holds, to compare.
-fn image(registry: &Fixed) -> Vec<std::string::String> {
+pub(super) fn image(registry: &Fixed) -> Vec<alloc::string::String> {
     let entry = |e: &Entry| {
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            (e.state, e.generation, e.sid, e.principal, e.key.expose(), e.next_key.expose()),
-            (e.key_id, e.rotating, e.owned, e.keep, e.fresh, e.last_attach, e.epoch),
-            (e.ttl, e.rx_next, e.code, e.deadline, e.heap, e.heap_at, e.owner),
+            (
+                e.state,
+                e.generation,
+                e.sid,
+                e.principal,
+                e.key.expose(),
+                e.next_key.expose()
+            ),
+            (
+                e.key_id,
+                e.rotating,
+                e.owned,
+                e.keep,
+                e.fresh,
+                e.last_attach,
+                e.epoch
+            ),
+            (
+                e.ttl, e.rx_next, e.code, e.deadline, e.heap, e.heap_at, e.owner
+            ),
             e.by_sid,
             e.order,
             e.siblings,
-            (e.record.id, e.record.alive, e.record.unconfirmed, e.record.detached),
+            (
+                e.record.id,
+                e.record.alive,
+                e.record.unconfirmed,
+                e.record.detached
+            ),
             e.record.by_id,
             e.record.order
         )
@@ -143,9 +184,12 @@ fn image(registry: &Fixed) -> Vec<std::string::String> {
 
 #[test]
 fn a_session_is_created_confirmed_left_and_resumed() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let lease = create(&mut registry, at(0), 1, Some(5));
-    assert_eq!(registry.state(lease.index()), Some(SessionState::Unconfirmed));
+    assert_eq!(
+        registry.state(lease.index()),
+        Some(SessionState::Unconfirmed)
+    );
     assert_eq!(registry.poll_timeout(), Some(at(5000)));
     assert!(registry.confirmed(lease));
     assert!(registry.confirmed(lease));
@@ -153,21 +197,34 @@ fn a_session_is_created_confirmed_left_and_resumed() {
     assert!(registry.detached(at(100), lease, PARTING));
     assert_eq!(registry.state(lease.index()), Some(SessionState::Detached));
     assert_eq!(registry.poll_timeout(), Some(at(10_100)));
-    assert!(!registry.confirmed(lease), "the lease ended with the connection");
+    assert!(
+        !registry.confirmed(lease),
+        "the lease ended with the connection"
+    );
 
-    let (again, fence) =
-        resume(&mut registry, at(200), Some(5), claim(1, 2, 1, key(1))).unwrap();
-    assert_eq!((again.index(), again.attach(), fence), (lease.index(), 2, false));
+    let (again, fence) = resume(&mut registry, at(200), Some(5), claim(1, 2, 1, key(1))).unwrap();
+    assert_eq!(
+        (again.index(), again.attach(), fence),
+        (lease.index(), 2, false)
+    );
     assert_eq!(registry.state(again.index()), Some(SessionState::Attached));
     assert_eq!(registry.poll_timeout(), None);
     let stats = registry.stats();
-    assert_eq!((stats.created, stats.resumed, stats.taken_over, stats.attached), (1, 1, 0, 1));
+    assert_eq!(
+        (
+            stats.created,
+            stats.resumed,
+            stats.taken_over,
+            stats.attached
+        ),
+        (1, 1, 0, 1)
+    );
 }
 
 //= test REG-1
 #[test]
 fn a_takeover_fences_and_voids_the_old_lease() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let old = attached(&mut registry, at(0), 1, None);
     let (new, fence) = resume(&mut registry, at(1), None, claim(1, 2, 1, key(1))).unwrap();
     assert!(fence);
@@ -182,7 +239,7 @@ fn a_takeover_fences_and_voids_the_old_lease() {
 //= test REG-3
 #[test]
 fn unknown_sessions_and_wrong_proofs_look_the_same() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     attached(&mut registry, at(0), 1, Some(5));
     let before = image(&registry);
     let unknown = resume(&mut registry, at(1), None, claim(2, 2, 1, key(1))).unwrap_err();
@@ -200,21 +257,30 @@ fn unknown_sessions_and_wrong_proofs_look_the_same() {
     let dummy = resume(&mut registry, at(1), None, claim(1, 2, 77, [0; 16])).unwrap_err();
     assert_eq!(dummy, unknown);
     assert_eq!(image(&registry), before);
-    assert_eq!((registry.stats().unproven, registry.stats().bad_tokens), (6, 1));
+    assert_eq!(
+        (registry.stats().unproven, registry.stats().bad_tokens),
+        (6, 1)
+    );
 }
 
 //= test REG-4
 //= test REG-5
 #[test]
 fn a_refused_hello_changes_nothing() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let lease = attached(&mut registry, at(0), 1, Some(5));
     registry.rotate(lease, key(11)).unwrap();
     let before = image(&registry);
     let thief = resume(&mut registry, at(1), Some(6), claim(1, 2, 1, key(1))).unwrap_err();
-    assert_eq!((thief.code, thief.index), (CloseCode::IDENTITY_MISMATCH, Some(lease.index())));
+    assert_eq!(
+        (thief.code, thief.index),
+        (CloseCode::IDENTITY_MISMATCH, Some(lease.index()))
+    );
     let stale = resume(&mut registry, at(1), Some(5), claim(1, 1, 1, key(1))).unwrap_err();
-    assert_eq!((stale.code, stale.last_attach), (CloseCode::STALE_ATTACH, Some(1)));
+    assert_eq!(
+        (stale.code, stale.last_attach),
+        (CloseCode::STALE_ATTACH, Some(1))
+    );
     assert_eq!(stale.close().last_attach, Some(1));
     assert_eq!(stale.close().flags, CloseFlags::NONE);
     let replayed = claim(1, 0, 1, key(1));
@@ -223,27 +289,45 @@ fn a_refused_hello_changes_nothing() {
     let (taken, _) = resume(&mut registry, at(2), Some(5), claim(1, 900, 1, key(1))).unwrap();
     assert_eq!(taken.attach(), 900);
     let replay = resume(&mut registry, at(3), Some(5), claim(1, 900, 1, key(1))).unwrap_err();
-    assert_eq!((replay.code, replay.last_attach), (CloseCode::STALE_ATTACH, Some(900)));
+    assert_eq!(
+        (replay.code, replay.last_attach),
+        (CloseCode::STALE_ATTACH, Some(900))
+    );
 }
 
 #[test]
 fn the_key_itself_counts_only_where_it_cannot_be_read() {
-    let mut registry = registry(config());
-    let shown = Resume { proof_kind: PROOF_BEARER, proof: key(1), ..claim(1, 2, 1, key(1)) };
+    let mut registry = fixed(config());
+    let shown = Resume {
+        proof_kind: PROOF_BEARER,
+        proof: key(1),
+        ..claim(1, 2, 1, key(1))
+    };
     attached(&mut registry, at(0), 1, None);
     let refusal = resume(&mut registry, at(1), None, shown).unwrap_err();
     assert_eq!(refusal.code, CloseCode::NO_SESSION);
-    let encrypted = Peer { encrypted: true, ..peer(None) };
-    assert!(registry.admit(at(1), &hello(Some(shown)), &encrypted, entropy(2)).is_ok());
+    let encrypted = Peer {
+        encrypted: true,
+        ..peer(None)
+    };
+    assert!(
+        registry
+            .admit(at(1), &hello(Some(shown)), &encrypted, entropy(2))
+            .is_ok()
+    );
 }
 
 //= test REG-6
 #[test]
 fn both_keys_are_valid_until_the_new_one_is_acknowledged() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let mut lease = attached(&mut registry, at(0), 1, None);
     assert_eq!(registry.rotate(lease, key(11)), Some(2));
-    assert_eq!(registry.rotate(lease, key(12)), None, "one rotation at a time");
+    assert_eq!(
+        registry.rotate(lease, key(12)),
+        None,
+        "one rotation at a time"
+    );
     for (attach, key_id, number) in [(2, 1, 1), (3, 2, 11), (4, 1, 1)] {
         let claim = claim(1, attach, key_id, key(number));
         lease = resume(&mut registry, at(1), None, claim).unwrap().0;
@@ -254,7 +338,11 @@ fn both_keys_are_valid_until_the_new_one_is_acknowledged() {
     let old = resume(&mut registry, at(2), None, claim(1, 5, 1, key(1))).unwrap_err();
     assert_eq!(old.code, CloseCode::NO_SESSION);
     let none = resume(&mut registry, at(2), None, claim(1, 5, 3, [0; 16])).unwrap_err();
-    assert_eq!(none.code, CloseCode::NO_SESSION, "a cleared key opens nothing");
+    assert_eq!(
+        none.code,
+        CloseCode::NO_SESSION,
+        "a cleared key opens nothing"
+    );
     assert!(resume(&mut registry, at(2), None, claim(1, 5, 2, key(11))).is_ok());
 }
 
@@ -262,7 +350,7 @@ fn both_keys_are_valid_until_the_new_one_is_acknowledged() {
 #[test]
 fn expiry_is_exact_whether_or_not_it_was_polled() {
     for polled in [false, true] {
-        let mut registry = registry(config());
+        let mut registry = fixed(config());
         let lease = attached(&mut registry, at(0), 1, None);
         registry.detached(at(0), lease, PARTING);
         if polled {
@@ -276,7 +364,7 @@ fn expiry_is_exact_whether_or_not_it_was_polled() {
         assert_eq!((late.code, late.rx_next), (CloseCode::EXPIRED, Some(42)));
         assert_eq!(late.close().flags, CloseFlags::SESSION_ENDED);
     }
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let lease = attached(&mut registry, at(0), 1, None);
     registry.detached(at(0), lease, PARTING);
     assert!(resume(&mut registry, at(9999), None, claim(1, 2, 1, key(1))).is_ok());
@@ -285,7 +373,7 @@ fn expiry_is_exact_whether_or_not_it_was_polled() {
 //= test REG-9
 #[test]
 fn tombstones_answer_the_same_for_twice_the_retention() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let lease = attached(&mut registry, at(0), 1, Some(5));
     assert!(registry.ended(at(100), lease, CloseCode::POISON, 77));
     assert_eq!(registry.poll_expired(at(100)), None, "who ended it knows");
@@ -301,14 +389,35 @@ fn tombstones_answer_the_same_for_twice_the_retention() {
     assert_eq!(registry.stats().tombstones, 1);
     assert_eq!(registry.poll_timeout(), Some(at(20_100)));
     assert_eq!(registry.poll_expired(at(20_100)), None);
-    assert_eq!((registry.stats().tombstones, registry.poll_timeout()), (0, None));
+    assert_eq!(
+        (registry.stats().tombstones, registry.poll_timeout()),
+        (0, None)
+    );
+}
+
+//= test REG-17
+#[test]
+fn an_exported_session_has_moved_and_is_not_over() {
+    let mut registry = fixed(config());
+    let lease = attached(&mut registry, at(0), 1, None);
+    registry.ended(at(1), lease, CloseCode::MOVED, 77);
+    let answer = resume(&mut registry, at(2), None, claim(1, 2, 1, key(1))).unwrap_err();
+    assert_eq!((answer.code, answer.rx_next), (CloseCode::MOVED, None));
+    assert_eq!(answer.close().flags, CloseFlags::NONE);
 }
 
 #[test]
 fn a_finished_session_leaves_a_tombstone_that_says_so() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     let lease = attached(&mut registry, at(0), 1, None);
-    assert!(registry.detached(at(1), lease, Parting { rx_next: 5, finished: true }));
+    assert!(registry.detached(
+        at(1),
+        lease,
+        Parting {
+            rx_next: 5,
+            finished: true
+        }
+    ));
     let answer = resume(&mut registry, at(2), None, claim(1, 2, 1, key(1))).unwrap_err();
     assert_eq!((answer.code, answer.rx_next), (CloseCode::OK, Some(5)));
 }
@@ -317,7 +426,7 @@ fn a_finished_session_leaves_a_tombstone_that_says_so() {
 #[test]
 fn a_client_not_heard_after_welcome_is_reaped() {
     for left in [false, true] {
-        let mut registry = registry(config());
+        let mut registry = fixed(config());
         let lease = create(&mut registry, at(0), 1, None);
         if left {
             assert!(registry.detached(at(10), lease, PARTING));
@@ -330,137 +439,16 @@ fn a_client_not_heard_after_welcome_is_reaped() {
         let answer = resume(&mut registry, at(5000), None, claim(1, 2, 1, key(1))).unwrap_err();
         assert_eq!(answer.code, CloseCode::NO_SESSION);
     }
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     create(&mut registry, at(0), 1, None);
     let (_, fence) = resume(&mut registry, at(4999), None, claim(1, 2, 1, key(1))).unwrap();
     assert!(fence, "a valid proof confirms as well as a frame does");
     assert_eq!(registry.poll_timeout(), None);
 }
 
-//= test REG-7
-#[test]
-fn owners_are_limited_each_for_itself() {
-    let mut registry = registry(config());
-    for sid in 0..3 {
-        create(&mut registry, at(0), sid, None);
-    }
-    let new = |registry: &mut Fixed, sid, peer: &Peer<'_>| {
-        registry.admit(at(1), &hello(None), peer, entropy(sid)).map(|_| ())
-    };
-    let before = image(&registry);
-    let full = new(&mut registry, 3, &peer(None)).unwrap_err();
-    assert_eq!((full.code, full.retry_ms), (CloseCode::BUSY, 5000));
-    assert_eq!(image(&registry), before);
-    assert!(new(&mut registry, 3, &Peer { source: 98, ..peer(None) }).is_ok());
-    assert!(new(&mut registry, 4, &peer(Some(99))).is_ok(), "a principal is not a source");
-    for sid in 5..9 {
-        let lease = create(&mut registry, at(1), sid, Some(7));
-        registry.confirmed(lease);
-        if sid == 7 {
-            break;
-        }
-    }
-    let room = new(&mut registry, 8, &peer(Some(1))).unwrap_err();
-    assert_eq!((room.code, room.retry_ms), (CloseCode::BUSY, 700), "no entry is left");
-}
-
-#[test]
-fn sessions_of_one_owner_are_limited() {
-    let mut registry = registry(config());
-    for sid in 0..5 {
-        attached(&mut registry, at(0), sid, Some(1));
-    }
-    let full = registry.admit(at(0), &hello(None), &peer(Some(1)), entropy(5)).unwrap_err();
-    assert_eq!((full.code, full.retry_ms), (CloseCode::BUSY, 700));
-    attached(&mut registry, at(0), 5, Some(2));
-    let again = registry.admit(at(0), &hello(None), &peer(Some(3)), entropy(5)).unwrap_err();
-    assert_eq!(again.code, CloseCode::BUSY, "one number, two sessions");
-}
-
-//= test REG-10
-#[test]
-fn the_session_detached_longest_makes_room() {
-    let mut registry = registry(config());
-    let leases: Vec<_> =
-        (0..5).map(|sid| attached(&mut registry, at(0), sid, Some(sid / 3))).collect();
-    for (n, lease) in (1..).zip(&leases[..3]) {
-        assert!(registry.detached(at(n), *lease, PARTING));
-    }
-    let evicted = registry.poll_expired(at(3)).unwrap();
-    assert_eq!((evicted.sid, evicted.code), (0, CloseCode::EVICTED));
-    assert_eq!(registry.poll_expired(at(3)), None);
-    let answer = resume(&mut registry, at(4), Some(0), claim(0, 2, 1, key(0))).unwrap_err();
-    assert_eq!((answer.code, answer.rx_next), (CloseCode::EVICTED, Some(42)));
-    assert!(resume(&mut registry, at(4), Some(0), claim(1, 2, 1, key(1))).is_ok());
-
-    let mut small = config();
-    small.max_detached = 1;
-    let mut registry = super::tests::registry(small);
-    let first = attached(&mut registry, at(0), 1, Some(1));
-    let second = attached(&mut registry, at(0), 2, Some(2));
-    registry.detached(at(1), first, PARTING);
-    registry.detached(at(2), second, PARTING);
-    assert_eq!(registry.poll_timeout(), Some(at(0)), "there is something to tell");
-    assert_eq!(registry.poll_expired(at(2)).map(|expired| expired.sid), Some(1));
-    assert_eq!(registry.state(second.index()), Some(SessionState::Detached));
-}
-
-#[test]
-fn the_oldest_tombstone_makes_room_for_a_session() {
-    let mut registry = registry(config());
-    for sid in 0..8 {
-        let lease = attached(&mut registry, at(0), sid, Some(sid));
-        registry.ended(at(sid), lease, CloseCode::OK, 0);
-    }
-    attached(&mut registry, at(8), 8, None);
-    let answer = resume(&mut registry, at(8), Some(0), claim(0, 2, 1, key(0))).unwrap_err();
-    assert_eq!(answer.code, CloseCode::NO_SESSION);
-    let answer = resume(&mut registry, at(8), Some(1), claim(1, 2, 1, key(1))).unwrap_err();
-    assert_eq!(answer.code, CloseCode::OK);
-}
-
-#[test]
-fn memory_may_be_borrowed_and_its_size_erased() {
-    let mut memory = [const { Entry::EMPTY }; 2];
-    let mut registry = Registry::new(config(), SEED, &mut memory[..]);
-    assert!(registry.admit(at(0), &hello(None), &peer(None), entropy(1)).is_ok());
-    let mut fixed = super::tests::registry(config());
-    let erased: &mut Registry<[Entry]> = &mut fixed;
-    assert!(erased.admit(at(0), &hello(None), &peer(None), entropy(1)).is_ok());
-    let mut none = Registry::new(config(), SEED, [const { Entry::EMPTY }; 0]);
-    assert!(none.admit(at(0), &hello(None), &peer(None), entropy(1)).is_err());
-    let unknown = hello(Some(claim(1, 2, 1, key(1))));
-    assert!(none.admit(at(0), &unknown, &peer(None), entropy(1)).is_err());
-}
-
-#[cfg(feature = "alloc")]
-#[test]
-fn growing_memory_grows_to_the_limit_and_loses_nothing() {
-    let limits = RegistryConfig {
-        max_entries: 1000,
-        max_per_owner: 1000,
-        max_unconfirmed: 1000,
-        ..config()
-    };
-    let mut registry = Registry::new(limits, SEED, Vec::new());
-    for sid in 0..1000 {
-        let made = registry.admit(at(sid), &hello(None), &peer(Some(sid % 7)), entropy(sid));
-        assert!(made.is_ok());
-    }
-    let full = registry.admit(at(0), &hello(None), &peer(None), entropy(1000)).unwrap_err();
-    assert_eq!(full.code, CloseCode::BUSY);
-    assert_eq!(registry.entries.len(), 1000);
-    for sid in 0..1000 {
-        let resume = hello(Some(claim(sid, 2, 1, key(sid))));
-        let peer = peer(Some(sid % 7));
-        assert!(registry.admit(at(1), &resume, &peer, entropy(0)).is_ok());
-        assert_eq!(registry.owned_by(OwnerId::Principal(sid % 7)).0, if sid % 7 == 6 { 142 } else { 143 });
-    }
-}
-
 #[test]
 fn nothing_secret_is_printed() {
-    let mut registry = registry(config());
+    let mut registry = fixed(config());
     create(&mut registry, at(0), 0x0123_4567_89ab_cdef, None);
     let text = format!("{registry:?} {:?}", entropy(1));
     assert!(!text.contains("key: [") && text.contains("Entropy(..)"));

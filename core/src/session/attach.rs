@@ -101,8 +101,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return refused(self.state.name());
         }
         let resume = (self.state == SessionState::Detached).then(|| self.claim(with));
-        let window = u32::try_from(self.rx.limit.saturating_sub(self.rx.next)).unwrap_or(u32::MAX);
-        let window = window.max(self.window.size());
+        let window = self.window.size();
         let hello = Hello {
             version_min: VERSION,
             version_max: VERSION,
@@ -118,7 +117,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return refused("the handshake does not fit its 1024 bytes or the buffer");
         };
         self.identity.attach = self.identity.attach.wrapping_add(1);
-        self.rx.limit = self.rx.next + u64::from(window);
+        self.grant_window();
         self.link = self.fresh_link(now, with.seed);
         Ok(written)
     }
@@ -152,7 +151,7 @@ impl<S: Storage + ?Sized> Session<S> {
         };
         let welcome = self.welcome(hello, None, Some(resumed));
         let written = welcome.encode(out).ok_or(CloseCode::LIMITS)?;
-        self.rx.limit = self.rx.next + u64::from(welcome.terms.window);
+        self.grant_window();
         self.identity.attach = resume.attach;
         self.peer.send_buffer = hello.terms.send_buffer;
         self.adopt_key(resume.key_id);
@@ -302,7 +301,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.tx.sent = rx_next;
         self.tx.frame_end = rx_next;
         self.tx.gate = rx_next;
-        self.tx.limit = self.tx.limit.max(rx_next + u64::from(window));
+        self.tx.limit = self.tx.limit.max(self.tx.acked + u64::from(window));
         self.stats.resent = self.stats.resent.wrapping_add(self.tx.high - rx_next);
     }
 
@@ -310,6 +309,8 @@ impl<S: Storage + ?Sized> Session<S> {
     fn greeted(&mut self, limit_ms: u32, promise_ms: u32) {
         self.link.step(LinkEvent::Greeted);
         self.link.deadline = None;
+        // The first frame of every connection is looked at closely.
+        self.rx.plain = false;
         self.link.heartbeat.agree(limit_ms, promise_ms);
         // A client confirms that it learnt its session's name; both repeat what they released.
         if self.role == Role::Client || self.state == SessionState::Detached {
@@ -321,6 +322,8 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.tx_end() > self.tx.acked {
             self.link.progress_at = Some(self.link.now);
         }
+        // The last release may have come between two connections.
+        self.end_if_finished(self.link.now);
     }
 
     fn welcome(
@@ -329,8 +332,7 @@ impl<S: Storage + ?Sized> Session<S> {
         session: Option<Grant>,
         resumed: Option<Resumed>,
     ) -> Welcome<'static> {
-        let granted = self.rx.limit.saturating_sub(self.rx.next);
-        let window = u32::try_from(granted).unwrap_or(u32::MAX).max(self.window.size());
+        let window = self.window.size();
         let mut terms = self.config.terms(hello.terms.idle_ms, window, self.send_buffer());
         terms.idle_ms = self.silence_limit(hello);
         terms.ttl_s = self.peer.retention_s;
@@ -343,6 +345,13 @@ impl<S: Storage + ?Sized> Session<S> {
             resumed,
             address: None,
         }
+    }
+
+    /// The peer may send a window beyond what was released, and all that it was ever granted, but
+    /// no more for resuming often: what nobody releases must stay within the window.
+    //= RSM-11
+    fn grant_window(&mut self) {
+        self.rx.limit = self.rx.limit.max(self.rx.done + u64::from(self.window.size()));
     }
 
     /// How much silence a server bears: a slow device is never asked for more than it can do.

@@ -105,7 +105,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         if passed(self.link.heartbeat.beat_at()) {
             self.link.owed.add(Owed::BEAT);
-            self.ring.shrink(self.open_requests());
+            self.shrink();
         }
     }
 
@@ -143,9 +143,5 @@ impl<S: Storage + ?Sized> Session<S> {
 
     const fn is_in_flight(&self) -> bool {
         self.tx.sent > self.tx.acked
-    }
-
-    fn open_requests(&self) -> bool {
-        self.ring.any_bit()
     }
 }

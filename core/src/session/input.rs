@@ -26,7 +26,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// # Errors
     ///
     /// The peer broke a rule. The connection is closing: transmit what is left.
-    #[inline]
+    #[inline(always)]
     pub fn handle_input<'b>(
         &mut self,
         now: Instant,
@@ -45,8 +45,10 @@ impl<S: Storage + ?Sized> Session<S> {
                 && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
             {
                 *input = rest;
-                self.link.heartbeat.received(now);
-                self.link.frame_since = None;
+                if self.link.heartbeat.received_at != now || self.link.frame_since.is_some() {
+                    self.link.heartbeat.received(now);
+                    self.link.frame_since = None;
+                }
                 self.advance_rx(now, next);
                 self.stats.messages_in += 1;
                 let route = Route::from(header.tag());
@@ -62,11 +64,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Whether the short path may be taken: open, confirmed, nothing unusual going on.
     #[inline]
     const fn takes_plain(&self) -> bool {
-        self.link.is_open()
-            && self.link.confirmed
-            && !self.pending.any()
-            && self.open_in.is_none()
-            && !self.rx.finished
+        self.rx.plain && !self.pending.any() && matches!(self.link.state, LinkState::Open)
     }
 
     /// Counts received bytes; in automatic release they are released at once.
@@ -78,12 +76,25 @@ impl<S: Storage + ?Sized> Session<S> {
             if self.link.ack_at.is_none() {
                 self.link.ack_at = Some(now.after(self.ack_delay()));
             }
+        } else {
+            self.rx.shown = next;
         }
     }
 
     #[cold]
     #[inline(never)]
     fn handle_unpredicted<'b>(
+        &mut self,
+        now: Instant,
+        input: &'b [u8],
+    ) -> (&'b [u8], Result<Option<Event<'b>>, Violation>) {
+        let taken = self.take_frames(now, input);
+        // Only what arrives changes these; what else the short path depends on it looks at itself.
+        self.rx.plain = self.link.confirmed && self.open_in.is_none() && !self.rx.finished;
+        taken
+    }
+
+    fn take_frames<'b>(
         &mut self,
         now: Instant,
         mut input: &'b [u8],
@@ -271,11 +282,16 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::BAD_STATE);
         }
         let event = self.deliver(now, frame, Position(next))?;
+        let shown = self.rx.shown;
         self.advance_rx(now, next);
-        if event.is_none() && !self.releases_automatically() {
-            // Nobody will release what nobody is shown.
-            self.release_hidden(now, next, header.frame_size() as u64);
+        if matches!(event, None | Some(Event::KeyRotated { .. })) {
+            self.rx.shown = shown;
+            // Nobody will release what nobody is shown, or is shown without a position.
+            if self.rx.done >= shown {
+                self.release(now, Position(next));
+            }
         }
+        self.end_if_finished(now);
         Ok(event)
     }
 
@@ -529,19 +545,14 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn release(&mut self, now: Instant, position: Position) {
         let now = self.link.tick(now);
         if position.0 > self.rx.done && position.0 <= self.rx.next {
-            self.rx.done = position.0;
+            //= POS-16
+            let nothing_shown_after = position.0 >= self.rx.shown;
+            self.rx.done = if nothing_shown_after { self.rx.next } else { position.0 };
             if self.link.is_open() {
                 let at = now.after(self.ack_delay());
                 self.link.ack_at.get_or_insert(at);
             }
             self.end_if_finished(now);
-        }
-    }
-
-    /// In manual release, frames without an event go with what was released before them.
-    fn release_hidden(&mut self, now: Instant, next: u64, size: u64) {
-        if self.rx.done + size == next {
-            self.release(now, Position(next));
         }
     }
 

@@ -166,12 +166,16 @@ pub(crate) struct Rx {
     pub(crate) next: u64,
     /// Released by the application.
     pub(crate) done: u64,
+    /// In manual release: after the last frame that the application was shown.
+    pub(crate) shown: u64,
     /// What the peer was last told about `done`.
     pub(crate) reported: u64,
     /// Credit the peer was given.
     pub(crate) limit: u64,
     /// The peer finished.
     pub(crate) finished: bool,
+    /// The last frame left nothing open, so that the next may take the short path.
+    pub(crate) plain: bool,
 }
 
 /// A message of which some fragments have passed.
@@ -360,6 +364,13 @@ impl<S: Storage + ?Sized> Session<S> {
     #[must_use]
     pub fn retained(&self, from: Position) -> [&[u8]; 2] {
         self.ring.slices(self.offset(from.0.max(self.tx.acked)), self.ring.len())
+    }
+
+    /// Gives storage that can grow back while nothing needs it. This also happens by itself with
+    /// each heartbeat.
+    pub fn shrink(&mut self) {
+        let bits_in_use = self.ring.any_bit();
+        self.ring.shrink(bits_in_use);
     }
 
     /// Bytes of storage held now.

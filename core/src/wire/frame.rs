@@ -150,7 +150,8 @@ impl<'b> Frame<'b> {
     /// Like [`split`](Self::split) for the first frame of a connection, which must be HELLO,
     /// WELCOME, AUTH or CLOSE.
     ///
-    /// Another protocol is refused at its first byte, or at the first one that is not the magic.
+    /// Another protocol is refused at its first byte, or at the first one that is not the magic; a
+    /// HELLO or WELCOME that is too short for the magic, at its header.
     ///
     /// # Errors
     ///
@@ -158,24 +159,22 @@ impl<'b> Frame<'b> {
     /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also beyond
     /// [`HELLO_MAX`](super::HELLO_MAX); otherwise as `split`.
     pub fn split_first(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
-        let Some((kind, tail)) = input.split_first() else {
+        let Some(kind) = input.first() else {
             return Ok(None);
         };
         //= HND-1
         match Header::from_word(u32::from(*kind)).op() {
-            Some(Op::Hello | Op::Welcome) => {
-                //= HND-2
-                let magic = tail.get(HEADER_LEN - 1..).unwrap_or_default();
-                if magic.iter().zip(&MAGIC).any(|(got, want)| got != want) {
+            Some(op @ (Op::Hello | Op::Welcome | Op::Auth | Op::Close)) => {
+                //= HND-4
+                let split = Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))?;
+                if matches!(op, Op::Hello | Op::Welcome) && !may_have_magic(input) {
                     return Err(BAD_FRAME);
                 }
+                Ok(split)
             }
-            Some(Op::Auth | Op::Close) => {}
-            Some(_) => return Err(CloseCode::BAD_STATE),
-            None => return Err(BAD_FRAME),
+            Some(_) => Err(CloseCode::BAD_STATE),
+            None => Err(BAD_FRAME),
         }
-        //= HND-4
-        Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))
     }
 
     /// Reads the frame of this header and body, which [`split`](Self::split) returned.
@@ -399,6 +398,16 @@ fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
         _ if body.starts_with(&MAGIC) => Err(CloseCode::VERSION),
         _ => Err(BAD_FRAME),
     }
+}
+
+/// Whether a HELLO or WELCOME that begins like this, perhaps in mid-header, can be one.
+fn may_have_magic(input: &[u8]) -> bool {
+    let Some((header, body)) = input.split_first_chunk() else {
+        return true;
+    };
+    //= HND-2
+    let is_long_enough = Header::from_bytes(*header).frame_size() >= HEADER_LEN + MAGIC.len();
+    is_long_enough && body.iter().zip(&MAGIC).all(|(got, want)| got == want)
 }
 
 fn exactly<const N: usize>(body: &[u8]) -> Result<[u8; N], CloseCode> {

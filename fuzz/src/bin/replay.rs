@@ -133,6 +133,7 @@ fn watch(progress: Arc<AtomicU64>, report: impl Fn(u64) + Send + 'static) {
     thread::spawn(move || {
         let mut last = u64::MAX;
         loop {
+            // tidy: allow(sleep): it watches a thread that hangs, which no event can tell.
             thread::sleep(STUCK);
             let now = progress.load(Ordering::Relaxed);
             if now == last {

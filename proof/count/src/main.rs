@@ -4,6 +4,7 @@
 //! different numbers of rounds, and takes the difference: what start-up costs cancels out, and what
 //! is left is the same on every run of the same binary, however busy the machine is.
 
+mod pair;
 mod work;
 
 use std::hint::black_box;

@@ -94,6 +94,9 @@ fn std_channel(line: &str) -> bool {
     })
 }
 
+/// What of the wire module an application names, and a runtime may hand on.
+const WIRE_VALUES: [&str; 3] = ["RequestId", "Route", "Status"];
+
 /// Runtimes move bytes; what the bytes mean is decided in the core alone.
 pub(super) fn wire_in_runtimes(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -102,20 +105,49 @@ pub(super) fn wire_in_runtimes(tree: &Tree) -> Vec<Finding> {
             continue;
         }
         let code = source.whole_code();
-        for (at, _) in code.match_indices("outlast_core::") {
-            let rest = code.get(at + "outlast_core::".len()..).unwrap_or_default();
-            let end = rest.find(if rest.starts_with('{') { '}' } else { ';' });
-            let names = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            let first = names.split("::").next().unwrap_or_default();
-            let listed = names.starts_with('{') && starts_word(names, "wire");
-            if first.trim() == "wire" || first.starts_with("wire;") || listed {
-                let line = code.get(..at).unwrap_or_default().lines().count().max(1);
-                let message = "`outlast_core::wire` in a runtime: the core decides what bytes mean";
+        for (at, path) in code.match_indices("outlast_core::") {
+            let rest = code.get(at + path.len()..).unwrap_or_default();
+            if let Some(name) = wire_name(rest) {
+                let line = code.get(..at).unwrap_or_default().matches('\n').count() + 1;
+                let message = format!("`{name}` of the wire: the core decides what bytes mean");
                 found.push(file.finding(line, "wire", message));
             }
         }
     }
     found
+}
+
+/// The first name that a path or a list behind `outlast_core::` takes from the wire module without
+/// being one of [`WIRE_VALUES`].
+fn wire_name(rest: &str) -> Option<&str> {
+    if let Some(list) = rest.strip_prefix('{') {
+        let list = list.split(';').next().unwrap_or_default();
+        let at = list.match_indices("wire").map(|(at, _)| at).find(|&at| {
+            let before = list.get(..at).and_then(|head| head.chars().next_back());
+            !before.is_some_and(is_word)
+        })?;
+        return wire_name(list.get(at..)?);
+    }
+    let behind = rest.strip_prefix("wire")?;
+    if behind.starts_with(is_word) {
+        return None;
+    }
+    let Some(names) = behind.strip_prefix("::") else {
+        return Some("wire");
+    };
+    let end = if names.starts_with('{') {
+        names.find('}')
+    } else {
+        names.find(|c| !is_word(c))
+    };
+    let names = names
+        .get(..end.unwrap_or(names.len()))?
+        .trim_start_matches('{');
+    let mut each = names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    each.find(|name| !WIRE_VALUES.contains(name))
 }
 
 #[cfg(test)]
@@ -167,10 +199,13 @@ mod tests {
     fn runtimes_know_no_wire_types() {
         let text = "use outlast_core::wire;\nuse outlast_core::wire::Header;\n\
             use outlast_core::{Instant, wire::Op};\nuse outlast_core::Instant;\n\
-            fn f() { outlast_core::wire::encode_ack(0, 0); }\nuse outlast_core::wired;\n";
+            fn f() { outlast_core::wire::encode_ack(0, 0); }\nuse outlast_core::wired;\n\
+            pub use outlast_core::wire::{Route, Status};\n\
+            use outlast_core::{Instant, wire::{Route, Frame}};\n\
+            fn g(r: outlast_core::wire::Route) {}\n";
         assert_eq!(
             lines(wire_in_runtimes, "runtime-tokio/src/a.rs", text),
-            [1, 2, 3, 5]
+            [1, 2, 3, 5, 8]
         );
         assert!(lines(wire_in_runtimes, "cli/src/a.rs", text).is_empty());
         assert!(lines(wire_in_runtimes, "runtime-tokio/tests/a.rs", text).is_empty());

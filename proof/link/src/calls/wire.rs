@@ -1,25 +1,19 @@
-//! The entries of the core, called with opaque arguments. New entries are added here and nowhere
-//! else: one function per module of the core, all of them called by [`all`].
+//! Headers, frames, codes and times.
 
 use core::hint::black_box;
 
 use outlast_core::wire::{self, Frame, Header, Op, Probe, RequestId, Route, Status};
 use outlast_core::{CloseCode, Instant};
 
-/// Calls everything. What is returned only has to depend on every call.
-pub(crate) fn all(input: &[u8], out: &mut [u8]) -> usize {
-    let word = words(input);
+use super::word;
+
+pub(super) fn all(input: &[u8], out: &mut [u8]) -> usize {
+    let word = word(input);
     time(word)
         .wrapping_add(codes(word))
         .wrapping_add(headers(word))
         .wrapping_add(frames(input, out))
         .wrapping_add(replies(word, out))
-}
-
-/// A number out of the input that no optimiser can foresee.
-fn words(input: &[u8]) -> u64 {
-    let step = |word: u64, byte: &u8| word.rotate_left(8) ^ u64::from(*byte);
-    black_box(input.iter().take(16).fold(0, step))
 }
 
 fn time(word: u64) -> usize {
@@ -30,19 +24,28 @@ fn time(word: u64) -> usize {
 
 fn codes(word: u64) -> usize {
     let code = CloseCode::new(word as u16);
-    code.name().len() ^ code.scope() as usize ^ code.retry() as usize ^ usize::from(code.get())
+    code.name().len()
+        ^ code.explain().len()
+        ^ code.scope() as usize
+        ^ code.retry() as usize
+        ^ usize::from(code.get())
 }
 
 fn headers(word: u64) -> usize {
     let header = Header::from_word(word as u32).with_more(word & 1 == 0);
-    let flags = [header.more(), header.lane(), header.is_sequenced(), header.is_ignorable()];
+    let flags = [
+        header.more(),
+        header.lane(),
+        header.is_sequenced(),
+        header.is_ignorable(),
+    ];
     let set = flags.iter().filter(|flag| **flag).count();
     set ^ header.frame_size() ^ usize::from(header.tag()) ^ header.op().map_or(0, |op| op as usize)
 }
 
 /// Splits, decodes and encodes again whatever stands in the input.
 fn frames(input: &[u8], out: &mut [u8]) -> usize {
-    let max_body = words(input) as u16;
+    let max_body = word(input) as u16;
     let mut written = match Frame::split_first(input, max_body) {
         Ok(Some((header, body, _))) => frame(header, body, out),
         Ok(None) => 0,
@@ -66,12 +69,31 @@ fn frame(header: Header, body: &[u8], out: &mut [u8]) -> usize {
 /// The encoders that take values instead of frames.
 fn replies(word: u64, out: &mut [u8]) -> usize {
     let (low, high) = (word as u32, (word >> 32) as u32);
-    let probe = Probe { nonce: low, tx: high, ack: low, limit: high };
-    let sum = |bytes: &[u8]| bytes.iter().fold(0_usize, |sum, b| sum.wrapping_add((*b).into()));
+    let probe = Probe {
+        nonce: low,
+        tx: high,
+        ack: low,
+        limit: high,
+    };
+    let sum = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0_usize, |sum, b| sum.wrapping_add((*b).into()))
+    };
     let id = RequestId(low as u16);
     let (route, status) = (Route::from(high), Status(low as u8));
-    let response = Frame::Response { id, status, payload: &[], more: status.is_ok() };
-    let request = Frame::Request { id, route, payload: &[], more: status.may_have_run() };
+    let response = Frame::Response {
+        id,
+        status,
+        payload: &[],
+        more: status.is_ok(),
+    };
+    let request = Frame::Request {
+        id,
+        route,
+        payload: &[],
+        more: status.may_have_run(),
+    };
     sum(&wire::encode_ack(low, high))
         .wrapping_add(sum(&wire::encode_probe(Op::Ping, probe)))
         .wrapping_add(sum(&wire::encode_empty(Op::Fin)))

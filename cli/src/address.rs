@@ -1,0 +1,125 @@
+//! Where to listen and whom to call: `host:port`, with the usual parts left out.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// The host that is meant where none is given: this machine, reachable from nowhere else.
+pub(crate) const DEFAULT_HOST: &str = "127.0.0.1";
+/// The port that is meant where none is given.
+pub(crate) const DEFAULT_PORT: u16 = 7411;
+/// Both together, for the command line.
+pub(crate) const DEFAULT: &str = "127.0.0.1:7411";
+
+/// A host and a port, not looked up yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    /// Whether only programs on this machine can reach it.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback(),
+            Err(_) => self.host == "localhost",
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        // A bare IPv6 address has colons of its own and no port.
+        if let Ok(ip) = text.parse::<Ipv6Addr>() {
+            return Ok(Self { host: ip.to_string(), port: DEFAULT_PORT });
+        }
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or_else(|| {
+                    format!("`{text}` has no `]`: write IPv6 addresses as [::1]:{DEFAULT_PORT}")
+                })?;
+                let ip = host.parse::<Ipv6Addr>();
+                let ip = ip.map_err(|_| format!("`{host}` in brackets is no IPv6 address"))?;
+                (ip.to_string(), port.strip_prefix(':').unwrap_or(port).to_owned())
+            }
+            None => {
+                let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+                if host.contains(':') {
+                    return Err(format!(
+                        "`{text}` has too many colons: write IPv6 addresses as [::1]:{DEFAULT_PORT}"
+                    ));
+                }
+                (host.to_owned(), port.to_owned())
+            }
+        };
+        let port = match port.as_str() {
+            "" => DEFAULT_PORT,
+            digits => digits.parse().map_err(|_| {
+                format!("`{digits}` is no port: write host:port, for instance {DEFAULT}")
+            })?,
+        };
+        let host = if host.is_empty() { DEFAULT_HOST.to_owned() } else { host };
+        let legal = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+        if !host.chars().all(legal) {
+            return Err(format!("`{host}` is no host: write host:port, for instance {DEFAULT}"));
+        }
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        text.parse::<Address>().unwrap().to_string()
+    }
+
+    #[test]
+    fn whatever_is_left_out_is_the_default() {
+        assert_eq!(parsed("example.test:99"), "example.test:99");
+        assert_eq!(parsed("example.test"), "example.test:7411");
+        assert_eq!(parsed(":99"), "127.0.0.1:99");
+        assert_eq!(parsed("::1"), "[::1]:7411");
+        assert_eq!(parsed("[::1]"), "[::1]:7411");
+        assert_eq!(parsed("[::1]:0"), "[::1]:0");
+        assert_eq!(parsed(DEFAULT), DEFAULT);
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (text, hint) in [
+            ("host:port", "no port"),
+            ("host:70000", "no port"),
+            ("1:2:3", "too many colons"),
+            ("[::1:7411", "no `]`"),
+            ("[host]:1", "no IPv6"),
+            ("a b:1", "no host"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        for (text, is) in [("::1", true), ("127.3.0.1", true), ("localhost", true), ("0.0.0.0", false)]
+        {
+            assert_eq!(text.parse::<Address>().unwrap().is_loopback(), is, "{text}");
+        }
+    }
+}

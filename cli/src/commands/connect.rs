@@ -1,0 +1,295 @@
+//! `outlast connect`: lines to a server and back.
+
+use std::collections::VecDeque;
+use std::io::BufRead;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use outlast_tokio::{Handle, Handler, Incoming, Peer, RequestError, Route, SendError};
+use tokio::sync::{Notify, mpsc};
+
+use super::link::{Dialing, Notices, lost_words, stopped};
+use super::{Outcome, block_on, print};
+use crate::address::{Address, DEFAULT};
+use crate::inspect::readable;
+use crate::progress::Board;
+
+/// Lines read ahead.
+const LINES_AHEAD: usize = 64;
+/// A full or closed queue is looked at again after this long at the latest.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long the farewell may take once everything was delivered.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Send lines to a server and print what comes back
+///
+/// Every line of standard input is a message. Broken connections are mended; lines typed meanwhile
+/// are delivered then. If the server was restarted, its sessions are gone: what certainly did not
+/// arrive is sent again in a new session, and what may or may not have arrived is shown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where the server listens, host:port
+    #[arg(default_value = DEFAULT)]
+    address: Address,
+    /// Send lines as requests and print the answers, one after the other
+    #[arg(long)]
+    request: bool,
+    /// Where at the server messages and requests go
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    route: u32,
+    #[command(flatten)]
+    dialing: Dialing,
+    /// Say nothing about the connection
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  outlast connect                             # to 127.0.0.1:7411; type lines, end with Ctrl-D
+  outlast connect --request example.org:7411  # each line is a request
+  journalctl -f | outlast connect logs.example.org";
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let client = args.dialing.client(&args.address)?;
+    let board = Arc::new(Board::new(args.quiet));
+    block_on(async {
+        let notices = Notices::new(&board, &args.address);
+        let health = Arc::clone(&notices.health);
+        let desk = Arc::new(Desk::default());
+        let handler =
+            Line { notices, board: Arc::clone(&board), desk: Arc::clone(&desk) };
+        let (handle, runner) = client.connect(handler).map_err(|error| error.to_string())?;
+        let mut runner = tokio::spawn(runner);
+        let hint = format!("no answer from {}: is `outlast serve` running there", args.address);
+        tokio::spawn(Notices::complain(Arc::clone(&health), Arc::clone(&board), hint));
+        let mut lines = read_lines();
+        let route = Route::new(args.route);
+        let work = async {
+            if args.request {
+                ask(&handle, route, &mut lines, &board).await
+            } else {
+                talk(&handle, route, &mut lines, &desk).await
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            closed = &mut runner => {
+                let closed = closed.map_err(|error| error.to_string())?;
+                if closed.complete {
+                    board.say("* the server ended the session; everything arrived");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                return Err(stopped(&closed, &health, &args.address));
+            }
+        };
+        outcome?;
+        farewell(&handle, runner, &desk, route).await
+    })
+}
+
+/// Finishes, and waits until everything has arrived at both ends. A session that is lost even then
+/// has its lines repeated in another one.
+async fn farewell(
+    handle: &Handle,
+    mut runner: tokio::task::JoinHandle<outlast_tokio::Closed>,
+    desk: &Desk,
+    route: Route,
+) -> Outcome {
+    loop {
+        handle.finish();
+        tokio::select! {
+            closed = &mut runner => {
+                let closed = closed.map_err(|error| error.to_string())?;
+                return if closed.complete {
+                    Ok(ExitCode::SUCCESS)
+                } else {
+                    Err(closed.to_string())
+                };
+            }
+            () = desk.lost.notified() => {}
+        }
+        let (_none, mut lines) = mpsc::channel(1);
+        drop(_none);
+        talk(handle, route, &mut lines, desk).await?;
+        // A server that has nothing to say may also have no time to finish.
+        tokio::time::sleep(Duration::ZERO.min(FAREWELL)).await;
+    }
+}
+
+/// Lines of standard input. A thread reads them, since there is no other way that works for
+/// terminals, pipes and files alike.
+fn read_lines() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            match input.read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            while line.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
+                line.pop();
+            }
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// What the handler leaves for the one who sends.
+#[derive(Debug, Default)]
+struct Desk {
+    /// Lines of a lost session that certainly did not arrive.
+    again: Mutex<VecDeque<Vec<u8>>>,
+    /// Something changed: there may be room, or lines to repeat.
+    changed: Notify,
+    lost: Notify,
+}
+
+impl Desk {
+    fn again(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the next line that is due: those to be repeated go first. The lock is held over the
+    /// attempt, so that a session that is lost at this moment has its lines repeated in order.
+    fn try_next(
+        &self,
+        handle: &Handle,
+        route: Route,
+        fresh: &mut Option<Vec<u8>>,
+    ) -> Result<bool, SendError> {
+        let mut again = self.again();
+        if let Some(line) = again.front() {
+            handle.try_send(route, line)?;
+            again.pop_front();
+            return Ok(true);
+        }
+        let Some(line) = fresh.as_ref() else { return Ok(false) };
+        handle.try_send(route, line)?;
+        *fresh = None;
+        Ok(true)
+    }
+}
+
+/// Sends lines as messages, until there are no more and none is left to be repeated.
+async fn talk(
+    handle: &Handle,
+    route: Route,
+    lines: &mut mpsc::Receiver<Vec<u8>>,
+    desk: &Desk,
+) -> Result<(), String> {
+    let mut fresh: Option<Vec<u8>> = None;
+    let mut more = true;
+    loop {
+        match desk.try_next(handle, route, &mut fresh) {
+            Ok(true) => continue,
+            Ok(false) if !more => return Ok(()),
+            Ok(false) => {
+                tokio::select! {
+                    line = lines.recv() => match line {
+                        Some(line) => fresh = Some(line),
+                        None => more = false,
+                    },
+                    () = desk.changed.notified() => {}
+                }
+            }
+            Err(SendError::TooLarge { .. }) => {
+                // Longer than a frame: it goes in parts, which only the waiting way can do.
+                let long = desk.again().pop_front().or_else(|| fresh.take());
+                if let Some(line) = long {
+                    handle.send(route, &line).await.map_err(|error| format!("a line of {} bytes: {error}", line.len()))?;
+                }
+            }
+            // A closed session is about to be replaced, or the runner's end says why not.
+            Err(_) => {
+                let _ = tokio::time::timeout(RETRY, desk.changed.notified()).await;
+            }
+        }
+    }
+}
+
+/// Sends lines as requests, each after the answer to the one before.
+async fn ask(
+    handle: &Handle,
+    route: Route,
+    lines: &mut mpsc::Receiver<Vec<u8>>,
+    board: &Board,
+) -> Result<(), String> {
+    while let Some(line) = lines.recv().await {
+        loop {
+            match handle.request(route, &line).await {
+                Ok(answer) if answer.status.is_ok() => {
+                    print(&format!("{}\n", readable(&answer.payload)));
+                }
+                Ok(answer) => {
+                    let (status, text) = (answer.status.0, readable(&answer.payload));
+                    print(&format!("(status {status}) {text}\n"));
+                }
+                Err(RequestError::NotSent(SendError::Closed(_))) => {
+                    // It never went out, so that it may go out in the next session.
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+                Err(RequestError::NotSent(error)) => return Err(error.to_string()),
+                Err(error) => board.say(&format!("* `{}`: {error}", readable(&line))),
+            }
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The client's side of the session.
+struct Line {
+    notices: Notices,
+    board: Arc<Board>,
+    desk: Arc<Desk>,
+}
+
+impl Handler for Line {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        self.notices.note(peer.id(), &event);
+        match event {
+            Incoming::Message { payload, .. } => print(&format!("{}\n", readable(payload))),
+            Incoming::Request { id, payload, .. } => {
+                print(&format!("? {}\n", readable(payload)));
+                // It fails only if the session is over, which is told elsewhere.
+                let _ = peer.respond(id, outlast_tokio::Status::OK, &[]);
+            }
+            Incoming::Note { payload, .. } => print(&format!("~ {}\n", readable(payload))),
+            Incoming::Lost { code, peer_received, undelivered } => {
+                let mut again = self.desk.again();
+                let lines: Vec<Vec<u8>> =
+                    undelivered.missing().map(|(_, line)| line.to_vec()).collect();
+                let lost = lost_words(code, peer_received);
+                self.board.say(&format!("* {lost}"));
+                for (_, line) in undelivered.unknown() {
+                    let line = readable(line);
+                    self.board.say(&format!("* may or may not have arrived: {line}"));
+                }
+                if !lines.is_empty() {
+                    let count = lines.len();
+                    self.board.say(&format!("* {count} lines did not arrive; they are sent again"));
+                }
+                for line in lines.into_iter().rev() {
+                    again.push_front(line);
+                }
+                drop(again);
+                self.desk.changed.notify_one();
+                self.desk.lost.notify_one();
+            }
+            Incoming::Opened | Incoming::Resumed { .. } | Incoming::Acknowledged { .. } => {
+                self.desk.changed.notify_one();
+            }
+            Incoming::Finished => peer.finish(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the commands that open or accept sessions have in common.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outlast_tokio::{
+    Attempts, Client, ClientBuilder, CloseCode, Closed, Incoming, Position, ReconnectPolicy,
+};
+
+use crate::address::Address;
+use crate::health::Health;
+use crate::progress::Board;
+use crate::text::span;
+
+/// Where the token may be given instead of in a file.
+const TOKEN_VARIABLE: &str = "OUTLAST_TOKEN";
+/// Tokens beyond this do not fit a greeting.
+const TOKEN_MAX: usize = 254;
+/// After this long without a connection a person wants to know.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// The secret that both ends know
+#[derive(Debug, clap::Args)]
+pub(crate) struct Access {
+    /// File with the token that both ends must have; or put it into OUTLAST_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Access {
+    /// The token, if there is one.
+    pub(crate) fn token(&self) -> Result<Option<Vec<u8>>, String> {
+        let (token, origin) = match &self.token_file {
+            Some(path) => {
+                let read = std::fs::read(path);
+                let origin = path.display().to_string();
+                (read.map_err(|error| format!("cannot read {origin}: {error}"))?, origin)
+            }
+            None => match std::env::var_os(TOKEN_VARIABLE) {
+                Some(token) => (token.into_encoded_bytes(), TOKEN_VARIABLE.to_owned()),
+                None => return Ok(None),
+            },
+        };
+        // Editors end files with a line break that nobody means.
+        let token = token.trim_ascii_end().to_vec();
+        if token.is_empty() || token.len() > TOKEN_MAX {
+            let len = token.len();
+            return Err(format!("the token in {origin} has {len} bytes: 1 to {TOKEN_MAX} will do"));
+        }
+        Ok(Some(token))
+    }
+}
+
+/// How a client insists
+#[derive(Debug, clap::Args)]
+pub(crate) struct Dialing {
+    #[command(flatten)]
+    access: Access,
+    /// Give up after so many failures in a row; without it, never
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: Option<u32>,
+}
+
+impl Dialing {
+    pub(crate) fn client(&self, address: &Address) -> Result<ClientBuilder, String> {
+        let policy = ReconnectPolicy {
+            backoff_base: 200_000,
+            backoff_cap: 3_000_000,
+            connect_limit: 5_000_000,
+            attempts: self.attempts.map_or(Attempts::Unlimited, Attempts::UpTo),
+            ..ReconnectPolicy::default()
+        };
+        let client = Client::builder().address(address.to_string()).reconnect(policy);
+        Ok(match self.access.token()? {
+            Some(token) => client.token(token),
+            None => client,
+        })
+    }
+}
+
+/// Tells a person what becomes of the connection.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    pub(crate) health: Arc<Health>,
+    board: Arc<Board>,
+    address: String,
+    since: Option<Instant>,
+}
+
+impl Notices {
+    pub(crate) fn new(board: &Arc<Board>, address: &Address) -> Self {
+        Self {
+            health: Arc::new(Health::default()),
+            board: Arc::clone(board),
+            address: address.to_string(),
+            since: None,
+        }
+    }
+
+    /// To be given every event.
+    pub(crate) fn note(&mut self, session: Option<u64>, event: &Incoming<'_>) {
+        let before = self.health.facts();
+        self.health.note(event);
+        let text = match event {
+            Incoming::Opened => {
+                format!("connected to {}, session {}", self.address, short(session))
+            }
+            Incoming::Resumed { resent } => {
+                let away = self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                let again = match resent {
+                    0 => "nothing had to be sent again".to_owned(),
+                    resent => format!("{resent} bytes are sent again"),
+                };
+                format!("connected again after {}: nothing was lost, {again}", span(away))
+            }
+            Incoming::Disconnected { code } if before.since.is_none() && before.opened > 0 => {
+                self.since = Some(Instant::now());
+                format!("connection lost{}; the session goes on as soon as it can", why(*code))
+            }
+            Incoming::Draining { .. } => "the server will leave; moving on".to_owned(),
+            _ => return,
+        };
+        self.board.say(&format!("* {text}"));
+    }
+
+    /// Says, once, that nobody answers. Never returns otherwise.
+    pub(crate) async fn complain(health: Arc<Health>, board: Arc<Board>, hint: String) {
+        tokio::time::sleep(PATIENCE).await;
+        if health.facts().opened == 0 {
+            board.say(&format!("* {hint}; trying again and again, Ctrl-C stops"));
+        }
+    }
+}
+
+/// The reason of a broken connection, if it says more than that it broke.
+fn why(code: CloseCode) -> String {
+    if code == CloseCode::IDLE { String::new() } else { format!(" ({})", code.name()) }
+}
+
+/// What was lost with a session, in words.
+pub(crate) fn lost_words(code: CloseCode, received: Option<Position>) -> String {
+    let known = match received {
+        Some(position) => format!("the server took what was sent up to byte {}", position.get()),
+        None => "what was not acknowledged may or may not have arrived".to_owned(),
+    };
+    let cause = match code {
+        CloseCode::NO_SESSION => "the server no longer knows the session (was it restarted?)",
+        CloseCode::EXPIRED => "this end was away longer than the server keeps sessions",
+        _ => return format!("the session is lost: {code}; {known}"),
+    };
+    format!("the session is lost: {cause}; {known}")
+}
+
+/// Why a client stopped, with what to do about it.
+pub(crate) fn stopped(closed: &Closed, health: &Health, address: &Address) -> String {
+    let facts = health.facts();
+    match closed.code {
+        CloseCode::AUTH_REQUIRED => {
+            "the server wants a token: give --token-file or OUTLAST_TOKEN".to_owned()
+        }
+        CloseCode::AUTH_FAILED => "the server refuses the token: it has another one".to_owned(),
+        CloseCode::VERSION => {
+            format!("no common protocol version with {address}: upgrade one of the two")
+        }
+        CloseCode::SUPERSEDED => {
+            "another program took this session over; it goes on there".to_owned()
+        }
+        CloseCode::GOING_AWAY if facts.since.is_some() || facts.opened == 0 => {
+            format!("gave up on {address}: nobody answers there (--attempts is used up)")
+        }
+        code => format!("the session with {address} is over: {code}"),
+    }
+}
+
+/// The beginning of a session's number: enough for a person to tell sessions apart.
+pub(crate) fn short(session: Option<u64>) -> String {
+    session.map_or_else(|| "----".to_owned(), |id| format!("{:04x}", id >> 48 ^ id & 0xFFFF))
+}

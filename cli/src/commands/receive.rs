@@ -1,0 +1,139 @@
+//! `outlast receive`: files from elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outlast_tokio::{Config, Handler, Incoming, Peer, Server, SessionInfo, Status};
+use tokio::sync::Notify;
+use tokio::task::block_in_place;
+
+use super::link::{Access, short};
+use super::serve::cannot_listen;
+use super::{Outcome, block_on, print};
+use crate::address::{Address, DEFAULT};
+use crate::inspect::escape;
+use crate::transfer::{Arrived, Folder, Receiver};
+
+/// How long senders get to leave when the receiver stops.
+const GRACE: Duration = Duration::from_millis(500);
+/// Without --max-size.
+const SIZE_MAX: u64 = 64 << 30;
+
+/// Take files from `outlast send` into a folder
+///
+/// Nothing outside of the folder is touched, whatever names the sender gives, and no file is
+/// replaced unless --overwrite says so. A file appears under its name only when all of it has come
+/// and its SHA-256 is right; until then its beginning is kept beside it, so that sending it again
+/// goes on where it stopped, even after this program was stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Folder for the files; made if it does not exist
+    dir: PathBuf,
+    /// Where to listen, host:port
+    #[arg(default_value = DEFAULT)]
+    address: Address,
+    /// Replace files of the same name
+    #[arg(long)]
+    overwrite: bool,
+    /// Refuse files with more bytes than this [default: 64 GiB]
+    #[arg(long, value_name = "BYTES")]
+    max_size: Option<u64>,
+    /// Stop when the first sender is done
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  outlast receive inbox                          # then, elsewhere: outlast send FILE 127.0.0.1
+  outlast receive --once inbox '[::]:7411'       # one sender, from any machine
+  outlast receive --token-file token inbox 0.0.0.0:7411";
+
+pub(super) fn folder(dir: &Path, overwrite: bool, size: Option<u64>) -> Result<Folder, String> {
+    Folder::open(dir, overwrite, size.unwrap_or(SIZE_MAX))
+        .map_err(|error| format!("cannot use the folder {}: {error}", dir.display()))
+}
+
+/// Prints a line about a file that is in its place.
+pub(super) fn announce(session: &str, arrived: Option<&Arrived>) {
+    if let Some(Arrived { offer, already }) = arrived {
+        let what = if *already { "had already" } else { "received" };
+        let (name, size, digest) = (escape(&offer.name), offer.size, offer.digest);
+        print(&format!("[{session}] {what} {name}, {size} bytes, SHA-256 {digest}\n"));
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let folder = folder(&args.dir, args.overwrite, args.max_size)?;
+    let token = args.access.token()?;
+    block_on(async {
+        let mut server = Server::builder().config(Config::SERVER);
+        let open = token.is_none() && !args.address.is_loopback();
+        if let Some(token) = token {
+            server = server.token(token);
+        }
+        let server = server.bind(args.address.to_string()).await;
+        let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
+        let local = server.local_addr().map_err(|error| error.to_string())?;
+        eprintln!("receiving on {local} into {}; Ctrl-C stops", folder.root().display());
+        if open {
+            eprintln!("whoever reaches this port may send files: --token-file keeps others out");
+        }
+        let done = Arc::new(Notify::new());
+        let tell = Arc::clone(&done);
+        let running = server.start(move |info: &SessionInfo| Inbox {
+            name: short(Some(info.id)),
+            receiver: Receiver::new(folder.clone()),
+            done: Arc::clone(&tell),
+        });
+        let running = running.map_err(|error| error.to_string())?;
+        tokio::select! {
+            () = done.notified(), if args.once => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        running.shutdown(GRACE).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The receiving side of one session.
+struct Inbox {
+    name: String,
+    receiver: Receiver<Folder>,
+    done: Arc<Notify>,
+}
+
+impl Handler for Inbox {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match event {
+            Incoming::Message { route, payload } if Receiver::<Folder>::serves(route) => {
+                block_in_place(|| self.receiver.data(payload));
+            }
+            Incoming::Request { id, route, payload } => {
+                let (status, answer, arrived) =
+                    block_in_place(|| self.receiver.request(route, payload));
+                announce(&self.name, arrived.as_ref());
+                if status == Status::APP {
+                    let reason = escape(&String::from_utf8_lossy(&answer));
+                    eprintln!("[{}] refused: {reason}", self.name);
+                }
+                if let Err(error) = peer.respond(id, status, &answer) {
+                    eprintln!("[{}] cannot answer: {error}", self.name);
+                }
+            }
+            Incoming::Disconnected { .. } => {
+                eprintln!("[{}] connection lost; waiting for the sender", self.name);
+            }
+            Incoming::Resumed { .. } => eprintln!("[{}] the sender is back", self.name),
+            Incoming::Finished => peer.finish(),
+            Incoming::Ended => self.done.notify_one(),
+            Incoming::Lost { code, .. } => eprintln!("[{}] the sender is gone: {code}", self.name),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! `outlast serve`: a server to talk to.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use outlast_tokio::{
+    Config, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
+};
+use tokio::task::block_in_place;
+
+use super::link::{Access, short};
+use super::receive::announce;
+use super::{Outcome, block_on, print};
+use crate::address::{Address, DEFAULT};
+use crate::inspect::readable;
+use crate::text::bytes;
+use crate::transfer::{Folder, Receiver};
+
+/// How long clients get to leave when the server stops.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A server: prints messages and answers requests with what was asked
+///
+/// Every session keeps its messages over any number of broken connections. Sessions live in the
+/// server's memory: one that was restarted tells its clients that they are lost, and the clients
+/// say exactly what arrived.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to listen, host:port
+    #[arg(default_value = DEFAULT)]
+    address: Address,
+    /// Send every message back to who sent it
+    #[arg(long)]
+    echo: bool,
+    /// Send every message to all the others: a chat
+    #[arg(long, conflicts_with = "echo")]
+    relay: bool,
+    /// Take files into this folder as well, as `outlast receive` does
+    #[arg(long, value_name = "DIR")]
+    receive: Option<PathBuf>,
+    /// Keep the session of an absent client for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = Config::SERVER.retention_s)]
+    keep: u32,
+    /// Give a silent connection up after so many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = Config::SERVER.idle_timeout_ms)]
+    idle: u32,
+    #[command(flatten)]
+    access: Access,
+    /// Do not print messages
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  outlast serve                        # then, elsewhere: outlast connect
+  outlast serve --relay                # a chat: connect from several terminals
+  outlast serve --echo '[::]:7411'     # reachable from other machines, IPv4 and IPv6
+  outlast serve --token-file token     # only for clients that have the same file";
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let config =
+        Config { retention_s: args.keep, idle_timeout_ms: args.idle, ..Config::SERVER };
+    let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
+    let folder = folder.transpose()?;
+    let token = args.access.token()?;
+    let mode = if args.relay {
+        Mode::Relay
+    } else if args.echo {
+        Mode::Echo
+    } else {
+        Mode::Print
+    };
+    block_on(async {
+        let mut server = Server::builder().config(config);
+        let open = token.is_none() && !args.address.is_loopback();
+        if let Some(token) = token {
+            server = server.token(token);
+        }
+        let server = server.bind(args.address.to_string()).await;
+        let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
+        let local = server.local_addr().map_err(|error| error.to_string())?;
+        eprintln!("serving on {local}; Ctrl-C stops");
+        eprintln!("  {}", describe(&config, mode));
+        if let Some(folder) = &folder {
+            eprintln!("  files go to {}", folder.root().display());
+        }
+        if open {
+            eprintln!("  whoever reaches this port may use it: --token-file keeps others out");
+        }
+        let everybody = Arc::new(OnceLock::new());
+        let (all, quiet) = (Arc::clone(&everybody), args.quiet);
+        let running = server.start(move |info: &SessionInfo| Desk {
+            name: short(Some(info.id)),
+            id: info.id,
+            mode,
+            quiet,
+            everybody: Arc::clone(&all),
+            receiver: folder.clone().map(Receiver::new),
+        });
+        let running = running.map_err(|error| error.to_string())?;
+        let _ = everybody.set(running.handle());
+        let handle = running.handle();
+        let _ = tokio::signal::ctrl_c().await;
+        let stats = handle.stats();
+        running.shutdown(GRACE).await;
+        eprintln!(
+            "\n{} sessions begun, {} times resumed, {} connections, {} handshakes failed",
+            stats.created, stats.resumed, stats.accepted, stats.failed_handshakes
+        );
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// A sentence about a port that cannot be had.
+pub(super) fn cannot_listen(address: &Address, error: &std::io::Error) -> String {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => ": another program has it; choose another port",
+        std::io::ErrorKind::AddrNotAvailable => ": this machine has no such address",
+        std::io::ErrorKind::PermissionDenied => ": ports below 1024 need privileges",
+        _ => return format!("cannot listen on {address}: {error}"),
+    };
+    format!("cannot listen on {address}{hint}")
+}
+
+fn describe(config: &Config, mode: Mode) -> String {
+    let what = match mode {
+        Mode::Print => "prints messages",
+        Mode::Echo => "sends messages back",
+        Mode::Relay => "sends messages to all others",
+    };
+    format!(
+        "{what}, answers requests with what was asked; messages up to {}; absent clients are \
+         kept {} s, silent ones given up after {} ms",
+        bytes(config.max_message.into()),
+        config.retention_s,
+        config.idle_timeout_ms
+    )
+}
+
+#[derive(Debug, Copy, Clone)]
+enum Mode {
+    Print,
+    Echo,
+    Relay,
+}
+
+/// The server's side of one session.
+struct Desk {
+    name: String,
+    id: u64,
+    mode: Mode,
+    quiet: bool,
+    everybody: Arc<OnceLock<ServerHandle>>,
+    receiver: Option<Receiver<Folder>>,
+}
+
+impl Handler for Desk {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match event {
+            Incoming::Message { route, payload } => self.message(peer, route, payload),
+            Incoming::Request { id, route, payload } => {
+                let receiver = self.receiver.as_mut();
+                let (status, answer) = match receiver.filter(|_| Receiver::<Folder>::serves(route)) {
+                    Some(receiver) => {
+                        let answer = block_in_place(|| receiver.request(route, payload));
+                        announce(&self.name, answer.2.as_ref());
+                        (answer.0, answer.1)
+                    }
+                    None => {
+                        self.say(&format!("? {}", readable(payload)));
+                        (Status::OK, payload.to_vec())
+                    }
+                };
+                if let Err(error) = peer.respond(id, status, &answer) {
+                    self.say(&format!("! cannot answer: {error}"));
+                }
+            }
+            Incoming::Note { payload, .. } => self.say(&format!("~ {}", readable(payload))),
+            Incoming::Opened => {
+                let from = peer.remote_addr().map_or_else(String::new, |from| format!(" from {from}"));
+                self.say(&format!("* begins{from}"));
+            }
+            Incoming::Resumed { .. } => self.say("* is back"),
+            Incoming::Disconnected { .. } => self.say("* lost its connection; waiting for it"),
+            Incoming::Finished => peer.finish(),
+            Incoming::Ended => self.say("* ended; everything arrived"),
+            Incoming::Lost { code, .. } => self.say(&format!("* is lost: {code}")),
+            _ => {}
+        }
+    }
+}
+
+impl Desk {
+    fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
+        if Receiver::<Folder>::serves(route)
+            && let Some(receiver) = &mut self.receiver
+        {
+            block_in_place(|| receiver.data(payload));
+            return;
+        }
+        self.say(&readable(payload));
+        match self.mode {
+            Mode::Print => {}
+            Mode::Echo => self.echo(peer, route, payload),
+            Mode::Relay => self.relay(route, payload),
+        }
+    }
+
+    /// Whatever does not go out at once goes through a task, in order with what that one has.
+    fn echo(&self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
+        if let Err(error) = peer.handle().try_send(route, payload) {
+            self.say(&format!("! cannot send back: {error}"));
+        }
+    }
+
+    fn relay(&self, route: Route, payload: &[u8]) {
+        let Some(everybody) = self.everybody.get() else { return };
+        let others = everybody.sessions().into_iter().map(|info| info.id);
+        let others = others.filter(|id| *id != self.id);
+        let text = [self.name.as_bytes(), b": ", payload].concat();
+        for (id, error) in everybody.send_to_many(others, route, &text).failed {
+            self.say(&format!("! not passed on to {}: {error}", short(Some(id))));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            print(&format!("[{}] {text}\n", self.name));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Files over a session: what is said, who stores, who sends.
+//!
+//! The session delivers every message once and in order, so the data needs no acknowledgements of
+//! its own. What a session does not survive (the end of a program) is covered by the offer: the
+//! receiver answers it with how much it has, and the digest says whether it is the same file.
+
+mod message;
+mod name;
+mod receiver;
+mod sender;
+mod store;
+
+pub(crate) use receiver::{Arrived, Receiver};
+pub(crate) use sender::{Progress, Source, Trouble, send_all, sources};
+pub(crate) use store::{Begun, Folder, Store};
+
+pub(crate) use message::{Digest, Offer};
