@@ -1,24 +1,22 @@
 //! A server: greets connections, finds or makes their sessions, and keeps those that have none.
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use outlast_core::auth::TokenDigest;
 use outlast_core::registry::{Admission, Entry, Lease, Parting, Registry, RegistryConfig};
-use outlast_core::wire::{Hello, Route};
+use outlast_core::wire::Hello;
 use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
 
 use crate::drive::{Drive, Driven};
-use crate::error::SendError;
 use crate::greet::{self, Greeted};
-use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::overview::{Common, Counted, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::shared::Shared;
 use crate::transport::{Clock, Runtime, Transport, sleep_until};
@@ -48,47 +46,6 @@ impl Default for Limits {
             sessions,
         }
     }
-}
-
-/// Whom a session is with.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SessionInfo {
-    /// The session's number.
-    pub id: u64,
-    /// The other end's address when the session began.
-    pub remote: Option<SocketAddr>,
-    /// Whether a connection carries it now.
-    pub connected: bool,
-}
-
-/// What a server has counted, and what it has now.
-#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerStats {
-    /// Connections now.
-    pub connections: usize,
-    /// Sessions now, with and without connection.
-    pub sessions: usize,
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections refused for want of room.
-    pub refused: u64,
-    /// Handshakes that failed.
-    pub failed_handshakes: u64,
-    /// Sessions begun.
-    pub created: u64,
-    /// Sessions resumed on another connection.
-    pub resumed: u64,
-}
-
-/// What became of a message to many.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Sessions it was queued for.
-    pub sent: usize,
-    /// Sessions it was not queued for, and why.
-    pub failed: Vec<(u64, SendError)>,
 }
 
 /// A server without its listener, which a runtime crate adds. Clones are the same server.
@@ -121,22 +78,6 @@ struct Inner<R, H> {
     factory: Factory<H>,
     state: Mutex<State<H>>,
     common: Arc<Common>,
-}
-
-/// What does not depend on the handlers' type.
-#[derive(Debug, Default)]
-struct Common {
-    draining: AtomicBool,
-    connections: AtomicUsize,
-    handshakes: AtomicUsize,
-    accepted: AtomicU64,
-    refused: AtomicU64,
-    failed_handshakes: AtomicU64,
-    created: AtomicU64,
-    resumed: AtomicU64,
-    /// Who waits for a free handshake, for the drain, or for its end.
-    waiting: Mutex<Vec<Waker>>,
-    directory: Mutex<HashMap<u64, Arc<Shared>>>,
 }
 
 struct State<H> {
@@ -572,13 +513,6 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 }
 
-impl Common {
-    fn wake_all(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
-        waiting.into_iter().for_each(Waker::wake);
-    }
-}
-
 /// A connection with a session, to its end.
 struct Connection<R: Runtime, T, H> {
     drive: Drive<R, T, H>,
@@ -603,118 +537,10 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
     }
 }
 
-/// Counts a connection, and its handshake as long as that lasts, however they end.
-struct Counted {
-    common: Arc<Common>,
-}
-
-impl Counted {
-    fn greeted(&self) {
-        self.common.handshakes.fetch_sub(1, Ordering::AcqRel);
-        self.common.wake_all();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.common.connections.fetch_sub(1, Ordering::AcqRel);
-        self.common.wake_all();
-    }
-}
-
-/// A server, from any task.
-#[derive(Debug, Clone)]
-pub struct ServerHandle {
-    common: Arc<Common>,
-}
-
-impl ServerHandle {
-    /// Every session, with and without connection.
-    #[must_use]
-    pub fn sessions(&self) -> Vec<SessionInfo> {
-        lock(&self.common.directory)
-            .iter()
-            .map(|(id, shared)| SessionInfo {
-                id: *id,
-                remote: shared.remote,
-                connected: shared.lock().facts.connected,
-            })
-            .collect()
-    }
-
-    /// The session with this number.
-    #[must_use]
-    pub fn get(&self, id: u64) -> Option<Handle> {
-        let directory = lock(&self.common.directory);
-        directory
-            .get(&id)
-            .map(|shared| Handle::new(Arc::clone(shared)))
-    }
-
-    /// Sends a one-way message to one session, without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::try_send`]; [`SendError::NotOpen`] if there is no such session.
-    pub fn send_to(
-        &self,
-        id: u64,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<(), SendError> {
-        self.get(id)
-            .ok_or(SendError::NotOpen)?
-            .try_send(route, payload)
-    }
-
-    /// Sends a one-way message to a set of sessions, without waiting for any of them.
-    pub fn send_to_many(
-        &self,
-        ids: impl IntoIterator<Item = u64>,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Report {
-        let route = route.into();
-        let mut report = Report::default();
-        for id in ids {
-            match self.send_to(id, route, payload) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
-        }
-        report
-    }
-
-    /// Sends a one-way message to every session, without waiting for any of them.
-    pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let ids: Vec<u64> = lock(&self.common.directory).keys().copied().collect();
-        self.send_to_many(ids, route, payload)
-    }
-
-    /// What was counted.
-    #[must_use]
-    pub fn stats(&self) -> ServerStats {
-        let common = &self.common;
-        ServerStats {
-            connections: common.connections.load(Ordering::Acquire),
-            sessions: lock(&common.directory).len(),
-            accepted: common.accepted.load(Ordering::Relaxed),
-            refused: common.refused.load(Ordering::Relaxed),
-            failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
-            created: common.created.load(Ordering::Relaxed),
-            resumed: common.resumed.load(Ordering::Relaxed),
-        }
-    }
-}
-
 /// What stands for an address in limits: IPv4 in IPv6 counts as IPv4, IPv6 by its /64.
 fn source_of(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()) | 1 << 63,
         IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,7 +27,7 @@ const LOCAL_SECONDS: u64 = 10;
 /// How long a run may take beyond what it was asked for before it counts as hanging.
 const GRACE: Duration = Duration::from_secs(60);
 /// The longest input in bytes; a session needs room for many operations.
-const MAX_INPUT: u32 = 4_096;
+const MAX_INPUT: u32 = 2_048;
 
 /// What makes up the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
