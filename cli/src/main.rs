@@ -8,9 +8,15 @@
 
 mod address;
 mod commands;
+mod demo;
+mod health;
+mod histogram;
 mod inspect;
+mod progress;
 mod proxy;
 mod rng;
+mod text;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -37,14 +43,26 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Inspect(commands::inspect::Args),
+    Demo(commands::demo::Args),
+    Serve(commands::serve::Args),
+    Connect(commands::connect::Args),
+    Send(commands::send::Args),
+    Receive(commands::receive::Args),
     Proxy(commands::proxy::Args),
+    Inspect(commands::inspect::Args),
+    Bench(commands::bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
+        Command::Connect(args) => commands::connect::run(&args),
+        Command::Send(args) => commands::send::run(&args),
+        Command::Receive(args) => commands::receive::run(&args),
         Command::Proxy(args) => commands::proxy::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
     };
     match result {
         Ok(code) => code,

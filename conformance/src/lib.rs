@@ -1,13 +1,71 @@
 //! One suite that judges every outlast runtime and peer.
 //!
+//! What outlast promises is the same everywhere: each message once, in order, over any number of
+//! connections, or a true report of what did not arrive. This crate checks it in four ways, from
+//! small to large, all over the real core and none over a second description of it.
+//!
 //! | module | holds |
 //! |---|---|
-//! | [`world`] | two ends built from the real core, in virtual time, with one step function |
-//! | [`link`] | a byte stream that goes wrong on request, without I/O |
-//! | [`model`] | what exactly-once-in-order means, and a judge that knows |
+//! | [`cases`], [`driver`] | named cases, written once, run on every runtime |
+//! | [`memory`], [`raw`] | a driver in memory and virtual time; a peer made of bytes |
 //! | [`explore`] | every order of events within small bounds |
 //! | [`sim`] | long histories from one number |
+//! | [`world`], [`link`], [`model`] | two ends, the stream between them, and a judge that knows |
 //! | [`mutation`] | rules taken out of the code, to see that it is noticed |
+//!
+//! Beside it, `vectors/` holds frames byte by byte as text files, for implementations in any
+//! language.
+//!
+//! # Judging a runtime
+//!
+//! Implement [`driver::Driver`] for it and make a test of every case with one line in a file of
+//! your `tests/` folder. This one runs the two cores in memory:
+//!
+//! ```no_run
+//! outlast_conformance::suite!(outlast_conformance::memory::Memory::default());
+//! ```
+//!
+//! A driver starts servers and clients, gives the far end of their transports to the case, and
+//! lets time pass, virtual or real. Cases that need what a driver cannot do are printed as not run.
+//! [`cases::table`] lists them all, with the sentences of the specification they are about. A case
+//! can be run by its name:
+//!
+//! ```
+//! use outlast_conformance::{cases, memory::Memory};
+//!
+//! let ran = cases::run(&mut Memory::default(), "f02_positions_wrap");
+//! assert!(ran.expect("the core keeps the rules"));
+//! ```
+//!
+//! # Long histories
+//!
+//! One number draws everything: both configurations, what is said, how often what goes wrong, where
+//! positions start. In the first phase connections are cut, stalled, abandoned, taken over; then
+//! everything heals, and all of it must have arrived within bounded virtual time.
+//!
+//! ```
+//! let report = outlast_conformance::sim::run(7).expect("a failure says its seed");
+//! assert!(report.dials > 0);
+//! assert_eq!(report.digest, outlast_conformance::sim::run(7).unwrap().digest);
+//! ```
+//!
+//! A failure prints its seed and the last actions. `OUTLAST_SEED=7 cargo test` replays that one,
+//! `OUTLAST_SEEDS=100000 cargo test` tries more.
+//!
+//! # Every order of events
+//!
+//! A [`explore::Search`] bounds how many messages and faults there are and then tries them in every
+//! order, breadth first, so that the first violation found is a shortest one. It also finds states
+//! from which the work could never be completed.
+//!
+//! ```no_run
+//! for search in outlast_conformance::explore::Search::all() {
+//!     println!("{}: {}", search.name, search.run());
+//! }
+//! ```
+//!
+//! `cargo run -p outlast-conformance --bin mutants` takes rules out of a copy of the core, one
+//! after the other, and reports which of them the searches notice.
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -15,10 +73,16 @@
     reason = "a test suite runs where there is an operating system"
 )]
 
+pub mod cases;
+pub mod driver;
 pub mod explore;
 pub mod link;
+pub mod memory;
 pub mod model;
 pub mod mutation;
+pub mod raw;
 pub mod rng;
 pub mod sim;
+pub mod strategies;
+pub mod vectors;
 pub mod world;

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::Violation;
 use crate::state::{LinkEvent, LinkState, StateError};
 use crate::time::Instant;
-use crate::wire::{Close, Frame, Hello, VERSION};
+use crate::wire::{Close, Frame, HEADER_LEN, Hello, VERSION};
 
 /// Most steps of an authentication.
 const MAX_STEPS: u8 = 8;
@@ -38,6 +38,8 @@ pub struct Acceptor {
     deadline: Instant,
     now: Instant,
     step: u8,
+    /// The longest body the peer accepts, as far as is known.
+    peer_body: u16,
     auth_bytes: usize,
 }
 
@@ -52,6 +54,7 @@ impl Acceptor {
             deadline: now.after(config.handshake_timeout_ms as u64 * 1_000),
             now,
             step: 0,
+            peer_body: Config::MIN_BODY,
             auth_bytes: 0,
         }
     }
@@ -89,7 +92,10 @@ impl Acceptor {
             if !rest.is_empty() {
                 return Err(self.fail(CloseCode::BAD_STATE));
             }
-            return self.handle_frame(&frame, body.len()).map(Some).map_err(|code| self.fail(code));
+            return self
+                .handle_frame(&frame, body.len())
+                .map(Some)
+                .map_err(|code| self.fail(code));
         }
     }
 
@@ -107,6 +113,7 @@ impl Acceptor {
                     return Err(CloseCode::CAPABILITY);
                 }
                 self.state = LinkState::Auth;
+                self.peer_body = hello.terms.max_body;
                 Ok(Greeting::Hello(hello))
             }
             Frame::Auth { step, data } if self.state == LinkState::Auth => {
@@ -147,21 +154,28 @@ impl Acceptor {
     /// If no HELLO came yet, after eight steps, or if `out` is too small.
     //= AUT-4
     pub fn challenge(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
-        let refused = |state| StateError { verb: "challenge", state };
+        let refused = |state| StateError {
+            verb: "challenge",
+            state,
+        };
         if self.state != LinkState::Auth {
             return Err(refused(self.state.name()));
         }
         if self.step >= MAX_STEPS {
             return Err(refused("out of authentication steps"));
         }
-        let written = Frame::Auth { step: self.step, data }
-            .encode(out)
-            .ok_or_else(|| refused("out of room for the step"))?;
+        let written = Frame::Auth {
+            step: self.step,
+            data,
+        }
+        .encode(out)
+        .ok_or_else(|| refused("out of room for the step"))?;
         self.step += 1;
         Ok(written)
     }
 
-    /// Writes the CLOSE that ends the handshake to `out` and returns its length.
+    /// Writes the CLOSE that ends the handshake to `out` and returns its length. A reason that is
+    /// too long for the peer or for `out` is cut.
     pub fn refuse(&mut self, close: &Close<'_>, out: &mut [u8]) -> usize {
         if let Some(next) = self.state.next(LinkEvent::Close) {
             self.state = next;
@@ -170,7 +184,11 @@ impl Acceptor {
         if close.code == CloseCode::VERSION {
             close.versions = Some((VERSION, VERSION));
         }
-        close.encode(out).unwrap_or(0)
+        //= CLS-16
+        let room = out.len().min(HEADER_LEN + usize::from(self.peer_body));
+        out.get_mut(..room)
+            .and_then(|out| close.encode(out))
+            .unwrap_or(0)
     }
 
     /// When the handshake is over if nothing comes.
@@ -199,7 +217,11 @@ impl Acceptor {
     }
 
     fn fail(&mut self, code: CloseCode) -> Violation {
-        let event = if code == CloseCode::HS_TIMEOUT { LinkEvent::Timeout } else { LinkEvent::Violation };
+        let event = if code == CloseCode::HS_TIMEOUT {
+            LinkEvent::Timeout
+        } else {
+            LinkEvent::Violation
+        };
         if let Some(next) = self.state.next(event) {
             self.state = next;
         }

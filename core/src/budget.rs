@@ -10,20 +10,24 @@ pub(crate) const FULL: u16 = 256;
 /// Tokens that come back in a second.
 const PER_SECOND: u64 = 64;
 /// Bytes of new data that bring one token back.
-const BYTES_PER_TOKEN: u64 = 4096;
+const BYTES_PER_TOKEN: u32 = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     tokens: u16,
     /// When time was last turned into tokens.
     at: Instant,
-    /// Received position when data was last turned into tokens.
-    mark: u64,
+    /// Received position when data was last turned into tokens; the low half of it.
+    mark: u32,
 }
 
 impl Budget {
     pub(crate) const fn new(now: Instant, received: u64) -> Self {
-        Self { tokens: FULL, at: now, mark: received }
+        Self {
+            tokens: FULL,
+            at: now,
+            mark: low(received),
+        }
     }
 
     /// Charges `cost`; false if the bucket does not hold it.
@@ -38,9 +42,12 @@ impl Budget {
                 self.at.after(by_time * 1_000_000 / PER_SECOND)
             };
         }
-        let by_data = received.saturating_sub(self.mark) / BYTES_PER_TOKEN;
-        self.mark += by_data * BYTES_PER_TOKEN;
-        let gained = by_time.saturating_add(by_data).min(u64::from(FULL));
+        // After more than 2^32 bytes without a charge this is too little: time makes up for it.
+        let by_data = low(received).wrapping_sub(self.mark) / BYTES_PER_TOKEN;
+        self.mark = self.mark.wrapping_add(by_data * BYTES_PER_TOKEN);
+        let gained = by_time
+            .saturating_add(u64::from(by_data))
+            .min(u64::from(FULL));
         let gained = u16::try_from(gained).unwrap_or(FULL);
         self.tokens = self.tokens.saturating_add(gained).min(FULL);
         match self.tokens.checked_sub(cost) {
@@ -51,6 +58,14 @@ impl Budget {
             None => false,
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is meant"
+)]
+const fn low(position: u64) -> u32 {
+    position as u32
 }
 
 #[cfg(test)]

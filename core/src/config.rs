@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{HEADER_LEN, MAX_BODY, Terms};
+use crate::wire::{HEADER_LEN, MAX_BODY};
 
 /// How one end of a session behaves. Both ends may differ; each declares its own limits.
 ///
@@ -81,8 +81,7 @@ impl Config {
     };
 
     /// Suits a client on the Internet.
-    pub const CLIENT: Self =
-        Self {
+    pub const CLIENT: Self = Self {
         send_buffer: 4 << 20,
         max_requests: 64,
         max_requests_out: 256,
@@ -118,22 +117,57 @@ impl Config {
         const MAX: u64 = 1 << 30;
         let frame = self.max_body as u64 + HEADER_LEN as u64;
         let checks = [
-            ("max_body", self.max_body as u64, Self::MIN_BODY as u64, MAX_BODY as u64),
-            ("max_message", self.max_message as u64, self.max_body as u64, MAX),
+            (
+                "max_body",
+                self.max_body as u64,
+                Self::MIN_BODY as u64,
+                MAX_BODY as u64,
+            ),
+            (
+                "max_message",
+                self.max_message as u64,
+                self.max_body as u64,
+                MAX,
+            ),
             ("window", self.window as u64, frame, MAX),
-            ("window_max", self.window_max as u64, self.window as u64, MAX),
-            ("send_buffer", self.send_buffer as u64, Self::MIN_BODY as u64 + 4, MAX),
+            (
+                "window_max",
+                self.window_max as u64,
+                self.window as u64,
+                MAX,
+            ),
+            (
+                "send_buffer",
+                self.send_buffer as u64,
+                Self::MIN_BODY as u64 + 4,
+                MAX,
+            ),
             ("max_requests", self.max_requests as u64, 0, 32_768),
             ("max_requests_out", self.max_requests_out as u64, 0, 32_768),
-            ("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000),
-            ("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000),
+            (
+                "handshake_timeout_ms",
+                self.handshake_timeout_ms as u64,
+                1,
+                600_000,
+            ),
+            (
+                "frame_timeout_ms",
+                self.frame_timeout_ms as u64,
+                1,
+                3_600_000,
+            ),
             ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
             ("linger_ms", self.linger_ms as u64, 0, 600_000),
         ];
         let mut rest: &[(&'static str, u64, u64, u64)] = &checks;
         while let [(key, value, min, max), more @ ..] = rest {
             if *value < *min || *value > *max {
-                return Err(ConfigError { key, value: *value, min: *min, max: *max });
+                return Err(ConfigError {
+                    key,
+                    value: *value,
+                    min: *min,
+                    max: *max,
+                });
             }
             rest = more;
         }
@@ -148,19 +182,37 @@ impl Config {
         Ok(())
     }
 
-    /// What is declared to the peer. `silence_ms` is the field whose meaning depends on the side.
-    pub(crate) const fn terms(&self, silence_ms: u32, window: u32, send_buffer: u32) -> Terms {
-        Terms {
+    /// What a session keeps of its configuration.
+    pub(crate) const fn rules(&self) -> Rules {
+        Rules {
             max_body: self.max_body,
+            max_message: self.max_message,
             max_requests: self.max_requests,
-            idle_ms: self.idle_timeout_ms,
-            heartbeat_ms: silence_ms,
-            window,
-            max_msg: self.max_message,
-            ttl_s: self.retention_s,
-            send_buffer,
+            idle_timeout_ms: self.idle_timeout_ms,
+            heartbeat_min_ms: self.heartbeat_min_ms,
+            handshake_timeout_ms: self.handshake_timeout_ms,
+            frame_timeout_ms: self.frame_timeout_ms,
+            ack_delay_ms: self.ack_delay_ms,
+            linger_ms: self.linger_ms,
+            release: self.release,
         }
     }
+}
+
+/// The part of a [`Config`] that a session goes on needing; the rest is with what it sets up. There
+/// is one for each of very many sessions.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Rules {
+    pub(crate) max_body: u16,
+    pub(crate) max_message: u32,
+    pub(crate) max_requests: u16,
+    pub(crate) idle_timeout_ms: u32,
+    pub(crate) heartbeat_min_ms: u32,
+    pub(crate) handshake_timeout_ms: u32,
+    pub(crate) frame_timeout_ms: u32,
+    pub(crate) ack_delay_ms: u32,
+    pub(crate) linger_ms: u32,
+    pub(crate) release: Release,
 }
 
 /// A configuration item is out of range.
@@ -182,7 +234,12 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, value, min, max } = self;
+        let Self {
+            key,
+            value,
+            min,
+            max,
+        } = self;
         write!(f, "{key} is {value}: it must be from {min} to {max}")
     }
 }

@@ -144,6 +144,13 @@ pub enum Event<'b> {
         /// Number of the new key.
         key_id: u8,
     },
+    /// The client has the key that [`rotate_key`](crate::Session::rotate_key) sent: it acknowledged
+    /// it, or resumed with it. The key before it is void, which a registry must learn by
+    /// [`confirm_key`](crate::registry::Registry::confirm_key).
+    KeyConfirmed {
+        /// Number of the new key.
+        key_id: u8,
+    },
     /// The server wants another authentication step; answer with
     /// [`Session::authenticate`](crate::Session::authenticate).
     Challenge {

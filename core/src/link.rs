@@ -55,7 +55,13 @@ pub(crate) struct Closing {
 
 impl Closing {
     pub(crate) const fn of(code: CloseCode, by: Side) -> Self {
-        Self { code, by, retry_ms: 0, session_ended: false, no_retry: false }
+        Self {
+            code,
+            by,
+            retry_ms: 0,
+            session_ended: false,
+            no_retry: false,
+        }
     }
 }
 
@@ -65,6 +71,61 @@ pub(crate) struct Leaving {
     pub(crate) code: CloseCode,
     pub(crate) grace_ms: u32,
     pub(crate) spread_ms: u32,
+}
+
+/// Why a connection will end or ends. Whoever closes does not announce it any more.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Farewell {
+    None,
+    // The fields are here and not in the structures, whose padding would cost four bytes.
+    Leaving {
+        code: CloseCode,
+        grace_ms: u32,
+        spread_ms: u32,
+    },
+    Closing {
+        code: CloseCode,
+        by: Side,
+        retry_ms: u32,
+        session_ended: bool,
+        no_retry: bool,
+    },
+}
+
+impl From<Leaving> for Farewell {
+    fn from(
+        Leaving {
+            code,
+            grace_ms,
+            spread_ms,
+        }: Leaving,
+    ) -> Self {
+        Self::Leaving {
+            code,
+            grace_ms,
+            spread_ms,
+        }
+    }
+}
+
+impl From<Closing> for Farewell {
+    fn from(
+        Closing {
+            code,
+            by,
+            retry_ms,
+            session_ended,
+            no_retry,
+        }: Closing,
+    ) -> Self {
+        Self::Closing {
+            code,
+            by,
+            retry_ms,
+            session_ended,
+            no_retry,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,8 +138,9 @@ pub(crate) struct Link {
     pub(crate) pong_nonce: u32,
     /// Next number of an authentication step.
     pub(crate) auth_step: u8,
-    pub(crate) closing: Option<Closing>,
-    pub(crate) leaving: Option<Leaving>,
+    pub(crate) farewell: Farewell,
+    /// The server still has to prove itself, or its WELCOME is not believed.
+    pub(crate) distrusts: bool,
     /// End of the handshake, of draining, or of the linger, whichever the state is about.
     pub(crate) deadline: Option<Instant>,
     /// When the frame that is not whole yet began.
@@ -102,8 +164,8 @@ impl Link {
             confirmed: false,
             pong_nonce: 0,
             auth_step: 0,
-            closing: None,
-            leaving: None,
+            farewell: Farewell::None,
+            distrusts: false,
             deadline: None,
             frame_since: None,
             ack_at: None,
@@ -122,6 +184,42 @@ impl Link {
             heartbeat: Heartbeat::new(now, seed),
             budget: Budget::new(now, received),
             ..Self::idle(now)
+        }
+    }
+
+    /// How the connection ends, if it does.
+    pub(crate) const fn closing(&self) -> Option<Closing> {
+        match self.farewell {
+            Farewell::Closing {
+                code,
+                by,
+                retry_ms,
+                session_ended,
+                no_retry,
+            } => Some(Closing {
+                code,
+                by,
+                retry_ms,
+                session_ended,
+                no_retry,
+            }),
+            Farewell::Leaving { .. } | Farewell::None => None,
+        }
+    }
+
+    /// What DRAIN is to say, if the end of the connection is announced.
+    pub(crate) const fn leaving(&self) -> Option<Leaving> {
+        match self.farewell {
+            Farewell::Leaving {
+                code,
+                grace_ms,
+                spread_ms,
+            } => Some(Leaving {
+                code,
+                grace_ms,
+                spread_ms,
+            }),
+            Farewell::Closing { .. } | Farewell::None => None,
         }
     }
 

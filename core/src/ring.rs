@@ -32,8 +32,18 @@ pub(crate) struct Ring<S: ?Sized> {
 impl<S: Storage> Ring<S> {
     /// An empty ring of at most `limit` bytes, or of the storage's size if that cannot grow.
     pub(crate) fn new(storage: S, limit: usize) -> Self {
-        let limit = if storage.is_growable() { limit } else { storage.as_slice().len() };
-        Self { limit, base: 0, head: 0, len: 0, storage }
+        let limit = if storage.is_growable() {
+            limit
+        } else {
+            storage.as_slice().len()
+        };
+        Self {
+            limit,
+            base: 0,
+            head: 0,
+            len: 0,
+            storage,
+        }
     }
 }
 
@@ -91,19 +101,33 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Whether any bit of the bitmap area is set.
     pub(crate) fn any_bit(&self) -> bool {
         let held = self.held().min(self.base);
-        self.storage.as_slice().get(..held).unwrap_or_default().iter().any(|byte| *byte != 0)
+        self.storage
+            .as_slice()
+            .get(..held)
+            .unwrap_or_default()
+            .iter()
+            .any(|byte| *byte != 0)
     }
 
     /// Encodes a frame at the back: header, at most four bytes in front of the payload, payload.
     #[inline]
-    pub(crate) fn push(&mut self, header: Header, front: &[u8], payload: &[u8]) -> Result<(), Full> {
+    pub(crate) fn push(
+        &mut self,
+        header: Header,
+        front: &[u8],
+        payload: &[u8],
+    ) -> Result<(), Full> {
         let size = HEADER_LEN + front.len() + payload.len();
         debug_assert!(size == header.frame_size(), "a header announces its body");
         if self.capacity() - self.len < size {
             self.make_room(size)?;
         }
         let tail = self.place(self.len);
-        let slot = self.storage.as_mut_slice().get_mut(tail..).and_then(|s| s.get_mut(..size));
+        let slot = self
+            .storage
+            .as_mut_slice()
+            .get_mut(tail..)
+            .and_then(|s| s.get_mut(..size));
         if let Some(slot) = slot
             && let Some((head, body)) = slot.split_first_chunk_mut::<HEADER_LEN>()
             && let Some((ahead, rest)) = body.split_at_mut_checked(front.len())
@@ -146,7 +170,10 @@ impl<S: Storage + ?Sized> Ring<S> {
         let (wrapped, straight) = ring.split_at_checked(start).unwrap_or((ring, &[]));
         match straight.get(..count) {
             Some(all) => [all, &[]],
-            None => [straight, wrapped.get(..count - straight.len()).unwrap_or_default()],
+            None => [
+                straight,
+                wrapped.get(..count - straight.len()).unwrap_or_default(),
+            ],
         }
     }
 
@@ -218,7 +245,12 @@ impl<S: Storage + ?Sized> Ring<S> {
     fn place(&self, offset: usize) -> usize {
         let place = self.head + offset;
         let capacity = self.capacity();
-        self.base + if place >= capacity { place - capacity } else { place }
+        self.base
+            + if place >= capacity {
+                place - capacity
+            } else {
+                place
+            }
     }
 
     /// Copies `source` to the bytes from `offset` on, around the end if need be.
@@ -228,10 +260,16 @@ impl<S: Storage + ?Sized> Ring<S> {
         let bytes = self.storage.as_mut_slice();
         let straight = source.len().min(bytes.len().saturating_sub(start));
         let (first, second) = source.split_at_checked(straight).unwrap_or((source, &[]));
-        if let Some(target) = bytes.get_mut(start..).and_then(|b| b.get_mut(..first.len())) {
+        if let Some(target) = bytes
+            .get_mut(start..)
+            .and_then(|b| b.get_mut(..first.len()))
+        {
             target.copy_from_slice(first);
         }
-        if let Some(target) = bytes.get_mut(base..).and_then(|b| b.get_mut(..second.len())) {
+        if let Some(target) = bytes
+            .get_mut(base..)
+            .and_then(|b| b.get_mut(..second.len()))
+        {
             target.copy_from_slice(second);
         }
     }
@@ -258,12 +296,29 @@ impl<S: Storage + ?Sized> Ring<S> {
             let moved = old_capacity - self.head;
             let source = self.base + self.head;
             let target = new - moved;
-            if source + moved <= new {
-                self.storage.as_mut_slice().copy_within(source..source + moved, target);
-            }
+            move_up(self.storage.as_mut_slice(), source, target, moved);
             self.head = target - self.base;
         }
         Ok(())
+    }
+}
+
+/// Moves `count` bytes at `source` up to `target`, without a way to panic.
+fn move_up(bytes: &mut [u8], source: usize, target: usize, count: usize) {
+    if let Some((low, high)) = bytes.split_at_mut_checked(target)
+        && let Some(from) = low.get(source..).and_then(|low| low.get(..count))
+        && let Some(to) = high.get_mut(..count)
+    {
+        to.copy_from_slice(from);
+        return;
+    }
+    // They overlap, so that the last byte has to go first.
+    for at in (0..count).rev() {
+        if let Some(byte) = bytes.get(source + at).copied()
+            && let Some(slot) = bytes.get_mut(target + at)
+        {
+            *slot = byte;
+        }
     }
 }
 
@@ -286,7 +341,10 @@ impl<S: Storage> Eq for Ring<S> {}
 impl<S: Storage> Hash for Ring<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.len.hash(state);
-        self.storage.as_slice().get(..self.held().min(self.base)).hash(state);
+        self.storage
+            .as_slice()
+            .get(..self.held().min(self.base))
+            .hash(state);
         let [a, b] = self.slices(0, self.len);
         for byte in a.iter().chain(b) {
             state.write_u8(*byte);
@@ -330,7 +388,8 @@ mod tests {
             ring.push(frame(200), &[], &[9; 200]).unwrap();
             ring.drop_front(204);
             for i in 0..start % 40 {
-                ring.push(frame(4), &[], &[i as u8; 4]).unwrap();
+                ring.push(frame(4), &[], &[u8::try_from(i).unwrap(); 4])
+                    .unwrap();
                 ring.drop_front(8);
             }
             for i in 0..100u8 {
@@ -340,6 +399,23 @@ mod tests {
                 let mut out = [0; 8];
                 assert_eq!(ring.copy_out(usize::from(i) * 8, 800, &mut out), 8);
                 assert_eq!(out[4..], [i; 4], "start {start}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_move_up_also_over_themselves() {
+        for count in 0..12usize {
+            for shift in 0..12usize {
+                let mut bytes: [u8; 24] = core::array::from_fn(|at| u8::try_from(at).unwrap());
+                let mut expected = bytes;
+                expected.copy_within(1..=count, 1 + shift);
+                move_up(&mut bytes, 1, 1 + shift, count);
+                assert_eq!(
+                    bytes[1 + shift..],
+                    expected[1 + shift..],
+                    "{count} by {shift}"
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A session as bytes: for a restart, a hand-over, or a store.
 //!
-//! Little-endian throughout. What was received and not released is left out: the peer still has it
-//! and will send it again. The keys are inside, so a store must encrypt snapshots.
+//! Little-endian throughout. Messages that were received and not released are left out: the peer
+//! still has them and will send them again. The keys are inside, so a store must encrypt snapshots.
 //!
 //! ```text
 //!   0 "OUTS" | 4 version u8 | 5 role u8 | 6 flags u16 | 8 sid u64 | 16 epoch u32 | 20 attach u32
@@ -13,15 +13,13 @@
 //! 128 ring bytes, [open message in: 12], [open message out: 12], partial message, requests, CRC-32C
 //! ```
 
-use core::fmt;
-use core::num::NonZeroU64;
-
 use crate::config::{Config, ConfigError};
 use crate::event::Head;
-use crate::session::{NextKey, Open, Role, Session, bitmap_len};
+use crate::session::{Open, Role, Session, bitmap_len};
 use crate::state::{SessionEvent, SessionState, StateError};
 use crate::storage::Storage;
-use crate::wire::{HEADER_LEN, MAX_BODY, Op, RequestId, Route, Status};
+use crate::wire::{HEADER_LEN, MAX_BODY, RequestId, Route, Status};
+use core::fmt;
 
 const MAGIC: [u8; 4] = *b"OUTS";
 const VERSION: u8 = 1;
@@ -42,6 +40,9 @@ const OPEN_OUT: u16 = 16;
 pub enum SnapshotError {
     /// The session's state does not admit it.
     State(StateError),
+    /// A request, a response, a part of a message or the end was received and not released. The
+    /// peer would send it again, to a session that has already acted on it; release it first.
+    Unreleased,
     /// The buffer or the storage is too small; so many bytes are needed.
     TooSmall {
         /// Bytes needed.
@@ -60,6 +61,7 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(error) => error.fmt(f),
+            Self::Unreleased => f.write_str("release what was received before taking a snapshot"),
             Self::TooSmall { needed } => write!(f, "{needed} bytes of memory are needed"),
             Self::Corrupt => f.write_str("not a snapshot, or a damaged one"),
             Self::Limits => f.write_str("the snapshot's limits differ from the configuration's"),
@@ -102,7 +104,8 @@ impl<S: Storage + ?Sized> Session<S> {
     ///
     /// # Errors
     ///
-    /// If there is nothing to resume, or `out` is too small.
+    /// If there is nothing to resume, `out` is too small, or a request, a response, a part of a
+    /// message or the end is [not released](SnapshotError::Unreleased).
     //= SNP-1
     pub fn snapshot(
         &self,
@@ -112,7 +115,14 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<usize, SnapshotError> {
         if !matches!(self.state, SessionState::Attached | SessionState::Detached) {
             let state = self.state.name();
-            return Err(SnapshotError::State(StateError { verb: "snapshot", state }));
+            return Err(SnapshotError::State(StateError {
+                verb: "snapshot",
+                state,
+            }));
+        }
+        //= SNP-2
+        if self.rx.done < self.rx.bound {
+            return Err(SnapshotError::Unreleased);
         }
         let needed = self.snapshot_len(partial.len());
         let mut writer = Writer { out, at: 0 };
@@ -128,7 +138,10 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         writer.put(partial);
         for (kind, limit) in [(1u8, self.config.max_requests), (2, self.peer.max_requests)] {
-            for id in (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)) {
+            for id in (0..limit)
+                .map(RequestId)
+                .filter(|id| self.is_open(kind, *id))
+            {
                 let [low, high] = id.0.to_le_bytes();
                 writer.put(&[low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             }
@@ -153,7 +166,10 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<usize, SnapshotError> {
         if self.state != SessionState::Detached {
             let state = self.state.name();
-            return Err(SnapshotError::State(StateError { verb: "export", state }));
+            return Err(SnapshotError::State(StateError {
+                verb: "export",
+                state,
+            }));
         }
         let written = self.snapshot(retention_left_s, partial, out)?;
         self.step(SessionEvent::Export);
@@ -161,37 +177,59 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn is_open(&self, kind: u8, id: RequestId) -> bool {
-        if kind == 1 { self.is_open_in(id) } else { self.is_open_out(id) }
+        if kind == 1 {
+            self.is_open_in(id)
+        } else {
+            self.is_open_out(id)
+        }
     }
 
     fn open_request_counts(&self) -> (usize, usize) {
         let count = |kind, limit| {
-            (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)).count()
+            (0..limit)
+                .map(RequestId)
+                .filter(|id| self.is_open(kind, *id))
+                .count()
         };
-        (count(1, self.config.max_requests), count(2, self.peer.max_requests))
+        (
+            count(1, self.config.max_requests),
+            count(2, self.peer.max_requests),
+        )
     }
 
     fn write_fixed(&self, retention_left_s: u32, partial: usize, writer: &mut Writer<'_>) {
+        let next = self.next_key();
         let flags = [
-            (FIN_OUT, self.tx.fin.is_some()),
-            // A FIN that was not released comes again, like all that was not released.
-            (FIN_IN, self.rx.finished && self.rx.done == self.rx.next),
-            (NEXT_KEY, self.identity.next_key.is_some()),
+            (FIN_OUT, self.fin_sent),
+            (FIN_IN, self.rx.finished),
+            (NEXT_KEY, next.is_some()),
             (OPEN_IN, self.open_in.is_some()),
             (OPEN_OUT, self.open_out.is_some()),
         ];
-        let flags = flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
+        let flags = flags
+            .iter()
+            .filter(|(_, set)| *set)
+            .fold(0, |all, (flag, _)| all | flag);
         let (requests_in, requests_out) = self.open_request_counts();
-        let next = self.identity.next_key;
         writer.put(&MAGIC);
-        writer.put(&[VERSION, u8::from(self.role == Role::Server)]);
+        writer.put(&[VERSION, u8::from(self.role() == Role::Server)]);
         writer.u16(flags);
         writer.u64(self.identity.sid);
-        writer.u32(u64::from(self.identity.epoch.saturating_add(1)));
+        // A server that goes on from here is a new owner; a client only remembers its server's.
+        let epoch = self
+            .identity
+            .epoch
+            .saturating_add(u32::from(!self.is_client()));
+        writer.u32(u64::from(epoch));
         writer.u32(u64::from(self.identity.attach));
-        writer.put(&[self.identity.key_id, next.map_or(0, |key| key.key_id), 0, 0]);
+        writer.put(&[
+            self.identity.key_id,
+            next.map_or(0, |(key_id, _)| key_id),
+            0,
+            0,
+        ]);
         writer.put(&self.identity.key);
-        writer.put(&next.map_or([0; 16], |key| key.key));
+        writer.put(&next.map_or([0; 16], |(_, key)| key));
         writer.u32(u64::from(retention_left_s));
         writer.u64(self.tx.acked);
         writer.u32(self.tx.high - self.tx.acked);
@@ -258,26 +296,36 @@ impl<S: Storage> Session<S> {
         if !reader.rest.is_empty() {
             return Err(corrupt);
         }
-        Ok(Restored { session, partial, retention_left_s: fixed.retention_left_s })
+        Ok(Restored {
+            session,
+            partial,
+            retention_left_s: fixed.retention_left_s,
+        })
     }
 
     fn read_fixed(&mut self, reader: &mut Reader<'_>) -> Option<Fixed> {
         let head: [u8; 6] = reader.array()?;
-        let [m0, m1, m2, m3, VERSION, role] = head else { return None };
+        let [m0, m1, m2, m3, VERSION, role] = head else {
+            return None;
+        };
         if [m0, m1, m2, m3] != MAGIC || role > 1 {
             return None;
         }
-        self.role = if role == 1 { Role::Server } else { Role::Client };
+        self.identity.role = if role == 1 {
+            Role::Server
+        } else {
+            Role::Client
+        };
         let flags = reader.u16()?;
         self.identity.sid = reader.u64()?;
         self.identity.epoch = reader.u32()?;
         self.identity.attach = reader.u32()?;
-        let [key_id, next_id, 0, 0] = reader.array()? else { return None };
+        let [key_id, next_id, 0, 0] = reader.array()? else {
+            return None;
+        };
         self.identity.key_id = key_id;
         self.identity.key = reader.array()?;
-        let key = reader.array()?;
-        self.identity.next_key =
-            (flags & NEXT_KEY != 0).then_some(NextKey { key_id: next_id, key, position: u64::MAX });
+        let next_key = (next_id, reader.array()?);
         let retention_left_s = reader.u32()?;
         self.tx.acked = reader.u64()?;
         let (high, retained, limit) = (reader.u32()?, reader.u32()?, reader.u32()?);
@@ -300,12 +348,14 @@ impl<S: Storage> Session<S> {
         self.tx.high = self.tx.acked + u64::from(high);
         self.tx.limit = self.tx.acked + u64::from(limit);
         self.rx.next = self.rx.done;
-        self.rx.reported = self.rx.done;
+        self.rx.report();
         self.rx.shown = self.rx.done;
+        self.rx.bound = self.rx.done;
         self.rx.limit = self.rx.done + u64::from(advertised);
         self.rx.finished = flags & FIN_IN != 0;
         Some(Fixed {
             flags,
+            next_key,
             retention_left_s,
             retained,
             max_body,
@@ -330,14 +380,23 @@ impl<S: Storage> Session<S> {
         let frame = usize::from(self.peer.max_body) + HEADER_LEN;
         let needed = (fixed.retained as usize).max(frame);
         if needed > self.ring.limit() {
-            return Err(SnapshotError::TooSmall { needed: needed + bits });
+            return Err(SnapshotError::TooSmall {
+                needed: needed + bits,
+            });
         }
         Ok(())
     }
 
-    fn read_ring(&mut self, fixed: &Fixed, ring: &[u8], durable: bool) -> Result<(), SnapshotError> {
+    fn read_ring(
+        &mut self,
+        fixed: &Fixed,
+        ring: &[u8],
+        durable: bool,
+    ) -> Result<(), SnapshotError> {
         let corrupt = SnapshotError::Corrupt;
-        self.ring.append(ring).map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
+        self.ring
+            .append(ring)
+            .map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
         let (len, high) = (self.ring.len(), self.offset(self.tx.high));
         if self.ring.boundary(0, len, usize::MAX) != len {
             return Err(corrupt);
@@ -353,31 +412,20 @@ impl<S: Storage> Session<S> {
         self.tx.frame_end = self.tx.acked;
         self.tx.gate = self.tx.acked;
         self.tx.limit = self.tx.limit.max(self.tx.acked);
-        if fixed.flags & FIN_OUT != 0 {
-            self.tx.fin = NonZeroU64::new(self.tx_end());
-        }
-        if let Some(mut next) = self.identity.next_key {
-            next.position = self.token_position().unwrap_or(self.tx.acked);
-            self.identity.next_key = Some(next);
+        self.fin_sent = fixed.flags & FIN_OUT != 0;
+        if fixed.flags & NEXT_KEY != 0 {
+            self.identity.token = self.find_token();
+            if self.next_key() != Some(fixed.next_key) {
+                return Err(corrupt);
+            }
         }
         Ok(())
     }
 
-    /// Position after the TOKEN frame in the ring.
-    fn token_position(&self) -> Option<u64> {
-        let mut at = 0;
-        while at < self.ring.len() {
-            let header = self.ring.header_at(at);
-            at += header.frame_size();
-            if header.op() == Some(Op::Token) {
-                return Some(self.tx.acked + at as u64);
-            }
-        }
-        None
-    }
-
     fn read_request(&mut self, reader: &mut Reader<'_>) -> Option<()> {
-        let [low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0] = reader.array()? else { return None };
+        let [low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0] = reader.array()? else {
+            return None;
+        };
         let id = RequestId(u16::from_le_bytes([low, high]));
         let set = match kind {
             1 if id.0 < self.config.max_requests => self.set_open_in(id, true),
@@ -391,6 +439,7 @@ impl<S: Storage> Session<S> {
 /// What the fixed part says about the rest.
 struct Fixed {
     flags: u16,
+    next_key: (u8, [u8; 16]),
     retention_left_s: u32,
     retained: u32,
     max_body: u16,
@@ -420,10 +469,16 @@ fn read_open(reader: &mut Reader<'_>) -> Option<Open> {
     let head = match kind {
         0 => Head::Message { route },
         1 => Head::Request { id, route },
-        2 => Head::Response { id, status: Status(status) },
+        2 => Head::Response {
+            id,
+            status: Status(status),
+        },
         _ => return None,
     };
-    Some(Open { head, total: u32::from_le_bytes([t0, t1, t2, t3]) })
+    Some(Open {
+        head,
+        total: u32::from_le_bytes([t0, t1, t2, t3]),
+    })
 }
 
 struct Writer<'o> {
@@ -488,7 +543,9 @@ impl<'b> Reader<'b> {
 fn crc32c(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let step = |crc: u32| (0..4).fold(crc, |c, _| (c >> 1) ^ (POLYNOMIAL & (c & 1).wrapping_neg()));
-    !bytes.iter().fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
+    !bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
 }
 
 #[cfg(test)]

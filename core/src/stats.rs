@@ -1,15 +1,15 @@
 //! What a session counts. Bytes are positions and need no counters of their own.
 
-/// Counters of one session over all its connections. They wrap.
+/// Counters of one session over all its connections. They wrap at 2^32, so take differences.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Whole messages, requests and responses received.
-    pub messages_in: u64,
+    pub messages_in: u32,
     /// Whole messages, requests and responses given to send.
-    pub messages_out: u64,
+    pub messages_out: u32,
     /// Bytes transmitted again after a connection was lost.
-    pub resent: u64,
+    pub resent: u32,
     /// Times a connection was attached.
     pub attaches: u32,
     /// Times a connection was lost or given up.

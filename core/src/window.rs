@@ -3,6 +3,8 @@
 //! A window starts small and doubles while a round trip brings most of it: then the window, not the
 //! link, is what holds the peer back. The credit granted only ever grows.
 
+use core::num::NonZeroU64;
+
 use crate::time::Instant;
 
 /// Pause after a sample that did not grow the window, in microseconds.
@@ -13,14 +15,20 @@ pub(crate) struct Window {
     size: u32,
     max: u32,
     /// Received position when the probe that measures now went out.
-    sample_from: Option<u64>,
+    /// One is added, so that it is never 0.
+    sample_from: Option<NonZeroU64>,
     /// No sample before this.
     not_before: Option<Instant>,
 }
 
 impl Window {
     pub(crate) const fn new(size: u32, max: u32) -> Self {
-        Self { size, max, sample_from: None, not_before: None }
+        Self {
+            size,
+            max,
+            sample_from: None,
+            not_before: None,
+        }
     }
 
     pub(crate) const fn size(&self) -> u32 {
@@ -28,16 +36,16 @@ impl Window {
     }
 
     /// Whether a round trip should be measured now that `unreported` bytes wait for credit.
-    pub(crate) fn wants_sample(&self, now: Instant, unreported: u64) -> bool {
+    pub(crate) fn wants_sample(&self, now: Instant, unreported: u32) -> bool {
         self.size < self.max
             && self.sample_from.is_none()
-            && unreported >= u64::from(self.size / 4)
+            && unreported >= self.size / 4
             && self.not_before.is_none_or(|at| at <= now)
     }
 
     /// A probe went out when `received` bytes had come in.
     pub(crate) const fn sample(&mut self, received: u64) {
-        self.sample_from = Some(received);
+        self.sample_from = NonZeroU64::new(received.saturating_add(1));
     }
 
     /// The probe was answered; true if the window grew.
@@ -46,6 +54,7 @@ impl Window {
         let Some(from) = self.sample_from.take() else {
             return false;
         };
+        let from = from.get() - 1;
         if (received.saturating_sub(from)).saturating_mul(3) >= u64::from(self.size) * 2 {
             self.size = self.size.saturating_mul(2).min(self.max);
             return true;

@@ -1,6 +1,16 @@
 //! Two sessions in memory, in virtual time, over a link that cuts, splits and breaks at random.
+#![cfg(feature = "alloc")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "whatever is wrong fails the test"
+)]
 
-use std::collections::VecDeque;
+extern crate alloc;
+
+use alloc::collections::VecDeque;
 
 use outlast_core::wire::{Grant, Route, Status};
 use outlast_core::{
@@ -190,7 +200,7 @@ fn history(seed: u64) -> (u32, u32, u32) {
         server.session.handle_timeout(now);
         if rng.below(100) == 0 {
             cuts += 1;
-            let mut slot = Some(std::mem::replace(
+            let mut slot = Some(core::mem::replace(
                 server,
                 End::new(Session::client(config(), Vec::new()).unwrap()),
             ));

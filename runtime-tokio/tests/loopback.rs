@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use outlast_tokio::{Client, CloseCode, Incoming, Peer, ReconnectPolicy, Server, Status};
+use outlast_tokio::{Client, CloseCode, Config, Incoming, Peer, ReconnectPolicy, Server, Status};
 
 /// Cuts here are many and wanted: there is nothing to wait for.
 fn eager() -> ReconnectPolicy {
@@ -102,4 +102,64 @@ async fn callers_share_a_connection_and_receipts_tell() {
     assert!(closed.complete, "{closed}");
     assert_eq!(got.load(Ordering::Relaxed), 11);
     server.shutdown(Duration::from_secs(1)).await;
+}
+
+/// Both ends stream as fast as they can and ask at the same time: if either held back what it owes
+/// the other until it had room itself, they would wait for each other for ever.
+#[tokio::test]
+async fn two_saturated_ends_never_wait_for_each_other() {
+    const MESSAGES: u32 = 60_000;
+    let small = Config { send_buffer: 8 << 10, window: 32 << 10, ..Config::SERVER };
+    let small = Config { window_max: small.window, max_requests: 4, ..small };
+    let server = Server::builder().config(small).bind("127.0.0.1:0").await.unwrap();
+    let running = server
+        .start(|_| {
+            |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
+                Incoming::Opened => {
+                    let handle = peer.handle();
+                    drop(tokio::spawn(async move {
+                        for i in 0..MESSAGES {
+                            handle.send(1u8, &i.to_le_bytes()).await.unwrap();
+                        }
+                        handle.finish();
+                    }));
+                }
+                Incoming::Request { id, payload, .. } => {
+                    peer.respond(id, Status::OK, &payload.repeat(300)).unwrap();
+                }
+                _ => {}
+            }
+        })
+        .unwrap();
+    let got = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&got);
+    let (handle, runner) = Client::builder()
+        .address(running.local_addr().to_string())
+        .config(small)
+        .connect(move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { payload, .. } = event {
+                let expected = counter.fetch_add(1, Ordering::Relaxed) as u32;
+                assert_eq!(payload, expected.to_le_bytes());
+            }
+        })
+        .unwrap();
+    let client = tokio::spawn(runner);
+    let asking = tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            for i in 0..500u32 {
+                let response = handle.request(2u8, &i.to_le_bytes()).await.unwrap();
+                assert_eq!(response.payload.len(), 1200);
+            }
+        }
+    });
+    for i in 0..MESSAGES {
+        handle.send(1u8, &i.to_le_bytes()).await.unwrap();
+    }
+    asking.await.unwrap();
+    handle.finish();
+    let closed = client.await.unwrap();
+    assert!(closed.complete, "{closed}");
+    assert_eq!(got.load(Ordering::Relaxed), u64::from(MESSAGES));
+    running.shutdown(Duration::from_secs(1)).await;
 }

@@ -1,15 +1,7 @@
 //! Frames of messages, for queues outside of a session.
 
 use outlast_core::Head;
-use outlast_core::wire::{Header, Op, RequestId, Route, Status};
-
-/// Appends a response that fits a frame.
-pub(crate) fn response(out: &mut Vec<u8>, id: RequestId, status: Status, payload: &[u8]) {
-    let header = Header::new(Op::Response, status.0, (payload.len() + 2) as u16);
-    out.extend_from_slice(&header.to_bytes());
-    out.extend_from_slice(&id.0.to_le_bytes());
-    out.extend_from_slice(payload);
-}
+use outlast_core::wire::{Header, Op, RequestId, Route};
 
 /// What stands between a first frame's header and its payload: at most a route and a number.
 pub(crate) struct Front {

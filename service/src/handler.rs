@@ -8,6 +8,7 @@ use outlast_core::{CloseCode, Head, Instant, Position, Release, Session};
 
 use crate::error::SendError;
 use crate::handle::{Handle, Responder};
+use crate::queues::Queues;
 use crate::shared::Shared;
 
 /// The application's side of one session. It outlives connections.
@@ -163,11 +164,12 @@ fn messages(mut frames: &[u8]) -> impl Iterator<Item = (Route, &[u8])> {
 pub struct Peer<'a> {
     pub(crate) session: &'a mut Session<Vec<u8>>,
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) backlog: &'a mut Vec<u8>,
+    pub(crate) queues: &'a mut Queues,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) now: Instant,
     pub(crate) release: Release,
-    pub(crate) deferred: bool,
+    /// The request that was neither answered nor deferred yet.
+    pub(crate) asked: &'a mut Option<RequestId>,
 }
 
 impl Peer<'_> {
@@ -178,7 +180,7 @@ impl Peer<'_> {
     /// [`SendError::Full`] while too much is unacknowledged; [`Incoming::Writable`] follows. Others
     /// as [`Handle::send`].
     pub fn send(&mut self, route: impl Into<Route>, payload: &[u8]) -> Result<Position, SendError> {
-        if !self.backlog.is_empty() {
+        if !self.queues.is_empty() {
             return Err(SendError::Full);
         }
         self.session
@@ -186,8 +188,8 @@ impl Peer<'_> {
             .map_err(|error| self.explain(error))
     }
 
-    /// Answers a request. An answer that has no room is kept until there is; meanwhile the peer
-    /// gets no further credit.
+    /// Answers a request. An answer that has no room is kept until there is; meanwhile its request
+    /// counts as open, of which the peer may only have so many.
     ///
     /// # Errors
     ///
@@ -199,40 +201,34 @@ impl Peer<'_> {
         payload: &[u8],
     ) -> Result<(), SendError> {
         use outlast_core::SendError as E;
-        if self.backlog.is_empty() {
+        self.settled(id);
+        if self.queues.is_empty() {
             match self.session.respond(id, status, payload) {
                 Ok(_) => return Ok(()),
-                Err(E::Full | E::MessageOpen) => {}
-                Err(E::TooLarge { .. }) => return self.respond_long(id, status, payload),
+                Err(E::Full | E::MessageOpen | E::TooLarge { .. }) => {}
                 Err(error) => return Err(self.explain(error)),
             }
         }
-        if payload.len() + 2 > usize::from(self.session.max_body()) {
-            return self.respond_long(id, status, payload);
-        }
-        crate::encode::response(self.backlog, id, status, payload);
-        Ok(())
-    }
-
-    fn respond_long(
-        &mut self,
-        id: RequestId,
-        status: Status,
-        payload: &[u8],
-    ) -> Result<(), SendError> {
         let limit = self.session.max_message() as usize;
         if payload.len() > limit {
             return Err(SendError::TooLarge { limit });
         }
         let head = Head::Response { id, status };
-        crate::encode::long(self.backlog, head, payload, self.session.max_body());
+        self.queues.answer(head, payload, self.session.max_body());
         Ok(())
     }
 
     /// Takes the duty to answer a request along, to any task.
     pub fn defer(&mut self, id: RequestId) -> Responder {
-        self.deferred = true;
+        self.settled(id);
         Responder::new(Arc::clone(self.shared), id)
+    }
+
+    /// Somebody takes care of this request.
+    fn settled(&mut self, id: RequestId) {
+        if *self.asked == Some(id) {
+            *self.asked = None;
+        }
     }
 
     /// A handle to this session for other tasks.

@@ -1,6 +1,103 @@
 //! What every outlast runtime shares: handles, queues, and the task that carries a session.
 //!
-//! A runtime crate adds sockets, timers and spawning; see [`Transport`] and [`Runtime`].
+//! The core decides what the bytes mean. This crate puts it into tasks: one owner for each session,
+//! handles for everybody else, a client that dials, a server that finds sessions. It knows no
+//! socket. A runtime crate adds those and little more; `outlast-tokio` is the one there is. Users
+//! of such a crate find everything they need re-exported there.
+//!
+//! | | |
+//! |---|---|
+//! | [`Handle`], [`Receipt`], [`Responder`] | a session from any task |
+//! | [`Handler`], [`Incoming`], [`Peer`] | a session from inside the task that owns it |
+//! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
+//! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
+//! | [`Transport`], [`Runtime`], [`Timer`] | what a runtime crate has to provide |
+//! | [`SendError`], [`RequestError`], [`Closed`] | what went wrong, and whether to try again |
+//!
+//! # Who owns what
+//!
+//! Exactly one task has a session: that of its connection or, between connections, the server's
+//! table or the client's runner. The owner reads, calls the handler, and writes. Handles encode
+//! their frames into a small queue under a short lock and wake the owner, which takes the whole
+//! queue at its next turn. No lock is held across I/O or while code of the application runs.
+//!
+//! # A handler
+//!
+//! ```
+//! use outlast_service::core::wire::{Route, Status};
+//! use outlast_service::{Handler, Incoming, Peer};
+//!
+//! /// Adds numbers up, and keeps what could not be delivered.
+//! #[derive(Default)]
+//! struct Adder {
+//!     sum: u64,
+//!     again: Vec<(Route, Vec<u8>)>,
+//! }
+//!
+//! impl Handler for Adder {
+//!     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+//!         match event {
+//!             Incoming::Message { payload, .. } => {
+//!                 self.sum += payload.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+//!             }
+//!             Incoming::Request { id, .. } => {
+//!                 // An error here means that nobody waits for the answer any more.
+//!                 let _ = peer.respond(id, Status::OK, &self.sum.to_le_bytes());
+//!             }
+//!             Incoming::Finished => peer.finish(),
+//!             Incoming::Lost { undelivered, .. } => {
+//!                 let missing = undelivered.missing();
+//!                 self.again.extend(missing.map(|(route, payload)| (route, payload.to_vec())));
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! # let _ = Adder::default();
+//! ```
+//!
+//! # A transport
+//!
+//! A runtime implements [`Transport`] for its sockets, and a layer implements it over another one.
+//! This one counts what goes by:
+//!
+//! ```
+//! use outlast_service::Transport;
+//! use std::io::{self, IoSlice};
+//! use std::task::{Context, Poll};
+//!
+//! struct Counted<T> {
+//!     below: T,
+//!     read: usize,
+//!     written: usize,
+//! }
+//!
+//! impl<T: Transport> Transport for Counted<T> {
+//!     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+//!         let polled = self.below.poll_read(cx, buf);
+//!         if let Poll::Ready(Ok(count)) = &polled {
+//!             self.read += count;
+//!         }
+//!         polled
+//!     }
+//!
+//!     fn poll_write(
+//!         &mut self,
+//!         cx: &mut Context<'_>,
+//!         bufs: &[IoSlice<'_>],
+//!     ) -> Poll<io::Result<usize>> {
+//!         let polled = self.below.poll_write(cx, bufs);
+//!         if let Poll::Ready(Ok(count)) = &polled {
+//!             self.written += count;
+//!         }
+//!         polled
+//!     }
+//!
+//!     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+//!         self.below.poll_shutdown(cx)
+//!     }
+//! }
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +111,7 @@ mod handle;
 mod handler;
 mod overview;
 mod owner;
+mod queues;
 mod server;
 mod shared;
 mod transport;

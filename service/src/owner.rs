@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
-use outlast_core::wire::{HEADER_LEN, Header, Status};
+use outlast_core::wire::{RequestId, Status};
 use outlast_core::{
     CloseCode, Config, Event, HANDSHAKE_MAX, Head, Instant, Position, Release, Session, Violation,
 };
@@ -15,10 +15,9 @@ use outlast_core::{
 use crate::client::Prover;
 use crate::error::Closed;
 use crate::handler::{Handler, Incoming, Peer, Undelivered};
+use crate::queues::Queues;
 use crate::shared::{Facts, Orders, Shared};
 
-/// Bytes that may wait for room in the session before handles have to wait too.
-const BACKLOG_MAX: usize = 256 << 10;
 /// Memory for long messages beyond this is given back after each.
 const ASSEMBLY_KEPT: usize = 256 << 10;
 
@@ -26,14 +25,15 @@ pub(crate) struct Owner<H> {
     pub(crate) session: Session<Vec<u8>>,
     pub(crate) handler: H,
     pub(crate) shared: Arc<Shared>,
-    /// Encoded frames that have no room in the session's ring yet, and how much of it is done.
-    backlog: Vec<u8>,
-    backlog_at: usize,
+    /// Encoded frames that have no room in the session's ring yet.
+    queues: Queues,
     /// Fragments of the message that is coming in.
     assembly: Vec<u8>,
     /// When messages count as taken, as the application wants it.
     release: Release,
     finish: bool,
+    /// The request that the handler is being told of, until it answers or defers it.
+    asked: Option<RequestId>,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     pub(crate) over: bool,
@@ -56,8 +56,7 @@ pub(crate) struct Ending {
     pub(crate) no_retry: bool,
 }
 
-/// A runtime releases by itself after each batch, so that it can hold credit back while answers
-/// have no room.
+/// A runtime releases by itself, once for all that a read brought.
 pub(crate) fn core_config(config: Config) -> Config {
     Config {
         release: Release::Manual,
@@ -66,7 +65,7 @@ pub(crate) fn core_config(config: Config) -> Config {
 }
 
 impl<H: Handler> Owner<H> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         session: Session<Vec<u8>>,
         handler: H,
         shared: Arc<Shared>,
@@ -76,11 +75,11 @@ impl<H: Handler> Owner<H> {
             session,
             handler,
             shared,
-            backlog: Vec::new(),
-            backlog_at: 0,
+            queues: Queues::default(),
             assembly: Vec::new(),
             release,
             finish: false,
+            asked: None,
             left_staged: false,
             over: false,
             opened_at: None,
@@ -115,11 +114,11 @@ impl<H: Handler> Owner<H> {
         let mut peer = Peer {
             session: &mut self.session,
             shared: &self.shared,
-            backlog: &mut self.backlog,
+            queues: &mut self.queues,
             remote,
             now,
             release,
-            deferred: false,
+            asked: &mut self.asked,
         };
         loop {
             match peer.session.handle_input(now, input)? {
@@ -140,8 +139,9 @@ impl<H: Handler> Owner<H> {
             Event::Request {
                 id, route, payload, ..
             } => {
-                let deferred = self.tell(now, remote, Incoming::Request { id, route, payload });
-                if !deferred && self.session.is_open_in(id) && !self.answered_in_backlog() {
+                self.asked = Some(id);
+                self.tell(now, remote, Incoming::Request { id, route, payload });
+                if self.asked.take().is_some() {
                     self.respond(now, remote, id, Status::NO_ROUTE);
                 }
             }
@@ -232,45 +232,33 @@ impl<H: Handler> Owner<H> {
         }
     }
 
-    /// Tells the handler; whether it deferred an answer.
+    /// Tells the handler.
     #[inline]
-    fn tell(&mut self, now: Instant, remote: Option<SocketAddr>, event: Incoming<'_>) -> bool {
+    fn tell(&mut self, now: Instant, remote: Option<SocketAddr>, event: Incoming<'_>) {
         let mut peer = Peer {
             session: &mut self.session,
             shared: &self.shared,
-            backlog: &mut self.backlog,
+            queues: &mut self.queues,
             remote,
             now,
             release: self.release,
-            deferred: false,
+            asked: &mut self.asked,
         };
         self.handler.handle(&mut peer, event);
-        peer.deferred
     }
 
-    fn respond(
-        &mut self,
-        now: Instant,
-        remote: Option<SocketAddr>,
-        id: outlast_core::wire::RequestId,
-        status: Status,
-    ) {
+    fn respond(&mut self, now: Instant, remote: Option<SocketAddr>, id: RequestId, status: Status) {
         let mut peer = Peer {
             session: &mut self.session,
             shared: &self.shared,
-            backlog: &mut self.backlog,
+            queues: &mut self.queues,
             remote,
             now,
             release: self.release,
-            deferred: false,
+            asked: &mut self.asked,
         };
         // It fails only for a request that is no longer open, which is what is wanted.
         let _ = peer.respond(id, status, &[]);
-    }
-
-    /// While answers wait in the backlog, an open request may have its answer there.
-    fn answered_in_backlog(&self) -> bool {
-        !self.backlog.is_empty()
     }
 
     fn fragment(
@@ -362,10 +350,8 @@ impl<H: Handler> Owner<H> {
         let mut unknown_frames = session.retained(known).concat();
         unknown_frames.truncate(unknown);
         let mut missing = session.retained(certain).concat();
-        missing.extend_from_slice(&self.backlog[self.backlog_at..]);
+        missing.append(&mut self.queues.discard());
         missing.append(&mut self.shared.lock().discard());
-        self.backlog = Vec::new();
-        self.backlog_at = 0;
         self.assembly = Vec::new();
         let undelivered = Undelivered {
             unknown: unknown_frames,
@@ -420,11 +406,10 @@ impl<H: Handler> Owner<H> {
         let mut taken = Vec::new();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
-            let room = self.has_room();
+            let room = self.queues.has_room();
             self.left_staged = inner.has_staged() && !room;
             let wake = if inner.has_staged() && room {
-                let waiting = self.backlog.len() - self.backlog_at;
-                let end = self.session.sent().get() + waiting as u64;
+                let end = self.session.sent().get() + self.queues.staged_len() as u64;
                 inner.take_staged(&mut taken, end)
             } else {
                 Vec::new()
@@ -434,11 +419,7 @@ impl<H: Handler> Owner<H> {
             (orders, inner.take_late_answers(), wake)
         };
         wake.into_iter().for_each(Waker::wake);
-        if self.backlog.is_empty() {
-            self.backlog = taken;
-        } else {
-            self.backlog.extend_from_slice(&taken);
-        }
+        self.queues.stage(taken);
         for (id, status) in late {
             self.respond(now, None, id, status);
         }
@@ -448,76 +429,33 @@ impl<H: Handler> Owner<H> {
 
     /// Whether handles' frames that were left staged can be taken now.
     pub(crate) fn wants_staged(&self) -> bool {
-        self.left_staged && self.has_room()
-    }
-
-    fn has_room(&self) -> bool {
-        self.backlog.len() - self.backlog_at <= BACKLOG_MAX
+        self.left_staged && self.queues.has_room()
     }
 
     /// Moves what waits into the session, as far as there is room, and returns credit if there is.
     pub(crate) fn settle(&mut self, now: Instant) {
-        if self.backlog_at < self.backlog.len() {
-            self.flush_backlog();
+        if !self.queues.is_empty() {
+            self.queues.flush(&mut self.session);
         }
-        let clear = self.backlog.is_empty();
-        if clear && self.finish && self.session.finish().is_ok() {
+        if self.finish && self.queues.is_empty() && self.session.finish().is_ok() {
             self.finish = false;
         }
-        if clear && self.release == Release::Automatic {
+        // Never held back for want of room: two ends that did so would wait for each other. What
+        // waits for room is bounded by the requests that may be open.
+        if self.release == Release::Automatic {
             self.session.release(now, self.session.received());
-        }
-    }
-
-    #[cold]
-    fn flush_backlog(&mut self) {
-        while let Some(rest) = self
-            .backlog
-            .get(self.backlog_at..)
-            .filter(|rest| !rest.is_empty())
-        {
-            match self.session.send_encoded(rest) {
-                Ok(taken) => {
-                    self.backlog_at += taken;
-                    break;
-                }
-                // A frame whose time has passed, such as the cancellation of what was answered
-                // meanwhile: it is left out.
-                Err((taken, outlast_core::SendError::State(_))) => {
-                    self.backlog_at += taken;
-                    break;
-                }
-                Err((taken, _)) => {
-                    self.backlog_at += taken;
-                    let header = self.backlog[self.backlog_at..].first_chunk::<HEADER_LEN>();
-                    let size = header.map_or(usize::MAX, |h| Header::from_bytes(*h).frame_size());
-                    self.backlog_at = self.backlog_at.saturating_add(size).min(self.backlog.len());
-                }
-            }
-        }
-        if self.backlog_at >= self.backlog.len() {
-            self.backlog.clear();
-            self.backlog_at = 0;
-            if self.backlog.capacity() > BACKLOG_MAX {
-                self.backlog = Vec::new();
-            }
-        } else if self.backlog_at > BACKLOG_MAX {
-            self.backlog.drain(..self.backlog_at);
-            self.backlog_at = 0;
         }
     }
 
     /// Whether there is memory that only traffic needs.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.session.held_bytes() > 0 || self.backlog.capacity() > 0 || self.assembly.capacity() > 0
+        self.session.held_bytes() > 0 || self.queues.holds_memory() || self.assembly.capacity() > 0
     }
 
     /// Gives back memory that only traffic needs.
     pub(crate) fn shrink(&mut self) {
         self.session.shrink();
-        if self.backlog.is_empty() {
-            self.backlog = Vec::new();
-        }
+        self.queues.shrink();
         if self.assembly.is_empty() {
             self.assembly = Vec::new();
         }

@@ -16,14 +16,16 @@ fn promised(workspace: &Workspace) -> Result<BTreeMap<String, Vec<String>>, Stri
     let top = read("Cargo.toml")?;
     let common = manifest::value(&top, "workspace.package", "rust-version")
         .ok_or("Cargo.toml: no rust-version in [workspace.package]")?;
-    let members = manifest::value(&top, "workspace", "default-members")
-        .ok_or("Cargo.toml: no default-members")?;
+    let members = manifest::value(&top, "workspace", "members").ok_or("Cargo.toml: no members")?;
     let mut promised: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for folder in members
         .split('"')
         .filter(|part| part.chars().any(char::is_alphanumeric))
     {
         let text = read(&format!("{folder}/Cargo.toml"))?;
+        if manifest::value(&text, "package", "publish").as_deref() == Some("false") {
+            continue;
+        }
         let name = manifest::value(&text, "package", "name");
         let name = name.ok_or_else(|| format!("{folder}/Cargo.toml: no name"))?;
         let version = manifest::value(&text, "package", "rust-version");

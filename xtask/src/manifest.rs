@@ -1,11 +1,11 @@
 //! As much of a Cargo manifest as the checks need: which keys stand in which section.
 
-/// The `[section]`, key and value of every assignment that starts on a line of its own.
+/// The `[section]`, key and value of every assignment; a list may go over several lines.
 pub(crate) fn assignments(text: &str) -> Vec<(String, String, String)> {
     let mut section = String::new();
     let mut found = Vec::new();
-    for line in text.lines() {
-        let line = line.trim();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
         if let Some(name) = line
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
@@ -14,7 +14,12 @@ pub(crate) fn assignments(text: &str) -> Vec<(String, String, String)> {
         } else if let Some((key, value)) = line.split_once('=')
             && !line.starts_with('#')
         {
-            let value = value.trim().trim_matches('"').to_owned();
+            let mut value = value.trim().to_owned();
+            while value.matches('[').count() > value.matches(']').count() {
+                let Some(more) = lines.next() else { break };
+                value.push_str(more);
+            }
+            let value = value.trim_matches('"').to_owned();
             found.push((section.clone(), key.trim().to_owned(), value));
         }
     }
@@ -60,6 +65,16 @@ mod tests {
             Some("workspace")
         );
         assert_eq!(value(SAMPLE, "package", "license"), None);
+    }
+
+    #[test]
+    fn lists_may_take_several_lines() {
+        let text = "[workspace]\nmembers = [\n    \"a\",\n    \"b\",\n]\nresolver = \"3\"\n";
+        assert_eq!(
+            value(text, "workspace", "members").as_deref(),
+            Some("[\"a\",\"b\",]")
+        );
+        assert_eq!(value(text, "workspace", "resolver").as_deref(), Some("3"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use outlast_core::wire::HEADER_LEN;
 use outlast_tokio::{Handle, Handler, Incoming, Peer, RequestError, Route, SendError};
 use tokio::sync::{Notify, mpsc};
 
@@ -19,8 +20,6 @@ use crate::progress::Board;
 const LINES_AHEAD: usize = 64;
 /// A full or closed queue is looked at again after this long at the latest.
 const RETRY: Duration = Duration::from_millis(100);
-/// How long the farewell may take once everything was delivered.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Send lines to a server and print what comes back
 ///
@@ -86,37 +85,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
             }
         };
         outcome?;
-        farewell(&handle, runner, &desk, route).await
-    })
-}
-
-/// Finishes, and waits until everything has arrived at both ends. A session that is lost even then
-/// has its lines repeated in another one.
-async fn farewell(
-    handle: &Handle,
-    mut runner: tokio::task::JoinHandle<outlast_tokio::Closed>,
-    desk: &Desk,
-    route: Route,
-) -> Outcome {
-    loop {
+        // Everything has arrived; what the server still has to say is printed until it is done.
         handle.finish();
-        tokio::select! {
-            closed = &mut runner => {
-                let closed = closed.map_err(|error| error.to_string())?;
-                return if closed.complete {
-                    Ok(ExitCode::SUCCESS)
-                } else {
-                    Err(closed.to_string())
-                };
-            }
-            () = desk.lost.notified() => {}
+        let closed = runner.await.map_err(|error| error.to_string())?;
+        if closed.complete {
+            return Ok(ExitCode::SUCCESS);
         }
-        let (_none, mut lines) = mpsc::channel(1);
-        drop(_none);
-        talk(handle, route, &mut lines, desk).await?;
-        // A server that has nothing to say may also have no time to finish.
-        tokio::time::sleep(Duration::ZERO.min(FAREWELL)).await;
-    }
+        Err(stopped(&closed, &health, &args.address))
+    })
 }
 
 /// Lines of standard input. A thread reads them, since there is no other way that works for
@@ -142,19 +118,26 @@ fn read_lines() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// What the handler leaves for the one who sends.
+/// What the handler and the one who sends share.
 #[derive(Debug, Default)]
 struct Desk {
-    /// Lines of a lost session that certainly did not arrive.
-    again: Mutex<VecDeque<Vec<u8>>>,
-    /// Something changed: there may be room, or lines to repeat.
+    queue: Mutex<Queue>,
+    /// Something changed: there may be room, or lines to repeat, or everything has arrived.
     changed: Notify,
-    lost: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Lines of a lost session that certainly did not arrive.
+    again: VecDeque<Vec<u8>>,
+    /// Bytes of frames handed to the present session, and how many of them the server took.
+    queued: u64,
+    taken: u64,
 }
 
 impl Desk {
-    fn again(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
-        self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends the next line that is due: those to be repeated go first. The lock is held over the
@@ -165,20 +148,26 @@ impl Desk {
         route: Route,
         fresh: &mut Option<Vec<u8>>,
     ) -> Result<bool, SendError> {
-        let mut again = self.again();
-        if let Some(line) = again.front() {
-            handle.try_send(route, line)?;
-            again.pop_front();
-            return Ok(true);
-        }
-        let Some(line) = fresh.as_ref() else { return Ok(false) };
+        let mut queue = self.queue();
+        let repeated = !queue.again.is_empty();
+        let Some(line) = queue.again.front().or(fresh.as_ref()) else { return Ok(false) };
         handle.try_send(route, line)?;
-        *fresh = None;
+        queue.queued += (HEADER_LEN + route.encoded_len() + line.len()) as u64;
+        if repeated {
+            queue.again.pop_front();
+        } else {
+            *fresh = None;
+        }
         Ok(true)
+    }
+
+    fn all_taken(&self) -> bool {
+        let queue = self.queue();
+        queue.again.is_empty() && queue.taken >= queue.queued
     }
 }
 
-/// Sends lines as messages, until there are no more and none is left to be repeated.
+/// Sends lines as messages, until there are no more and the server has taken them all.
 async fn talk(
     handle: &Handle,
     route: Route,
@@ -189,11 +178,11 @@ async fn talk(
     let mut more = true;
     loop {
         match desk.try_next(handle, route, &mut fresh) {
-            Ok(true) => continue,
-            Ok(false) if !more => return Ok(()),
+            Ok(true) => {}
+            Ok(false) if !more && desk.all_taken() => return Ok(()),
             Ok(false) => {
                 tokio::select! {
-                    line = lines.recv() => match line {
+                    line = lines.recv(), if more => match line {
                         Some(line) => fresh = Some(line),
                         None => more = false,
                     },
@@ -201,16 +190,29 @@ async fn talk(
                 }
             }
             Err(SendError::TooLarge { .. }) => {
-                // Longer than a frame: it goes in parts, which only the waiting way can do.
-                let long = desk.again().pop_front().or_else(|| fresh.take());
-                if let Some(line) = long {
-                    handle.send(route, &line).await.map_err(|error| format!("a line of {} bytes: {error}", line.len()))?;
-                }
+                let long = desk.queue().again.pop_front().or_else(|| fresh.take());
+                send_long(handle, route, &long.unwrap_or_default()).await?;
             }
             // A closed session is about to be replaced, or the runner's end says why not.
             Err(_) => {
                 let _ = tokio::time::timeout(RETRY, desk.changed.notified()).await;
             }
+        }
+    }
+}
+
+/// A line longer than a frame goes in parts, and is waited for until the server has it.
+async fn send_long(handle: &Handle, route: Route, line: &[u8]) -> Result<(), String> {
+    loop {
+        let sent = match handle.send_receipted(route, line).await {
+            Ok(receipt) => receipt.await,
+            Err(SendError::Closed(closed)) => Err(closed),
+            Err(error) => return Err(format!("a line of {} bytes: {error}", line.len())),
+        };
+        match sent {
+            Ok(()) => return Ok(()),
+            // It is not complete at a server that no longer exists.
+            Err(_) => tokio::time::sleep(RETRY).await,
         }
     }
 }
@@ -265,7 +267,6 @@ impl Handler for Line {
             }
             Incoming::Note { payload, .. } => print(&format!("~ {}\n", readable(payload))),
             Incoming::Lost { code, peer_received, undelivered } => {
-                let mut again = self.desk.again();
                 let lines: Vec<Vec<u8>> =
                     undelivered.missing().map(|(_, line)| line.to_vec()).collect();
                 let lost = lost_words(code, peer_received);
@@ -278,16 +279,19 @@ impl Handler for Line {
                     let count = lines.len();
                     self.board.say(&format!("* {count} lines did not arrive; they are sent again"));
                 }
+                let mut queue = self.desk.queue();
+                (queue.queued, queue.taken) = (0, 0);
                 for line in lines.into_iter().rev() {
-                    again.push_front(line);
+                    queue.again.push_front(line);
                 }
-                drop(again);
-                self.desk.changed.notify_one();
-                self.desk.lost.notify_one();
-            }
-            Incoming::Opened | Incoming::Resumed { .. } | Incoming::Acknowledged { .. } => {
+                drop(queue);
                 self.desk.changed.notify_one();
             }
+            Incoming::Acknowledged { position } => {
+                self.desk.queue().taken = position.get();
+                self.desk.changed.notify_one();
+            }
+            Incoming::Opened | Incoming::Resumed { .. } => self.desk.changed.notify_one(),
             Incoming::Finished => peer.finish(),
             _ => {}
         }

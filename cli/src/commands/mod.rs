@@ -1,7 +1,14 @@
 //! One module for each subcommand: its arguments and what it does with them.
 
+pub(crate) mod bench;
+pub(crate) mod connect;
+pub(crate) mod demo;
 pub(crate) mod inspect;
+mod link;
 pub(crate) mod proxy;
+pub(crate) mod receive;
+pub(crate) mod send;
+pub(crate) mod serve;
 
 use std::future::Future;
 use std::io::{self, Write};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use outlast_tokio::{
     Config, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
 };
+use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
 use super::link::{Access, short};
@@ -20,6 +21,8 @@ use crate::transfer::{Folder, Receiver};
 
 /// How long clients get to leave when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
+/// Messages that wait to be sent back to one client.
+const ECHO_AHEAD: usize = 4096;
 
 /// A server: prints messages and answers requests with what was asked
 ///
@@ -100,6 +103,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             quiet,
             everybody: Arc::clone(&all),
             receiver: folder.clone().map(Receiver::new),
+            echo: None,
         });
         let running = running.map_err(|error| error.to_string())?;
         let _ = everybody.set(running.handle());
@@ -156,6 +160,7 @@ struct Desk {
     quiet: bool,
     everybody: Arc<OnceLock<ServerHandle>>,
     receiver: Option<Receiver<Folder>>,
+    echo: Option<mpsc::Sender<(Route, Vec<u8>)>>,
 }
 
 impl Handler for Desk {
@@ -186,7 +191,11 @@ impl Handler for Desk {
             }
             Incoming::Resumed { .. } => self.say("* is back"),
             Incoming::Disconnected { .. } => self.say("* lost its connection; waiting for it"),
-            Incoming::Finished => peer.finish(),
+            // With messages still to be sent back, the task that does it finishes.
+            Incoming::Finished => match self.echo.take() {
+                Some(echo) => drop(echo),
+                None => peer.finish(),
+            },
             Incoming::Ended => self.say("* ended; everything arrived"),
             Incoming::Lost { code, .. } => self.say(&format!("* is lost: {code}")),
             _ => {}
@@ -210,10 +219,23 @@ impl Desk {
         }
     }
 
-    /// Whatever does not go out at once goes through a task, in order with what that one has.
-    fn echo(&self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
-        if let Err(error) = peer.handle().try_send(route, payload) {
-            self.say(&format!("! cannot send back: {error}"));
+    /// A task sends back, since it can wait for room; it is made with the first message.
+    fn echo(&mut self, peer: &Peer<'_>, route: Route, payload: &[u8]) {
+        let echo = self.echo.get_or_insert_with(|| {
+            let (sender, mut queue) = mpsc::channel::<(Route, Vec<u8>)>(ECHO_AHEAD);
+            let handle = peer.handle();
+            tokio::spawn(async move {
+                while let Some((route, payload)) = queue.recv().await {
+                    if handle.send(route, &payload).await.is_err() {
+                        return;
+                    }
+                }
+                handle.finish();
+            });
+            sender
+        });
+        if echo.try_send((route, payload.to_vec())).is_err() {
+            self.say("! not sent back: this client sends without reading");
         }
     }
 

@@ -9,7 +9,7 @@ mod track;
 
 use std::time::Duration;
 
-pub(crate) use show::Options;
+pub(crate) use show::{Options, escape, readable};
 
 /// Who sent something.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]

@@ -53,12 +53,40 @@ pub(crate) fn printable(bytes: &[u8]) -> Option<String> {
     text.chars().all(readable).then(|| escape(text))
 }
 
+/// A message as one line: its text, or its beginning in hex if it is none.
+pub(crate) fn readable(payload: &[u8]) -> String {
+    const HEX_SHOWN: usize = 64;
+    match str::from_utf8(payload) {
+        Ok(text) => escape_controls(text),
+        Err(_) if payload.len() > HEX_SHOWN => {
+            format!("[{}… {} bytes]", hex(&payload[..HEX_SHOWN]), payload.len())
+        }
+        Err(_) => format!("[{}]", hex(payload)),
+    }
+}
+
 /// Text with control characters, and those that turn the direction of writing, made visible.
 pub(crate) fn escape(text: &str) -> String {
+    escape_if(text, |c| moves_cursor(c) || c == '"' || c == '\\')
+}
+
+/// The same, and quotes stay as they are.
+fn escape_controls(text: &str) -> String {
+    escape_if(text, moves_cursor)
+}
+
+fn moves_cursor(c: char) -> bool {
+    let turns = matches!(
+        c,
+        '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+    );
+    c.is_control() && c != '\t' || turns
+}
+
+fn escape_if(text: &str, bad: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns || c == '"' || c == '\\' {
+        if bad(c) {
             escaped.extend(c.escape_default());
         } else {
             escaped.push(c);
@@ -128,7 +156,9 @@ mod tests {
         assert_eq!(OPTIONS.preview("aaaaaaaé".as_bytes()), " \"aaaaaaa\"…");
         assert_eq!(OPTIONS.preview(b"\xff\xfe"), " [fffe]");
         assert_eq!(OPTIONS.preview(b""), "");
-        assert_eq!(escape("a\u{202E}b\x07"), "a\\u{202e}b\\u{7}");
+        assert_eq!(escape("a\u{202E}b\x07\""), "a\\u{202e}b\\u{7}\\\"");
+        assert_eq!(readable(b"say \"a\"\x1b\tb"), "say \"a\"\\u{1b}\tb");
+        assert_eq!(readable(&[0xFF; 100]).len(), 128 + "[… 100 bytes]".len());
     }
 
     #[test]

@@ -10,8 +10,7 @@ mod receiver;
 mod sender;
 mod store;
 
+pub(crate) use message::Offer;
 pub(crate) use receiver::{Arrived, Receiver};
-pub(crate) use sender::{Progress, Source, Trouble, send_all, sources};
+pub(crate) use sender::{Progress, Source, Trouble, send, send_all, sources};
 pub(crate) use store::{Begun, Folder, Store};
-
-pub(crate) use message::{Digest, Offer};

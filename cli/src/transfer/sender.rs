@@ -88,7 +88,7 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 pub(crate) fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, String> {
     let mut sources = Vec::new();
     for path in paths {
-        let base = path.parent().unwrap_or(Path::new(""));
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
         let resolved = path.canonicalize();
         // `.` and `..` have no name of their own until they are resolved.
         let (base, path) = match (path.file_name(), &resolved) {

@@ -27,7 +27,14 @@ use outlast_conformance::sim;
 const TROUBLE: u8 = 10;
 
 /// What the copy needs beside its members: a profile that builds fast and searches fast.
-const PROFILE: &str = "\n[profile.mutant]\ninherits = \"release\"\nopt-level = 1\nlto = false\ncodegen-units = 16\ndebug = false\n";
+const PROFILE: &str = r#"
+[profile.mutant]
+inherits = "release"
+opt-level = 1
+lto = false
+codegen-units = 16
+debug = false
+"#;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +67,10 @@ fn search(names: &[String]) -> ExitCode {
 }
 
 fn simulate(seeds: &[String]) -> ExitCode {
-    let count = seeds.first().and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    let count = seeds
+        .first()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10_000);
     let start = Instant::now();
     let mut failures = 0;
     for seed in sim::seeds(count) {
@@ -69,14 +79,27 @@ fn simulate(seeds: &[String]) -> ExitCode {
             failures += 1;
         }
     }
-    println!("{count} histories, {failures} failures, {:.1} s", start.elapsed().as_secs_f64());
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "{count} histories, {failures} failures, {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
+    if failures == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn list() -> ExitCode {
     match Mutation::read_all(&conformance().join("mutations")) {
         Ok(mutations) => {
-            for Mutation { name, about, search, .. } in mutations {
+            for Mutation {
+                name,
+                about,
+                search,
+                ..
+            } in mutations
+            {
                 println!("{name:34} {search:10} {about}");
             }
             ExitCode::SUCCESS
@@ -91,7 +114,8 @@ fn list() -> ExitCode {
 /// Builds and searches every mutation that was named; all if none was.
 fn run(names: &[String]) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let root = conformance().join("..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let copy = std::path::absolute(target)?.join("mutants");
     let mut missed = 0;
     let mut rows = Vec::new();
@@ -104,12 +128,20 @@ fn run(names: &[String]) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let verdict = judge(&copy, &mutation)?;
         missed += u32::from(verdict.is_none());
         let word = verdict.unwrap_or_else(|| "MISSED".to_owned());
-        println!("{:34} {:5.1} s  {word}", mutation.name, start.elapsed().as_secs_f64());
+        println!(
+            "{:34} {:5.1} s  {word}",
+            mutation.name,
+            start.elapsed().as_secs_f64()
+        );
         rows.push(mutation.name);
     }
     println!("{} mutations, {missed} missed", rows.len());
     let all_well = missed == 0 && !rows.is_empty();
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What the mutated code was caught by; `None` if it was not.
@@ -131,7 +163,13 @@ fn judge(copy: &Path, mutation: &Mutation) -> Result<Option<String>, Box<dyn std
         // A debug assertion of the core's own.
         _ if String::from_utf8_lossy(&output.stderr).contains("panicked at") => {
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            Ok(Some(stderr.lines().filter(|line| !line.is_empty()).take(2).collect()))
+            Ok(Some(
+                stderr
+                    .lines()
+                    .filter(|line| !line.is_empty())
+                    .take(2)
+                    .collect(),
+            ))
         }
         code => {
             let stderr = String::from_utf8_lossy(&output.stderr);
@@ -142,7 +180,11 @@ fn judge(copy: &Path, mutation: &Mutation) -> Result<Option<String>, Box<dyn std
 
 /// Brings the copy of the two packages up to date, mutated. Files that stay the same are not
 /// written, so that only what changed is built again.
-fn write_copy(root: &Path, tree: &Path, mutation: &Mutation) -> Result<(), Box<dyn std::error::Error>> {
+fn write_copy(
+    root: &Path,
+    tree: &Path,
+    mutation: &Mutation,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut files = Vec::new();
     for package in ["core", "conformance"] {
         files_below(&root.join(package), &mut files)?;

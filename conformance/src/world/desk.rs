@@ -7,7 +7,9 @@ use outlast_core::registry::{
 };
 use outlast_core::state::SessionState;
 use outlast_core::wire::{Close, CloseFlags, Hello};
-use outlast_core::{Acceptor, CloseCode, Greeting, HANDSHAKE_MAX, Instant, Release, Session};
+use outlast_core::{
+    Acceptor, CloseCode, Greeting, HANDSHAKE_MAX, Instant, Release, Session, SnapshotError,
+};
 
 use super::{End, Rules, Seat, World};
 use crate::model::{App, Wrong};
@@ -39,6 +41,9 @@ pub struct Served {
     told: (bool, bool),
     /// The number of the key that replaces the present one once the client has it.
     next_key: Option<u8>,
+    /// Something happened that could not be stored yet, so that nothing may be written: a snapshot
+    /// is taken only while everything received is released.
+    pub unsaved: bool,
     /// Snapshot and application, as stored.
     stored: Option<(Vec<u8>, App)>,
 }
@@ -71,7 +76,10 @@ impl PartialEq for Desk {
         let states = |desk: &Self| -> Vec<_> {
             let registry = &desk.registry;
             let index = |served: &Served| served.lease.index();
-            desk.sessions.iter().map(|s| (registry.state(index(s)), registry.sid(index(s)))).collect()
+            desk.sessions
+                .iter()
+                .map(|s| (registry.state(index(s)), registry.sid(index(s))))
+                .collect()
         };
         self.sessions == other.sessions
             && self.count == other.count
@@ -94,7 +102,11 @@ impl Default for Desk {
             handshake_ms: 1_000_000_000,
             ..RegistryConfig::default()
         };
-        Self { sessions: Vec::new(), count: 0, registry: Registry::new(config, 7, Vec::new()) }
+        Self {
+            sessions: Vec::new(),
+            count: 0,
+            registry: Registry::new(config, 7, Vec::new()),
+        }
     }
 }
 
@@ -149,7 +161,8 @@ impl Desk {
             };
             if !served.told.1 {
                 served.told.1 = true;
-                self.registry.ended(now, lease, code, session.received().get());
+                self.registry
+                    .ended(now, lease, code, session.received().get());
             }
         }
         while let Some(expired) = self.registry.poll_expired(now) {
@@ -166,7 +179,8 @@ impl Desk {
             let session = &served.end.session;
             let finished = session.state() == SessionState::Ended;
             let rx_next = session.received().get();
-            self.registry.detached(now, lease, Parting { rx_next, finished });
+            self.registry
+                .detached(now, lease, Parting { rx_next, finished });
         }
     }
 
@@ -178,10 +192,13 @@ impl Desk {
 }
 
 impl Served {
-    /// Stores the session as it is now.
+    /// Stores the session as it is now, as soon as that is possible.
     pub(crate) fn persist(&mut self) {
         let mut bytes = vec![0; self.end.session.snapshot_len(0)];
-        if let Ok(len) = self.end.session.snapshot(600, &[], &mut bytes) {
+        let taken = self.end.session.snapshot(600, &[], &mut bytes);
+        // A session that is over is not restored; there is nothing to store.
+        self.unsaved = matches!(taken, Err(SnapshotError::Unreleased));
+        if let Ok(len) = taken {
             bytes.truncate(len);
             self.stored = Some((bytes, self.end.app.committed()));
         }
@@ -196,12 +213,16 @@ impl Served {
         if self.end.session.state() == SessionState::Ended {
             self.end.session.detach(Instant::from_micros(0));
             self.end = End::new(self.end.session.clone(), self.end.app.clone());
+            self.unsaved = false;
             return Ok(());
         }
         let durable = rules.store == Store::Durable;
         let restored = Session::restore(rules.server, &bytes, durable, Vec::new());
-        let session = restored.map_err(|error| Wrong(format!("restoring: {error}")))?.session;
+        let session = restored
+            .map_err(|error| Wrong(format!("restoring: {error}")))?
+            .session;
         self.end = End::new(session, app);
+        self.unsaved = false;
         if !durable {
             self.end.app.life += 1;
         }
@@ -213,7 +234,10 @@ impl Served {
 fn entropy(count: u32) -> Entropy {
     let sid = 0x0001_0000_0000_0000 + u64::from(count);
     let [a, b, c, d] = count.to_le_bytes();
-    Entropy { sid, key: [a, b, c, d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
+    Entropy {
+        sid,
+        key: [a, b, c, d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    }
 }
 
 impl World {
@@ -262,11 +286,20 @@ impl World {
         wire: u32,
         out: &mut [u8],
     ) -> Result<(u64, Lease, usize), Close<'static>> {
-        let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
+        let peer = Peer {
+            principal: None,
+            source: 1,
+            channel_binding: &[],
+            encrypted: false,
+        };
         let fresh = entropy(self.desk.count + 1);
         let admission = self.desk.registry.admit(self.now, hello, &peer, fresh);
         match admission.map_err(|refusal| refusal.close())? {
-            Admission::New { lease, grant, ttl_s: _ } => {
+            Admission::New {
+                lease,
+                grant,
+                ttl_s: _,
+            } => {
                 let seed = grant.sid as u32;
                 let accepted =
                     Session::server(self.now, rules.server, hello, grant, seed, Vec::new(), out)
@@ -284,6 +317,7 @@ impl World {
                     lease,
                     told,
                     next_key: None,
+                    unsaved: false,
                     stored: None,
                 };
                 if rules.store == Store::Durable {
@@ -328,7 +362,11 @@ impl World {
             }
             Err(code) => {
                 let rx_next = Some(served.end.session.received().get());
-                Err(Close { flags: CloseFlags::SESSION_ENDED, rx_next, ..Close::new(code) })
+                Err(Close {
+                    flags: CloseFlags::SESSION_ENDED,
+                    rx_next,
+                    ..Close::new(code)
+                })
             }
         }
     }
@@ -364,8 +402,10 @@ impl World {
         }
         for served in &mut self.desk.sessions {
             served.restore(rules)?;
-            let parting =
-                Parting { rx_next: served.end.session.received().get(), finished: false };
+            let parting = Parting {
+                rx_next: served.end.session.received().get(),
+                finished: false,
+            };
             self.desk.registry.detached(self.now, served.lease, parting);
         }
         self.client.app.peer_lives += u8::from(rules.store == Store::Old);

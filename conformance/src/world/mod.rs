@@ -142,7 +142,13 @@ pub struct End {
 
 impl End {
     const fn new(session: Session<Vec<u8>>, app: App) -> Self {
-        Self { session, app, inbox: Vec::new(), outbox: Vec::new(), wire: None }
+        Self {
+            session,
+            app,
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            wire: None,
+        }
     }
 }
 
@@ -209,6 +215,18 @@ pub struct Seen {
     pub silences: u32,
 }
 
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.lossy_cuts += other.lossy_cuts;
+        self.takeovers += other.takeovers;
+        self.resumes += other.resumes;
+        self.crashes += other.crashes;
+        self.refusals += other.refusals;
+        self.fenced_bytes += other.fenced_bytes;
+        self.silences += other.silences;
+    }
+}
+
 impl PartialEq for Seen {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -263,14 +281,14 @@ impl World {
 impl Wire {
     /// The direction that carries what `party` writes.
     #[must_use]
-    pub const fn from(&self, party: Party) -> &Pipe {
+    pub const fn written_by(&self, party: Party) -> &Pipe {
         match party {
             Party::Client => &self.up,
             Party::Server => &self.down,
         }
     }
 
-    pub(crate) const fn from_mut(&mut self, party: Party) -> &mut Pipe {
+    pub(crate) const fn written_by_mut(&mut self, party: Party) -> &mut Pipe {
         match party {
             Party::Client => &mut self.up,
             Party::Server => &mut self.down,

@@ -24,9 +24,12 @@ impl World {
     fn perform(&mut self, rules: &Rules, action: Action) -> Result<bool, Wrong> {
         match action {
             Action::Dial => self.dial(),
-            Action::Write { wire, by, buffer, take } => {
-                Ok(self.write(rules, wire, by, buffer, take))
-            }
+            Action::Write {
+                wire,
+                by,
+                buffer,
+                take,
+            } => Ok(self.write(rules, wire, by, buffer, take)),
             Action::Read { wire, by, most } => self.read(rules, wire, by, most),
             Action::Send(party) => self.with(rules, party, |end, _| {
                 Ok(end.app.opened && end.app.send_next(&mut end.session)?)
@@ -42,11 +45,11 @@ impl World {
             }
             Action::Cut { wire, up, down } => Ok(self.cut(wire, up, down)),
             Action::Stall { wire, from, on } => Ok(self.wire_mut(wire).is_some_and(|wire| {
-                wire.from_mut(from).stall(on);
+                wire.written_by_mut(from).stall(on);
                 true
             })),
             Action::Blacken { wire, from } => Ok(self.wire_mut(wire).is_some_and(|wire| {
-                wire.from_mut(from).blacken();
+                wire.written_by_mut(from).blacken();
                 true
             })),
             Action::Elapse(micros) => {
@@ -65,7 +68,11 @@ impl World {
             Action::Drain => {
                 let now = self.now;
                 Ok(self.served_mut().is_some_and(|served| {
-                    served.end.session.drain(now, CloseCode::GOING_AWAY, 50, 50).is_ok()
+                    served
+                        .end
+                        .session
+                        .drain(now, CloseCode::GOING_AWAY, 50, 50)
+                        .is_ok()
                 }))
             }
         }
@@ -113,7 +120,10 @@ impl World {
             return Ok(false);
         }
         self.drop_client_wire();
-        let attach = Attach { seed: self.dials, ..Attach::default() };
+        let attach = Attach {
+            seed: self.dials,
+            ..Attach::default()
+        };
         let mut out = [0; HANDSHAKE_MAX];
         let written = self
             .client
@@ -123,10 +133,17 @@ impl World {
         self.dials += 1;
         self.client.outbox = out[..written].to_vec();
         self.client.wire = Some(self.dials);
-        let seat =
-            Seat::Greeting(outlast_core::Acceptor::new(now, &self.server_config()), Vec::new());
+        let seat = Seat::Greeting(
+            outlast_core::Acceptor::new(now, &self.server_config()),
+            Vec::new(),
+        );
         let (up, down) = (Pipe::default(), Pipe::default());
-        self.wires.push(Wire { id: self.dials, up, down, seat });
+        self.wires.push(Wire {
+            id: self.dials,
+            up,
+            down,
+            seat,
+        });
         Ok(true)
     }
 
@@ -150,14 +167,7 @@ impl World {
         self.client.outbox.clear();
     }
 
-    fn write(
-        &mut self,
-        rules: &Rules,
-        wire: u32,
-        by: Party,
-        buffer: usize,
-        take: usize,
-    ) -> bool {
+    fn write(&mut self, rules: &Rules, wire: u32, by: Party, buffer: usize, take: usize) -> bool {
         let now = self.now;
         let Some(at) = self.wires.iter().position(|w| w.id == wire) else {
             return false;
@@ -168,7 +178,7 @@ impl World {
                 pump(now, &mut self.client, up, rules.capacity, buffer, take)
             }
             (Party::Server, Seat::Bound(sid, _)) => match self.desk.find_mut(*sid) {
-                Some(served) if served.end.wire == Some(wire) => {
+                Some(served) if served.end.wire == Some(wire) && !served.unsaved => {
                     pump(now, &mut served.end, down, rules.capacity, buffer, take)
                 }
                 Some(_) | None => false,
@@ -188,17 +198,11 @@ impl World {
         }
     }
 
-    fn read(
-        &mut self,
-        rules: &Rules,
-        wire: u32,
-        by: Party,
-        most: usize,
-    ) -> Result<bool, Wrong> {
+    fn read(&mut self, rules: &Rules, wire: u32, by: Party, most: usize) -> Result<bool, Wrong> {
         let Some(found) = self.wire_mut(wire) else {
             return Ok(false);
         };
-        let pipe = found.from_mut(by.other());
+        let pipe = found.written_by_mut(by.other());
         let most = if most == 0 { pipe.front_frame() } else { most };
         let got = pipe.read(most);
         match (by, got) {
@@ -264,7 +268,9 @@ impl World {
 
     /// Whether another connection has taken over from this one: then its bytes mean nothing.
     pub(super) fn is_fenced(&self, wire: u32, sid: u64) -> bool {
-        self.desk.find(sid).is_none_or(|served| served.end.wire != Some(wire))
+        self.desk
+            .find(sid)
+            .is_none_or(|served| served.end.wire != Some(wire))
     }
 
     fn drop_server_end(&mut self, sid: u64) {
@@ -364,7 +370,10 @@ impl World {
 
 /// Whether an application may still use a session.
 fn is_usable(session: &Session<Vec<u8>>) -> bool {
-    matches!(session.state(), SessionState::Attached | SessionState::Detached)
+    matches!(
+        session.state(),
+        SessionState::Attached | SessionState::Detached
+    )
 }
 
 /// Hands bytes to a session and what comes of them to its application.
@@ -435,7 +444,11 @@ fn pump_parts(
     let count = pipe.write(&frames[..frames.len().min(*take)], capacity);
     *take -= count;
     end.outbox = frames[count..].to_vec();
-    let offered = if end.outbox.is_empty() { ring.len().min(*take) } else { 0 };
+    let offered = if end.outbox.is_empty() {
+        ring.len().min(*take)
+    } else {
+        0
+    };
     let written = pipe.write(&ring[..offered], capacity);
     *take -= written;
     end.session.handle_transmitted(now, written);

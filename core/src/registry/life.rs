@@ -85,6 +85,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
 
     /// Makes `key` the session's next one and says its number; both keys are valid until
     /// [`confirm_key`](Self::confirm_key). `None`: the lease is void, or a rotation is under way.
+    ///
+    /// If TOKEN could not be sent after all, say so with [`abandon_key`](Self::abandon_key).
     pub fn rotate(&mut self, lease: Lease, key: [u8; 16]) -> Option<u8> {
         //= REG-6
         let entry = self.leased_mut(lease).filter(|entry| !entry.rotating)?;
@@ -105,6 +107,20 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.rotating = false;
         entry.key_id = key_id;
         entry.key = core::mem::replace(&mut entry.next_key, SessionKey::new([0; 16]));
+        true
+    }
+
+    /// No TOKEN with key number `key_id` was sent: the key is void, and another one may be next.
+    /// `false`: the lease is void, or no such rotation is under way.
+    pub fn abandon_key(&mut self, lease: Lease, key_id: u8) -> bool {
+        let Some(entry) = self.leased_mut(lease) else {
+            return false;
+        };
+        if !entry.rotating || key_id != entry.key_id.wrapping_add(1) {
+            return false;
+        }
+        entry.rotating = false;
+        entry.next_key = SessionKey::new([0; 16]);
         true
     }
 

@@ -3,7 +3,7 @@
 //! The order of the checks on resume is the specification's (area RSM): nothing is changed before
 //! all of them passed.
 
-use super::{Identity, NextKey, Pending, PeerLimits, Role, Session, send::bitmap_len};
+use super::{Identity, PeerLimits, Pending, Role, Session, send::bitmap_len};
 use crate::auth::{SessionKey, resume_proof};
 use crate::code::CloseCode;
 use crate::config::Config;
@@ -23,6 +23,9 @@ pub struct Attach<'a> {
     pub seed: u32,
     /// First step of authentication.
     pub auth: Option<AuthData<'a>>,
+    /// The server has to prove itself as well: its WELCOME is refused with
+    /// [`CloseCode::AUTH_FAILED`] unless [`Session::trust_server`] was called before.
+    pub mutual: bool,
     /// What identifies the transport below, if that is authenticated and encrypted.
     pub channel_binding: &'a [u8],
     /// Name and version of the client's software.
@@ -64,7 +67,7 @@ impl<S: Storage> Session<S> {
         session.settle(&hello.terms)?;
         session.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
         session.identity.attach = 1;
-        session.rx.limit = u64::from(config.window);
+        session.grant_window();
         let written = session
             .welcome(hello, Some(grant), None)
             .encode(out)
@@ -91,22 +94,24 @@ impl<S: Storage + ?Sized> Session<S> {
         with: &Attach<'_>,
         out: &mut [u8],
     ) -> Result<usize, StateError> {
-        let refused = |state| Err(StateError { verb: "attach", state });
+        let refused = |state| {
+            Err(StateError {
+                verb: "attach",
+                state,
+            })
+        };
         if !matches!(self.link.state, LinkState::Idle | LinkState::Closed) {
             return refused(self.link.state.name());
         }
-        if self.role == Role::Server
-            || !matches!(self.state, SessionState::New | SessionState::Detached)
-        {
+        if !self.is_client() || !matches!(self.state, SessionState::New | SessionState::Detached) {
             return refused(self.state.name());
         }
         let resume = (self.state == SessionState::Detached).then(|| self.claim(with));
-        let window = self.window.size();
         let hello = Hello {
             version_min: VERSION,
             version_max: VERSION,
             wants_session: true,
-            terms: self.config.terms(self.config.heartbeat_min_ms, window, self.send_buffer()),
+            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
             caps: 0,
             resume,
             auth: with.auth,
@@ -119,6 +124,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.identity.attach = self.identity.attach.wrapping_add(1);
         self.grant_window();
         self.link = self.fresh_link(now, with.seed);
+        self.link.distrusts = with.mutual;
         Ok(written)
     }
 
@@ -137,9 +143,12 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, CloseCode> {
         let resume = hello.resume.ok_or(CloseCode::BAD_STATE)?;
-        if self.state != SessionState::Detached || self.role != Role::Server {
-            return Err(self.death.map_or(CloseCode::NO_SESSION, |death| death.code));
+        if self.state != SessionState::Detached || self.is_client() {
+            return Err(self
+                .death()
+                .map_or(CloseCode::NO_SESSION, |death| death.code));
         }
+        self.check_terms(&hello.terms)?;
         if let Err(code) = self.check_resume(resume.rx_next, resume.tx_first) {
             self.die(code, Some(Position(resume.rx_next)));
             return Err(code);
@@ -180,6 +189,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return;
         }
         self.stats.detaches = self.stats.detaches.wrapping_add(1);
+        self.forget_poison();
         let now = self.link.tick(now);
         self.link = Link::idle(now);
         self.window.detach();
@@ -197,20 +207,39 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn authenticate(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
         let state = self.link.state;
         if state != LinkState::Auth {
-            return Err(StateError { verb: "authenticate", state: state.name() });
+            return Err(StateError {
+                verb: "authenticate",
+                state: state.name(),
+            });
         }
-        let frame = crate::wire::Frame::Auth { step: self.link.auth_step, data };
+        let frame = crate::wire::Frame::Auth {
+            step: self.link.auth_step,
+            data,
+        };
         match frame.encode(out) {
             Some(written) => {
                 self.link.auth_step = self.link.auth_step.wrapping_add(1);
                 Ok(written)
             }
-            None => Err(StateError { verb: "authenticate", state: "the step does not fit" }),
+            None => Err(StateError {
+                verb: "authenticate",
+                state: "the step does not fit",
+            }),
         }
+    }
+
+    /// The server has proved itself to a client that demanded it: its WELCOME may come. Without
+    /// effect once the handshake is over.
+    pub const fn trust_server(&mut self) {
+        self.link.distrusts = false;
     }
 
     /// The server's WELCOME came.
     pub(super) fn handle_welcome(&mut self, welcome: &Welcome<'_>) -> Result<(), CloseCode> {
+        //= AUT-7
+        if self.link.distrusts {
+            return Err(CloseCode::AUTH_FAILED);
+        }
         if welcome.version != VERSION {
             return Err(CloseCode::VERSION);
         }
@@ -225,6 +254,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 if resumed.epoch < self.identity.epoch {
                     return Err(CloseCode::BAD_STATE);
                 }
+                self.check_terms(&welcome.terms)?;
                 self.check_resume(resumed.rx_next, resumed.tx_first)?;
                 self.identity.epoch = resumed.epoch;
                 self.peer.send_buffer = welcome.terms.send_buffer;
@@ -251,8 +281,19 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Adopts the name and key that the server gave.
     fn name(&mut self, grant: Grant) {
-        let Grant { sid, epoch, key_id, key } = grant;
-        self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
+        let Grant {
+            sid,
+            epoch,
+            key_id,
+            key,
+        } = grant;
+        self.identity = Identity {
+            sid,
+            epoch,
+            key_id,
+            key,
+            ..self.identity
+        };
     }
 
     /// Fixes the limits of the session from what the peer declared.
@@ -260,11 +301,13 @@ impl<S: Storage + ?Sized> Session<S> {
         if !terms.is_legal() {
             return Err(CloseCode::LIMITS);
         }
-        let max_requests = terms.max_requests.min(self.config.max_requests_out);
+        let max_requests = terms.max_requests.min(self.peer.max_requests);
         let bits = bitmap_len(self.config.max_requests) + bitmap_len(max_requests);
         self.ring.reserve_bits(bits);
         let header = HEADER_LEN as u64;
-        let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
+        let fits = (self.ring.limit() as u64)
+            .min(u64::from(terms.window))
+            .saturating_sub(header);
         let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
         if fits < Config::MIN_BODY {
             return Err(CloseCode::LIMITS);
@@ -274,10 +317,25 @@ impl<S: Storage + ?Sized> Session<S> {
             max_requests,
             max_message: terms.max_msg,
             send_buffer: terms.send_buffer,
-            retention_s: 0,
+            ..self.peer
         };
         self.tx.limit = u64::from(terms.window);
         Ok(())
+    }
+
+    /// Whether what the peer declares in resuming still covers what this session uses: what is
+    /// retained and what is open was made to fit that. More than at its creation is of no use.
+    //= RSM-14
+    fn check_terms(&self, terms: &Terms) -> Result<(), CloseCode> {
+        let covers = terms.is_legal()
+            && terms.max_body >= self.peer.max_body
+            && terms.max_requests >= self.peer.max_requests
+            && terms.max_msg >= self.peer.max_message;
+        if covers {
+            Ok(())
+        } else {
+            Err(CloseCode::LIMITS)
+        }
     }
 
     /// Whether the peer's positions fit ours.
@@ -302,7 +360,9 @@ impl<S: Storage + ?Sized> Session<S> {
         self.tx.frame_end = rx_next;
         self.tx.gate = rx_next;
         self.tx.limit = self.tx.limit.max(self.tx.acked + u64::from(window));
-        self.stats.resent = self.stats.resent.wrapping_add(self.tx.high - rx_next);
+        // Less than the ring holds.
+        let resent = u32::try_from(self.tx.high - rx_next).unwrap_or_default();
+        self.stats.resent = self.stats.resent.wrapping_add(resent);
     }
 
     /// The handshake is complete.
@@ -313,7 +373,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.rx.plain = false;
         self.link.heartbeat.agree(limit_ms, promise_ms);
         // A client confirms that it learnt its session's name; both repeat what they released.
-        if self.role == Role::Client || self.state == SessionState::Detached {
+        if self.is_client() || self.state == SessionState::Detached {
             self.link.owed.add(Owed::ACK);
         }
         self.step(SessionEvent::Attach);
@@ -332,14 +392,10 @@ impl<S: Storage + ?Sized> Session<S> {
         session: Option<Grant>,
         resumed: Option<Resumed>,
     ) -> Welcome<'static> {
-        let window = self.window.size();
-        let mut terms = self.config.terms(hello.terms.idle_ms, window, self.send_buffer());
-        terms.idle_ms = self.silence_limit(hello);
-        terms.ttl_s = self.peer.retention_s;
         Welcome {
             version: VERSION,
             has_session: true,
-            terms,
+            terms: self.terms(self.silence_limit(hello), hello.terms.idle_ms),
             caps: 0,
             session,
             resumed,
@@ -350,8 +406,11 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The peer may send a window beyond what was released, and all that it was ever granted, but
     /// no more for resuming often: what nobody releases must stay within the window.
     //= RSM-11
-    fn grant_window(&mut self) {
-        self.rx.limit = self.rx.limit.max(self.rx.done + u64::from(self.window.size()));
+    pub(super) fn grant_window(&mut self) {
+        self.rx.limit = self
+            .rx
+            .limit
+            .max(self.rx.done + u64::from(self.window.size()));
     }
 
     /// How much silence a server bears: a slow device is never asked for more than it can do.
@@ -363,9 +422,19 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    /// What this end's ring can take, for the peer's pace of acknowledging.
-    fn send_buffer(&self) -> u32 {
-        u32::try_from(self.ring.limit()).unwrap_or(u32::MAX).min(self.config.send_buffer)
+    /// What is declared to the peer; what `heartbeat_ms` says depends on the side.
+    fn terms(&self, idle_ms: u32, heartbeat_ms: u32) -> Terms {
+        Terms {
+            max_body: self.config.max_body,
+            max_requests: self.config.max_requests,
+            idle_ms,
+            heartbeat_ms,
+            window: self.window.size(),
+            max_msg: self.config.max_message,
+            ttl_s: self.peer.retention_s,
+            // What the ring can take, for the peer's pace of acknowledging.
+            send_buffer: u32::try_from(self.ring.limit()).unwrap_or(u32::MAX),
+        }
     }
 
     fn claim(&self, with: &Attach<'_>) -> Resume {
@@ -381,17 +450,6 @@ impl<S: Storage + ?Sized> Session<S> {
         let key = SessionKey::new(self.identity.key);
         resume.proof = resume_proof(&key, &resume, with.channel_binding);
         resume
-    }
-
-    /// The client proved possession of this key; if it is the new one, the old one is done with.
-    fn adopt_key(&mut self, key_id: u8) {
-        if let Some(NextKey { key_id: next, key, .. }) = self.identity.next_key
-            && next == key_id
-        {
-            self.identity.key_id = next;
-            self.identity.key = key;
-            self.identity.next_key = None;
-        }
     }
 
     fn fresh_link(&self, now: Instant, seed: u32) -> Link {

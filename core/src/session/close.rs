@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU64;
 
-use super::{Death, NextKey, Pending, Poison, Role, SendError, Session};
+use super::{Pending, SendError, Session};
 use crate::code::{CloseCode, Scope};
 use crate::error::Violation;
 use crate::event::{Event, Position, Side};
@@ -11,9 +11,6 @@ use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError}
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wire::{Close, CloseFlags, Drain, Header, Op};
-
-/// Connections lost in a row to an error at the same place before the session is given up.
-const POISONED: u8 = 2;
 
 impl<S: Storage + ?Sized> Session<S> {
     /// Finishes: nothing more will be sent. Once both ends have finished and everything was
@@ -30,14 +27,8 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(SendError::MessageOpen);
         }
         let position = self.push(Header::new(Op::Fin, 0, 0), &[], &[])?;
-        self.tx.fin = NonZeroU64::new(position.0);
+        self.fin_sent = true;
         Ok(position)
-    }
-
-    /// Whether [`finish`](Self::finish) was called.
-    #[inline]
-    pub(crate) const fn fin_sent(&self) -> bool {
-        self.tx.fin.is_some()
     }
 
     /// Closes the connection and leaves the session as it is: the peer may resume it.
@@ -45,7 +36,13 @@ impl<S: Storage + ?Sized> Session<S> {
     /// `retry_ms` is a hint when to come back; 0 is none.
     pub fn close(&mut self, now: Instant, code: CloseCode, retry_ms: u32) {
         let now = self.link.tick(now);
-        self.begin_closing(now, Closing { retry_ms, ..Closing::of(code, Side::Local) });
+        self.begin_closing(
+            now,
+            Closing {
+                retry_ms,
+                ..Closing::of(code, Side::Local)
+            },
+        );
     }
 
     /// Ends the session, whatever was not delivered yet; the peer is told if a connection is up.
@@ -55,7 +52,10 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.is_live() && self.state != SessionState::New {
             return;
         }
-        let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
+        let closing = Closing {
+            session_ended: true,
+            ..Closing::of(code, Side::Local)
+        };
         self.die(code, None);
         self.begin_closing(now, closing);
     }
@@ -76,42 +76,30 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<(), StateError> {
         self.link.tick(now);
         if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
-            return Err(StateError { verb: "drain", state: self.link.state.name() });
+            return Err(StateError {
+                verb: "drain",
+                state: self.link.state.name(),
+            });
         }
-        self.link.leaving = Some(Leaving { code, grace_ms, spread_ms });
+        self.link.farewell = Leaving {
+            code,
+            grace_ms,
+            spread_ms,
+        }
+        .into();
         self.link.owed.add(Owed::DRAIN);
         Ok(())
     }
 
-    /// Replaces the key that resumes the session. The old one works until the peer acknowledged the
-    /// new one.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send); and if this is a client, or an earlier replacement is under way.
-    //= AUT-12
-    pub fn rotate_key(&mut self, key_id: u8, key: [u8; 16]) -> Result<Position, SendError> {
-        self.check_state()?;
-        if self.role == Role::Client || self.identity.next_key.is_some() {
-            let state = if self.is_client() { "client" } else { "rotating" };
-            return Err(SendError::State(StateError { verb: "rotate the key", state }));
-        }
-        let position = self.push(Header::new(Op::Token, key_id, 16), &[], &key)?;
-        self.identity.next_key = Some(NextKey { key_id, key, position: position.0 });
-        Ok(position)
-    }
-
-    /// The peer has the new key: the old one is done with.
-    pub(super) fn adopt_next_key(&mut self) {
-        if let Some(NextKey { key_id, key, .. }) = self.identity.next_key.take() {
-            self.identity.key_id = key_id;
-            self.identity.key = key;
-        }
-    }
-
     /// The old connection must go because another took over.
     pub(super) fn leave(&mut self, now: Instant, code: CloseCode, no_retry: bool) {
-        self.begin_closing(now, Closing { no_retry, ..Closing::of(code, Side::Local) });
+        self.begin_closing(
+            now,
+            Closing {
+                no_retry,
+                ..Closing::of(code, Side::Local)
+            },
+        );
     }
 
     /// The peer broke a rule.
@@ -119,7 +107,7 @@ impl<S: Storage + ?Sized> Session<S> {
     pub(super) fn fail(&mut self, now: Instant, code: CloseCode) -> Violation {
         self.stats.violations = self.stats.violations.wrapping_add(1);
         let code = match code.scope() {
-            Scope::Connection if self.poisoned() => CloseCode::POISON,
+            Scope::Connection if poisons(code) && self.poisoned() => CloseCode::POISON,
             Scope::Connection
             | Scope::Normal
             | Scope::Handshake
@@ -140,14 +128,28 @@ impl<S: Storage + ?Sized> Session<S> {
         Violation { code }
     }
 
-    /// Whether errors have ended connections in a row at this very place.
+    /// Whether an error ends this connection where another one ended the last, if it carries the
+    /// session. What goes wrong before is not the fault of a message.
     //= CLS-12
     fn poisoned(&mut self) -> bool {
-        let (next, acked) = (self.rx.next, self.tx.acked);
-        let again = self.poison.count > 0 && (self.poison.next, self.poison.acked) == (next, acked);
-        let count = if again { self.poison.count.saturating_add(1) } else { 1 };
-        self.poison = Poison { next, acked, count };
-        count >= POISONED
+        if !self.link.is_open() {
+            return false;
+        }
+        let place = self.rx.next.saturating_add(self.tx.acked);
+        let last = self.poison.replace(NonZeroU64::MIN.saturating_add(place));
+        last == self.poison
+    }
+
+    /// The connection is gone: unless it carried the session and ended with an error, the next
+    /// error is the first in its row.
+    pub(super) fn forget_poison(&mut self) {
+        let failed = |closing: Closing| {
+            closing.code == CloseCode::POISON || closing.code.scope() == Scope::Connection
+        };
+        let carried = self.state != SessionState::New && self.state != SessionState::Detached;
+        if carried && !self.link.closing().is_some_and(failed) {
+            self.poison = None;
+        }
     }
 
     fn begin_closing(&mut self, now: Instant, closing: Closing) {
@@ -159,8 +161,12 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.link.step(event) {
             return;
         }
-        self.link.closing = Some(closing);
-        self.link.owed = if closing.by == Side::Local { Owed::CLOSE } else { Owed::NOTHING };
+        self.link.farewell = closing.into();
+        self.link.owed = if closing.by == Side::Local {
+            Owed::CLOSE
+        } else {
+            Owed::NOTHING
+        };
         self.link.deadline = Some(now.after(u64::from(self.config.linger_ms) * 1_000));
         self.pending.add(Pending::DISCONNECTED);
     }
@@ -175,12 +181,13 @@ impl<S: Storage + ?Sized> Session<S> {
             && code == CloseCode::STALE_ATTACH
         {
             self.identity.attach = self.identity.attach.max(last);
-        } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live() {
+        } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live()
+        {
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);
         } else if (ended || code.scope() == Scope::Session) && self.is_live() {
             self.die(code, received);
-        } else if code.scope() == Scope::Connection && self.is_live() && self.poisoned() {
+        } else if poisons(code) && self.is_live() && self.poisoned() {
             self.die(CloseCode::POISON, received);
         }
         let closing = Closing {
@@ -194,11 +201,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer will leave: go too, at a random time within the spread.
     //= CLS-9
-    pub(super) fn handle_drain<'b>(
-        &mut self,
-        now: Instant,
-        drain: Drain<'b>,
-    ) -> Option<Event<'b>> {
+    pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: Drain<'b>) -> Option<Event<'b>> {
         if self.link.state != LinkState::Open {
             return None;
         }
@@ -206,10 +209,20 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.is_client() {
             let seed = u64::from(self.link.heartbeat.seed());
             let spread = u64::from(drain.spread_ms) * 1_000;
-            self.link.deadline = Some(now.after(spread * seed >> 32));
+            self.link.deadline = Some(now.after((spread * seed) >> 32));
         }
-        let Drain { code, grace_ms, spread_ms, address } = drain;
-        Some(Event::Draining { code, grace_ms, spread_ms, address })
+        let Drain {
+            code,
+            grace_ms,
+            spread_ms,
+            address,
+        } = drain;
+        Some(Event::Draining {
+            code,
+            grace_ms,
+            spread_ms,
+            address,
+        })
     }
 
     /// The session cannot go on; it says why and keeps what was not acknowledged.
@@ -221,20 +234,25 @@ impl<S: Storage + ?Sized> Session<S> {
         let known = self.tx.acked..=self.tx_end();
         let peer_received = peer_received.filter(|position| known.contains(&position.0));
         self.step(SessionEvent::Fatal);
-        self.death = Some(Death { code, peer_received });
+        self.death_code = code;
+        self.death_received =
+            peer_received.and_then(|position| NonZeroU64::new(position.0.saturating_add(1)));
         self.pending.add(Pending::LOST);
     }
 
     /// Ends the session once both ends finished and everything was taken.
     //= CLS-3
     pub(super) fn end_if_finished(&mut self, now: Instant) {
-        let ours = self.tx.fin.is_some_and(|fin| fin.get() <= self.tx.acked);
+        // Nothing is sent after FIN, so it is acknowledged once nothing is retained.
+        let ours = self.fin_sent && self.ring.len() == 0;
         let theirs = self.rx.finished && self.rx.done == self.rx.next;
         if ours && theirs && self.is_live() && self.link.is_open() {
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);
-            let closing =
-                Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
+            let closing = Closing {
+                session_ended: true,
+                ..Closing::of(CloseCode::OK, Side::Local)
+            };
             self.begin_closing(now, closing);
         }
     }
@@ -243,4 +261,12 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn kill(&mut self, code: CloseCode) {
         self.die(code, None);
     }
+}
+
+/// Whether a code says that what was sent is wrong, so that sending it again cannot help. A stall
+/// says nothing about it.
+fn poisons(code: CloseCode) -> bool {
+    code.scope() == Scope::Connection
+        && code != CloseCode::FRAME_TIMEOUT
+        && code != CloseCode::HS_TIMEOUT
 }

@@ -2,15 +2,15 @@
 //!
 //! Every frame is decoded into a value, checked, and only then applied; nothing fails half-way.
 
-use super::{Open, Pending, Role, Session};
+use super::{Pending, Session};
 use crate::code::CloseCode;
 use crate::error::Violation;
-use crate::event::{Event, Head, Position, Side};
+use crate::event::{Event, Position};
 use crate::link::Owed;
 use crate::state::{LinkEvent, LinkState, SessionState};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{Frame, HEADER_LEN, Header, Op, Probe, RequestId, Route};
+use crate::wire::{Frame, HEADER_LEN, Header, Op, Probe, Route};
 
 /// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
 const PLAIN: u32 = 0xC000_00FF;
@@ -50,10 +50,14 @@ impl<S: Storage + ?Sized> Session<S> {
                     self.link.frame_since = None;
                 }
                 self.advance_rx(now, next);
-                self.stats.messages_in += 1;
+                self.stats.messages_in = self.stats.messages_in.wrapping_add(1);
                 let route = Route::from(header.tag());
                 let position = Position(next);
-                return Ok(Some(Event::Message { route, payload, position }));
+                return Ok(Some(Event::Message {
+                    route,
+                    payload,
+                    position,
+                }));
             }
         }
         let (rest, result) = self.handle_unpredicted(now, input);
@@ -69,7 +73,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Counts received bytes; in automatic release they are released at once.
     #[inline]
-    fn advance_rx(&mut self, now: Instant, next: u64) {
+    pub(super) fn advance_rx(&mut self, now: Instant, next: u64) {
         self.rx.next = next;
         if self.releases_automatically() {
             self.rx.done = next;
@@ -131,9 +135,8 @@ impl<S: Storage + ?Sized> Session<S> {
     /// A frame began and is not whole: it has to become so in time, but any byte is life.
     //= HBT-8
     fn note_partial(&mut self, now: Instant, input: &[u8]) {
-        if input.is_empty() {
-            self.link.frame_since = None;
-        } else if self.link.frame_since.is_none() {
+        // Empty input may only ask for events; it says nothing about a frame kept elsewhere.
+        if !input.is_empty() && self.link.frame_since.is_none() {
             self.link.frame_since = Some(now);
             self.link.heartbeat.received(now);
         }
@@ -266,171 +269,6 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    /// A frame that counts in the position: checked against the credit, counted, delivered.
-    //= POS-4
-    fn handle_sequenced<'b>(
-        &mut self,
-        now: Instant,
-        header: Header,
-        frame: &Frame<'b>,
-    ) -> Result<Option<Event<'b>>, CloseCode> {
-        let next = self.rx.next + header.frame_size() as u64;
-        if next > self.rx.limit {
-            return Err(CloseCode::FLOW_VIOLATION);
-        }
-        if self.rx.finished {
-            return Err(CloseCode::BAD_STATE);
-        }
-        let event = self.deliver(now, frame, Position(next))?;
-        let shown = self.rx.shown;
-        self.advance_rx(now, next);
-        if matches!(event, None | Some(Event::KeyRotated { .. })) {
-            self.rx.shown = shown;
-            // Nobody will release what nobody is shown, or is shown without a position.
-            if self.rx.done >= shown {
-                self.release(now, Position(next));
-            }
-        }
-        self.end_if_finished(now);
-        Ok(event)
-    }
-
-    /// Checks a sequenced frame against what is open and turns it into an event.
-    fn deliver<'b>(
-        &mut self,
-        now: Instant,
-        frame: &Frame<'b>,
-        position: Position,
-    ) -> Result<Option<Event<'b>>, CloseCode> {
-        match *frame {
-            Frame::Message { route, payload, more } => {
-                let head = Head::Message { route };
-                if self.begin_in(head, payload, more)? {
-                    return Ok(Some(first_fragment(head, payload, position)));
-                }
-                Ok(Some(Event::Message { route, payload, position }))
-            }
-            Frame::Request { id, route, payload, more } => {
-                self.check_new_request(id)?;
-                let head = Head::Request { id, route };
-                let fragmented = self.begin_in(head, payload, more)?;
-                if !self.set_open_in(id, true) {
-                    return Err(CloseCode::INTERNAL);
-                }
-                if fragmented {
-                    return Ok(Some(first_fragment(head, payload, position)));
-                }
-                Ok(Some(Event::Request { id, route, payload, position }))
-            }
-            Frame::Response { id, status, payload, more } => {
-                if !self.is_open_out(id) {
-                    return Err(CloseCode::BAD_REQUEST);
-                }
-                let head = Head::Response { id, status };
-                if self.begin_in(head, payload, more)? {
-                    return Ok(Some(first_fragment(head, payload, position)));
-                }
-                self.set_open_out(id, false);
-                Ok(Some(Event::Response { id, status, payload, position }))
-            }
-            Frame::Continue { payload, more } => self.continue_in(payload, more, position).map(Some),
-            Frame::Abort => {
-                let open = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
-                if let Head::Request { id, .. } = open.head {
-                    self.set_open_in(id, false);
-                }
-                Ok(Some(Event::Aborted { head: open.head, position }))
-            }
-            Frame::Cancel { id, reason } => {
-                self.charge(now, 2)?;
-                if id.0 >= self.config.max_requests {
-                    return Err(CloseCode::BAD_REQUEST);
-                }
-                // Its response may have crossed it on the way: then there is nothing to cancel.
-                Ok(self.is_open_in(id).then_some(Event::Cancelled { id, reason, position }))
-            }
-            Frame::Fin => {
-                if self.open_in.is_some() {
-                    return Err(CloseCode::BAD_LANE);
-                }
-                self.rx.finished = true;
-                Ok(Some(Event::Finished { position }))
-            }
-            Frame::Token { key_id, key } => {
-                if self.role == Role::Server {
-                    return Err(CloseCode::BAD_STATE);
-                }
-                self.identity.key_id = key_id;
-                self.identity.key = key;
-                Ok(Some(Event::KeyRotated { key_id }))
-            }
-            Frame::Skip => Ok(None),
-            Frame::Ignored { .. } => self.ignore(now),
-            Frame::Hello(_)
-            | Frame::Welcome(_)
-            | Frame::Auth { .. }
-            | Frame::Ack { .. }
-            | Frame::Ping(_)
-            | Frame::Pong(_)
-            | Frame::Drain(_)
-            | Frame::Close(_)
-            | Frame::Note { .. } => Err(CloseCode::BAD_STATE),
-        }
-    }
-
-    /// A message begins; whether it continues in other frames.
-    fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
-        if self.open_in.is_some() {
-            return Err(CloseCode::BAD_LANE);
-        }
-        let total = self.checked_in(0, payload.len())?;
-        if more {
-            self.open_in = Some(Open { head, total });
-        } else {
-            self.stats.messages_in += 1;
-        }
-        Ok(more)
-    }
-
-    //= FRG-4
-    fn continue_in<'b>(
-        &mut self,
-        payload: &'b [u8],
-        more: bool,
-        position: Position,
-    ) -> Result<Event<'b>, CloseCode> {
-        let open = self.open_in.ok_or(CloseCode::BAD_LANE)?;
-        let total = self.checked_in(open.total, payload.len())?;
-        if more {
-            self.open_in = Some(Open { total, ..open });
-        } else {
-            self.open_in = None;
-            self.stats.messages_in += 1;
-            if let Head::Response { id, .. } = open.head {
-                self.set_open_out(id, false);
-            }
-        }
-        let (head, offset, last) = (open.head, open.total, !more);
-        Ok(Event::Fragment { head, offset, payload, last, position })
-    }
-
-    /// Length of a message so far, at most what was declared.
-    fn checked_in(&self, so_far: u32, more: usize) -> Result<u32, CloseCode> {
-        u32::try_from(more)
-            .ok()
-            .and_then(|more| so_far.checked_add(more))
-            .filter(|total| *total <= self.config.max_message)
-            .ok_or(CloseCode::TOO_LARGE)
-    }
-
-    //= REQ-2
-    fn check_new_request(&self, id: RequestId) -> Result<(), CloseCode> {
-        if id.0 >= self.config.max_requests || self.is_open_in(id) {
-            return Err(CloseCode::BAD_REQUEST);
-        }
-        Ok(())
-    }
-
     /// The peer's word on what it released and how far this end may send; whether that is news.
     //= POS-8
     fn handle_ack(&mut self, now: Instant, ack: u32, limit: u32) -> Result<bool, CloseCode> {
@@ -447,15 +285,19 @@ impl<S: Storage + ?Sized> Session<S> {
         let news = progress || limit > self.tx.limit;
         self.tx.limit = limit;
         if progress {
+            if self
+                .identity
+                .token
+                .is_some_and(|after| after.get() <= acked)
+            {
+                self.adopt_next_key();
+            }
             self.tx.acked = acked;
             self.ring.drop_front(distance);
             self.link.progress_at = (self.ring.len() > 0).then_some(now);
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
                 self.pending.add(Pending::WRITABLE);
-            }
-            if self.identity.next_key.is_some_and(|key| key.position <= acked) {
-                self.adopt_next_key();
             }
             self.end_if_finished(now);
         }
@@ -477,7 +319,10 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Compares positions: on an in-order stream they must be equal exactly.
     //= POS-10
     fn audit(&mut self, now: Instant, probe: Probe) -> Result<(), CloseCode> {
-        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the wire carries the low half"
+        )]
         if probe.tx != self.rx.next as u32 {
             return Err(CloseCode::SEQ_DESYNC);
         }
@@ -485,7 +330,7 @@ impl<S: Storage + ?Sized> Session<S> {
         Ok(())
     }
 
-    fn ignore<'b>(&mut self, now: Instant) -> Result<Option<Event<'b>>, CloseCode> {
+    pub(super) fn ignore<'b>(&mut self, now: Instant) -> Result<Option<Event<'b>>, CloseCode> {
         self.stats.ignored = self.stats.ignored.wrapping_add(1);
         self.charge(now, 1)?;
         Ok(None)
@@ -502,41 +347,6 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    /// The next event that waits to be told.
-    fn waiting_event<'b>(&mut self) -> Option<Event<'b>> {
-        if !self.pending.any() {
-            return None;
-        }
-        if self.pending.take(Pending::ATTACHED) {
-            return Some(if self.stats.attaches <= 1 {
-                Event::Opened
-            } else {
-                Event::Resumed { resent: self.tx.high - self.tx.sent.min(self.tx.high) }
-            });
-        }
-        if self.pending.take(Pending::ACKNOWLEDGED) {
-            return Some(Event::Acknowledged { position: self.acknowledged() });
-        }
-        if self.pending.take(Pending::WRITABLE) {
-            return Some(Event::Writable);
-        }
-        if self.pending.take(Pending::ENDED) {
-            return Some(Event::Ended);
-        }
-        if self.pending.take(Pending::LOST) {
-            let death = self.death?;
-            return Some(Event::Lost { code: death.code, peer_received: death.peer_received });
-        }
-        self.pending.take(Pending::DISCONNECTED);
-        let closing = self.link.closing?;
-        Some(Event::Disconnected {
-            code: closing.code,
-            by: closing.by,
-            retry_ms: if closing.by == Side::Peer { closing.retry_ms } else { 0 },
-            no_retry: closing.no_retry,
-        })
-    }
-
     /// Releases everything up to `position`: it is acknowledged and its credit returned.
     ///
     /// With [`Release::Automatic`](crate::Release::Automatic) there is nothing to do. Releasing an
@@ -547,7 +357,11 @@ impl<S: Storage + ?Sized> Session<S> {
         if position.0 > self.rx.done && position.0 <= self.rx.next {
             //= POS-16
             let nothing_shown_after = position.0 >= self.rx.shown;
-            self.rx.done = if nothing_shown_after { self.rx.next } else { position.0 };
+            self.rx.done = if nothing_shown_after {
+                self.rx.next
+            } else {
+                position.0
+            };
             if self.link.is_open() {
                 let at = now.after(self.ack_delay());
                 self.link.ack_at.get_or_insert(at);
@@ -569,13 +383,12 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 }
 
-fn first_fragment<'b>(head: Head, payload: &'b [u8], position: Position) -> Event<'b> {
-    Event::Fragment { head, offset: 0, payload, last: false, position }
-}
-
 /// The position whose low half is `low` and which is at or less than 2^31 after `known`.
 //= POS-2
-#[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the wire carries the low half"
+)]
 fn expand(known: u64, low: u32) -> Option<u64> {
     let distance = low.wrapping_sub(known as u32);
     (distance < 1 << 31).then(|| known.saturating_add(u64::from(distance)))

@@ -4,22 +4,29 @@
 //! |---|---|
 //! | `mod.rs` | the state and the getters |
 //! | `attach.rs` | handshakes, resuming, losing a connection |
-//! | `input.rs` | bytes in: frames, positions, credit, events |
+//! | `input.rs` | bytes in: frames, positions, credit |
+//! | `deliver.rs` | sequenced frames in: events |
 //! | `output.rs` | bytes out: control frames first, then the ring |
 //! | `send.rs` | what the application wants to send |
 //! | `clock.rs` | time: deadlines, heartbeats |
 //! | `close.rs` | the ways a connection and a session end |
+//! | `keys.rs` | replacing the key that resumes the session |
+//! | `events.rs` | what waits to be told |
 //! | `compare.rs` | when two sessions behave alike, for exploring all of them |
 
 mod attach;
 mod clock;
 mod close;
 mod compare;
+mod deliver;
+mod events;
 mod input;
+mod keys;
 mod output;
 mod send;
 
 pub use attach::{Accepted, Attach};
+pub(crate) use events::Pending;
 pub use output::Parts;
 pub use send::SendError;
 pub(crate) use send::bitmap_len;
@@ -27,7 +34,7 @@ pub(crate) use send::bitmap_len;
 use core::num::NonZeroU64;
 
 use crate::code::CloseCode;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Rules};
 use crate::event::{Head, Position};
 use crate::link::Link;
 use crate::ring::Ring;
@@ -62,9 +69,8 @@ pub const HANDSHAKE_MAX: usize = 1024;
 /// specification, areas POS, CRD and RSM.
 #[derive(Debug, Clone)]
 pub struct Session<S: ?Sized> {
-    pub(crate) config: Config,
+    pub(crate) config: Rules,
     pub(crate) state: SessionState,
-    pub(crate) role: Role,
     pub(crate) identity: Identity,
     pub(crate) peer: PeerLimits,
     pub(crate) tx: Tx,
@@ -75,10 +81,15 @@ pub struct Session<S: ?Sized> {
     /// Our message whose last fragment has not been given yet.
     pub(crate) open_out: Option<Open>,
     pub(crate) pending: Pending,
-    /// Where the last connection died of an error, and how often in a row.
-    pub(crate) poison: Poison,
-    /// Why the session is dead.
-    pub(crate) death: Option<Death>,
+    /// Where the last connection that carried the session died of an error, if it did: `next` and
+    /// `acked` never fall, so their sum (and one, for it is not 0) is the same only if both are.
+    pub(crate) poison: Option<NonZeroU64>,
+    /// Why the session is dead, if it is.
+    pub(crate) death_code: CloseCode,
+    /// One more than how far the peer received, if it said so when the session died.
+    pub(crate) death_received: Option<NonZeroU64>,
+    /// Our FIN is the last frame that was sent.
+    pub(crate) fin_sent: bool,
     /// Hint where the next free request number is.
     pub(crate) next_id: u16,
     pub(crate) link: Link,
@@ -99,21 +110,16 @@ pub enum Role {
 /// Who a session is, and what proves it. `Debug` does not print the key.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
+    pub(crate) role: Role,
     pub(crate) sid: u64,
     pub(crate) epoch: u32,
     /// Number of the last attempt to attach.
     pub(crate) attach: u32,
     pub(crate) key_id: u8,
     pub(crate) key: [u8; 16],
-    /// The replacement key, until the peer acknowledged that it has it, and where that is.
-    pub(crate) next_key: Option<NextKey>,
-}
-
-#[derive(Copy, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct NextKey {
-    pub(crate) key_id: u8,
-    pub(crate) key: [u8; 16],
-    pub(crate) position: u64,
+    /// The position after the TOKEN with the replacement key, until the peer is known to have it.
+    /// The key itself is in the ring.
+    pub(crate) token: Option<NonZeroU64>,
 }
 
 impl core::fmt::Debug for Identity {
@@ -155,8 +161,6 @@ pub(crate) struct Tx {
     pub(crate) frame_end: u64,
     /// Last frame boundary known to be within the credit.
     pub(crate) gate: u64,
-    /// Position after our FIN.
-    pub(crate) fin: Option<NonZeroU64>,
 }
 
 /// Positions of the receiving direction: `reported <= done <= next <= limit`.
@@ -168,8 +172,11 @@ pub(crate) struct Rx {
     pub(crate) done: u64,
     /// In manual release: after the last frame that the application was shown.
     pub(crate) shown: u64,
-    /// What the peer was last told about `done`.
-    pub(crate) reported: u64,
+    /// After the last frame that did more than to be delivered: a request, a response, a part of a
+    /// message, the end. None of them can come twice.
+    pub(crate) bound: u64,
+    /// What the peer was last told about `done`; the low half, as it is on the wire.
+    pub(crate) reported: u32,
     /// Credit the peer was given.
     pub(crate) limit: u64,
     /// The peer finished.
@@ -178,52 +185,31 @@ pub(crate) struct Rx {
     pub(crate) plain: bool,
 }
 
+impl Rx {
+    /// Bytes released that the peer was not told about.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a window is below 2^31")]
+    pub(crate) const fn unreported(&self) -> u32 {
+        (self.done as u32).wrapping_sub(self.reported)
+    }
+
+    /// The peer is told `done`: what goes on the wire.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the wire carries the low half"
+    )]
+    pub(crate) const fn report(&mut self) -> u32 {
+        self.reported = self.done as u32;
+        self.reported
+    }
+}
+
 /// A message of which some fragments have passed.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Open {
     pub(crate) head: Head,
     /// Payload bytes so far.
     pub(crate) total: u32,
-}
-
-/// Events that wait to be told.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Pending(u8);
-
-impl Pending {
-    pub(crate) const ATTACHED: Self = Self(1);
-    pub(crate) const ACKNOWLEDGED: Self = Self(2);
-    pub(crate) const WRITABLE: Self = Self(4);
-    pub(crate) const DISCONNECTED: Self = Self(8);
-    pub(crate) const ENDED: Self = Self(16);
-    pub(crate) const LOST: Self = Self(32);
-    /// Not an event: a send was refused for want of room.
-    pub(crate) const BLOCKED: Self = Self(64);
-
-    const EVENTS: u8 = 63;
-
-    #[inline]
-    pub(crate) const fn any(self) -> bool {
-        self.0 & Self::EVENTS != 0
-    }
-
-    pub(crate) const fn add(&mut self, what: Self) {
-        self.0 |= what.0;
-    }
-
-    pub(crate) const fn take(&mut self, what: Self) -> bool {
-        let had = self.0 & what.0 != 0;
-        self.0 &= !what.0;
-        had
-    }
-}
-
-/// Two connections in a row lost to an error at the same place end the session.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Poison {
-    pub(crate) next: u64,
-    pub(crate) acked: u64,
-    pub(crate) count: u8,
 }
 
 /// Why a session cannot be resumed, and what the peer had received if it said so.
@@ -252,26 +238,33 @@ impl<S: Storage> Session<S> {
     pub(crate) fn new(config: Config, role: Role, state: SessionState, storage: S) -> Self {
         let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
         Self {
-            config,
+            config: config.rules(),
             state,
-            role,
             identity: Identity {
+                role,
                 sid: 0,
                 epoch: 0,
                 attach: 0,
                 key_id: 0,
                 key: [0; 16],
-                next_key: None,
+                token: None,
             },
-            peer: PeerLimits::default(),
+            // What is asked for, until the peer said what it grants.
+            peer: PeerLimits {
+                max_requests: config.max_requests_out,
+                retention_s: config.retention_s,
+                ..PeerLimits::default()
+            },
             tx: Tx::default(),
             rx: Rx::default(),
             window: Window::new(config.window, config.window_max),
             open_in: None,
             open_out: None,
             pending: Pending::default(),
-            poison: Poison::default(),
-            death: None,
+            poison: None,
+            death_code: CloseCode::OK,
+            death_received: None,
+            fin_sent: false,
             next_id: 0,
             link: Link::idle(Instant::from_micros(0)),
             stats: Stats::default(),
@@ -296,7 +289,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Which end this is.
     #[must_use]
     pub const fn role(&self) -> Role {
-        self.role
+        self.identity.role
     }
 
     /// The session's number, once the server gave it one.
@@ -313,8 +306,12 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Why the session is dead, if it is.
     #[must_use]
-    pub const fn death(&self) -> Option<Death> {
-        self.death
+    pub fn death(&self) -> Option<Death> {
+        let peer_received = self.death_received.map(|after| Position(after.get() - 1));
+        (self.state == SessionState::Dead).then_some(Death {
+            code: self.death_code,
+            peer_received,
+        })
     }
 
     /// What counts and has been counted since the session began.
@@ -347,6 +344,12 @@ impl<S: Storage + ?Sized> Session<S> {
         Position(self.rx.next)
     }
 
+    /// The position up to which the application released what was received.
+    #[must_use]
+    pub const fn released(&self) -> Position {
+        Position(self.rx.done)
+    }
+
     /// Bytes that sending can still take before it is [`SendError::Full`].
     #[must_use]
     pub const fn room(&self) -> usize {
@@ -363,7 +366,14 @@ impl<S: Storage + ?Sized> Session<S> {
     /// acknowledged, or, with the position at which it said it stopped, what it never received.
     #[must_use]
     pub fn retained(&self, from: Position) -> [&[u8]; 2] {
-        self.ring.slices(self.offset(from.0.max(self.tx.acked)), self.ring.len())
+        self.ring
+            .slices(self.offset(from.0.max(self.tx.acked)), self.ring.len())
+    }
+
+    /// Whether a message in fragments was begun and waits for its continuation.
+    #[must_use]
+    pub const fn has_open_message(&self) -> bool {
+        self.open_out.is_some()
     }
 
     /// Gives storage that can grow back while nothing needs it. This also happens by itself with
@@ -442,7 +452,10 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Where in the ring a position is.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the ring is shorter than 2^30 bytes"
+    )]
     pub(crate) const fn offset(&self, position: u64) -> usize {
         position.saturating_sub(self.tx.acked) as usize
     }

@@ -6,9 +6,7 @@ use crate::link::Owed;
 use crate::state::LinkState;
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{
-    Close, CloseFlags, Drain, Op, Probe, encode_ack, encode_empty, encode_probe,
-};
+use crate::wire::{Close, CloseFlags, Drain, Op, Probe, encode_ack, encode_empty, encode_probe};
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
 #[derive(Debug, Copy, Clone)]
@@ -66,11 +64,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// As [`poll_transmit`](Self::poll_transmit), but lends the application's frames instead of
     /// copying them. `control` should have room for [`CONTROL_MAX`](super::CONTROL_MAX) bytes.
-    pub fn poll_transmit_parts<'a>(
-        &'a mut self,
-        now: Instant,
-        control: &'a mut [u8],
-    ) -> Parts<'a> {
+    pub fn poll_transmit_parts<'a>(&'a mut self, now: Instant, control: &'a mut [u8]) -> Parts<'a> {
         let now = self.link.tick(now);
         let due = self.owes_control(now);
         if self.tx.sent < self.tx.frame_end && due {
@@ -78,7 +72,11 @@ impl<S: Storage + ?Sized> Session<S> {
             let ring = self.ring_parts(self.tx.frame_end);
             return Parts { control: &[], ring };
         }
-        let written = if due { self.write_control(now, control) } else { 0 };
+        let written = if due {
+            self.write_control(now, control)
+        } else {
+            0
+        };
         self.note_transmitted(now, written);
         let ring = if self.link.is_open() {
             self.open_gate();
@@ -86,13 +84,20 @@ impl<S: Storage + ?Sized> Session<S> {
         } else {
             [&[][..]; 2]
         };
-        Parts { control: control.get(..written).unwrap_or_default(), ring }
+        Parts {
+            control: control.get(..written).unwrap_or_default(),
+            ring,
+        }
     }
 
     /// `count` bytes of [`Parts::ring`] were written.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         let now = self.link.tick(now);
-        let left = self.tx.gate.max(self.tx.frame_end).saturating_sub(self.tx.sent);
+        let left = self
+            .tx
+            .gate
+            .max(self.tx.frame_end)
+            .saturating_sub(self.tx.sent);
         self.advance_tx((count as u64).min(left));
         self.note_transmitted(now, count);
     }
@@ -117,14 +122,16 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Whether an acknowledgement is due.
     //= CRD-5
     fn owes_ack(&self, now: Instant) -> bool {
-        let unreported = self.rx.done - self.rx.reported;
+        let unreported = self.rx.unreported();
         unreported > 0
             && (unreported >= self.ack_threshold() || self.link.ack_at.is_some_and(|at| at <= now))
     }
 
     /// A quarter of the window, or half of what the peer can keep, whichever is less.
-    fn ack_threshold(&self) -> u64 {
-        u64::from((self.window.size() / 4).min(self.peer.send_buffer / 2).max(1))
+    fn ack_threshold(&self) -> u32 {
+        (self.window.size() / 4)
+            .min(self.peer.send_buffer / 2)
+            .max(1)
     }
 
     #[inline]
@@ -142,7 +149,7 @@ impl<S: Storage + ?Sized> Session<S> {
     fn ack_rides_along(&self, now: Instant) -> bool {
         let soon = now.after(self.ack_delay() / 2);
         self.link.ack_at.is_some_and(|at| at <= soon)
-            && self.rx.done > self.rx.reported
+            && self.rx.unreported() > 0
             && self.has_ring_output()
     }
 
@@ -215,7 +222,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.link.is_open() {
             return 0;
         }
-        let unreported = self.rx.done - self.rx.reported;
+        let unreported = self.rx.unreported();
         if (self.link.owed.has(Owed::ACK) || unreported > 0)
             && self.window.wants_sample(now, unreported)
             && !self.link.heartbeat.is_probing()
@@ -237,8 +244,7 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::BEAT);
             self.stats.pings_out = self.stats.pings_out.wrapping_add(1);
         }
-        let unreported = self.rx.done > self.rx.reported;
-        if (self.link.owed.has(Owed::ACK) || unreported) && out.has_room(12) {
+        if (self.link.owed.has(Owed::ACK) || self.rx.unreported() > 0) && out.has_room(12) {
             let (ack, limit) = self.report();
             out.put(&encode_ack(ack, limit));
             self.link.owed.remove(Owed::BEAT);
@@ -250,7 +256,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     fn write_rest(&mut self, out: &mut Writer<'_>) {
         if self.link.owed.has(Owed::DRAIN)
-            && let Some(leaving) = self.link.leaving
+            && let Some(leaving) = self.link.leaving()
         {
             let drain = Drain {
                 code: leaving.code,
@@ -271,7 +277,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn write_close(&mut self, out: &mut Writer<'_>) {
-        let Some(closing) = self.link.closing else {
+        let Some(closing) = self.link.closing() else {
             self.link.owed.remove(Owed::CLOSE);
             return;
         };
@@ -297,25 +303,35 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn probe(&mut self, nonce: u32) -> Probe {
-        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the wire carries the low half"
+        )]
         let tx = self.tx.sent as u32;
         let (ack, limit) = self.report();
-        Probe { nonce, tx, ack, limit }
+        Probe {
+            nonce,
+            tx,
+            ack,
+            limit,
+        }
     }
 
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
-    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the wire carries the low half"
+    )]
     fn report(&mut self) -> (u32, u32) {
-        self.rx.limit = self.rx.limit.max(self.rx.done + u64::from(self.window.size()));
-        self.rx.reported = self.rx.done;
+        self.grant_window();
         self.link.ack_at = None;
         self.link.owed.remove(Owed::ACK);
-        (self.rx.done as u32, self.rx.limit as u32)
+        (self.rx.report(), self.rx.limit as u32)
     }
 
-    pub(super) const fn is_client(&self) -> bool {
-        matches!(self.role, Role::Client)
+    pub(crate) const fn is_client(&self) -> bool {
+        matches!(self.identity.role, Role::Client)
     }
 }
 

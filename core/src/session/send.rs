@@ -40,10 +40,16 @@ impl fmt::Display for SendError {
         match self {
             Self::Full => f.write_str("the send buffer is full: wait for Event::Writable"),
             Self::TooLarge { limit } => {
-                write!(f, "the payload exceeds the {limit} bytes that the peer accepts")
+                write!(
+                    f,
+                    "the payload exceeds the {limit} bytes that the peer accepts"
+                )
             }
             Self::TooManyRequests { limit } => {
-                write!(f, "the peer allows {limit} open requests: wait for a response")
+                write!(
+                    f,
+                    "the peer allows {limit} open requests: wait for a response"
+                )
             }
             Self::NoSuchRequest => f.write_str("no request with this number is open"),
             Self::MessageOpen => f.write_str("a fragmented message must be completed first"),
@@ -71,7 +77,7 @@ impl<S: Storage + ?Sized> Session<S> {
             #[expect(clippy::cast_possible_truncation, reason = "at most max_body")]
             let header = Header::new(Op::Message, route.tag(), payload.len() as u16);
             if self.ring.push(header, &[], payload).is_ok() {
-                self.stats.messages_out += 1;
+                self.stats.messages_out = self.stats.messages_out.wrapping_add(1);
                 return Ok(Position(self.tx_end()));
             }
         }
@@ -152,12 +158,14 @@ impl<S: Storage + ?Sized> Session<S> {
         let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
         let total = self.checked_total(open.total, payload.len())?;
         if payload.is_empty() || payload.len() > usize::from(self.peer.max_body) {
-            return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
+            return Err(SendError::TooLarge {
+                limit: self.peer.max_body.into(),
+            });
         }
         let header = Header::new(Op::Continue, 0, body_len(payload.len())).with_more(!last);
         let position = self.push(header, &[], payload)?;
         self.open_out = (!last).then_some(Open { total, ..open });
-        self.stats.messages_out += u64::from(last);
+        self.count_sent(last);
         Ok(position)
     }
 
@@ -219,7 +227,11 @@ impl<S: Storage + ?Sized> Session<S> {
     /// There is room: it was counted frame by frame. Memory that is not to be had after all is
     /// the one case in which a booked frame is missing, and ends the session.
     fn append(&mut self, frames: &[u8], count: usize) {
-        if self.ring.append(frames.get(..count).unwrap_or_default()).is_err() {
+        if self
+            .ring
+            .append(frames.get(..count).unwrap_or_default())
+            .is_err()
+        {
             self.die(crate::CloseCode::INTERNAL, None);
         }
     }
@@ -233,10 +245,12 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(SendError::MessageOpen);
         }
         if body.len() > usize::from(self.peer.max_body) {
-            return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
+            return Err(SendError::TooLarge {
+                limit: self.peer.max_body.into(),
+            });
         }
         if op == Some(Op::Message) && !header.more() {
-            self.stats.messages_out += 1;
+            self.stats.messages_out = self.stats.messages_out.wrapping_add(1);
             return Ok(());
         }
         self.note_encoded_other(header, body)
@@ -246,12 +260,26 @@ impl<S: Storage + ?Sized> Session<S> {
         use crate::wire::Frame;
         let frame = Frame::decode(header, body).map_err(|_| SendError::NoSuchRequest)?;
         let (head, len, more) = match frame {
-            Frame::Message { route, payload, more } => (Head::Message { route }, payload, more),
-            Frame::Request { id, route, payload, more } => {
+            Frame::Message {
+                route,
+                payload,
+                more,
+            } => (Head::Message { route }, payload, more),
+            Frame::Request {
+                id,
+                route,
+                payload,
+                more,
+            } => {
                 self.open_request(id)?;
                 (Head::Request { id, route }, payload, more)
             }
-            Frame::Response { id, status, payload, more } => {
+            Frame::Response {
+                id,
+                status,
+                payload,
+                more,
+            } => {
                 self.close_request(id)?;
                 (Head::Response { id, status }, payload, more)
             }
@@ -259,7 +287,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
                 let total = self.checked_total(open.total, payload.len())?;
                 self.open_out = more.then_some(Open { total, ..open });
-                self.stats.messages_out += u64::from(!more);
+                self.count_sent(!more);
                 return Ok(());
             }
             Frame::Abort => {
@@ -272,7 +300,11 @@ impl<S: Storage + ?Sized> Session<S> {
                 return Ok(());
             }
             Frame::Cancel { id, .. } => {
-                return if self.is_open_out(id) { Ok(()) } else { Err(SendError::NoSuchRequest) };
+                return if self.is_open_out(id) {
+                    Ok(())
+                } else {
+                    Err(SendError::NoSuchRequest)
+                };
             }
             Frame::Hello(_)
             | Frame::Welcome(_)
@@ -288,7 +320,7 @@ impl<S: Storage + ?Sized> Session<S> {
             | Frame::Skip
             | Frame::Ignored { .. } => return Err(SendError::NoSuchRequest),
         };
-        self.stats.messages_out += u64::from(!more);
+        self.count_sent(!more);
         let total = self.checked_total(0, len.len())?;
         self.open_out = more.then_some(Open { head, total });
         Ok(())
@@ -305,7 +337,9 @@ impl<S: Storage + ?Sized> Session<S> {
         let (op, tag, ahead) = encode_head(head, &mut front);
         let limit = usize::from(self.peer.max_body).saturating_sub(ahead.len());
         if payload.len() > limit {
-            return Err(SendError::TooLarge { limit: u32::try_from(limit).unwrap_or(0) });
+            return Err(SendError::TooLarge {
+                limit: u32::try_from(limit).unwrap_or(0),
+            });
         }
         let total = self.checked_total(0, payload.len())?;
         let size = HEADER_LEN + ahead.len() + payload.len();
@@ -322,13 +356,18 @@ impl<S: Storage + ?Sized> Session<S> {
         match (pushed, head) {
             (Ok(_), _) => {
                 self.open_out = more.then_some(Open { head, total });
-                self.stats.messages_out += u64::from(!more);
+                self.count_sent(!more);
             }
             (Err(_), Head::Request { id, .. }) => drop(self.set_open_out(id, false)),
             (Err(_), Head::Response { id, .. }) => drop(self.set_open_in(id, true)),
             (Err(_), Head::Message { .. }) => {}
         }
         pushed
+    }
+
+    /// Counts a message if its last frame was sent.
+    fn count_sent(&mut self, last: bool) {
+        self.stats.messages_out = self.stats.messages_out.wrapping_add(u32::from(last));
     }
 
     pub(super) fn push(
@@ -354,14 +393,16 @@ impl<S: Storage + ?Sized> Session<S> {
             .ok()
             .and_then(|more| so_far.checked_add(more))
             .filter(|total| *total <= self.peer.max_message)
-            .ok_or(SendError::TooLarge { limit: self.peer.max_message })
+            .ok_or(SendError::TooLarge {
+                limit: self.peer.max_message,
+            })
     }
 
     #[inline]
     const fn may_send(&self) -> bool {
         matches!(self.state, SessionState::Attached | SessionState::Detached)
             && self.open_out.is_none()
-            && !self.fin_sent()
+            && !self.fin_sent
     }
 
     #[inline]
@@ -371,20 +412,25 @@ impl<S: Storage + ?Sized> Session<S> {
 
     pub(super) fn check_state(&self) -> Result<(), SendError> {
         let state = match self.state {
-            SessionState::Attached | SessionState::Detached if self.fin_sent() => "finished",
+            SessionState::Attached | SessionState::Detached if self.fin_sent => "finished",
             SessionState::Attached | SessionState::Detached => return Ok(()),
             SessionState::New
             | SessionState::Ended
             | SessionState::Dead
             | SessionState::Exported => self.state.name(),
         };
-        Err(SendError::State(StateError { verb: "send", state }))
+        Err(SendError::State(StateError {
+            verb: "send",
+            state,
+        }))
     }
 
     /// Marks one of our requests as open.
     fn open_request(&mut self, id: RequestId) -> Result<(), SendError> {
         if id.0 >= self.peer.max_requests {
-            return Err(SendError::TooManyRequests { limit: self.peer.max_requests });
+            return Err(SendError::TooManyRequests {
+                limit: self.peer.max_requests,
+            });
         }
         if self.is_open_out(id) {
             return Err(SendError::NoSuchRequest);
@@ -398,7 +444,11 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Marks one of the peer's requests as answered.
     fn close_request(&mut self, id: RequestId) -> Result<(), SendError> {
-        if !self.is_open_in(id) {
+        // A request that has not come whole may still be taken back, and an answer would cross that.
+        let comes = self.open_in.is_some_and(
+            |open| matches!(open.head, Head::Request { id: coming, .. } if coming == id),
+        );
+        if comes || !self.is_open_in(id) {
             return Err(SendError::NoSuchRequest);
         }
         self.set_open_in(id, false);

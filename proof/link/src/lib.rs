@@ -3,8 +3,8 @@
 //! The panic handler calls a symbol that is defined nowhere. If a panic can be reached from here,
 //! the handler stays in the archive and the symbol with it; `cargo xtask proof` looks for it.
 //! There is no allocator either, so anything that allocates does not build at all. The proof holds
-//! for the compiler, the target and the profile it was made with, which is why it is made for several
-//! targets and profiles.
+//! for the compiler, the target and the profile it was made with, which is why it is made for
+//! several targets and profiles.
 #![no_std]
 
 mod calls;

@@ -85,17 +85,31 @@ impl Tree {
                 String::from_utf8(bytes).unwrap_or_default(),
             ))
         };
-        Ok(Self {
-            files: list.lines().filter_map(read).collect(),
-        })
+        Ok(Self::new(list.lines().filter_map(read).collect()))
+    }
+
+    /// Files that a parent declares for tests only are tests as a whole.
+    fn new(mut files: Vec<File>) -> Self {
+        let mut tests = Vec::new();
+        for file in &files {
+            let stem = file.path.trim_end_matches(".rs");
+            let root = ["/mod", "/lib", "/main"]
+                .iter()
+                .find_map(|root| stem.strip_suffix(root));
+            let folder = root.unwrap_or(stem);
+            let modules = file.source.iter().flat_map(Source::test_modules);
+            tests.extend(modules.map(|name| format!("{folder}/{name}.rs")));
+        }
+        for file in files.iter_mut().filter(|file| tests.contains(&file.path)) {
+            file.source.iter_mut().for_each(Source::mark_test);
+        }
+        Self { files }
     }
 
     #[cfg(test)]
     fn of(files: &[(&str, &str)]) -> Self {
         let file = |&(path, text): &(&str, &str)| File::new(path, text.to_owned());
-        Self {
-            files: files.iter().map(file).collect(),
-        }
+        Self::new(files.iter().map(file).collect())
     }
 
     fn file(&self, path: &str) -> Option<&File> {
@@ -172,8 +186,9 @@ fn permitted(tree: &Tree, raw: Vec<Finding>) -> Vec<Finding> {
 pub(crate) fn step(workspace: &Workspace) -> Verdict {
     let tree = Tree::of_repository(workspace)?;
     // A sentence without code or test is reported, not refused: the text may lead the code.
-    let (gaps, found): (Vec<_>, Vec<_>) =
-        findings(&tree).into_iter().partition(|finding| finding.rule == spec::GAP);
+    let (gaps, found): (Vec<_>, Vec<_>) = findings(&tree)
+        .into_iter()
+        .partition(|finding| finding.rule == spec::GAP);
     for finding in gaps.iter().chain(&found) {
         println!("{finding}");
     }
@@ -217,6 +232,17 @@ mod tests {
         let bare = NAP.replace(": the kernel offers no event for it", ":");
         assert_eq!(all("core/tests/a.rs", &bare), ["sleep", "marker"]);
         assert_eq!(all("core/src/a.rs", NAP), ["marker"]);
+    }
+
+    #[test]
+    fn modules_declared_for_tests_are_tests() {
+        let parent = ("core/src/registry.rs", "#[cfg(test)]\nmod room;\n");
+        let child = (
+            "core/src/registry/room.rs",
+            "fn f() { std::thread::sleep(d); }\n",
+        );
+        assert_eq!(behaviour::sleeps(&Tree::of(&[parent, child])).len(), 1);
+        assert!(behaviour::sleeps(&Tree::of(&[child])).is_empty());
     }
 
     #[test]

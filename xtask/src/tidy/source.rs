@@ -61,6 +61,23 @@ impl Source {
             .unwrap_or(false)
     }
 
+    /// Takes the whole file for a test.
+    pub(crate) fn mark_test(&mut self) {
+        self.test.fill(true);
+    }
+
+    /// The modules in files of their own that are compiled for tests only.
+    pub(crate) fn test_modules(&self) -> Vec<String> {
+        let code = self.whole_code();
+        let behind = code.split("#[cfg(test)]").skip(1);
+        let named = behind.filter_map(|rest| {
+            let rest = rest.trim_start().trim_start_matches("pub(crate) ");
+            let (name, _) = rest.strip_prefix("mod ")?.split_once(';')?;
+            name.chars().all(is_word).then(|| name.to_owned())
+        });
+        named.collect()
+    }
+
     /// Whether the line above carries a marker for `rule`, with a reason.
     pub(crate) fn permits(&self, line: usize, rule: &str) -> bool {
         let above = line
@@ -293,6 +310,8 @@ mod tests {
         let source = Source::new("core/src/a.rs", text);
         let tests: Vec<usize> = (1..=6).filter(|line| source.is_test(*line)).collect();
         assert_eq!(tests, [2, 3, 4, 5]);
+        let declared = Source::new("a.rs", "#[cfg(test)]\nmod room;\nmod b;\n").test_modules();
+        assert_eq!(declared, ["room"]);
         assert!(Source::new("core/tests/a.rs", text).is_test(1));
         assert!(Source::new("conformance/src/a.rs", text).is_test(6));
     }

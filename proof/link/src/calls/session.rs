@@ -128,10 +128,12 @@ fn connect(session: &mut Session<[u8]>, word: u64, input: &[u8], out: &mut [u8])
     let with = Attach {
         seed: word as u32,
         client_id: Some(input),
+        mutual: word & 1 == 0,
         ..Attach::default()
     };
-    keep(session.attach(now(word), &with, out))
-        .wrapping_add(keep(session.authenticate(input, out)))
+    let kept = keep(session.attach(now(word), &with, out));
+    session.trust_server();
+    kept.wrapping_add(keep(session.authenticate(input, out)))
         .wrapping_add(session.fence(now(word), out))
 }
 
@@ -170,6 +172,8 @@ fn ask(session: &Session<[u8]>, word: u64) -> usize {
             session.acknowledged(),
             session.sent(),
             session.transmitted(),
+            session.received(),
+            session.released(),
         )))
         .wrapping_add(session.room() ^ session.unacknowledged() ^ session.held_bytes())
         .wrapping_add(keep((

@@ -64,6 +64,9 @@ fn registry(input: &[u8]) -> usize {
     keep(black_box(&mut *sessions).confirmed(lease))
         .wrapping_add(keep(sessions.rotate(lease, [word as u8; 16])))
         .wrapping_add(keep(
+            black_box(&mut *sessions).abandon_key(lease, word as u8),
+        ))
+        .wrapping_add(keep(
             black_box(&mut *sessions).confirm_key(lease, word as u8),
         ))
         .wrapping_add(keep(

@@ -1,130 +1,11 @@
-//! What exactly-once-in-order means: an application at each end that knows what must come.
-//!
-//! Everything an end will say follows from its [`Plan`], so the other end can check every byte
-//! without being told. An [`App`] sends its plan's items in order, and judges what arrives: the next
-//! item of the peer's plan, whole, once, and nothing else; one answer to each request; and every
-//! report of success or loss true.
+//! The application at one end, and what it objects to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 
-use outlast_core::wire::{RequestId, Route, Status};
+use outlast_core::wire::{RequestId, Status};
 use outlast_core::{CloseCode, Event, Head, Instant, Position, SendError, Session, Side};
 
-use crate::rng::mix;
-
-/// All that one end will say, as a function of an item's number.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
-pub struct Plan {
-    /// Distinguishes plans.
-    pub seed: u64,
-    /// How many items there are.
-    pub items: u32,
-    /// Length of the shortest item, in bytes.
-    pub shortest: u32,
-    /// Length of the longest item, in bytes.
-    pub longest: u32,
-    /// Length of the longest answer to its requests, in bytes.
-    pub longest_answer: u32,
-    /// Parts of 100 that are requests; the others are one-way messages.
-    pub requests: u8,
-    /// Whether the end finishes once it has said everything and has all its answers.
-    pub finishes: bool,
-}
-
-/// One item of a plan.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// Whether it wants an answer.
-    pub is_request: bool,
-    /// Where it goes.
-    pub route: Route,
-    /// Its length in bytes.
-    pub len: u32,
-}
-
-impl Plan {
-    /// An end that says nothing.
-    pub const SILENT: Self =
-        Self {
-        seed: 0,
-        items: 0,
-        shortest: 0,
-        longest: 0,
-        longest_answer: 0,
-        requests: 0,
-        finishes: false,
-    };
-
-    /// The item with this number.
-    #[must_use]
-    pub const fn item(&self, number: u32) -> Item {
-        let dice = mix(self.seed ^ (number as u64) << 32);
-        let span = self.longest.saturating_sub(self.shortest) as u64 + 1;
-        // Most items are short; one in eight is of any length.
-        let spread = if dice >> 60 < 2 { span } else { min(span, 40) };
-        let route = match dice % 16 {
-            0 => 300,
-            1 => 70_000,
-            small => small as u32,
-        };
-        Item {
-            is_request: dice / 16 % 100 < self.requests as u64,
-            route: Route::new(route),
-            len: self.shortest + (dice / 4096 % spread) as u32,
-        }
-    }
-
-    /// What the item with this number says, to one who was set back `life` times.
-    #[must_use]
-    pub fn payload(&self, number: u32, life: u8) -> Vec<u8> {
-        content(self.seed ^ u64::from(life) << 8, number, self.item(number).len)
-    }
-
-    /// The only right answer to the request with this number.
-    #[must_use]
-    pub fn answer(&self, number: u32) -> Vec<u8> {
-        content(!self.seed, number, (self.item(number).len / 2).min(self.longest_answer))
-    }
-}
-
-const fn min(a: u64, b: u64) -> u64 {
-    if a < b { a } else { b }
-}
-
-/// Bytes that name their number and their length, as far as there is room for it.
-fn content(seed: u64, number: u32, len: u32) -> Vec<u8> {
-    let name = u64::from(number) | u64::from(len) << 32;
-    let dice = mix(seed ^ name).to_le_bytes();
-    let stamp = name.to_le_bytes();
-    let byte = |at: usize| match at {
-        0 => stamp[0],
-        1..8 if len >= 16 => stamp[at],
-        _ => dice[at % 8] ^ at as u8,
-    };
-    (0..len as usize).map(byte).collect()
-}
-
-/// What an end found to be wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Wrong(pub String);
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Wrong {}
-
-/// How an end was told that its session is over.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
-pub enum Over {
-    /// Both ends finished and everything arrived.
-    Ended,
-    /// It is lost, for this reason; this much is known to have arrived.
-    Lost(CloseCode, Option<u64>),
-}
+use super::{Over, Plan, Wrong};
 
 /// What is being sent in fragments, and how far it is.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
@@ -277,7 +158,11 @@ impl App {
         }
         let number = self.sent;
         let item = self.plan.item(number);
-        let id = if item.is_request { session.free_request() } else { None };
+        let id = if item.is_request {
+            session.free_request()
+        } else {
+            None
+        };
         if item.is_request && id.is_none() {
             return Ok(false);
         }
@@ -290,7 +175,10 @@ impl App {
         if let Some(id) = id
             && self.open.insert(id.0, number).is_some()
         {
-            return Err(Wrong(format!("request number {} was given out twice", id.0)));
+            return Err(Wrong(format!(
+                "request number {} was given out twice",
+                id.0
+            )));
         }
         self.sent += 1;
         self.said.push(self.life);
@@ -319,7 +207,11 @@ impl App {
         let is_answer = matches!(head, Head::Response { .. });
         match result {
             Ok(_) => {
-                let under_way = UnderWay { number, is_answer, offset: most };
+                let under_way = UnderWay {
+                    number,
+                    is_answer,
+                    offset: most,
+                };
                 self.under_way = (!whole).then_some(under_way);
                 Ok(true)
             }
@@ -333,7 +225,11 @@ impl App {
         session: &mut Session<Vec<u8>>,
         under_way: UnderWay,
     ) -> Result<bool, Wrong> {
-        let UnderWay { number, is_answer, offset } = under_way;
+        let UnderWay {
+            number,
+            is_answer,
+            offset,
+        } = under_way;
         let payload = if is_answer {
             self.expects.answer(number)
         } else {
@@ -345,7 +241,10 @@ impl App {
         match session.push_fragment(part, last) {
             Ok(position) => {
                 let offset = offset + part.len();
-                self.under_way = (!last).then_some(UnderWay { offset, ..under_way });
+                self.under_way = (!last).then_some(UnderWay {
+                    offset,
+                    ..under_way
+                });
                 if last && !is_answer {
                     self.positions.push(position.get());
                 }
@@ -362,11 +261,15 @@ impl App {
     ///
     /// A refusal that is not want of room.
     pub fn answer_next(&mut self, session: &mut Session<Vec<u8>>) -> Result<bool, Wrong> {
-        let Some(&(id, number)) = self.to_answer.front().filter(|_| self.under_way.is_none()) else {
+        let Some(&(id, number)) = self.to_answer.front().filter(|_| self.under_way.is_none())
+        else {
             return Ok(false);
         };
         let answer = self.expects.answer(number);
-        let head = Head::Response { id: RequestId(id), status: Status::OK };
+        let head = Head::Response {
+            id: RequestId(id),
+            status: Status::OK,
+        };
         let begun = self.begin(session, head, &answer, number)?;
         if begun {
             self.to_answer.pop_front();
@@ -411,19 +314,39 @@ impl App {
     /// What is wrong with it.
     pub fn take(&mut self, event: &Event<'_>) -> Result<(), Wrong> {
         match *event {
-            Event::Message { route, payload, position } => {
+            Event::Message {
+                route,
+                payload,
+                position,
+            } => {
                 self.take_item(Head::Message { route }, payload)?;
                 self.hold(position, true);
             }
-            Event::Request { id, route, payload, position } => {
+            Event::Request {
+                id,
+                route,
+                payload,
+                position,
+            } => {
                 self.take_item(Head::Request { id, route }, payload)?;
                 self.hold(position, true);
             }
-            Event::Response { id, status, payload, position } => {
+            Event::Response {
+                id,
+                status,
+                payload,
+                position,
+            } => {
                 self.take_item(Head::Response { id, status }, payload)?;
                 self.hold(position, false);
             }
-            Event::Fragment { head, offset, payload, last, position } => {
+            Event::Fragment {
+                head,
+                offset,
+                payload,
+                last,
+                position,
+            } => {
                 if offset as usize != self.partial.len() {
                     let have = self.partial.len();
                     return Err(Wrong(format!("a fragment at {offset} after {have} bytes")));
@@ -436,13 +359,7 @@ impl App {
                 self.hold(position, last && !matches!(head, Head::Response { .. }));
             }
             Event::Finished { position } => {
-                if std::mem::replace(&mut self.peer_finished, true) {
-                    return Err(Wrong("the peer finished twice".into()));
-                }
-                if self.got != self.expects.items {
-                    let Self { got, expects, .. } = self;
-                    return Err(Wrong(format!("finished after {got} of {} items", expects.items)));
-                }
+                self.take_finish()?;
                 self.hold(position, false);
             }
             Event::Acknowledged { position } => {
@@ -452,13 +369,30 @@ impl App {
                 self.receipt = position.get();
             }
             Event::Ended => self.note_over(Over::Ended)?,
-            Event::Lost { code, peer_received } => {
+            Event::Lost {
+                code,
+                peer_received,
+            } => {
                 self.note_over(Over::Lost(code, peer_received.map(Position::get)))?;
             }
             Event::Disconnected { code, by, .. } => self.disconnected.push((code, by)),
             _ => {}
         }
         Ok(())
+    }
+
+    fn take_finish(&mut self) -> Result<(), Wrong> {
+        if std::mem::replace(&mut self.peer_finished, true) {
+            return Err(Wrong("the peer finished twice".into()));
+        }
+        let Self { got, expects, .. } = self;
+        if *got == expects.items {
+            return Ok(());
+        }
+        Err(Wrong(format!(
+            "finished after {got} of {} items",
+            expects.items
+        )))
     }
 
     fn note_over(&mut self, over: Over) -> Result<(), Wrong> {
@@ -502,7 +436,9 @@ impl App {
             return Err(self.name_wrong_item(number, payload));
         };
         if (is_request, route) != (item.is_request, item.route) {
-            return Err(Wrong(format!("item {number} came as {head:?}, sent as {item:?}")));
+            return Err(Wrong(format!(
+                "item {number} came as {head:?}, sent as {item:?}"
+            )));
         }
         self.got += 1;
         self.heard.push(life);
@@ -522,11 +458,16 @@ impl App {
 
     fn take_answer(&mut self, id: RequestId, status: Status, answer: &[u8]) -> Result<(), Wrong> {
         let Some(number) = self.open.remove(&id.0) else {
-            return Err(Wrong(format!("an answer to request number {}, which is not open", id.0)));
+            return Err(Wrong(format!(
+                "an answer to request number {}, which is not open",
+                id.0
+            )));
         };
         if status != Status::OK || answer != self.plan.answer(number) {
             let id = id.0;
-            return Err(Wrong(format!("a wrong answer to item {number} (request number {id})")));
+            return Err(Wrong(format!(
+                "a wrong answer to item {number} (request number {id})"
+            )));
         }
         self.answered += 1;
         Ok(())
@@ -551,11 +492,18 @@ impl App {
 mod tests {
     use super::*;
 
-    const PLAN: Plan =
-        Plan { seed: 1, items: 50, shortest: 1, longest: 30, ..Plan::SILENT };
+    const PLAN: Plan = Plan {
+        seed: 1,
+        items: 50,
+        shortest: 1,
+        longest: 30,
+        ..Plan::SILENT
+    };
 
     fn message(app: &mut App, number: u32) -> Result<(), Wrong> {
-        let head = Head::Message { route: PLAN.item(number).route };
+        let head = Head::Message {
+            route: PLAN.item(number).route,
+        };
         app.take_item(head, &PLAN.payload(number, 0))
     }
 
@@ -565,10 +513,20 @@ mod tests {
         message(&mut app, 0).unwrap();
         assert!(message(&mut app, 0).unwrap_err().0.contains("duplicate"));
         assert!(message(&mut app, 2).unwrap_err().0.contains("gap"));
-        let head = Head::Message { route: PLAN.item(1).route };
-        assert!(app.take_item(head, b"other").unwrap_err().0.contains("damage"));
+        let head = Head::Message {
+            route: PLAN.item(1).route,
+        };
+        assert!(
+            app.take_item(head, b"other")
+                .unwrap_err()
+                .0
+                .contains("damage")
+        );
         let status = Status::OK;
-        let answer = Head::Response { id: RequestId(1), status };
+        let answer = Head::Response {
+            id: RequestId(1),
+            status,
+        };
         assert!(app.take_item(answer, &[]).is_err(), "nothing was asked");
         message(&mut app, 1).unwrap();
         app.note_over(Over::Ended).unwrap();
@@ -579,7 +537,10 @@ mod tests {
     fn lengths_stay_in_their_range() {
         for n in 0..10_000 {
             let item = PLAN.item(n);
-            assert!((1..=30).contains(&item.len) && !item.is_request, "{n} {item:?}");
+            assert!(
+                (1..=30).contains(&item.len) && !item.is_request,
+                "{n} {item:?}"
+            );
         }
     }
 }

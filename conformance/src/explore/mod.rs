@@ -5,15 +5,17 @@
 //! bounded in number; at the end every state must have a way to completion that needs no further
 //! fault, or the search reports a stuck one.
 
+mod fingerprint;
+mod search;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash};
 use std::time::{Duration, Instant};
 
-use outlast_core::{Config, Release};
-
-use crate::model::{Plan, Wrong};
-use crate::world::{Action, Desk, Rules, Store, World};
+use crate::model::Wrong;
+use crate::world::{Action, Desk, Rules, World};
+use fingerprint::Fingerprint;
 
 /// How often each fault may happen.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
@@ -75,7 +77,14 @@ pub struct Trouble {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, steps, complete, depth, took, trouble } = self;
+        let Self {
+            states,
+            steps,
+            complete,
+            depth,
+            took,
+            trouble,
+        } = self;
         write!(
             f,
             "{states} states, {steps} steps, {complete} complete, depth {depth}, {:.1} s",
@@ -90,111 +99,17 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({} states), after {} steps:", self.wrong, self.states, self.trace.len())?;
+        writeln!(
+            f,
+            "{} ({} states), after {} steps:",
+            self.wrong,
+            self.states,
+            self.trace.len()
+        )?;
         for (number, action) in self.trace.iter().enumerate() {
             writeln!(f, "{:4} {action:?}", number + 1)?;
         }
         Ok(())
-    }
-}
-
-/// A configuration so small that everything about it can be tried.
-const TINY: Config = Config {
-    max_body: 60,
-    max_message: 60,
-    window: 64,
-    window_max: 64,
-    send_buffer: 64,
-    max_requests: 0,
-    max_requests_out: 0,
-    idle_timeout_ms: 0,
-    ack_delay_ms: 0,
-    ..Config::SERVER
-};
-
-/// Messages of 28 bytes, so that two frames fill a window of 64. The seeds above give short routes.
-const fn plan(seed: u64, items: u32) -> Plan {
-    Plan { seed, items, shortest: 28, longest: 28, ..Plan::SILENT }
-}
-
-const NO_FAULTS: Faults =
-    Faults { cuts: 0, abandons: 0, crashes: 0, copies: 0, expiries: 0, rotations: 0 };
-
-impl Search {
-    const fn of(name: &'static str, items: u32) -> Self {
-        Self {
-            name,
-            rules: Rules {
-                client: TINY,
-                server: TINY,
-                up: plan(4, items),
-                down: plan(9, items),
-                capacity: usize::MAX,
-                store: Store::Nothing,
-                may_lose: false,
-            },
-            faults: NO_FAULTS,
-            most: 20_000_000,
-        }
-    }
-
-    /// Every search there is, the quick ones first.
-    #[must_use]
-    pub fn all() -> Vec<Self> {
-        let manual = Config { release: Release::Manual, ..TINY };
-        let mut finish = Self::of("finish", 1);
-        finish.rules.up.finishes = true;
-        finish.rules.down.finishes = true;
-        finish.faults = Faults { cuts: 2, ..NO_FAULTS };
-        let mut credit = Self::of("credit", 3);
-        credit.faults = Faults { cuts: 1, ..NO_FAULTS };
-        let mut expire = Self::of("expire", 2);
-        expire.rules.may_lose = true;
-        expire.faults = Faults { cuts: 1, expiries: 1, ..NO_FAULTS };
-        // More can be kept for sending than a window takes, so that a reconnect could overfill it.
-        let mut release = Self::of("release", 2);
-        release.rules.up.items = 3;
-        release.rules.client = Config { send_buffer: 128, ..manual };
-        release.rules.server = manual;
-        release.faults = Faults { cuts: 1, ..NO_FAULTS };
-        let mut durable = Self::of("durable", 2);
-        durable.rules.server = manual;
-        durable.rules.store = Store::Durable;
-        durable.faults = Faults { crashes: 1, cuts: 1, ..NO_FAULTS };
-        let mut rollback = Self::of("rollback", 2);
-        rollback.rules.store = Store::Old;
-        rollback.rules.may_lose = true;
-        rollback.faults = Faults { crashes: 1, copies: 1, ..NO_FAULTS };
-        let mut rotate = Self::of("rotate", 1);
-        rotate.faults = Faults { cuts: 2, rotations: 1, ..NO_FAULTS };
-        let mut takeover = Self::of("takeover", 2);
-        takeover.faults = Faults { cuts: 2, abandons: 1, ..NO_FAULTS };
-        vec![finish, credit, expire, release, rotate, durable, rollback, takeover]
-    }
-
-    /// The search with this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|search| search.name == name)
-    }
-
-    /// Searches.
-    #[must_use]
-    pub fn run(&self) -> Outcome {
-        Explorer::new(self).run()
-    }
-
-    /// Takes the steps of a trace again; the world they lead to, or what is wrong on the way.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong after the last step.
-    pub fn replay(&self, trace: &[Action]) -> Result<World, Wrong> {
-        let mut world = World::new(&self.rules)?;
-        for action in trace {
-            world.step(&self.rules, *action)?;
-        }
-        Ok(world)
     }
 }
 
@@ -253,16 +168,30 @@ impl<'s> Explorer<'s> {
 
     fn explore(&mut self) -> Result<(), Trouble> {
         let rules = &self.search.rules;
-        let at_start = |wrong| Trouble { wrong, trace: Vec::new(), states: 1 };
+        let at_start = |wrong| Trouble {
+            wrong,
+            trace: Vec::new(),
+            states: 1,
+        };
         let world = World::new(rules).map_err(at_start)?;
-        self.note(Node { world, left: self.search.faults }, Origin { from: 0, index: 0 });
+        self.note(
+            Node {
+                world,
+                left: self.search.faults,
+            },
+            Origin { from: 0, index: 0 },
+        );
         let mut current = 0;
         while let Some(node) = self.queue.pop_front() {
             self.expand(current, &node)?;
             current += 1;
             if self.origins.len() > self.search.most {
                 let wrong = Wrong(format!("more than {} states", self.search.most));
-                return Err(Trouble { wrong, trace: Vec::new(), states: self.origins.len() });
+                return Err(Trouble {
+                    wrong,
+                    trace: Vec::new(),
+                    states: self.origins.len(),
+                });
             }
         }
         Ok(())
@@ -283,7 +212,10 @@ impl<'s> Explorer<'s> {
                 next.left.spend(*action);
             }
             self.steps += 1;
-            let origin = Origin { from: current, index: index as u8 };
+            let origin = Origin {
+                from: current,
+                index: index as u8,
+            };
             match next.world.step(rules, *action) {
                 Ok(false) => {}
                 Ok(true) => {
@@ -299,7 +231,11 @@ impl<'s> Explorer<'s> {
                 Err(wrong) => {
                     let mut trace = self.path(current);
                     trace.push(*action);
-                    return Err(Trouble { wrong, trace, states: 1 });
+                    return Err(Trouble {
+                        wrong,
+                        trace,
+                        states: 1,
+                    });
                 }
             }
         }
@@ -331,7 +267,10 @@ impl<'s> Explorer<'s> {
         let Ok(world) = World::new(rules) else {
             return Vec::new();
         };
-        let mut node = Node { world, left: self.search.faults };
+        let mut node = Node {
+            world,
+            left: self.search.faults,
+        };
         let mut trace = Vec::new();
         for index in indices.into_iter().rev() {
             let mut actions = Vec::new();
@@ -388,7 +327,11 @@ impl<'s> Explorer<'s> {
         let first = reached.iter().position(|reached| !reached)?;
         let states = reached.iter().filter(|reached| !**reached).count();
         let wrong = Wrong("stuck: completion cannot be reached any more".into());
-        Some(Trouble { wrong, trace: self.path(first as u32), states })
+        Some(Trouble {
+            wrong,
+            trace: self.path(first as u32),
+            states,
+        })
     }
 }
 
@@ -419,9 +362,16 @@ impl Faults {
 fn faults(node: &Node, out: &mut Vec<Action>) {
     let Node { world, left } = node;
     if left.cuts > 0 {
-        for wire in world.wires.iter().filter(|wire| !(wire.up.is_ended() && wire.down.is_ended()))
+        for wire in world
+            .wires
+            .iter()
+            .filter(|wire| !(wire.up.is_ended() && wire.down.is_ended()))
         {
-            out.push(Action::Cut { wire: wire.id, up: 0, down: 0 });
+            out.push(Action::Cut {
+                wire: wire.id,
+                up: 0,
+                down: 0,
+            });
         }
     }
     if left.abandons > 0 && world.client.wire.is_some() {
@@ -434,7 +384,8 @@ fn faults(node: &Node, out: &mut Vec<Action>) {
         if left.crashes > 0 && left.copies == 0 {
             out.push(Action::Crash);
         }
-        if left.expiries > 0 && served.end.session.link_state() == outlast_core::state::LinkState::Idle
+        if left.expiries > 0
+            && served.end.session.link_state() == outlast_core::state::LinkState::Idle
         {
             out.push(Action::Elapse(Desk::retention_us() + 1));
         }
@@ -448,67 +399,4 @@ fn fingerprint(node: &Node) -> u128 {
     let mut hasher = Fingerprint::default();
     node.hash(&mut hasher);
     hasher.whole()
-}
-
-/// A hasher of 128 bits. Inputs are small and honest; it has to spread, not to withstand.
-#[derive(Debug, Default)]
-struct Fingerprint {
-    a: u64,
-    b: u64,
-}
-
-impl Fingerprint {
-    const fn add(&mut self, word: u64) {
-        self.a = (self.a ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
-        self.b = self.b.rotate_left(23).wrapping_add(word).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
-        self.b ^= self.b >> 31;
-    }
-
-    fn whole(&self) -> u128 {
-        let (a, b) = (crate::rng::mix(self.a), crate::rng::mix(self.b ^ self.a.rotate_left(17)));
-        u128::from(a) << 64 | u128::from(b)
-    }
-}
-
-impl Hasher for Fingerprint {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.add(u64::from_le_bytes(*word));
-        }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            self.add(u64::from_le_bytes(last) ^ (rest.len() as u64) << 56);
-        }
-    }
-
-    fn write_u8(&mut self, i: u8) {
-        self.add(u64::from(i));
-    }
-
-    fn write_u16(&mut self, i: u16) {
-        self.add(u64::from(i));
-    }
-
-    fn write_u32(&mut self, i: u32) {
-        self.add(u64::from(i));
-    }
-
-    fn write_u64(&mut self, i: u64) {
-        self.add(i);
-    }
-
-    fn write_u128(&mut self, i: u128) {
-        self.add(i as u64);
-        self.add((i >> 64) as u64);
-    }
-
-    fn write_usize(&mut self, i: usize) {
-        self.add(i as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.a
-    }
 }

@@ -1,0 +1,127 @@
+//! Every case by name: what must happen, which sentence says so, and how to see it.
+//!
+//! | names | from |
+//! |---|---|
+//! | `f…` | failures of other protocols that this one rules out |
+//! | `c…` | what broke real users of earlier systems |
+//! | `a…` | bad input and attacks |
+//!
+//! A case is written once, over a [`Bench`](crate::driver::Bench), and runs on every driver:
+//!
+//! ```no_run
+//! outlast_conformance::suite!(outlast_conformance::memory::Memory::default());
+//! ```
+
+mod attacks;
+mod failures;
+mod histories;
+mod table;
+mod tools;
+
+use crate::driver::{Bench, Caps, Driver};
+use crate::model::Wrong;
+
+/// One case.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Its name, which never changes.
+    pub name: &'static str,
+    /// The sentences of the specification it is about.
+    pub sentences: &'static str,
+    /// What must happen.
+    pub what: &'static str,
+    /// What a driver must be able to do for it.
+    pub needs: Caps,
+    /// Does it.
+    pub run: fn(&mut Bench<'_>) -> Result<(), Wrong>,
+}
+
+/// Every case there is, in the order of names within each group.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    table::CASES.to_vec()
+}
+
+/// The table of all cases, as Markdown.
+#[must_use]
+pub fn table() -> String {
+    let mut out = String::from("| case | sentences | what must happen |\n|---|---|---|\n");
+    for Case {
+        name,
+        sentences,
+        what,
+        ..
+    } in cases()
+    {
+        out.push_str(&format!("| {name} | {sentences} | {what} |\n"));
+    }
+    out
+}
+
+/// Runs one case; false if the driver cannot do what it needs.
+///
+/// # Errors
+///
+/// What did not happen, or happened and must not.
+pub fn run(driver: &mut dyn Driver, name: &str) -> Result<bool, Wrong> {
+    let case = cases().into_iter().find(|case| case.name == name);
+    let case = case.ok_or_else(|| Wrong(format!("there is no case {name}")))?;
+    let (needs, caps) = (case.needs, driver.caps());
+    if needs.virtual_time && !caps.virtual_time
+        || needs.manual_release && !caps.manual_release
+        || needs.memory && !caps.memory
+    {
+        println!("{name}: not run, {} cannot do what it needs", driver.name());
+        return Ok(false);
+    }
+    (case.run)(&mut Bench::new(driver)).map(|()| true)
+}
+
+/// Makes a test of every case for a driver, an expression that makes a fresh one for each test.
+#[macro_export]
+macro_rules! suite {
+    ($driver:expr) => {
+        $crate::suite! { @each $driver;
+            f01_ends_count_alike, f02_positions_wrap, f03_ack_beyond_sent, f03_ack_in_mid_frame,
+            f04_takeover_fences_first, f05_stale_hello_is_refused, f06_ack_means_taken,
+            f07_rollback_is_noticed, f08_dead_session_answers, f09_guessed_sid_is_unknown,
+            f09_wrong_proof_is_unknown, f11_superseded_forbids_retry, f12_poison_ends_the_session,
+            f13_control_needs_no_credit, f15_ping_flood_is_calmed, f15_pongs_are_coalesced,
+            f16_honest_pings_are_fine, f18_partial_frame_times_out, f18_handshake_times_out,
+            f19_late_poll_is_forgiven, f20_timers_begin_anew, f22_silence_is_noticed,
+            f23_end_of_stream_detaches, f23_finish_ends_well, f24_loss_says_what_arrived,
+            f26_send_never_waits, f27_resume_with_other_limits, f30_unknown_critical,
+            f30_unknown_ignorable_is_counted, f30_zeros_and_ones, f31_version_range_is_told,
+            f32_one_response_for_each_request, f32_response_unasked, f35_unconfirmed_is_reaped,
+            c01_any_split, c02_connections_do_not_mix, c03_pauses_lose_nothing,
+            c04_empty_is_not_the_end, c05_too_large_from_the_header, c06_echo_without_deadlock,
+            c07_peer_that_never_reads, c08_unknown_kind_costs_one_connection,
+            c09_close_racing_send, c10_silent_peer_frees_its_place, c11_misuse_leaves_the_session,
+            c12_every_setting_has_an_effect, c13_requests_leave_nothing_behind,
+            a01_length_over_the_limit, a02_announced_body_costs_nothing, a03_wrong_body_sizes,
+            a04_byte_at_a_time, a05_handshake_drip, a06_frame_drip, a09_reserved_bits,
+            a10_noise, a11_foreign_protocols, a15_bad_options, a16_frames_out_of_state,
+            a18_ack_regress, a20_position_gap, a22_credit_overrun_by_one,
+            a22_credit_shrink, a23_extreme_hellos, a24_request_reuse, a27_ping_flood,
+            a29_request_and_cancel_flood, a34_message_over_the_limit, a42_end_in_mid_frame,
+            a44_replayed_resume, a46_late_bytes_after_takeover, a69_bytes_behind_hello,
+        }
+    };
+    (@each $driver:expr; $($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                let mut driver = $driver;
+                if let Err(wrong) = $crate::cases::run(&mut driver, stringify!($name)) {
+                    panic!("{}: {wrong}", stringify!($name));
+                }
+            }
+        )*
+
+        #[test]
+        fn every_case_has_a_test() {
+            let known: Vec<_> = $crate::cases::cases().iter().map(|case| case.name).collect();
+            assert_eq!(known, [$(stringify!($name)),*]);
+        }
+    };
+}

@@ -1,0 +1,532 @@
+//! The list of all cases.
+
+use super::{Case, attacks, failures, histories};
+use crate::driver::Caps;
+
+/// Needs nothing that not every driver can do.
+const NOTHING: Caps = Caps {
+    virtual_time: false,
+    manual_release: false,
+    memory: false,
+};
+/// Takes long, and so needs time that can be made to pass.
+const TIME: Caps = Caps {
+    virtual_time: true,
+    ..NOTHING
+};
+/// Looks at the memory that is held.
+const MEMORY: Caps = Caps {
+    memory: true,
+    ..NOTHING
+};
+/// Releases what comes one by one.
+const MANUAL: Caps = Caps {
+    manual_release: true,
+    ..NOTHING
+};
+
+macro_rules! case {
+    ($module:ident, $run:ident, $needs:ident, $sentences:literal, $what:literal) => {
+        Case {
+            name: stringify!($run),
+            sentences: $sentences,
+            what: $what,
+            needs: $needs,
+            run: $module::$run,
+        }
+    };
+}
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        failures,
+        f01_ends_count_alike,
+        NOTHING,
+        "POS-10",
+        "a PING whose position is not the receiver's ends the session"
+    ),
+    case!(
+        failures,
+        f02_positions_wrap,
+        NOTHING,
+        "POS-2",
+        "an ack 2^31 or more ahead counts as going back"
+    ),
+    case!(
+        failures,
+        f03_ack_beyond_sent,
+        NOTHING,
+        "POS-8",
+        "an ack of what was not sent ends the session"
+    ),
+    case!(
+        failures,
+        f03_ack_in_mid_frame,
+        NOTHING,
+        "POS-8",
+        "an ack inside a frame ends the session"
+    ),
+    case!(
+        failures,
+        f04_takeover_fences_first,
+        NOTHING,
+        "RSM-8",
+        "what the old connection has under way is not taken after WELCOME"
+    ),
+    case!(
+        failures,
+        f05_stale_hello_is_refused,
+        NOTHING,
+        "RSM-3",
+        "a repeated attach number leaves the session and its connection alone"
+    ),
+    case!(
+        failures,
+        f06_ack_means_taken,
+        NOTHING,
+        "POS-12",
+        "an ack covers what the application took"
+    ),
+    case!(
+        failures,
+        f07_rollback_is_noticed,
+        NOTHING,
+        "RSM-6 RSM-7",
+        "a claim to more than was sent ends the session at both ends"
+    ),
+    case!(
+        failures,
+        f08_dead_session_answers,
+        NOTHING,
+        "RSM-12",
+        "a dead session answers every claim alike"
+    ),
+    case!(
+        failures,
+        f09_guessed_sid_is_unknown,
+        NOTHING,
+        "REG-3",
+        "a guessed number is answered with NO_SESSION"
+    ),
+    case!(
+        failures,
+        f09_wrong_proof_is_unknown,
+        NOTHING,
+        "REG-3",
+        "a wrong proof is answered as an unknown number is"
+    ),
+    case!(
+        failures,
+        f11_superseded_forbids_retry,
+        NOTHING,
+        "RSM-10",
+        "the connection taken over is told not to come back"
+    ),
+    case!(
+        failures,
+        f12_poison_ends_the_session,
+        NOTHING,
+        "CLS-12",
+        "the same error twice at the same place ends the session"
+    ),
+    case!(
+        failures,
+        f13_control_needs_no_credit,
+        NOTHING,
+        "CRD-9",
+        "control frames pass where the window is used up"
+    ),
+    case!(
+        failures,
+        f15_ping_flood_is_calmed,
+        NOTHING,
+        "BUD-1 BUD-2",
+        "more PINGs than the budget holds end the connection with CALM"
+    ),
+    case!(
+        failures,
+        f15_pongs_are_coalesced,
+        NOTHING,
+        "HBT-10",
+        "many PINGs at once get one PONG, for the last"
+    ),
+    case!(
+        failures,
+        f16_honest_pings_are_fine,
+        TIME,
+        "BUD-5",
+        "a PING each 100 ms for ten minutes is no flood"
+    ),
+    case!(
+        failures,
+        f18_partial_frame_times_out,
+        TIME,
+        "HBT-8",
+        "a frame that does not become whole ends the connection"
+    ),
+    case!(
+        failures,
+        f18_handshake_times_out,
+        TIME,
+        "HND-3",
+        "a handshake that is not made ends the connection"
+    ),
+    case!(
+        failures,
+        f19_late_poll_is_forgiven,
+        TIME,
+        "HBT-6",
+        "a server that slept does not take its own sleep for silence"
+    ),
+    case!(
+        failures,
+        f20_timers_begin_anew,
+        TIME,
+        "HBT-13",
+        "a new connection has its whole limit of silence"
+    ),
+    case!(
+        failures,
+        f22_silence_is_noticed,
+        TIME,
+        "HBT-4",
+        "a silent peer is given up at its limit, not before"
+    ),
+    case!(
+        failures,
+        f23_end_of_stream_detaches,
+        NOTHING,
+        "RSM-17",
+        "the end of the stream leaves the session as it is"
+    ),
+    case!(
+        failures,
+        f23_finish_ends_well,
+        NOTHING,
+        "CLS-3 CLS-5",
+        "two FINs and their acks end the session with OK"
+    ),
+    case!(
+        failures,
+        f24_loss_says_what_arrived,
+        NOTHING,
+        "CLS-6 CLS-13",
+        "CLOSE of an ended session says what was received"
+    ),
+    case!(
+        failures,
+        f26_send_never_waits,
+        MANUAL,
+        "POS-5",
+        "sending to a peer that takes nothing is refused, and memory stays"
+    ),
+    case!(
+        failures,
+        f27_resume_with_other_limits,
+        NOTHING,
+        "RSM-14",
+        "limits cannot change with a resume"
+    ),
+    case!(
+        failures,
+        f30_unknown_critical,
+        NOTHING,
+        "FRM-6",
+        "an unknown kind that may not be skipped ends the connection"
+    ),
+    case!(
+        failures,
+        f30_unknown_ignorable_is_counted,
+        NOTHING,
+        "FRM-3 FRM-7",
+        "an unknown kind that may be skipped counts in the position"
+    ),
+    case!(
+        failures,
+        f30_zeros_and_ones,
+        NOTHING,
+        "FRM-5",
+        "streams of zeros and of ones end at their first frame"
+    ),
+    case!(
+        failures,
+        f31_version_range_is_told,
+        NOTHING,
+        "HND-6",
+        "a HELLO without a common version is told the range"
+    ),
+    case!(
+        failures,
+        f32_one_response_for_each_request,
+        NOTHING,
+        "REQ-3 REQ-5",
+        "a request gets one response, and its number is free then"
+    ),
+    case!(
+        failures,
+        f32_response_unasked,
+        NOTHING,
+        "REQ-4",
+        "a response nobody asked for ends the connection"
+    ),
+    case!(
+        failures,
+        f35_unconfirmed_is_reaped,
+        TIME,
+        "REG-8",
+        "a session whose client was never heard is gone after the handshake time"
+    ),
+    case!(
+        histories,
+        c01_any_split,
+        NOTHING,
+        "FRM-17",
+        "any division of the same bytes gives the same messages"
+    ),
+    case!(
+        histories,
+        c02_connections_do_not_mix,
+        NOTHING,
+        "DRV-10",
+        "halves of frames on two connections stay apart"
+    ),
+    case!(
+        histories,
+        c03_pauses_lose_nothing,
+        TIME,
+        "DRV-10",
+        "a pause inside a frame loses none of it"
+    ),
+    case!(
+        histories,
+        c04_empty_is_not_the_end,
+        NOTHING,
+        "FRM-12",
+        "an empty message, a cut frame and the end are three things"
+    ),
+    case!(
+        histories,
+        c05_too_large_from_the_header,
+        NOTHING,
+        "FRM-10",
+        "a length over the limit is refused by the header alone"
+    ),
+    case!(
+        histories,
+        c06_echo_without_deadlock,
+        NOTHING,
+        "CRD-10",
+        "ten thousand messages to an echo come back, whatever the buffers"
+    ),
+    case!(
+        histories,
+        c07_peer_that_never_reads,
+        NOTHING,
+        "CRD-4",
+        "a peer that takes nothing stops only itself"
+    ),
+    case!(
+        histories,
+        c08_unknown_kind_costs_one_connection,
+        NOTHING,
+        "FRM-6",
+        "what one peer does wrong, others do not notice"
+    ),
+    case!(
+        histories,
+        c09_close_racing_send,
+        NOTHING,
+        "CLS-4",
+        "sending to a session that has just ended is an error, and the end is told once"
+    ),
+    case!(
+        histories,
+        c10_silent_peer_frees_its_place,
+        TIME,
+        "HBT-4",
+        "a peer that never says a byte is gone in time"
+    ),
+    case!(
+        histories,
+        c11_misuse_leaves_the_session,
+        NOTHING,
+        "HND-20",
+        "a message too long to send leaves the session as it was"
+    ),
+    case!(
+        histories,
+        c12_every_setting_has_an_effect,
+        NOTHING,
+        "HND-14",
+        "what is configured is what is announced"
+    ),
+    case!(
+        histories,
+        c13_requests_leave_nothing_behind,
+        NOTHING,
+        "REQ-5",
+        "thousands of requests one after the other leave nothing behind"
+    ),
+    case!(
+        attacks,
+        a01_length_over_the_limit,
+        NOTHING,
+        "FRM-10",
+        "one byte over the limit is refused by the header"
+    ),
+    case!(
+        attacks,
+        a02_announced_body_costs_nothing,
+        MEMORY,
+        "FRG-10",
+        "a hundred announced bodies hold no more than their headers"
+    ),
+    case!(
+        attacks,
+        a03_wrong_body_sizes,
+        NOTHING,
+        "FRM-12 FRM-13",
+        "bodies and tags that a kind does not have are refused"
+    ),
+    case!(
+        attacks,
+        a04_byte_at_a_time,
+        NOTHING,
+        "FRM-17 FRM-18",
+        "legal bytes one at a time work"
+    ),
+    case!(
+        attacks,
+        a05_handshake_drip,
+        TIME,
+        "HND-3",
+        "bytes do not extend the time for the handshake"
+    ),
+    case!(
+        attacks,
+        a06_frame_drip,
+        TIME,
+        "HBT-8",
+        "bytes do not extend the time for a frame"
+    ),
+    case!(
+        attacks,
+        a09_reserved_bits,
+        NOTHING,
+        "FRM-8 FRM-9 HND-8",
+        "reserved bits are refused"
+    ),
+    case!(attacks, a10_noise, NOTHING, "FRM-5", "noise is refused"),
+    case!(
+        attacks,
+        a11_foreign_protocols,
+        NOTHING,
+        "HND-1 HND-2",
+        "other protocols are refused at their first bytes"
+    ),
+    case!(
+        attacks,
+        a15_bad_options,
+        NOTHING,
+        "FRM-23 FRM-24",
+        "options that are cut, repeated or critical and unknown are refused"
+    ),
+    case!(
+        attacks,
+        a16_frames_out_of_state,
+        NOTHING,
+        "HND-19 FRM-20",
+        "legal frames at the wrong time or from the wrong end are refused"
+    ),
+    case!(
+        attacks,
+        a18_ack_regress,
+        NOTHING,
+        "POS-9",
+        "an ack that goes back ends the session"
+    ),
+    case!(
+        attacks,
+        a20_position_gap,
+        NOTHING,
+        "POS-10",
+        "a gap in the position ends the session"
+    ),
+    case!(
+        attacks,
+        a22_credit_overrun_by_one,
+        NOTHING,
+        "CRD-1",
+        "a frame that ends one byte beyond the credit is refused"
+    ),
+    case!(
+        attacks,
+        a22_credit_shrink,
+        NOTHING,
+        "POS-9 CRD-8",
+        "credit cannot be taken back"
+    ),
+    case!(
+        attacks,
+        a23_extreme_hellos,
+        NOTHING,
+        "HND-24",
+        "zero and the largest value in every field lead to a session or a code"
+    ),
+    case!(
+        attacks,
+        a24_request_reuse,
+        NOTHING,
+        "REQ-2",
+        "a request with a number in use or out of range is refused"
+    ),
+    case!(
+        attacks,
+        a27_ping_flood,
+        NOTHING,
+        "BUD-2",
+        "PINGs with changing nonces are a flood too"
+    ),
+    case!(
+        attacks,
+        a29_request_and_cancel_flood,
+        NOTHING,
+        "BUD-2",
+        "cancelling without end is paid from the budget"
+    ),
+    case!(
+        attacks,
+        a34_message_over_the_limit,
+        NOTHING,
+        "FRG-5",
+        "a message of fragments is refused at the first byte over the limit"
+    ),
+    case!(
+        attacks,
+        a42_end_in_mid_frame,
+        NOTHING,
+        "POS-7",
+        "a stream that ends inside a frame only detaches"
+    ),
+    case!(
+        attacks,
+        a44_replayed_resume,
+        NOTHING,
+        "RSM-3",
+        "a HELLO that was recorded is worth nothing"
+    ),
+    case!(
+        attacks,
+        a46_late_bytes_after_takeover,
+        NOTHING,
+        "RSM-8",
+        "bytes of the connection taken over are not taken"
+    ),
+    case!(
+        attacks,
+        a69_bytes_behind_hello,
+        NOTHING,
+        "HND-10",
+        "bytes behind a HELLO before its answer are refused"
+    ),
+];

@@ -1,0 +1,256 @@
+//! Sequenced frames in: what has a place in the session.
+
+use super::{Open, Session};
+use crate::code::CloseCode;
+use crate::event::{Event, Head, Position};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{Frame, Header, RequestId};
+
+impl<S: Storage + ?Sized> Session<S> {
+    /// A frame that counts in the position: checked against the credit, counted, delivered.
+    //= POS-4
+    pub(super) fn handle_sequenced<'b>(
+        &mut self,
+        now: Instant,
+        header: Header,
+        frame: &Frame<'b>,
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        let next = self.rx.next + header.frame_size() as u64;
+        if next > self.rx.limit {
+            return Err(CloseCode::FLOW_VIOLATION);
+        }
+        if self.rx.finished {
+            return Err(CloseCode::BAD_STATE);
+        }
+        let event = self.deliver(now, frame, Position(next))?;
+        let shown = self.rx.shown;
+        self.advance_rx(now, next);
+        if leaves_traces(frame) {
+            self.rx.bound = next;
+        }
+        if matches!(event, None | Some(Event::KeyRotated { .. })) {
+            self.rx.shown = shown;
+            // Nobody will release what nobody is shown, or is shown without a position.
+            if self.rx.done >= shown {
+                self.release(now, Position(next));
+            }
+        }
+        self.end_if_finished(now);
+        Ok(event)
+    }
+
+    /// Checks a sequenced frame against what is open and turns it into an event.
+    fn deliver<'b>(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'b>,
+        position: Position,
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        match *frame {
+            Frame::Message {
+                route,
+                payload,
+                more,
+            } => {
+                let head = Head::Message { route };
+                if self.begin_in(head, payload, more)? {
+                    return Ok(Some(first_fragment(head, payload, position)));
+                }
+                Ok(Some(Event::Message {
+                    route,
+                    payload,
+                    position,
+                }))
+            }
+            Frame::Request {
+                id,
+                route,
+                payload,
+                more,
+            } => {
+                self.check_new_request(id)?;
+                let head = Head::Request { id, route };
+                let fragmented = self.begin_in(head, payload, more)?;
+                if !self.set_open_in(id, true) {
+                    return Err(CloseCode::INTERNAL);
+                }
+                if fragmented {
+                    return Ok(Some(first_fragment(head, payload, position)));
+                }
+                Ok(Some(Event::Request {
+                    id,
+                    route,
+                    payload,
+                    position,
+                }))
+            }
+            Frame::Response {
+                id,
+                status,
+                payload,
+                more,
+            } => {
+                if !self.is_open_out(id) {
+                    return Err(CloseCode::BAD_REQUEST);
+                }
+                let head = Head::Response { id, status };
+                if self.begin_in(head, payload, more)? {
+                    return Ok(Some(first_fragment(head, payload, position)));
+                }
+                self.set_open_out(id, false);
+                Ok(Some(Event::Response {
+                    id,
+                    status,
+                    payload,
+                    position,
+                }))
+            }
+            Frame::Continue { payload, more } => {
+                self.continue_in(payload, more, position).map(Some)
+            }
+            Frame::Abort => {
+                let open = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
+                if let Head::Request { id, .. } = open.head {
+                    self.set_open_in(id, false);
+                }
+                Ok(Some(Event::Aborted {
+                    head: open.head,
+                    position,
+                }))
+            }
+            Frame::Cancel { id, reason } => {
+                self.charge(now, 2)?;
+                if id.0 >= self.config.max_requests {
+                    return Err(CloseCode::BAD_REQUEST);
+                }
+                // Its response may have crossed it on the way: then there is nothing to cancel.
+                Ok(self.is_open_in(id).then_some(Event::Cancelled {
+                    id,
+                    reason,
+                    position,
+                }))
+            }
+            Frame::Fin => {
+                if self.open_in.is_some() {
+                    return Err(CloseCode::BAD_LANE);
+                }
+                self.rx.finished = true;
+                Ok(Some(Event::Finished { position }))
+            }
+            Frame::Token { key_id, key } => {
+                if !self.is_client() {
+                    return Err(CloseCode::BAD_STATE);
+                }
+                self.identity.key_id = key_id;
+                self.identity.key = key;
+                Ok(Some(Event::KeyRotated { key_id }))
+            }
+            Frame::Skip => Ok(None),
+            Frame::Ignored { .. } => self.ignore(now),
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Auth { .. }
+            | Frame::Ack { .. }
+            | Frame::Ping(_)
+            | Frame::Pong(_)
+            | Frame::Drain(_)
+            | Frame::Close(_)
+            | Frame::Note { .. } => Err(CloseCode::BAD_STATE),
+        }
+    }
+
+    /// A message begins; whether it continues in other frames.
+    fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
+        if self.open_in.is_some() {
+            return Err(CloseCode::BAD_LANE);
+        }
+        let total = self.checked_in(0, payload.len())?;
+        if more {
+            self.open_in = Some(Open { head, total });
+        } else {
+            self.stats.messages_in = self.stats.messages_in.wrapping_add(1);
+        }
+        Ok(more)
+    }
+
+    //= FRG-4
+    fn continue_in<'b>(
+        &mut self,
+        payload: &'b [u8],
+        more: bool,
+        position: Position,
+    ) -> Result<Event<'b>, CloseCode> {
+        let open = self.open_in.ok_or(CloseCode::BAD_LANE)?;
+        let total = self.checked_in(open.total, payload.len())?;
+        if more {
+            self.open_in = Some(Open { total, ..open });
+        } else {
+            self.open_in = None;
+            self.stats.messages_in = self.stats.messages_in.wrapping_add(1);
+            if let Head::Response { id, .. } = open.head {
+                self.set_open_out(id, false);
+            }
+        }
+        let (head, offset, last) = (open.head, open.total, !more);
+        Ok(Event::Fragment {
+            head,
+            offset,
+            payload,
+            last,
+            position,
+        })
+    }
+
+    /// Length of a message so far, at most what was declared.
+    fn checked_in(&self, so_far: u32, more: usize) -> Result<u32, CloseCode> {
+        u32::try_from(more)
+            .ok()
+            .and_then(|more| so_far.checked_add(more))
+            .filter(|total| *total <= self.config.max_message)
+            .ok_or(CloseCode::TOO_LARGE)
+    }
+
+    //= REQ-2
+    fn check_new_request(&self, id: RequestId) -> Result<(), CloseCode> {
+        if id.0 >= self.config.max_requests || self.is_open_in(id) {
+            return Err(CloseCode::BAD_REQUEST);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sequenced frame changes what is open or ended, so that it cannot be taken twice.
+const fn leaves_traces(frame: &Frame<'_>) -> bool {
+    match *frame {
+        Frame::Message { more, .. } => more,
+        Frame::Request { .. }
+        | Frame::Response { .. }
+        | Frame::Continue { .. }
+        | Frame::Abort
+        | Frame::Fin => true,
+        Frame::Hello(_)
+        | Frame::Welcome(_)
+        | Frame::Auth { .. }
+        | Frame::Ack { .. }
+        | Frame::Ping(_)
+        | Frame::Pong(_)
+        | Frame::Drain(_)
+        | Frame::Close(_)
+        | Frame::Note { .. }
+        | Frame::Cancel { .. }
+        | Frame::Token { .. }
+        | Frame::Skip
+        | Frame::Ignored { .. } => false,
+    }
+}
+
+fn first_fragment<'b>(head: Head, payload: &'b [u8], position: Position) -> Event<'b> {
+    Event::Fragment {
+        head,
+        offset: 0,
+        payload,
+        last: false,
+        position,
+    }
+}
