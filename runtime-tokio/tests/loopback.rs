@@ -109,9 +109,21 @@ async fn callers_share_a_connection_and_receipts_tell() {
 #[tokio::test]
 async fn two_saturated_ends_never_wait_for_each_other() {
     const MESSAGES: u32 = 60_000;
-    let small = Config { send_buffer: 8 << 10, window: 32 << 10, ..Config::SERVER };
-    let small = Config { window_max: small.window, max_requests: 4, ..small };
-    let server = Server::builder().config(small).bind("127.0.0.1:0").await.unwrap();
+    let small = Config {
+        send_buffer: 8 << 10,
+        window: 32 << 10,
+        ..Config::SERVER
+    };
+    let small = Config {
+        window_max: small.window,
+        max_requests: 4,
+        ..small
+    };
+    let server = Server::builder()
+        .config(small)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
     let running = server
         .start(|_| {
             |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
@@ -121,9 +133,9 @@ async fn two_saturated_ends_never_wait_for_each_other() {
                         for i in 0..MESSAGES {
                             handle.send(1u8, &i.to_le_bytes()).await.unwrap();
                         }
-                        handle.finish();
                     }));
                 }
+                Incoming::Finished => peer.finish(),
                 Incoming::Request { id, payload, .. } => {
                     peer.respond(id, Status::OK, &payload.repeat(300)).unwrap();
                 }
@@ -133,6 +145,8 @@ async fn two_saturated_ends_never_wait_for_each_other() {
         .unwrap();
     let got = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&got);
+    let all = Arc::new(tokio::sync::Notify::new());
+    let tell = Arc::clone(&all);
     let (handle, runner) = Client::builder()
         .address(running.local_addr().to_string())
         .config(small)
@@ -140,6 +154,9 @@ async fn two_saturated_ends_never_wait_for_each_other() {
             if let Incoming::Message { payload, .. } = event {
                 let expected = counter.fetch_add(1, Ordering::Relaxed) as u32;
                 assert_eq!(payload, expected.to_le_bytes());
+                if expected + 1 == MESSAGES {
+                    tell.notify_one();
+                }
             }
         })
         .unwrap();
@@ -157,6 +174,7 @@ async fn two_saturated_ends_never_wait_for_each_other() {
         handle.send(1u8, &i.to_le_bytes()).await.unwrap();
     }
     asking.await.unwrap();
+    all.notified().await;
     handle.finish();
     let closed = client.await.unwrap();
     assert!(closed.complete, "{closed}");

@@ -187,13 +187,9 @@ impl<H: Handler> Owner<H> {
             Event::Note { route, payload } => {
                 self.tell(now, remote, Incoming::Note { route, payload });
             }
-            Event::Cancelled { id, .. } => {
-                self.tell(now, remote, Incoming::Cancelled { id });
-            }
+            Event::Cancelled { id, .. } => self.tell(now, remote, Incoming::Cancelled { id }),
             Event::Acknowledged { position } => self.acknowledged(now, remote, position),
-            Event::Writable => {
-                self.tell(now, remote, Incoming::Writable);
-            }
+            Event::Writable => self.tell(now, remote, Incoming::Writable),
             Event::Draining { code, .. } => {
                 self.tell(now, remote, Incoming::Draining { code });
             }

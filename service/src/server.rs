@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use outlast_core::auth::TokenDigest;
@@ -14,6 +14,7 @@ use outlast_core::wire::Hello;
 use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
 
 use crate::drive::{Drive, Driven};
+use crate::error::Closed;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
 use crate::overview::{Common, Counted, ServerHandle, SessionInfo, lock};
@@ -175,6 +176,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                     lease,
                     inner,
                     _counted: counted,
+                    done: false,
                 });
             }
         });
@@ -519,21 +521,52 @@ struct Connection<R: Runtime, T, H> {
     lease: Lease,
     inner: Arc<Inner<R, H>>,
     _counted: Counted,
+    /// The session was given back.
+    done: bool,
 }
 
 impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self {
-            drive,
-            lease,
-            inner,
-            _counted,
-        } = self.get_mut();
-        Pin::new(drive)
-            .poll(cx)
-            .map(|driven| inner.ended(*lease, driven))
+        let this = self.get_mut();
+        let driven = ready!(Pin::new(&mut this.drive).poll(cx));
+        this.done = true;
+        this.inner.ended(this.lease, driven);
+        Poll::Ready(())
+    }
+}
+
+/// A handler that panics takes its session along, and nothing else: nobody waits for it.
+impl<R: Runtime, T, H> Drop for Connection<R, T, H> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.inner.abandoned(self.lease);
+        }
+    }
+}
+
+impl<R: Runtime, H> Inner<R, H> {
+    /// The task of a connection is gone, and the session with it.
+    fn abandoned(&self, lease: Lease) {
+        let now = self.clock.core(self.runtime.now());
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        state.registry.ended(now, lease, CloseCode::INTERNAL, 0);
+        let Some(place) = state.places.get_mut(lease.index() as usize) else {
+            return;
+        };
+        if let Place::Out(shared, waiter) = std::mem::replace(place, Place::Empty) {
+            let code = CloseCode::INTERNAL;
+            let closed = Closed {
+                code,
+                complete: false,
+                peer_received: None,
+            };
+            let wake = shared.lock().close(closed);
+            wake.into_iter().chain(waiter).for_each(Waker::wake);
+            lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));
+        }
     }
 }
 

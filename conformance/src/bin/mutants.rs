@@ -185,9 +185,16 @@ fn write_copy(
     tree: &Path,
     mutation: &Mutation,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut files = Vec::new();
+    let (mut files, mut old) = (Vec::new(), Vec::new());
     for package in ["core", "conformance"] {
         files_below(&root.join(package), &mut files)?;
+        files_below(&tree.join(package), &mut old).ok();
+    }
+    // What is not there any more must not stay in the copy.
+    for path in old {
+        if !root.join(path.strip_prefix(tree)?).exists() {
+            std::fs::remove_file(path)?;
+        }
     }
     for path in files {
         let relative = path.strip_prefix(root)?;

@@ -242,7 +242,7 @@ fn growing_memory_grows_to_the_limit_and_loses_nothing() {
         let peer = peer(Some(sid % 7));
         assert!(registry.admit(at(1), &resume, &peer, entropy(0)).is_ok());
         assert_eq!(
-            registry.owned_by(OwnerId::Principal(sid % 7)).0,
+            registry.owned_by(entry::OwnerId::Principal(sid % 7)).0,
             if sid % 7 == 6 { 142 } else { 143 }
         );
     }
