@@ -8,9 +8,10 @@
 //!  24 key id u8 | 25 next key id u8 | 26 zero u16 | 28 key | 44 next key | 60 seconds left u32
 //!  64 acked u64 | 72 high-acked u32 | 76 end-acked u32 | 80 limit-acked u32
 //!  84 done u64 | 92 advertised-done u32 | 96 max_body u16 | 98 peer max_body u16
-//! 100 max_message u32 | 104 peer max_message u32 | 108 max_requests u16 | 110 peer max_requests u16
-//! 112 zero u32 | 116 partial message u32 | 120 zero u32 | 124 requests in u16 | 126 requests out u16
-//! 128 ring bytes, [open message in: 12], [open message out: 12], partial message, requests, CRC-32C
+//! 100 max_message u32 | 104 peer max_message u32 | 108 max_requests u16
+//! 110 peer max_requests u16 | 112 zero u32 | 116 partial message u32 | 120 zero u32
+//! 124 requests in u16 | 126 requests out u16 | 128 ring bytes, [open message in: 12],
+//!     [open message out: 12], partial message, requests, CRC-32C
 //! ```
 
 use crate::config::{Config, ConfigError};

@@ -92,11 +92,15 @@ impl Handle {
         route: impl Into<Route>,
         payload: &[u8],
     ) -> Result<Receipt, SendError> {
-        self.send(route, payload).await?;
-        let number = self.shared.lock().receipt();
+        let head = Head::Message {
+            route: route.into(),
+        };
+        let mut sending = Sending::new(&self.shared, head, payload);
+        sending.receipted = true;
+        poll_fn(|cx| sending.poll(cx)).await?;
         Ok(Receipt {
             shared: Arc::clone(&self.shared),
-            number,
+            number: sending.receipt,
         })
     }
 
@@ -186,12 +190,7 @@ impl Handle {
 
     /// Sends frame by frame, whenever there is room for one.
     async fn send_head(&self, head: Head, payload: &[u8]) -> Result<(), SendError> {
-        let mut sending = Sending {
-            shared: &self.shared,
-            head,
-            payload,
-            at: None,
-        };
+        let mut sending = Sending::new(&self.shared, head, payload);
         poll_fn(|cx| sending.poll(cx)).await
     }
 
@@ -264,9 +263,22 @@ struct Sending<'a> {
     payload: &'a [u8],
     /// How much of the payload is staged, once anything is.
     at: Option<usize>,
+    /// Whether a receipt is wanted, and its number once everything is staged.
+    receipted: bool,
+    receipt: u64,
 }
 
-impl Sending<'_> {
+impl<'a> Sending<'a> {
+    const fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
+        Self {
+            shared,
+            head,
+            payload,
+            at: None,
+            receipted: false,
+            receipt: 0,
+        }
+    }
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let shared = self.shared;
         let mut inner = shared.lock();
@@ -308,6 +320,10 @@ impl Sending<'_> {
             self.at = more.then(|| self.at.unwrap_or(0) + part.len());
             inner.set_open(more);
             if !more {
+                if self.receipted {
+                    // Under the same lock: the owner must not take the frames in between.
+                    self.receipt = inner.receipt();
+                }
                 return Ok(());
             }
         }

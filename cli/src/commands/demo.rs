@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// How long it runs at least
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// How long it runs at most, if the cuts do not come [default: 55, or 20 more than --seconds]
+    #[arg(long, value_name = "SECONDS")]
+    limit: Option<u64>,
     /// Clients at once
     #[arg(long, value_name = "NUMBER", default_value_t = 4,
           value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -44,7 +47,7 @@ Examples:
   outlast demo --cuts 1000 --clients 16
   outlast demo ~/Pictures";
 
-/// Longer than this it takes only if --seconds says so.
+/// In seconds; longer it takes only if told so.
 const MOST: u64 = 55;
 
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -52,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         seed: args.seed.unwrap_or_else(fresh_seed),
         cuts: args.cuts,
         least: Duration::from_secs(args.seconds),
-        most: Duration::from_secs(MOST.max(args.seconds + 20)),
+        most: Duration::from_secs(args.limit.unwrap_or(MOST.max(args.seconds.saturating_add(20)))),
         clients: args.clients,
         paths: args.paths.clone(),
     };

@@ -240,7 +240,7 @@ impl Handler for Ear {
                 self.down.ended.notify_one();
             }
             Incoming::Finished => peer.finish(),
-            other => { if !matches!(other, Incoming::Acknowledged{..}) { eprintln!("C{:?} {other:?} sent {} tx {} acked {} rx {} hi {}", peer.id(), peer.session().sent().get(), peer.session().transmitted().get(), peer.session().acknowledged().get(), peer.session().received().get(), peer.handle().is_connected()); } self.health.note(&other) }
+            other => self.health.note(&other),
         }
     }
 }

@@ -115,7 +115,6 @@ impl Desk {
 
 impl Handler for Desk {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
-        if !matches!(event, Incoming::Message{..}|Incoming::Request{..}|Incoming::Acknowledged{..}) { eprintln!("S{:?} {event:?} sent {} tx {} acked {} rx {}", peer.id(), peer.session().sent().get(), peer.session().transmitted().get(), peer.session().acknowledged().get(), peer.session().received().get()); }
         match event {
             Incoming::Message { route, payload } => {
                 let Some(work) = &mut self.work else { return };

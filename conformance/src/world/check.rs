@@ -109,13 +109,14 @@ impl World {
         done && over
     }
 
-    /// Whether the session is over, or both ends are on one connection.
+    /// Whether the session is over, or both ends are on one connection that none of them leaves.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        let stays = |end: &End| end.session.link_state() == LinkState::Open;
         let over = self.client.app.over.is_some();
-        over || self
-            .served()
-            .is_some_and(|served| self.is_joined(&served.end))
+        over || self.served().is_some_and(|served| {
+            self.is_joined(&served.end) && stays(&self.client) && stays(&served.end)
+        })
     }
 
     /// Everything that can happen next without a fault and that would change something.

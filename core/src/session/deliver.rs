@@ -48,76 +48,36 @@ impl<S: Storage + ?Sized> Session<S> {
         position: Position,
     ) -> Result<Option<Event<'b>>, CloseCode> {
         match *frame {
-            Frame::Message {
-                route,
-                payload,
-                more,
-            } => {
+            Frame::Message { route, payload, more } => {
                 let head = Head::Message { route };
-                if self.begin_in(head, payload, more)? {
-                    return Ok(Some(first_fragment(head, payload, position)));
-                }
-                Ok(Some(Event::Message {
-                    route,
-                    payload,
-                    position,
-                }))
+                self.deliver_head(head, payload, more, position).map(Some)
             }
-            Frame::Request {
-                id,
-                route,
-                payload,
-                more,
-            } => {
+            Frame::Request { id, route, payload, more } => {
                 self.check_new_request(id)?;
                 let head = Head::Request { id, route };
-                let fragmented = self.begin_in(head, payload, more)?;
-                if !self.set_open_in(id, true) {
-                    return Err(CloseCode::INTERNAL);
-                }
-                if fragmented {
-                    return Ok(Some(first_fragment(head, payload, position)));
-                }
-                Ok(Some(Event::Request {
-                    id,
-                    route,
-                    payload,
-                    position,
-                }))
+                let event = self.deliver_head(head, payload, more, position)?;
+                if self.set_open_in(id, true) { Ok(Some(event)) } else { Err(CloseCode::INTERNAL) }
             }
-            Frame::Response {
-                id,
-                status,
-                payload,
-                more,
-            } => {
+            Frame::Response { id, status, payload, more } => {
                 if !self.is_open_out(id) {
                     return Err(CloseCode::BAD_REQUEST);
                 }
                 let head = Head::Response { id, status };
-                if self.begin_in(head, payload, more)? {
-                    return Ok(Some(first_fragment(head, payload, position)));
+                let event = self.deliver_head(head, payload, more, position)?;
+                if !more {
+                    self.set_open_out(id, false);
                 }
-                self.set_open_out(id, false);
-                Ok(Some(Event::Response {
-                    id,
-                    status,
-                    payload,
-                    position,
-                }))
+                Ok(Some(event))
             }
             Frame::Continue { payload, more } => {
                 self.continue_in(payload, more, position).map(Some)
             }
             Frame::Abort => {
-                let open = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
-                if let Head::Request { id, .. } = open.head {
+                let Open { head, .. } = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
+                if let Head::Request { id, .. } = head {
                     self.set_open_in(id, false);
                 }
-                Ok(Some(Event::Aborted {
-                    head: open.head,
-                    position,
-                }))
+                Ok(Some(Event::Aborted { head, position }))
             }
             Frame::Cancel { id, reason } => {
                 self.charge(now, 2)?;
@@ -125,27 +85,11 @@ impl<S: Storage + ?Sized> Session<S> {
                     return Err(CloseCode::BAD_REQUEST);
                 }
                 // Its response may have crossed it on the way: then there is nothing to cancel.
-                Ok(self.is_open_in(id).then_some(Event::Cancelled {
-                    id,
-                    reason,
-                    position,
-                }))
+                let event = Event::Cancelled { id, reason, position };
+                Ok(self.is_open_in(id).then_some(event))
             }
-            Frame::Fin => {
-                if self.open_in.is_some() {
-                    return Err(CloseCode::BAD_LANE);
-                }
-                self.rx.finished = true;
-                Ok(Some(Event::Finished { position }))
-            }
-            Frame::Token { key_id, key } => {
-                if !self.is_client() {
-                    return Err(CloseCode::BAD_STATE);
-                }
-                self.identity.key_id = key_id;
-                self.identity.key = key;
-                Ok(Some(Event::KeyRotated { key_id }))
-            }
+            Frame::Fin => self.deliver_fin(position).map(Some),
+            Frame::Token { key_id, key } => self.deliver_key(key_id, key).map(Some),
             Frame::Skip => Ok(None),
             Frame::Ignored { .. } => self.ignore(now),
             Frame::Hello(_)
@@ -158,6 +102,41 @@ impl<S: Storage + ?Sized> Session<S> {
             | Frame::Close(_)
             | Frame::Note { .. } => Err(CloseCode::BAD_STATE),
         }
+    }
+
+    /// The first or only frame of a message.
+    fn deliver_head<'b>(
+        &mut self,
+        head: Head,
+        payload: &'b [u8],
+        more: bool,
+        position: Position,
+    ) -> Result<Event<'b>, CloseCode> {
+        if self.begin_in(head, payload, more)? {
+            return Ok(Event::Fragment { head, offset: 0, payload, last: false, position });
+        }
+        Ok(match head {
+            Head::Message { route } => Event::Message { route, payload, position },
+            Head::Request { id, route } => Event::Request { id, route, payload, position },
+            Head::Response { id, status } => Event::Response { id, status, payload, position },
+        })
+    }
+
+    fn deliver_fin<'b>(&mut self, position: Position) -> Result<Event<'b>, CloseCode> {
+        if self.open_in.is_some() {
+            return Err(CloseCode::BAD_LANE);
+        }
+        self.rx.finished = true;
+        Ok(Event::Finished { position })
+    }
+
+    fn deliver_key<'b>(&mut self, key_id: u8, key: [u8; 16]) -> Result<Event<'b>, CloseCode> {
+        if !self.is_client() {
+            return Err(CloseCode::BAD_STATE);
+        }
+        self.identity.key_id = key_id;
+        self.identity.key = key;
+        Ok(Event::KeyRotated { key_id })
     }
 
     /// A message begins; whether it continues in other frames.
@@ -242,15 +221,5 @@ const fn leaves_traces(frame: &Frame<'_>) -> bool {
         | Frame::Token { .. }
         | Frame::Skip
         | Frame::Ignored { .. } => false,
-    }
-}
-
-fn first_fragment<'b>(head: Head, payload: &'b [u8], position: Position) -> Event<'b> {
-    Event::Fragment {
-        head,
-        offset: 0,
-        payload,
-        last: false,
-        position,
     }
 }

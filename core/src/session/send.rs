@@ -137,8 +137,9 @@ impl<S: Storage + ?Sized> Session<S> {
         self.push(Header::new(Op::Cancel, reason, 2), &id.0.to_le_bytes(), &[])
     }
 
-    /// Begins a message longer than a frame. More follows with [`push_fragment`](Self::push_fragment);
-    /// nothing else can be sent until it is complete or [aborted](Self::abort).
+    /// Begins a message longer than a frame. More follows with
+    /// [`push_fragment`](Self::push_fragment); nothing else can be sent until it is complete or
+    /// [aborted](Self::abort).
     ///
     /// # Errors
     ///
@@ -444,7 +445,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Marks one of the peer's requests as answered.
     fn close_request(&mut self, id: RequestId) -> Result<(), SendError> {
-        // A request that has not come whole may still be taken back, and an answer would cross that.
+        // A request that has not come whole may still be taken back; an answer would cross that.
         let comes = self.open_in.is_some_and(
             |open| matches!(open.head, Head::Request { id: coming, .. } if coming == id),
         );
