@@ -14,7 +14,11 @@ fn inspect(args: &[&str]) -> String {
 }
 
 fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+        .display()
+        .to_string()
 }
 
 /// To renew the expected text: run with `BLESS=1` and read the difference.
@@ -34,7 +38,10 @@ fn a_resumed_session_is_explained_frame_by_frame() {
 
 #[test]
 fn every_single_frame_is_explained() {
-    compare("frames.txt", &inspect(&["--payload", "8", &data("frames.hex")]));
+    compare(
+        "frames.txt",
+        &inspect(&["--payload", "8", &data("frames.hex")]),
+    );
 }
 
 #[test]
@@ -53,7 +60,10 @@ fn what_peers_refuse_is_named() {
         ("< 09000000", "BAD_STATE (0x0104)"),
     ] {
         let text = inspect(&["--", hex]);
-        assert!(text.contains("REFUSED") && text.contains(words), "{hex}:\n{text}");
+        assert!(
+            text.contains("REFUSED") && text.contains(words),
+            "{hex}:\n{text}"
+        );
     }
 }
 
@@ -93,7 +103,11 @@ impl Capture {
     }
 
     fn segment(&mut self, by_client: bool, seq: u32, flags: u8, payload: &[u8]) {
-        let (from, to) = if by_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+        let (from, to) = if by_client {
+            (CLIENT, SERVER)
+        } else {
+            (SERVER, CLIENT)
+        };
         let total = u16::try_from(40 + payload.len()).expect("a short segment");
         let mut packet = vec![0; 12];
         packet.extend_from_slice(&[8, 0, 0x45, 0]);
@@ -130,7 +144,9 @@ fn directions() -> [Vec<u8>; 2] {
         };
         for token in line.trim_start_matches(['>', '<']).split_whitespace() {
             let (digits, times) = token.split_once('*').unwrap_or((token, "1"));
-            let Ok(byte) = u8::from_str_radix(digits, 16) else { continue };
+            let Ok(byte) = u8::from_str_radix(digits, 16) else {
+                continue;
+            };
             let times = times.parse().expect("a number");
             sides[side].extend(std::iter::repeat_n(byte, times));
         }
@@ -155,12 +171,24 @@ fn a_capture_is_put_together_whatever_order_it_has() {
     let path = folder("capture").join("session.pcap");
     fs::write(&path, &capture.0).expect("the folder can be written to");
     let text = inspect(&[&path.display().to_string()]);
-    assert!(text.starts_with("10.0.0.1:50000 to 10.0.0.2:9999\n"), "{text}");
-    for (count, name) in [(1, "HELLO"), (1, "WELCOME"), (1, "FIN"), (1, "CLOSE"), (3, "MSG  ")] {
+    assert!(
+        text.starts_with("10.0.0.1:50000 to 10.0.0.2:9999\n"),
+        "{text}"
+    );
+    for (count, name) in [
+        (1, "HELLO"),
+        (1, "WELCOME"),
+        (1, "FIN"),
+        (1, "CLOSE"),
+        (3, "MSG  "),
+    ] {
         let found = text.lines().filter(|line| line.contains(name)).count();
         assert!(found >= count.min(1), "{name} is missing:\n{text}");
     }
-    assert!(text.contains("client: 12 frames") && text.contains("server: 9 frames"), "{text}");
+    assert!(
+        text.contains("client: 12 frames") && text.contains("server: 9 frames"),
+        "{text}"
+    );
     assert!(!text.contains("REFUSED") && !text.contains("gap"), "{text}");
 }
 
@@ -173,7 +201,10 @@ fn other_traffic_is_left_alone() {
     fs::write(&path, &capture.0).expect("the folder can be written to");
     let (status, text) = run(&["inspect", &path]);
     assert!(!status.success());
-    assert!(text.contains("none of the 1 TCP streams looks like outlast"), "{text}");
+    assert!(
+        text.contains("none of the 1 TCP streams looks like outlast"),
+        "{text}"
+    );
     assert!(inspect(&["--all", &path]).contains("this looks like an HTTP request"));
 }
 

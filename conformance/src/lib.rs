@@ -66,6 +66,7 @@
 //!
 //! `cargo run -p outlast-conformance --bin mutants` takes rules out of a copy of the core, one
 //! after the other, and reports which of them the searches notice.
+#![warn(missing_docs)]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

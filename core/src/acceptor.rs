@@ -89,6 +89,7 @@ impl Acceptor {
                 continue;
             }
             // Nothing may be said behind a handshake frame before it is answered.
+            //= HND-10
             if !rest.is_empty() {
                 return Err(self.fail(CloseCode::BAD_STATE));
             }
@@ -106,9 +107,11 @@ impl Acceptor {
     ) -> Result<Greeting<'b>, CloseCode> {
         match *frame {
             Frame::Hello(hello) if self.state == LinkState::Wait => {
+                //= HND-6
                 if hello.version_min > VERSION || hello.version_max < VERSION {
                     return Err(CloseCode::VERSION);
                 }
+                //= HND-17
                 if hello.resume.is_none() && !hello.wants_session {
                     return Err(CloseCode::CAPABILITY);
                 }
@@ -117,6 +120,7 @@ impl Acceptor {
                 Ok(Greeting::Hello(hello))
             }
             Frame::Auth { step, data } if self.state == LinkState::Auth => {
+                //= AUT-8
                 if self.step == 0 || step != self.step - 1 {
                     return Err(CloseCode::BAD_STATE);
                 }

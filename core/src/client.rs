@@ -281,6 +281,7 @@ impl Dialer {
             self.stop(StopReason::Finished);
         } else if closed.no_retry {
             //= CLI-5
+            //= COD-5
             self.has_session &= !closed.session_ended;
             self.stop(StopReason::Refused(code));
         } else if closed.session_ended {
@@ -471,6 +472,7 @@ impl Dialer {
         self.backoff.handle_end(now, self.config.idle);
         //= CLI-1
         let delay = self.backoff.next_delay();
+        //= COD-6
         self.due = Some(
             now.after(u64::from(hint_ms).saturating_mul(MS))
                 .after(delay),

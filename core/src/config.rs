@@ -124,6 +124,7 @@ impl Config {
                 MAX_BODY as u64,
             ),
             (
+                //= HND-23
                 "max_message",
                 self.max_message as u64,
                 self.max_body as u64,

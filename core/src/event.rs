@@ -8,6 +8,7 @@ use crate::wire::{RequestId, Route, Status};
 /// Positions only grow. The position of a message is the one just after its last byte, so
 /// everything up to and including a message is acknowledged when the acknowledged position has
 /// reached the message's.
+//= POS-1
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub(crate) u64);
 

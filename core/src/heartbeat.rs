@@ -77,6 +77,8 @@ impl Heartbeat {
     //= HBT-4
     pub(crate) fn dead_at(&self) -> Option<Instant> {
         let limit = u64::from(self.limit_ms) * MILLI;
+        //= HND-22
+        //= HBT-15
         (limit > 0).then(|| self.received_at.after(limit))
     }
 

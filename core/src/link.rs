@@ -177,6 +177,8 @@ impl Link {
     }
 
     /// A transport that still has to be greeted until `deadline`.
+    //= HBT-13
+    //= BUD-3
     pub(crate) const fn waiting(now: Instant, deadline: Instant, received: u64, seed: u32) -> Self {
         Self {
             state: LinkState::Wait,
@@ -230,6 +232,7 @@ impl Link {
     }
 
     /// Moves along the table; false where the table has no such move.
+    //= STM-1
     pub(crate) const fn step(&mut self, event: LinkEvent) -> bool {
         match self.state.next(event) {
             Some(next) => {
@@ -241,6 +244,7 @@ impl Link {
     }
 
     /// Time as the driver shows it, never backwards.
+    //= HBT-12
     pub(crate) fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now

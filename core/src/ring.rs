@@ -110,6 +110,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     }
 
     /// Encodes a frame at the back: header, at most four bytes in front of the payload, payload.
+    //= POS-3
     #[inline]
     pub(crate) fn push(
         &mut self,

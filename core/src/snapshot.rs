@@ -217,6 +217,7 @@ impl<S: Storage + ?Sized> Session<S> {
         writer.u16(flags);
         writer.u64(self.identity.sid);
         // A server that goes on from here is a new owner; a client only remembers its server's.
+        //= SNP-3
         let epoch = self
             .identity
             .epoch
@@ -369,6 +370,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Limits of a session never change, so a configuration that is narrower cannot carry it on.
+    //= SNP-7
     fn check_limits(&mut self, fixed: &Fixed, config: Config) -> Result<(), SnapshotError> {
         let promised = (fixed.max_body, fixed.max_message, fixed.max_requests);
         if promised != (config.max_body, config.max_message, config.max_requests)
@@ -403,9 +405,11 @@ impl<S: Storage> Session<S> {
             return Err(corrupt);
         }
         if durable {
+            //= SNP-9
             self.tx.high = self.tx_end();
         } else {
             // Part of a frame may have been transmitted; the peer can only have counted whole ones.
+            //= SNP-8
             let whole = self.ring.boundary(0, high, usize::MAX);
             self.tx.high = self.tx.acked + whole as u64;
         }
@@ -515,6 +519,7 @@ struct Reader<'b> {
 }
 
 impl<'b> Reader<'b> {
+    //= SNP-12
     fn take(&mut self, count: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;

@@ -59,11 +59,13 @@ impl Window {
             self.size = self.size.saturating_mul(2).min(self.max);
             return true;
         }
+        //= CRD-7
         self.not_before = Some(now.after(PAUSE));
         false
     }
 
     /// The connection is gone, and the probe with it.
+    //= CRD-11
     pub(crate) const fn detach(&mut self) {
         self.sample_from = None;
         self.not_before = None;

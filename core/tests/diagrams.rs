@@ -40,8 +40,8 @@ fn written(write: fn(&mut dyn fmt::Write) -> fmt::Result) -> String {
 fn page(title: &str, about: &str, table: &str, dot: &str) -> String {
     format!(
         "# {title}\n\n{about}\n\nWritten by `core/tests/diagrams.rs` from the tables that the code \
-         runs. An empty cell is an\nevent that is illegal or without effect in that state. The same \
-         as a graph: [{dot}]({dot}).\n\n{table}"
+         runs. An empty cell is an\nevent that is illegal or without effect in that state. \
+         The same as a graph: [{dot}]({dot}).\n\n{table}"
     )
 }
 

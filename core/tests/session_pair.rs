@@ -209,27 +209,7 @@ fn history(seed: u64) -> (u32, u32, u32) {
         }
     }
     let server = server.as_mut().unwrap();
-    for round in 0..600 {
-        now = now.after(30_000);
-        let mut out = [0u8; 512];
-        let n = client.session.poll_transmit(now, &mut out);
-        server.wire.extend_from_slice(&out[..n]);
-        let n = server.session.poll_transmit(now, &mut out);
-        client.wire.extend_from_slice(&out[..n]);
-        client.feed(now, usize::MAX, seed);
-        server.feed(now, usize::MAX, seed);
-        for end in [&mut client, &mut *server] {
-            end.session.handle_timeout(now);
-            while let Some(id) = end.answers.front()
-                && end.session.respond(*id, Status::OK, b"!").is_ok()
-            {
-                end.answers.pop_front();
-            }
-        }
-        if round > 590 {
-            assert!(!client.session.has_output(), "seed {seed}");
-        }
-    }
+    settle(now, &mut client, server, seed);
     assert_eq!(
         (client.got, server.got),
         (server.sent, client.sent),
@@ -242,6 +222,31 @@ fn history(seed: u64) -> (u32, u32, u32) {
     );
     assert_eq!(client.session.unacknowledged(), 0, "seed {seed}");
     (cuts, client.got, server.got)
+}
+
+/// Lets both say and hear everything there is.
+fn settle(mut now: Instant, client: &mut End, server: &mut End, seed: u64) {
+    for round in 0..600 {
+        now = now.after(30_000);
+        let mut out = [0u8; 512];
+        let n = client.session.poll_transmit(now, &mut out);
+        server.wire.extend_from_slice(&out[..n]);
+        let n = server.session.poll_transmit(now, &mut out);
+        client.wire.extend_from_slice(&out[..n]);
+        client.feed(now, usize::MAX, seed);
+        server.feed(now, usize::MAX, seed);
+        for end in [&mut *client, &mut *server] {
+            end.session.handle_timeout(now);
+            while let Some(id) = end.answers.front()
+                && end.session.respond(*id, Status::OK, b"!").is_ok()
+            {
+                end.answers.pop_front();
+            }
+        }
+        if round > 590 {
+            assert!(!client.session.has_output(), "seed {seed}");
+        }
+    }
 }
 
 #[test]

@@ -2,17 +2,17 @@ use outlast_tokio::{Client, Incoming, Peer};
 async fn count(address: &str, to: u32) -> Result<(), Box<dyn std::error::Error>> {
     let report = |_: &mut Peer<'_>, event: Incoming<'_>| match event {
         Incoming::Disconnected { code } => println!("the cable is out: {code}"),
-        Incoming::Resumed { resent } => println!("back again, {resent} bytes repeated"),
         _ => {}
     };
     let (handle, runner) = Client::builder().address(address).connect(report)?;
-    let client = tokio::spawn(runner);
+    tokio::spawn(runner);
     for n in 1..=to {
         let answer = handle.request(1u8, b"count").await?;
         assert_eq!(answer.payload[..], n.to_le_bytes()); // each request ran exactly once
     }
     handle.finish();
-    Ok(println!("{}", client.await?))
+    println!("{}", handle.closed().await);
+    Ok(())
 }
 #[tokio::main]
 async fn main() {

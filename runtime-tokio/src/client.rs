@@ -110,8 +110,14 @@ impl Connector for Dial {
     type Io = Tcp;
 
     async fn connect(&mut self, address: usize) -> io::Result<Dialed<Tcp>> {
-        let name = self.addresses.get(address).or(self.addresses.first());
-        let name = name.map(String::as_str).unwrap_or_default();
+        // What the list does not have is an address that a server named: not followed yet.
+        let index = if address < self.addresses.len() {
+            address
+        } else {
+            0
+        };
+        let name = self.addresses.get(index).map(String::as_str);
+        let name = name.unwrap_or_default();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in tokio::net::lookup_host(name).await? {
             match self.socket.connect(address).await {

@@ -77,6 +77,7 @@
 //! The guide of the repository, `docs/guide.md`, explains every setting and every error.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod client;
 mod runtime;

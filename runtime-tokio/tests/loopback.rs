@@ -104,21 +104,23 @@ async fn callers_share_a_connection_and_receipts_tell() {
     server.shutdown(Duration::from_secs(1)).await;
 }
 
+/// Limits that are reached at once.
+fn small() -> Config {
+    Config {
+        send_buffer: 8 << 10,
+        window: 32 << 10,
+        window_max: 32 << 10,
+        max_requests: 4,
+        ..Config::SERVER
+    }
+}
+
 /// Both ends stream as fast as they can and ask at the same time: if either held back what it owes
 /// the other until it had room itself, they would wait for each other for ever.
 #[tokio::test]
 async fn two_saturated_ends_never_wait_for_each_other() {
     const MESSAGES: u32 = 60_000;
-    let small = Config {
-        send_buffer: 8 << 10,
-        window: 32 << 10,
-        ..Config::SERVER
-    };
-    let small = Config {
-        window_max: small.window,
-        max_requests: 4,
-        ..small
-    };
+    let small = small();
     let server = Server::builder()
         .config(small)
         .bind("127.0.0.1:0")

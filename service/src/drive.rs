@@ -118,6 +118,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         with_scratch(|scratch| {
             let kept = self.tail.len();
+            //= DRV-10
             scratch[..kept].copy_from_slice(&self.tail);
             let read = ready!(self.io.poll_read(cx, &mut scratch[kept..]))?;
             if read == 0 {
@@ -126,6 +127,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             }
             let mut input = &scratch[..kept + read];
             // The violation's CLOSE is among the output, and the event was told.
+            //= DRV-17
             let _ = owner.handle_input(now, self.remote, &mut input);
             if input.is_empty() {
                 if self.tail.capacity() > 0 {
@@ -145,6 +147,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             return Poll::Pending;
         };
         loop {
+            //= DRV-2
             if !self.carry.is_empty() {
                 let written = ready!(self.io.poll_write(cx, &[IoSlice::new(&self.carry)]))?;
                 if written == 0 {
@@ -179,6 +182,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                         .extend_from_slice(control[..ahead].get(written..).unwrap_or_default());
                     owner
                         .session
+                        //= DRV-12
                         .handle_transmitted(now, written.saturating_sub(ahead));
                 }
             }
@@ -212,6 +216,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(owner) = self.owner.as_deref() else {
             return Poll::Pending;
         };
+        //= DRV-3
         let mut deadline = owner.session.next_deadline();
         if owner.holds_memory() {
             let at = self.active_at.after(QUIET);
@@ -244,6 +249,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         // What waits to be told is told before the connection is forgotten.
         let _ = owner.handle_input(now, self.remote, &mut &[][..]);
+        //= DRV-7
         owner.session.detach(now);
         let ending = owner.disconnected(now);
         owner.shrink();
@@ -267,25 +273,34 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let _ = self.io.poll_shutdown(cx);
     }
 
-    /// One round: input, time, output.
-    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
-        let mut more = true;
+    /// Reads until there is no more, within bounds; whether there may be more. `None`: the
+    /// connection is over.
+    fn read_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
         for _ in 0..READS {
             match self.read(cx, now) {
                 Poll::Ready(Ok(())) if !self.eof => {}
-                Poll::Ready(_) => return Turn::Over,
-                Poll::Pending => {
-                    more = false;
-                    break;
-                }
+                Poll::Ready(_) => return None,
+                Poll::Pending => return Some(false),
             }
         }
+        Some(true)
+    }
+
+    /// One round: input, time, output.
+    //= DRV-1
+    //= DRV-15
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        let Some(more) = self.read_some(cx, now) else {
+            return Turn::Over;
+        };
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
         if self.on_confirmed.is_some() && owner.session.is_confirmed() {
             self.on_confirmed.take().into_iter().for_each(|tell| tell());
         }
+        //= DRV-4
+        //= DRV-5
         owner.session.handle_timeout(now);
         let fired = self.timer_at.is_some_and(|at| at <= now);
         if fired {
@@ -314,6 +329,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if stuck || owner.session.link_state() == LinkState::Closed {
             return Turn::Over;
         }
+        //= DRV-8
         if owner.session.is_closing() && !blocked && !self.shut {
             match self.io.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => self.shut = true,
@@ -350,6 +366,7 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        //= DRV-19
         for _ in 0..TURNS {
             let now = this.clock.core(this.runtime.now());
             let Some(owner) = this.owner.as_deref() else {

@@ -117,6 +117,7 @@ pub(crate) async fn refuse<R: Runtime, T: Transport>(runtime: &R, io: &mut T, cl
 }
 
 /// A fresh name and key for a session that may be made.
+//= REG-15
 pub(crate) fn entropy() -> Entropy {
     let mut key = [0; 16];
     fill(&mut key);
@@ -132,6 +133,7 @@ pub(crate) fn entropy_u64() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+//= DRV-13
 pub(crate) fn seed() -> u32 {
     (entropy_u64() >> 32) as u32
 }

@@ -231,7 +231,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, Closed>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Response, Closed>> {
         let Some(id) = self.id else {
             return Poll::Pending;
         };
@@ -279,7 +279,8 @@ impl<'a> Sending<'a> {
             receipt: 0,
         }
     }
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let shared = self.shared;
         let mut inner = shared.lock();
         let result = self.stage(&mut inner);

@@ -100,6 +100,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod asked;
 mod client;

@@ -141,6 +141,7 @@ impl<H: Handler> Owner<H> {
             } => {
                 self.asked = Some(id);
                 self.tell(now, remote, Incoming::Request { id, route, payload });
+                //= REQ-10
                 if self.asked.take().is_some() {
                     self.respond(now, remote, id, Status::NO_ROUTE);
                 }
@@ -158,6 +159,7 @@ impl<H: Handler> Owner<H> {
         }
     }
 
+    //= CLI-13
     #[cold]
     fn dispatch_rare(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
         match event {
@@ -281,6 +283,7 @@ impl<H: Handler> Owner<H> {
             );
             return;
         }
+        //= FRG-10
         self.assembly.extend_from_slice(payload);
         if !last {
             return;
@@ -340,6 +343,7 @@ impl<H: Handler> Owner<H> {
         peer_received: Option<Position>,
     ) {
         let session = &self.session;
+        //= CLS-14
         let known = peer_received.unwrap_or_else(|| session.acknowledged());
         let certain = peer_received.unwrap_or_else(|| session.transmitted());
         let unknown = (certain.get() - known.get().min(certain.get())) as usize;
@@ -438,6 +442,7 @@ impl<H: Handler> Owner<H> {
         }
         // Never held back for want of room: two ends that did so would wait for each other. What
         // waits for room is bounded by the requests that may be open.
+        //= CRD-10
         if self.release == Release::Automatic {
             self.session.release(now, self.session.received());
         }
@@ -459,7 +464,7 @@ impl<H: Handler> Owner<H> {
     }
 
     /// Lets handles know what they need to know.
-    pub(crate) fn publish(&mut self, connected: bool) {
+    pub(crate) fn publish(&self, connected: bool) {
         let session = &self.session;
         let facts = Facts {
             id: session.id(),

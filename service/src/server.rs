@@ -263,6 +263,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
     }
 
+    //= AUT-9
     fn check_token(&self, greeted: &Greeted) -> Option<CloseCode> {
         let wanted = self.token.as_ref()?;
         let hello = greeted.hello();
@@ -360,6 +361,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     ///
     /// The old connection gives it back before anything is read from it: what it had read and not
     /// handled is lost with it, and the peer is told to send that again.
+    //= DRV-6
+    //= DRV-16
     //= RSM-8
     async fn take_over(&self, lease: Lease) -> Result<Box<Owner<H>>, greet::Refusal> {
         let limit = Duration::from_millis(self.wanted.handshake_timeout_ms.into());

@@ -57,6 +57,7 @@ impl Clock {
         Self { epoch }
     }
 
+    //= DRV-9
     pub(crate) fn core(&self, at: Instant) -> outlast_core::Instant {
         let micros = at.saturating_duration_since(self.epoch).as_micros();
         outlast_core::Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))

@@ -60,3 +60,19 @@ pub(crate) fn tests(workspace: &Workspace) -> Verdict {
     .run()?;
     passed("cargo test, doc tests included")
 }
+
+/// Every rule of the session that was taken out of the code is caught by the searches.
+pub(crate) fn mutants(workspace: &Workspace) -> Verdict {
+    Process::cargo(
+        workspace.root(),
+        "run --package outlast-conformance --bin mutants",
+    )
+    .run()?;
+    passed("every mutation was caught")
+}
+
+/// The command that the README shows first, as it shows it.
+pub(crate) fn demo(workspace: &Workspace) -> Verdict {
+    Process::cargo(workspace.root(), "run --release -- demo").run()?;
+    passed("nothing lost, doubled or reordered")
+}

@@ -65,6 +65,16 @@ const STEPS: &[Step] = &[
         run: quality::tests,
     },
     Step {
+        name: "mutants",
+        about: "each rule taken out of the code is missed",
+        run: quality::mutants,
+    },
+    Step {
+        name: "demo",
+        about: "the demo loses nothing over a hundred cuts",
+        run: quality::demo,
+    },
+    Step {
         name: "msrv",
         about: "builds with the oldest Rust promised",
         run: builds::msrv,

@@ -55,7 +55,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         seed: args.seed.unwrap_or_else(fresh_seed),
         cuts: args.cuts,
         least: Duration::from_secs(args.seconds),
-        most: Duration::from_secs(args.limit.unwrap_or(MOST.max(args.seconds.saturating_add(20)))),
+        most: Duration::from_secs(
+            args.limit
+                .unwrap_or(MOST.max(args.seconds.saturating_add(20))),
+        ),
         clients: args.clients,
         paths: args.paths.clone(),
     };

@@ -58,7 +58,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
             return Err("nothing to explain: give hex or a file, or pipe something in".to_owned());
         }
         [] => explain(&read(std::io::stdin().lock(), "standard input")?, &options)?,
-        [dash] if dash == "-" => explain(&read(std::io::stdin().lock(), "standard input")?, &options)?,
+        [dash] if dash == "-" => {
+            explain(&read(std::io::stdin().lock(), "standard input")?, &options)?
+        }
         [one] if Path::new(one).exists() => {
             let file = File::open(one).map_err(|error| format!("cannot open {one}: {error}"))?;
             explain(&read(file, one)?, &options).map_err(|error| format!("{one}: {error}"))?
@@ -82,7 +84,9 @@ fn read(source: impl Read, name: &str) -> Result<Vec<u8>, String> {
         .read_to_end(&mut bytes)
         .map_err(|error| format!("cannot read {name}: {error}"))?;
     if bytes.len() as u64 > INPUT_MAX {
-        return Err(format!("{name} has more than {INPUT_MAX} bytes: cut out the part you need"));
+        return Err(format!(
+            "{name} has more than {INPUT_MAX} bytes: cut out the part you need"
+        ));
     }
     Ok(bytes)
 }

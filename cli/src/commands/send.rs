@@ -54,11 +54,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
     block_on(async {
         let notices = Notices::new(&board, &args.address);
         let health = Arc::clone(&notices.health);
-        let connected = client.connect(Outbox { notices, board: Arc::clone(&board) });
+        let connected = client.connect(Outbox {
+            notices,
+            board: Arc::clone(&board),
+        });
         let (handle, runner) = connected.map_err(|error| error.to_string())?;
         let mut runner = tokio::spawn(runner);
-        let hint = format!("no answer from {}: is `outlast receive` running there", args.address);
-        tokio::spawn(Notices::complain(Arc::clone(&health), Arc::clone(&board), hint));
+        let hint = format!(
+            "no answer from {}: is `outlast receive` running there",
+            args.address
+        );
+        tokio::spawn(Notices::complain(
+            Arc::clone(&health),
+            Arc::clone(&board),
+            hint,
+        ));
         let progress = Progress::default();
         let start = Instant::now();
         let failed = {
@@ -80,7 +90,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         for (name, reason) in &failed {
             eprintln!("outlast: {name}: {reason}");
         }
-        Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if failed.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     })
 }
 
@@ -115,7 +129,10 @@ fn summary(progress: &Progress, time: Duration, resumes: u64) -> String {
     let known = progress.known.load(Ordering::Relaxed);
     let spared = progress.spared.load(Ordering::Relaxed);
     if spared > 0 || known > 0 {
-        text += &format!("; {} were there already ({known} whole files)", bytes(spared));
+        text += &format!(
+            "; {} were there already ({known} whole files)",
+            bytes(spared)
+        );
     }
     if resumes > 0 {
         text += &format!("; resumed {resumes} times");
@@ -133,9 +150,14 @@ impl Handler for Outbox {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
         self.notices.note(peer.id(), &event);
         match event {
-            Incoming::Lost { code, peer_received, .. } => {
+            Incoming::Lost {
+                code,
+                peer_received,
+                ..
+            } => {
                 let lost = lost_words(code, peer_received);
-                self.board.say(&format!("* {lost}; the file begins anew where it was left"));
+                self.board
+                    .say(&format!("* {lost}; the file begins anew where it was left"));
             }
             Incoming::Finished => peer.finish(),
             _ => {}

@@ -65,9 +65,15 @@ Examples:
   outlast serve --token-file token     # only for clients that have the same file";
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let config =
-        Config { retention_s: args.keep, idle_timeout_ms: args.idle, ..Config::SERVER };
-    let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
+    let config = Config {
+        retention_s: args.keep,
+        idle_timeout_ms: args.idle,
+        ..Config::SERVER
+    };
+    let folder = args
+        .receive
+        .as_ref()
+        .map(|dir| super::receive::folder(dir, false, None));
     let folder = folder.transpose()?;
     let token = args.access.token()?;
     let mode = if args.relay {
@@ -169,7 +175,8 @@ impl Handler for Desk {
             Incoming::Message { route, payload } => self.message(peer, route, payload),
             Incoming::Request { id, route, payload } => {
                 let receiver = self.receiver.as_mut();
-                let (status, answer) = match receiver.filter(|_| Receiver::<Folder>::serves(route)) {
+                let (status, answer) = match receiver.filter(|_| Receiver::<Folder>::serves(route))
+                {
                     Some(receiver) => {
                         let answer = block_in_place(|| receiver.request(route, payload));
                         announce(&self.name, answer.2.as_ref());
@@ -186,7 +193,9 @@ impl Handler for Desk {
             }
             Incoming::Note { payload, .. } => self.say(&format!("~ {}", readable(payload))),
             Incoming::Opened => {
-                let from = peer.remote_addr().map_or_else(String::new, |from| format!(" from {from}"));
+                let from = peer
+                    .remote_addr()
+                    .map_or_else(String::new, |from| format!(" from {from}"));
                 self.say(&format!("* begins{from}"));
             }
             Incoming::Resumed { .. } => self.say("* is back"),
@@ -240,7 +249,9 @@ impl Desk {
     }
 
     fn relay(&self, route: Route, payload: &[u8]) {
-        let Some(everybody) = self.everybody.get() else { return };
+        let Some(everybody) = self.everybody.get() else {
+            return;
+        };
         let others = everybody.sessions().into_iter().map(|info| info.id);
         let others = others.filter(|id| *id != self.id);
         let text = [self.name.as_bytes(), b": ", payload].concat();

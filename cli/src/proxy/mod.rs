@@ -83,7 +83,9 @@ struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +117,10 @@ impl Proxy {
             unreachable: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self {
+            listener,
+            shared: Arc::new(shared),
+        })
     }
 
     /// Where it listens.
@@ -131,7 +136,9 @@ impl Proxy {
     pub(crate) async fn run(self) {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
             let Ok((client, _)) = self.listener.accept().await else {
                 // Descriptors may be short for a while; an aborted connection costs nothing.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -210,14 +217,23 @@ impl fmt::Display for Happening {
             Self::Opened => f.write_str("opened"),
             Self::Unreachable => f.write_str("the target cannot be reached: client cut off"),
             Self::Stalled { way, at, time } => {
-                write!(f, "stalls for {} ms, {at} bytes {}", time.as_millis(), way.name())
+                write!(
+                    f,
+                    "stalls for {} ms, {at} bytes {}",
+                    time.as_millis(),
+                    way.name()
+                )
             }
             Self::Cut { way, at, how } => {
                 match how {
                     Cut::Reset => f.write_str("cut with a reset")?,
                     Cut::Close => f.write_str("cut with an end of stream")?,
                     Cut::HalfOpen { both, hold } => {
-                        let what = if *both { "both directions" } else { "one direction" };
+                        let what = if *both {
+                            "both directions"
+                        } else {
+                            "one direction"
+                        };
                         write!(f, "half-open: {what} dead for {} ms", hold.as_millis())?;
                     }
                 }

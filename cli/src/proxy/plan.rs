@@ -150,14 +150,21 @@ impl Plan {
     /// The fate of connection number `index`: the same for the same seed, whatever the weather.
     pub(crate) fn draw(chaos: &Chaos, seed: u64, index: u64) -> Self {
         let mut rng = Rng::stream(seed, index);
-        let mut plan =
-            Self { up: Lane::default(), down: Lane::default(), cut: Cut::Reset, after: None };
+        let mut plan = Self {
+            up: Lane::default(),
+            down: Lane::default(),
+            cut: Cut::Reset,
+            after: None,
+        };
         if rng.percent(50) {
             plan.cut = Cut::Close;
         }
         if rng.percent(chaos.half_open) {
             let hold = millis(&mut rng, chaos.half_open_ms);
-            plan.cut = Cut::HalfOpen { both: rng.percent(50), hold };
+            plan.cut = Cut::HalfOpen {
+                both: rng.percent(50),
+                hold,
+            };
         }
         plan.after = chaos.cut_ms.map(|range| millis(&mut rng, range));
         if let Some((from, to)) = chaos.cut_bytes {
@@ -183,7 +190,11 @@ impl Plan {
     }
 
     const fn lane(&mut self, rng: &mut Rng) -> &mut Lane {
-        if rng.percent(50) { &mut self.up } else { &mut self.down }
+        if rng.percent(50) {
+            &mut self.up
+        } else {
+            &mut self.down
+        }
     }
 }
 
@@ -249,7 +260,10 @@ mod tests {
 
     #[test]
     fn pace_follows_the_rate() {
-        let lane = Lane { rate: Some(1000), ..Lane::default() };
+        let lane = Lane {
+            rate: Some(1000),
+            ..Lane::default()
+        };
         assert_eq!(lane.pace(500), Some(Duration::from_millis(500)));
         assert_eq!(Lane::default().pace(500), None);
     }

@@ -156,14 +156,18 @@ async fn pump(
         let mut rest = &buffer[..len];
         while !rest.is_empty() && !fate.is_dark(way) {
             if fate.shared.is_calm() {
-                lane = Lane { passed: lane.passed, ..Lane::default() };
+                lane = Lane {
+                    passed: lane.passed,
+                    ..Lane::default()
+                };
             }
             let at = lane.passed;
             let (pass, later) = match lane.step(rest.len()) {
                 Step::Pass(pass) => rest.split_at(pass),
                 Step::Stall(time) => {
                     fate.shared.stalls.fetch_add(1, Ordering::Relaxed);
-                    fate.shared.tell(fate.index, Happening::Stalled { way, at, time });
+                    fate.shared
+                        .tell(fate.index, Happening::Stalled { way, at, time });
                     sleep(time).await;
                     continue;
                 }
@@ -173,7 +177,9 @@ async fn pump(
             if to.write_all(pass).await.is_err() {
                 return Outcome::Failed;
             }
-            fate.shared.bytes.fetch_add(pass.len() as u64, Ordering::Relaxed);
+            fate.shared
+                .bytes
+                .fetch_add(pass.len() as u64, Ordering::Relaxed);
             match lane.pace(pass.len()) {
                 Some(time) => sleep(time).await,
                 // Pieces of their own want segments of their own.
@@ -196,7 +202,9 @@ impl Fate {
     /// Half-open cuts only: swallows everything from now on, for the time returned. `None` is no
     /// direction in particular, which means both.
     fn go_dark(&self, way: Option<Way>) -> Option<Duration> {
-        let Cut::HalfOpen { both, hold } = self.cut else { return None };
+        let Cut::HalfOpen { both, hold } = self.cut else {
+            return None;
+        };
         for each in [Way::Up, Way::Down] {
             if both || way.is_none_or(|way| way == each) {
                 self.dark[each as usize].store(true, Ordering::Relaxed);
@@ -210,6 +218,7 @@ impl Fate {
         if matches!(how, Cut::HalfOpen { .. }) {
             self.shared.half_open.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.tell(self.index, Happening::Cut { way, at, how });
+        self.shared
+            .tell(self.index, Happening::Cut { way, at, how });
     }
 }

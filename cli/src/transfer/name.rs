@@ -32,8 +32,14 @@ pub(super) fn relative(name: &str) -> Result<PathBuf, String> {
         path.push(part);
     }
     // Whatever was overlooked above, the system's own reading of the path decides.
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    if plain && !path.is_absolute() { Ok(path) } else { Err("not a relative path".to_owned()) }
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if plain && !path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("not a relative path".to_owned())
+    }
 }
 
 fn check(part: &str) -> Result<(), String> {
@@ -46,15 +52,24 @@ fn check(part: &str) -> Result<(), String> {
     if part.len() > PART_MAX {
         return Err(format!("a part of more than {PART_MAX} bytes"));
     }
-    if part.chars().any(|c| c.is_control() || matches!(c, '\\' | ':')) {
+    if part
+        .chars()
+        .any(|c| c.is_control() || matches!(c, '\\' | ':'))
+    {
         return Err("control characters, `\\` and `:` are not allowed".to_owned());
     }
     if part.starts_with(PART_PREFIX) {
         return Err(format!("`{PART_PREFIX}…` is for unfinished files"));
     }
-    let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    let stem = part
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .to_ascii_lowercase();
     let digits = stem.trim_end_matches(|c: char| c.is_ascii_digit());
-    let device = DEVICES.contains(&digits) && (stem.len() - digits.len() == usize::from(digits == "com" || digits == "lpt"));
+    let device = DEVICES.contains(&digits)
+        && (stem.len() - digits.len() == usize::from(digits == "com" || digits == "lpt"));
     if device || part.ends_with([' ', '.']) {
         return Err("not a name on every system".to_owned());
     }
@@ -73,7 +88,12 @@ pub(super) fn stays_below(root: &Path, path: &Path) -> Result<(), String> {
         place.push(part);
         match place.symlink_metadata() {
             Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(format!("`{}` is a link or a file, not a folder", place.display())),
+            Ok(_) => {
+                return Err(format!(
+                    "`{}` is a link or a file, not a folder",
+                    place.display()
+                ));
+            }
             // What does not exist will be made.
             Err(_) => break,
         }
@@ -90,7 +110,9 @@ pub(super) fn offered(base: &Path, path: &Path) -> Result<String, String> {
     let below = path.strip_prefix(base).unwrap_or(path);
     let mut name = String::new();
     for part in below.components() {
-        let Component::Normal(part) = part else { continue };
+        let Component::Normal(part) = part else {
+            continue;
+        };
         let part = part.to_str();
         let part = part.ok_or_else(|| format!("{}: the name is not Unicode", path.display()))?;
         if !name.is_empty() {
@@ -107,7 +129,16 @@ mod tests {
 
     #[test]
     fn ordinary_names_pass() {
-        for name in ["a", "a/b.c", "src/main.rs", ".ci/run", "ü ß/日本", "com.rs", "console", "lpt12"] {
+        for name in [
+            "a",
+            "a/b.c",
+            "src/main.rs",
+            ".ci/run",
+            "ü ß/日本",
+            "com.rs",
+            "console",
+            "lpt12",
+        ] {
             assert_eq!(relative(name), Ok(PathBuf::from(name)), "{name}");
         }
     }
@@ -117,9 +148,31 @@ mod tests {
         let long = "a/".repeat(DEPTH_MAX) + "a";
         let wide = "a".repeat(PART_MAX + 1);
         for name in [
-            "", "/", "/etc/passwd", "..", "../a", "a/../../b", "a/..", "./a", "a//b", "a/", "a\\b",
-            "C:a", "c:/a", "a\0b", "a\nb", "NUL", "nul.txt", "com1", "LPT9.x", "a ", "a.", "con ",
-            ".outlast-1.part", &long, &wide,
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../a",
+            "a/../../b",
+            "a/..",
+            "./a",
+            "a//b",
+            "a/",
+            "a\\b",
+            "C:a",
+            "c:/a",
+            "a\0b",
+            "a\nb",
+            "NUL",
+            "nul.txt",
+            "com1",
+            "LPT9.x",
+            "a ",
+            "a.",
+            "con ",
+            ".outlast-1.part",
+            &long,
+            &wide,
         ] {
             assert!(relative(name).is_err(), "{name:?}");
         }

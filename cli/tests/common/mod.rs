@@ -42,14 +42,21 @@ impl Running {
                 }
             });
         }
-        Self { child, lines, seen: Vec::new() }
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
     }
 
     /// Waits for a line with `part` in it, and returns it.
     pub fn wait_for(&mut self, part: &str) -> String {
         let until = Instant::now() + DEADLINE;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(part) {
@@ -65,7 +72,10 @@ impl Running {
     pub fn address(&mut self) -> String {
         let line = self.wait_for(" on 127.0.0.1:");
         let (_, rest) = line.split_once(" on ").expect("it was found");
-        rest.split([';', ' ']).next().expect("there is an address").to_owned()
+        rest.split([';', ' '])
+            .next()
+            .expect("there is an address")
+            .to_owned()
     }
 
     pub fn type_line(&mut self, line: &str) {
@@ -87,10 +97,15 @@ impl Running {
     pub fn finish(mut self) -> (ExitStatus, String) {
         let until = Instant::now() + DEADLINE;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it never ended:\n{}", self.seen.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it never ended:\n{}", self.seen.join("\n"))
+                }
             }
         }
         let status = self.child.wait().expect("it ended");
@@ -125,7 +140,9 @@ pub fn folder(name: &str) -> PathBuf {
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
     (0..len).map(|_| next()).collect()

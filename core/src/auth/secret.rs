@@ -83,6 +83,7 @@ impl Drop for Secret {
     }
 }
 
+//= AUT-14
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")

@@ -157,6 +157,7 @@ fn an_attempt_that_takes_too_long_is_aborted() {
     }
 }
 
+//= test COD-6
 #[test]
 fn a_hint_of_the_server_is_a_lower_bound() {
     let mut dialer = started(config());
@@ -201,6 +202,7 @@ fn a_stale_attach_is_repeated_once_at_once() {
 }
 
 //= test CLI-5
+//= test COD-5
 #[test]
 fn superseded_and_no_retry_stop() {
     let no_retry = Closed {

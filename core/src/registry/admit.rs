@@ -230,6 +230,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             ..Refusal::by(code)
         };
         let stats = &mut self.stats;
+        //= AUT-10
+        //= RSM-4
         if entry.principal != peer.principal {
             //= REG-4
             stats.identity_mismatches = stats.identity_mismatches.wrapping_add(1);
@@ -243,6 +245,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
                 ..refusal(code)
             });
         }
+        //= RSM-3
         if claim.attach <= entry.last_attach {
             //= REG-5
             stats.stale_attaches = stats.stale_attaches.wrapping_add(1);
@@ -284,6 +287,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
 impl Entry {
     /// How the session ended, if it has at `now`: when its time is up it is over, whether or not
     /// somebody has noticed yet.
+    //= RSM-12
     fn over(&self, now: Instant) -> Option<(CloseCode, Option<u64>)> {
         match self.state? {
             SessionState::Tombstone => {

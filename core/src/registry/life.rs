@@ -138,6 +138,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
                 SessionState::Detached => {
                     //= REG-11
                     self.stats.expired = self.stats.expired.wrapping_add(1);
+                    //= RSM-19
                     self.die(deadline, at, CloseCode::EXPIRED, true);
                 }
                 SessionState::Unconfirmed => {

@@ -121,6 +121,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let Some(written) = hello.encode(out) else {
             return refused("the handshake does not fit its 1024 bytes or the buffer");
         };
+        //= RSM-2
         self.identity.attach = self.identity.attach.wrapping_add(1);
         self.grant_window();
         self.link = self.fresh_link(now, with.seed);
@@ -150,6 +151,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.check_terms(&hello.terms)?;
         if let Err(code) = self.check_resume(resume.rx_next, resume.tx_first) {
+            //= RSM-7
             self.die(code, Some(Position(resume.rx_next)));
             return Err(code);
         }
@@ -176,6 +178,7 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn fence(&mut self, now: Instant, out: &mut [u8]) -> usize {
         let mut written = 0;
         if self.link.is_open() {
+            //= RSM-10
             self.leave(now, CloseCode::SUPERSEDED, true);
             written = self.poll_transmit(now, out);
         }
@@ -184,6 +187,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The transport is gone. The session lives on and can be attached again.
+    //= RSM-17
     pub fn detach(&mut self, now: Instant) {
         if self.link.state == LinkState::Idle {
             return;
@@ -243,6 +247,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if welcome.version != VERSION {
             return Err(CloseCode::VERSION);
         }
+        //= HND-16
         match (self.state, welcome.session, welcome.resumed) {
             (SessionState::New, Some(grant), None) => {
                 self.settle(&welcome.terms)?;
@@ -251,6 +256,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.identity.attach = 1;
             }
             (SessionState::Detached, None, Some(resumed)) => {
+                //= RSM-13
                 if resumed.epoch < self.identity.epoch {
                     return Err(CloseCode::BAD_STATE);
                 }
@@ -271,6 +277,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 _,
             ) => return Err(CloseCode::BAD_STATE),
         }
+        //= HND-13
         let limit = match self.config.idle_timeout_ms {
             0 => 0,
             asked => asked.max(welcome.terms.heartbeat_ms),
@@ -313,6 +320,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::LIMITS);
         }
         self.peer = PeerLimits {
+            //= HND-20
             max_body: terms.max_body.min(fits),
             max_requests,
             max_message: terms.max_msg,
@@ -355,6 +363,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Resuming is moving one cursor.
+    //= RSM-9
+    //= RSM-18
     fn rewind(&mut self, rx_next: u64, window: u32) {
         self.tx.sent = rx_next;
         self.tx.frame_end = rx_next;
@@ -371,8 +381,11 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link.deadline = None;
         // The first frame of every connection is looked at closely.
         self.rx.plain = false;
+        //= HBT-1
         self.link.heartbeat.agree(limit_ms, promise_ms);
         // A client confirms that it learnt its session's name; both repeat what they released.
+        //= HND-18
+        //= RSM-15
         if self.is_client() || self.state == SessionState::Detached {
             self.link.owed.add(Owed::ACK);
         }
@@ -459,6 +472,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Moves the session along its table; illegal moves are of no effect.
+    //= STM-2
     pub(crate) fn step(&mut self, event: SessionEvent) {
         if let Some(next) = self.state.next(event) {
             self.state = next;

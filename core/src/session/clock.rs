@@ -68,6 +68,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 }
             }
             LinkState::Open | LinkState::Draining => {
+                //= HBT-14
                 if let Some(due) = due.filter(|at| *at <= now) {
                     self.handle_due(now, due);
                 }

@@ -115,6 +115,7 @@ impl<S: Storage + ?Sized> Session<S> {
             | Scope::Application
             | Scope::Reserved => code,
         };
+        //= COD-4
         if code.scope() == Scope::Session && self.is_live() {
             self.die(code, None);
         }
@@ -167,6 +168,7 @@ impl<S: Storage + ?Sized> Session<S> {
         } else {
             Owed::NOTHING
         };
+        //= CLS-11
         self.link.deadline = Some(now.after(u64::from(self.config.linger_ms) * 1_000));
         self.pending.add(Pending::DISCONNECTED);
     }
@@ -180,9 +182,11 @@ impl<S: Storage + ?Sized> Session<S> {
         if let Some(last) = close.last_attach
             && code == CloseCode::STALE_ATTACH
         {
+            //= RSM-20
             self.identity.attach = self.identity.attach.max(last);
         } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live()
         {
+            //= CLS-5
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);
         } else if (ended || code.scope() == Scope::Session) && self.is_live() {
@@ -231,6 +235,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return;
         }
         // A position that cannot be is no news.
+        //= CLS-17
         let known = self.tx.acked..=self.tx_end();
         let peer_received = peer_received.filter(|position| known.contains(&position.0));
         self.step(SessionEvent::Fatal);

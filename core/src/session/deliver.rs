@@ -17,14 +17,19 @@ impl<S: Storage + ?Sized> Session<S> {
         frame: &Frame<'b>,
     ) -> Result<Option<Event<'b>>, CloseCode> {
         let next = self.rx.next + header.frame_size() as u64;
+        //= CRD-1
+        //= CRD-12
         if next > self.rx.limit {
             return Err(CloseCode::FLOW_VIOLATION);
         }
+        //= CLS-2
         if self.rx.finished {
             return Err(CloseCode::BAD_STATE);
         }
         let event = self.deliver(now, frame, Position(next))?;
         let shown = self.rx.shown;
+        //= POS-17
+        //= POS-18
         self.advance_rx(now, next);
         if leaves_traces(frame) {
             self.rx.bound = next;
@@ -48,23 +53,43 @@ impl<S: Storage + ?Sized> Session<S> {
         position: Position,
     ) -> Result<Option<Event<'b>>, CloseCode> {
         match *frame {
-            Frame::Message { route, payload, more } => {
+            Frame::Message {
+                route,
+                payload,
+                more,
+            } => {
                 let head = Head::Message { route };
                 self.deliver_head(head, payload, more, position).map(Some)
             }
-            Frame::Request { id, route, payload, more } => {
+            Frame::Request {
+                id,
+                route,
+                payload,
+                more,
+            } => {
                 self.check_new_request(id)?;
                 let head = Head::Request { id, route };
                 let event = self.deliver_head(head, payload, more, position)?;
-                if self.set_open_in(id, true) { Ok(Some(event)) } else { Err(CloseCode::INTERNAL) }
+                if self.set_open_in(id, true) {
+                    Ok(Some(event))
+                } else {
+                    Err(CloseCode::INTERNAL)
+                }
             }
-            Frame::Response { id, status, payload, more } => {
+            Frame::Response {
+                id,
+                status,
+                payload,
+                more,
+            } => {
+                //= REQ-4
                 if !self.is_open_out(id) {
                     return Err(CloseCode::BAD_REQUEST);
                 }
                 let head = Head::Response { id, status };
                 let event = self.deliver_head(head, payload, more, position)?;
                 if !more {
+                    //= REQ-5
                     self.set_open_out(id, false);
                 }
                 Ok(Some(event))
@@ -72,22 +97,8 @@ impl<S: Storage + ?Sized> Session<S> {
             Frame::Continue { payload, more } => {
                 self.continue_in(payload, more, position).map(Some)
             }
-            Frame::Abort => {
-                let Open { head, .. } = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
-                if let Head::Request { id, .. } = head {
-                    self.set_open_in(id, false);
-                }
-                Ok(Some(Event::Aborted { head, position }))
-            }
-            Frame::Cancel { id, reason } => {
-                self.charge(now, 2)?;
-                if id.0 >= self.config.max_requests {
-                    return Err(CloseCode::BAD_REQUEST);
-                }
-                // Its response may have crossed it on the way: then there is nothing to cancel.
-                let event = Event::Cancelled { id, reason, position };
-                Ok(self.is_open_in(id).then_some(event))
-            }
+            Frame::Abort => self.deliver_abort(position).map(Some),
+            Frame::Cancel { id, reason } => self.deliver_cancel(now, id, reason, position),
             Frame::Fin => self.deliver_fin(position).map(Some),
             Frame::Token { key_id, key } => self.deliver_key(key_id, key).map(Some),
             Frame::Skip => Ok(None),
@@ -113,13 +124,65 @@ impl<S: Storage + ?Sized> Session<S> {
         position: Position,
     ) -> Result<Event<'b>, CloseCode> {
         if self.begin_in(head, payload, more)? {
-            return Ok(Event::Fragment { head, offset: 0, payload, last: false, position });
+            //= FRG-11
+            return Ok(Event::Fragment {
+                head,
+                offset: 0,
+                payload,
+                last: false,
+                position,
+            });
         }
         Ok(match head {
-            Head::Message { route } => Event::Message { route, payload, position },
-            Head::Request { id, route } => Event::Request { id, route, payload, position },
-            Head::Response { id, status } => Event::Response { id, status, payload, position },
+            Head::Message { route } => Event::Message {
+                route,
+                payload,
+                position,
+            },
+            Head::Request { id, route } => Event::Request {
+                id,
+                route,
+                payload,
+                position,
+            },
+            Head::Response { id, status } => Event::Response {
+                id,
+                status,
+                payload,
+                position,
+            },
         })
+    }
+
+    //= FRG-6
+    fn deliver_abort<'b>(&mut self, position: Position) -> Result<Event<'b>, CloseCode> {
+        let Open { head, .. } = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
+        if let Head::Request { id, .. } = head {
+            self.set_open_in(id, false);
+        }
+        Ok(Event::Aborted { head, position })
+    }
+
+    //= REQ-7
+    //= REQ-9
+    fn deliver_cancel<'b>(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        reason: u8,
+        position: Position,
+    ) -> Result<Option<Event<'b>>, CloseCode> {
+        self.charge(now, 2)?;
+        if id.0 >= self.config.max_requests {
+            return Err(CloseCode::BAD_REQUEST);
+        }
+        // Its response may have crossed it on the way: then there is nothing to cancel.
+        let event = Event::Cancelled {
+            id,
+            reason,
+            position,
+        };
+        Ok(self.is_open_in(id).then_some(event))
     }
 
     fn deliver_fin<'b>(&mut self, position: Position) -> Result<Event<'b>, CloseCode> {
@@ -130,6 +193,8 @@ impl<S: Storage + ?Sized> Session<S> {
         Ok(Event::Finished { position })
     }
 
+    //= FRM-20
+    //= AUT-11
     fn deliver_key<'b>(&mut self, key_id: u8, key: [u8; 16]) -> Result<Event<'b>, CloseCode> {
         if !self.is_client() {
             return Err(CloseCode::BAD_STATE);
@@ -141,6 +206,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// A message begins; whether it continues in other frames.
     fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
+        //= FRG-2
         if self.open_in.is_some() {
             return Err(CloseCode::BAD_LANE);
         }
@@ -160,6 +226,7 @@ impl<S: Storage + ?Sized> Session<S> {
         more: bool,
         position: Position,
     ) -> Result<Event<'b>, CloseCode> {
+        //= FRG-3
         let open = self.open_in.ok_or(CloseCode::BAD_LANE)?;
         let total = self.checked_in(open.total, payload.len())?;
         if more {
@@ -182,6 +249,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Length of a message so far, at most what was declared.
+    //= FRG-5
     fn checked_in(&self, so_far: u32, more: usize) -> Result<u32, CloseCode> {
         u32::try_from(more)
             .ok()

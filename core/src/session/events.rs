@@ -69,6 +69,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.pending.take(Pending::ENDED) {
             return Some(Event::Ended);
         }
+        //= CLS-13
         if self.pending.take(Pending::LOST) {
             let death = self.death()?;
             return Some(Event::Lost {

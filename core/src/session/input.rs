@@ -76,6 +76,7 @@ impl<S: Storage + ?Sized> Session<S> {
     pub(super) fn advance_rx(&mut self, now: Instant, next: u64) {
         self.rx.next = next;
         if self.releases_automatically() {
+            //= POS-14
             self.rx.done = next;
             if self.link.ack_at.is_none() {
                 self.link.ack_at = Some(now.after(self.ack_delay()));
@@ -98,6 +99,8 @@ impl<S: Storage + ?Sized> Session<S> {
         taken
     }
 
+    //= FRM-18
+    //= STM-6
     fn take_frames<'b>(
         &mut self,
         now: Instant,
@@ -114,6 +117,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 LinkState::Wait | LinkState::Auth | LinkState::Open | LinkState::Draining => {}
             }
             match Frame::split(input, self.config.max_body.max(self.handshake_body())) {
+                //= POS-7
                 Ok(None) => {
                     self.note_partial(now, input);
                     return (input, Ok(None));
@@ -144,6 +148,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Tells that bytes of a frame came in which is not whole yet, for a driver that keeps them to
     /// itself until it is. Any byte proves that the peer lives.
+    //= DRV-11
     pub fn handle_partial(&mut self, now: Instant) {
         let now = self.link.tick(now);
         if self.link.is_open() {
@@ -176,6 +181,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.link.step(LinkEvent::Frame);
         self.link.confirmed = true;
+        //= CRD-9
         if header.is_sequenced() {
             return self.handle_sequenced(now, header, &frame);
         }
@@ -193,6 +199,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.handle_ping(now, probe)?;
                 Ok(None)
             }
+            //= HBT-11
             Frame::Pong(Some(probe)) => {
                 self.audit(now, probe)?;
                 if self.link.heartbeat.answered(now, probe.nonce).is_some() {
@@ -208,11 +215,13 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.handle_close(now, &close);
                 Ok(None)
             }
+            //= FRM-25
             Frame::Note { route, payload } => {
                 self.charge(now, 1)?;
                 Ok(Some(Event::Note { route, payload }))
             }
             Frame::Ignored { .. } => self.ignore(now),
+            //= HND-19
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::Auth { .. }
@@ -272,6 +281,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The peer's word on what it released and how far this end may send; whether that is news.
     //= POS-8
     fn handle_ack(&mut self, now: Instant, ack: u32, limit: u32) -> Result<bool, CloseCode> {
+        //= POS-9
         let acked = expand(self.tx.acked, ack).ok_or(CloseCode::ACK_REGRESS)?;
         let limit = expand(self.tx.limit, limit).ok_or(CloseCode::CREDIT_SHRINK)?;
         if acked > self.tx.sent {
@@ -295,6 +305,7 @@ impl<S: Storage + ?Sized> Session<S> {
             self.tx.acked = acked;
             self.ring.drop_front(distance);
             self.link.progress_at = (self.ring.len() > 0).then_some(now);
+            //= POS-13
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
                 self.pending.add(Pending::WRITABLE);
@@ -304,10 +315,12 @@ impl<S: Storage + ?Sized> Session<S> {
         Ok(news)
     }
 
+    //= HBT-9
     fn handle_ping(&mut self, now: Instant, probe: Option<Probe>) -> Result<(), CloseCode> {
         match probe {
             Some(probe) => {
                 self.audit(now, probe)?;
+                //= HBT-10
                 self.link.pong_nonce = probe.nonce;
                 self.link.owed.add(Owed::PONG);
             }
@@ -326,6 +339,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if probe.tx != self.rx.next as u32 {
             return Err(CloseCode::SEQ_DESYNC);
         }
+        //= POS-11
         self.handle_ack(now, probe.ack, probe.limit)?;
         Ok(())
     }
@@ -351,6 +365,7 @@ impl<S: Storage + ?Sized> Session<S> {
     ///
     /// With [`Release::Automatic`](crate::Release::Automatic) there is nothing to do. Releasing an
     /// earlier position again has no effect.
+    //= POS-15
     //= CRD-4
     pub fn release(&mut self, now: Instant, position: Position) {
         let now = self.link.tick(now);

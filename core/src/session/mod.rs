@@ -77,6 +77,7 @@ pub struct Session<S: ?Sized> {
     pub(crate) rx: Rx,
     pub(crate) window: Window,
     /// The peer's message whose last fragment has not come yet.
+    //= FRG-9
     pub(crate) open_in: Option<Open>,
     /// Our message whose last fragment has not been given yet.
     pub(crate) open_out: Option<Open>,

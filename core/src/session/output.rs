@@ -192,6 +192,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.link.progress_at.is_none() {
             self.link.progress_at = Some(self.link.now);
         }
+        //= POS-6
         self.tx.sent += count;
         self.tx.high = self.tx.high.max(self.tx.sent);
         if self.tx.sent == self.tx.gate {
@@ -298,6 +299,7 @@ impl<S: Storage + ?Sized> Session<S> {
             ..Close::new(closing.code)
         };
         if out.with(|free| close.encode(free)) {
+            //= CLS-7
             self.link.owed = Owed::NOTHING;
         }
     }
@@ -327,6 +329,8 @@ impl<S: Storage + ?Sized> Session<S> {
         self.grant_window();
         self.link.ack_at = None;
         self.link.owed.remove(Owed::ACK);
+        //= POS-12
+        //= CRD-8
         (self.rx.report(), self.rx.limit as u32)
     }
 

@@ -129,6 +129,8 @@ impl<S: Storage + ?Sized> Session<S> {
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`SendError::NoSuchRequest`] if `id` is not open.
+    //= REQ-6
+    //= REQ-8
     pub fn cancel(&mut self, id: RequestId, reason: u8) -> Result<Position, SendError> {
         self.check_state()?;
         if !self.is_open_out(id) {
@@ -176,6 +178,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// # Errors
     ///
     /// [`SendError::Full`], [`SendError::NoMessageOpen`].
+    //= FRG-7
     pub fn abort(&mut self) -> Result<Position, SendError> {
         self.check_state()?;
         let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
@@ -383,6 +386,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
+    //= POS-5
     fn full(&mut self) -> Result<Position, SendError> {
         self.pending.add(Pending::BLOCKED);
         self.stats.refused_sends = self.stats.refused_sends.wrapping_add(1);
@@ -399,6 +403,7 @@ impl<S: Storage + ?Sized> Session<S> {
             })
     }
 
+    //= FRG-1
     #[inline]
     const fn may_send(&self) -> bool {
         matches!(self.state, SessionState::Attached | SessionState::Detached)
@@ -411,6 +416,10 @@ impl<S: Storage + ?Sized> Session<S> {
         usize::from(self.peer.max_body)
     }
 
+    //= HND-11
+    //= STM-7
+    //= STM-5
+    //= RSM-16
     pub(super) fn check_state(&self) -> Result<(), SendError> {
         let state = match self.state {
             SessionState::Attached | SessionState::Detached if self.fin_sent => "finished",
@@ -427,6 +436,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Marks one of our requests as open.
+    //= REQ-1
     fn open_request(&mut self, id: RequestId) -> Result<(), SendError> {
         if id.0 >= self.peer.max_requests {
             return Err(SendError::TooManyRequests {
@@ -444,6 +454,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Marks one of the peer's requests as answered.
+    //= REQ-3
     fn close_request(&mut self, id: RequestId) -> Result<(), SendError> {
         // A request that has not come whole may still be taken back; an answer would cross that.
         let comes = self.open_in.is_some_and(
@@ -468,6 +479,7 @@ impl<S: Storage + ?Sized> Session<S> {
         id.0 < self.config.max_requests && self.ring.bit(usize::from(id.0))
     }
 
+    //= REQ-11
     pub(crate) fn set_open_out(&mut self, id: RequestId, open: bool) -> bool {
         self.ring.set_bit(self.out_bit(id), open)
     }

@@ -61,6 +61,7 @@ impl Terms {
     ///
     /// `max_body` is 60 to 16 383, and `window` holds at least one longest frame and stays below
     /// 2³¹, the most that positions of which only the low half is sent can be apart.
+    //= HND-24
     #[must_use]
     pub const fn is_legal(&self) -> bool {
         self.max_body >= MIN_MAX_BODY
