@@ -110,6 +110,10 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
+        let mut limits = limits;
+        // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
+        limits.sessions.max_ttl_s = config.retention_s;
+        limits.sessions.handshake_ms = config.handshake_timeout_ms;
         let registry = Registry::new(limits.sessions, greet::entropy_u64(), Vec::new());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
