@@ -8,13 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Folders whose content is made by tools, by name.
-const MADE: [&str; 5] = [
-    "target",
-    "artifacts",
-    "corpus",
-    "node_modules",
-    "__pycache__",
-];
+const MADE: [&str; 5] = ["target", "artifacts", "corpus", "node_modules", "__pycache__"];
 /// Dot folders that belong to the source all the same.
 const DOTTED: [&str; 4] = [".cargo", ".ci", ".github", ".config"];
 /// Files beyond this are no source.
@@ -26,11 +20,7 @@ fn main() -> io::Result<()> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let workspace = package.join("..");
     // Outside of its workspace, as from a registry, the package carries itself.
-    let root = if workspace.join("core/Cargo.toml").exists() {
-        workspace
-    } else {
-        package
-    };
+    let root = if workspace.join("core/Cargo.toml").exists() { workspace } else { package };
     println!("cargo::rerun-if-changed=build.rs");
     let mut files = Vec::new();
     collect(&root, &mut files)?;

@@ -20,21 +20,11 @@ struct Threshold {
 }
 
 const fn more(name: &'static str, floor: f64, goal: f64) -> Threshold {
-    Threshold {
-        name,
-        better: Better::More,
-        floor,
-        goal,
-    }
+    Threshold { name, better: Better::More, floor, goal }
 }
 
 const fn less(name: &'static str, floor: f64, goal: f64) -> Threshold {
-    Threshold {
-        name,
-        better: Better::Less,
-        floor,
-        goal,
-    }
+    Threshold { name, better: Better::Less, floor, goal }
 }
 
 /// The first word of a name is the group that gives it. `cap` is CPU per message of the limit
@@ -91,11 +81,7 @@ pub(crate) fn check(report: &Report, groups: &[&str], level: Level) -> bool {
         let holds = measured.is_some_and(|value| holds(value, threshold.better, wanted));
         good &= holds;
         let verdict = if holds { "ok  " } else { "MISS" };
-        let sign = if threshold.better == Better::More {
-            ">="
-        } else {
-            "<="
-        };
+        let sign = if threshold.better == Better::More { ">=" } else { "<=" };
         let value = measured.map_or_else(|| "not measured".to_owned(), |x| format!("{x:.4}"));
         println!("gate {verdict} {} {value} {sign} {wanted}", threshold.name);
     }
@@ -116,11 +102,7 @@ mod tests {
     #[test]
     fn a_goal_is_never_easier_than_its_floor() {
         for threshold in THRESHOLDS {
-            assert!(
-                holds(threshold.goal, threshold.better, threshold.floor),
-                "{}",
-                threshold.name
-            );
+            assert!(holds(threshold.goal, threshold.better, threshold.floor), "{}", threshold.name);
         }
     }
 

@@ -27,17 +27,11 @@ impl Server {
         if let Some(out) = child.stdout.take() {
             BufReader::new(out).read_line(&mut line)?;
         }
-        let port = line
-            .trim()
-            .strip_prefix("ready ")
-            .and_then(|port| port.parse::<u16>().ok());
+        let port = line.trim().strip_prefix("ready ").and_then(|port| port.parse::<u16>().ok());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()));
         let server = Self { child, address };
         if port.is_none() {
-            return Err(io::Error::other(format!(
-                "server {} did not start",
-                kind.name()
-            )));
+            return Err(io::Error::other(format!("server {} did not start", kind.name())));
         }
         Ok(server)
     }
@@ -56,8 +50,7 @@ impl Server {
         let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
         let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kib.map(|kib| kib * 1024)
-            .ok_or_else(|| io::Error::other("no Rss line"))
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no Rss line"))
     }
 
     /// Descriptors it has open.
@@ -115,11 +108,7 @@ impl Spread {
         all.sort_by(f64::total_cmp);
         let (min, max) = (*all.first()?, *all.last()?);
         let mid = all.len() / 2;
-        let median = if all.len() % 2 == 1 {
-            all[mid]
-        } else {
-            (all[mid - 1] + all[mid]) / 2.0
-        };
+        let median = if all.len() % 2 == 1 { all[mid] } else { (all[mid - 1] + all[mid]) / 2.0 };
         Some(Self { median, min, max })
     }
 }

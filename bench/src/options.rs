@@ -115,9 +115,7 @@ impl Options {
 
 fn list<T>(text: &str, one: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
     let words = text.split(',').filter(|word| !word.is_empty());
-    words
-        .map(|word| one(word).ok_or_else(|| format!("unknown name {word}")))
-        .collect()
+    words.map(|word| one(word).ok_or_else(|| format!("unknown name {word}"))).collect()
 }
 
 fn number(text: &str) -> Result<usize, String> {
@@ -129,12 +127,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Options, String> {
-        Options::parse(
-            &text
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        )
+        Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]

@@ -27,10 +27,7 @@ impl Tool {
     /// The best tool that works on this machine, tried on a process that does nothing.
     pub(crate) fn find() -> Option<Self> {
         let works = |command: &mut Command| {
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             command.status().is_ok_and(|status| status.success())
         };
         if works(Command::new("perf").args(["stat", "-e", EVENT, "true"])) {
@@ -89,11 +86,7 @@ impl Counter {
                 child
             }
         };
-        Ok(Self {
-            tool,
-            child,
-            folder,
-        })
+        Ok(Self { tool, child, folder })
     }
 
     /// Detaches and returns how many system calls there were.
@@ -132,10 +125,7 @@ fn parse_perf(text: &str) -> Option<u64> {
 
 /// `100.00    0.000123    1    1234    5 total` (errors may be left out)
 fn parse_strace(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .rev()
-        .find(|line| line.trim_end().ends_with("total"))?;
+    let line = text.lines().rev().find(|line| line.trim_end().ends_with("total"))?;
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
@@ -144,10 +134,7 @@ fn enable(control: &Path, ack: &Path) -> io::Result<()> {
     // Opened for both directions so that neither end waits for the other to appear.
     let open = |path: &Path| -> io::Result<File> {
         let mut how = OpenOptions::new();
-        how.read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)
+        how.read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)
     };
     let (mut control, mut ack) = (open(control)?, open(ack)?);
     control.write_all(b"enable\n")?;
@@ -171,9 +158,7 @@ fn wait_traced(pid: &str) -> io::Result<()> {
     let begin = Instant::now();
     loop {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let tracer = status
-            .lines()
-            .find_map(|line| line.strip_prefix("TracerPid:"));
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
         if tracer.is_some_and(|pid| pid.trim() != "0") {
             return Ok(());
         }
@@ -214,10 +199,7 @@ mod tests {
     fn reads_what_the_tools_write() {
         let perf = "# started\n\n1234,,raw_syscalls:sys_enter,99,100.00,,\n";
         assert_eq!(parse_perf(perf), Some(1234));
-        assert_eq!(
-            parse_perf("<not counted>,,raw_syscalls:sys_enter,0\n"),
-            None
-        );
+        assert_eq!(parse_perf("<not counted>,,raw_syscalls:sys_enter,0\n"), None);
         let strace =
             "% time calls\n------\n100.00    0.000000           0        29         1 total\n";
         assert_eq!(parse_strace(strace), Some(29));

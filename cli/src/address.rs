@@ -35,10 +35,7 @@ impl FromStr for Address {
         let text = text.trim();
         // A bare IPv6 address has colons of its own and no port.
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
-            return Ok(Self {
-                host: ip.to_string(),
-                port: DEFAULT_PORT,
-            });
+            return Ok(Self { host: ip.to_string(), port: DEFAULT_PORT });
         }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -47,10 +44,7 @@ impl FromStr for Address {
                 })?;
                 let ip = host.parse::<Ipv6Addr>();
                 let ip = ip.map_err(|_| format!("`{host}` in brackets is no IPv6 address"))?;
-                (
-                    ip.to_string(),
-                    port.strip_prefix(':').unwrap_or(port).to_owned(),
-                )
+                (ip.to_string(), port.strip_prefix(':').unwrap_or(port).to_owned())
             }
             None => {
                 let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
@@ -68,16 +62,10 @@ impl FromStr for Address {
                 format!("`{digits}` is no port: write host:port, for instance {DEFAULT}")
             })?,
         };
-        let host = if host.is_empty() {
-            DEFAULT_HOST.to_owned()
-        } else {
-            host
-        };
+        let host = if host.is_empty() { DEFAULT_HOST.to_owned() } else { host };
         let legal = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
         if !host.chars().all(legal) {
-            return Err(format!(
-                "`{host}` is no host: write host:port, for instance {DEFAULT}"
-            ));
+            return Err(format!("`{host}` is no host: write host:port, for instance {DEFAULT}"));
         }
         Ok(Self { host, port })
     }
@@ -129,12 +117,9 @@ mod tests {
 
     #[test]
     fn loopback_is_recognised() {
-        for (text, is) in [
-            ("::1", true),
-            ("127.3.0.1", true),
-            ("localhost", true),
-            ("0.0.0.0", false),
-        ] {
+        for (text, is) in
+            [("::1", true), ("127.3.0.1", true), ("localhost", true), ("0.0.0.0", false)]
+        {
             assert_eq!(text.parse::<Address>().unwrap().is_loopback(), is, "{text}");
         }
     }

@@ -21,13 +21,7 @@ pub(crate) struct Histogram {
 impl Histogram {
     pub(crate) fn new() -> Self {
         let counts = vec![0; (COARSE + 1) * FINE as usize];
-        Self {
-            counts,
-            total: 0,
-            sum: 0,
-            min: u64::MAX,
-            max: 0,
-        }
+        Self { counts, total: 0, sum: 0, min: u64::MAX, max: 0 }
     }
 
     pub(crate) fn record(&mut self, time: Duration) {
@@ -108,10 +102,7 @@ mod tests {
     fn every_duration_falls_into_a_bucket_that_holds_it() {
         for nanos in (0..5_000).chain([1 << 20, (1 << 20) + 1, 987_654_321, 1 << 45]) {
             let upper = Histogram::upper(Histogram::index(nanos));
-            assert!(
-                upper >= nanos && upper - nanos <= nanos / FINE,
-                "{nanos}: {upper}"
-            );
+            assert!(upper >= nanos && upper - nanos <= nanos / FINE, "{nanos}: {upper}");
         }
     }
 
@@ -123,29 +114,20 @@ mod tests {
         }
         for (share, micros) in [(0.5, 500), (0.9, 900), (0.99, 990), (1.0, 1_000)] {
             let got = histogram.quantile(share).as_micros();
-            assert!(
-                (micros..=micros + micros / 60).contains(&got),
-                "{share}: {got}"
-            );
+            assert!((micros..=micros + micros / 60).contains(&got), "{share}: {got}");
         }
         assert_eq!(histogram.max(), Duration::from_millis(1));
         assert_eq!(histogram.min(), Duration::from_micros(1));
         assert_eq!(histogram.mean(), Duration::from_nanos(500_500));
         let mut twice = histogram.clone();
         twice.merge(&histogram);
-        assert_eq!(
-            (twice.total(), twice.quantile(0.5)),
-            (2_000, histogram.quantile(0.5))
-        );
+        assert_eq!((twice.total(), twice.quantile(0.5)), (2_000, histogram.quantile(0.5)));
     }
 
     #[test]
     fn nothing_recorded_is_nothing() {
         let histogram = Histogram::new();
         assert_eq!(histogram.quantile(0.99), Duration::ZERO);
-        assert_eq!(
-            (histogram.min(), histogram.mean()),
-            (Duration::ZERO, Duration::ZERO)
-        );
+        assert_eq!((histogram.min(), histogram.mean()), (Duration::ZERO, Duration::ZERO));
     }
 }

@@ -28,12 +28,7 @@ pub(crate) enum Unit {
 impl Board {
     pub(crate) fn new(quiet: bool) -> Self {
         let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self {
-            bars,
-            start: Instant::now(),
-            last_line: Mutex::new(None),
-            quiet,
-        }
+        Self { bars, start: Instant::now(), last_line: Mutex::new(None), quiet }
     }
 
     /// A bar that fills up to `total`; nothing is drawn where there is no terminal.
@@ -47,12 +42,8 @@ impl Board {
         };
         let template = format!("  {{prefix:<10}} {{wide_bar}} {counts} {{msg}}");
         let style = ProgressStyle::with_template(&template);
-        let style = style
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("━╸─");
-        bars.add(ProgressBar::new(total))
-            .with_style(style)
-            .with_prefix(label.to_owned())
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
+        bars.add(ProgressBar::new(total)).with_style(style).with_prefix(label.to_owned())
     }
 
     /// A line of changing text below the bars.
@@ -70,10 +61,7 @@ impl Board {
         if self.bars.is_some() || self.quiet {
             return;
         }
-        let mut last = self
-            .last_line
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
             *last = Some(Instant::now());
             eprintln!("{:>6.1} s  {}", self.start.elapsed().as_secs_f64(), text());

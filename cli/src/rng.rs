@@ -45,8 +45,7 @@ impl Rng {
         let bits = |n: u64| u64::from(u64::BITS - n.leading_zeros());
         let wanted = self.within(bits(low), bits(high));
         let floor = 1 << (wanted - 1);
-        self.within(floor, floor.saturating_mul(2) - 1)
-            .clamp(low, high)
+        self.within(floor, floor.saturating_mul(2) - 1).clamp(low, high)
     }
 
     /// Fills `bytes`.

@@ -35,11 +35,7 @@ pub(crate) fn bytes(number: u64) -> String {
 pub(crate) fn span(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
-        0..1_000 => format!(
-            "{}.{} µs",
-            time.as_nanos() / 1_000,
-            time.as_nanos() % 1_000 / 100
-        ),
+        0..1_000 => format!("{}.{} µs", time.as_nanos() / 1_000, time.as_nanos() % 1_000 / 100),
         1_000..10_000_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
         _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
     }
@@ -48,11 +44,7 @@ pub(crate) fn span(time: Duration) -> String {
 /// How much of something in a second.
 pub(crate) fn per_second(number: u64, time: Duration) -> u64 {
     let seconds = time.as_secs_f64();
-    if seconds > 0.0 {
-        (number as f64 / seconds) as u64
-    } else {
-        0
-    }
+    if seconds > 0.0 { (number as f64 / seconds) as u64 } else { 0 }
 }
 
 /// Rows under each other: the first column to the left, the others to the right.

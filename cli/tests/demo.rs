@@ -12,18 +12,7 @@ fn the_show_ends_well_with_the_files_it_was_given() {
         std::fs::write(folder.join(format!("{index}.bin")), bytes).expect("it can be written");
     }
     let folder = folder.display().to_string();
-    let args = [
-        "demo",
-        "--cuts",
-        "8",
-        "--seconds",
-        "0",
-        "--clients",
-        "2",
-        "--seed",
-        "11",
-        &folder,
-    ];
+    let args = ["demo", "--cuts", "8", "--seconds", "0", "--clients", "2", "--seed", "11", &folder];
     let (status, text) = run(&args);
     assert!(status.success(), "{text}");
     for words in [
@@ -45,16 +34,8 @@ fn without_arguments_it_carries_its_own_source() {
 #[test]
 fn fewer_resumes_than_promised_are_a_failure() {
     // Nobody can be cut a million times in the time that is left.
-    let (status, text) = run(&[
-        "demo",
-        "-q",
-        "--cuts",
-        "1000000",
-        "--seconds",
-        "0",
-        "--limit",
-        "2",
-    ]);
+    let (status, text) =
+        run(&["demo", "-q", "--cuts", "1000000", "--seconds", "0", "--limit", "2"]);
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.contains("fewer resumes than promised"), "{text}");
 }

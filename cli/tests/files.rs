@@ -26,27 +26,15 @@ fn tree(name: &str) -> (PathBuf, Vec<&'static str>) {
 
 fn assert_same(from: &Path, to: &Path, names: &[&str]) {
     for name in names {
-        let (sent, got) = (
-            fs::read(from.join(name)),
-            fs::read(to.join("tree").join(name)),
-        );
-        assert!(
-            sent.expect("it was made") == got.expect("it came"),
-            "{name} differs"
-        );
+        let (sent, got) = (fs::read(from.join(name)), fs::read(to.join("tree").join(name)));
+        assert!(sent.expect("it was made") == got.expect("it came"), "{name} differs");
     }
 }
 
 /// Nothing unfinished is left behind.
 fn assert_tidy(folder: &Path) {
-    for entry in fs::read_dir(folder)
-        .expect("it is there")
-        .map_while(Result::ok)
-    {
-        assert!(
-            !entry.file_name().to_string_lossy().starts_with(".outlast-"),
-            "{entry:?}"
-        );
+    for entry in fs::read_dir(folder).expect("it is there").map_while(Result::ok) {
+        assert!(!entry.file_name().to_string_lossy().starts_with(".outlast-"), "{entry:?}");
         if entry.path().is_dir() {
             assert_tidy(&entry.path());
         }
@@ -61,10 +49,7 @@ fn a_tree_arrives_as_it_was_and_a_second_time_is_free() {
     let address = receiver.address();
     let (status, said) = run(&["send", &text(&root), &address]);
     assert!(status.success(), "{said}");
-    assert!(
-        said.contains("4 files") && said.contains("every SHA-256 equal"),
-        "{said}"
-    );
+    assert!(said.contains("4 files") && said.contains("every SHA-256 equal"), "{said}");
     assert_same(&root, &inbox, &names);
     assert_tidy(&inbox);
     let (status, said) = run(&["send", &text(&root), &address]);
@@ -81,24 +66,13 @@ fn what_is_there_already_is_not_replaced_unless_told_so() {
     let mut receiver = Running::start(&["receive", &text(&inbox), "127.0.0.1:0"]);
     let (status, said) = run(&["send", &file, &receiver.address()]);
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("there is another file of this name"),
-        "{said}"
-    );
-    assert_eq!(
-        fs::read(inbox.join("small.txt")).expect("it is there"),
-        b"mine"
-    );
+    assert!(said.contains("there is another file of this name"), "{said}");
+    assert_eq!(fs::read(inbox.join("small.txt")).expect("it is there"), b"mine");
     receiver.kill();
     let mut receiver = Running::start(&["receive", "--overwrite", &text(&inbox), "127.0.0.1:0"]);
     let (status, said) = run(&["send", &file, &receiver.address()]);
     assert!(status.success(), "{said}");
-    assert_eq!(
-        fs::read(inbox.join("small.txt"))
-            .expect("it is there")
-            .len(),
-        11
-    );
+    assert_eq!(fs::read(inbox.join("small.txt")).expect("it is there").len(), 11);
 }
 
 #[test]
@@ -107,7 +81,9 @@ fn a_proxy_that_cuts_and_is_killed_and_comes_back_does_no_harm() {
     let inbox = folder("inbox-cut");
     let mut receiver = Running::start(&["receive", "--once", &text(&inbox), "127.0.0.1:0"]);
     let target = receiver.address();
-    let cuts = ["proxy", "--seed", "3", "--cut-bytes", "30000..700000"];
+    // Slow enough that a connection does not see the end of it.
+    let cuts = ["proxy", "--seed", "3", "--cut-ms", "100..400"];
+    let cuts = [&cuts[..], &["--throttle", "100", "--throttle-rate", "2000000"]].concat();
     let mut proxy = Running::start(&[&cuts[..], &["127.0.0.1:0", &target]].concat());
     let address = proxy.address();
     let mut sender = Running::start(&["send", &text(&root), &address]);
@@ -156,13 +132,7 @@ fn a_token_keeps_others_out() {
     let other = text(&inbox.join("other"));
     fs::write(&token, "open sesame\n").expect("it can be written");
     fs::write(&other, "open barley\n").expect("it can be written");
-    let args = [
-        "receive",
-        "--token-file",
-        &token,
-        &text(&inbox),
-        "127.0.0.1:0",
-    ];
+    let args = ["receive", "--token-file", &token, &text(&inbox), "127.0.0.1:0"];
     let mut receiver = Running::start(&args);
     let address = receiver.address();
     let file = text(&root.join("small.txt"));

@@ -14,11 +14,7 @@ fn inspect(args: &[&str]) -> String {
 }
 
 fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
-        .display()
-        .to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string()
 }
 
 /// To renew the expected text: run with `BLESS=1` and read the difference.
@@ -38,10 +34,7 @@ fn a_resumed_session_is_explained_frame_by_frame() {
 
 #[test]
 fn every_single_frame_is_explained() {
-    compare(
-        "frames.txt",
-        &inspect(&["--payload", "8", &data("frames.hex")]),
-    );
+    compare("frames.txt", &inspect(&["--payload", "8", &data("frames.hex")]));
 }
 
 #[test]
@@ -60,10 +53,7 @@ fn what_peers_refuse_is_named() {
         ("< 09000000", "BAD_STATE (0x0104)"),
     ] {
         let text = inspect(&["--", hex]);
-        assert!(
-            text.contains("REFUSED") && text.contains(words),
-            "{hex}:\n{text}"
-        );
+        assert!(text.contains("REFUSED") && text.contains(words), "{hex}:\n{text}");
     }
 }
 
@@ -103,11 +93,7 @@ impl Capture {
     }
 
     fn segment(&mut self, by_client: bool, seq: u32, flags: u8, payload: &[u8]) {
-        let (from, to) = if by_client {
-            (CLIENT, SERVER)
-        } else {
-            (SERVER, CLIENT)
-        };
+        let (from, to) = if by_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         let total = u16::try_from(40 + payload.len()).expect("a short segment");
         let mut packet = vec![0; 12];
         packet.extend_from_slice(&[8, 0, 0x45, 0]);
@@ -171,24 +157,12 @@ fn a_capture_is_put_together_whatever_order_it_has() {
     let path = folder("capture").join("session.pcap");
     fs::write(&path, &capture.0).expect("the folder can be written to");
     let text = inspect(&[&path.display().to_string()]);
-    assert!(
-        text.starts_with("10.0.0.1:50000 to 10.0.0.2:9999\n"),
-        "{text}"
-    );
-    for (count, name) in [
-        (1, "HELLO"),
-        (1, "WELCOME"),
-        (1, "FIN"),
-        (1, "CLOSE"),
-        (3, "MSG  "),
-    ] {
+    assert!(text.starts_with("10.0.0.1:50000 to 10.0.0.2:9999\n"), "{text}");
+    for (count, name) in [(1, "HELLO"), (1, "WELCOME"), (1, "FIN"), (1, "CLOSE"), (3, "MSG  ")] {
         let found = text.lines().filter(|line| line.contains(name)).count();
         assert!(found >= count.min(1), "{name} is missing:\n{text}");
     }
-    assert!(
-        text.contains("client: 12 frames") && text.contains("server: 9 frames"),
-        "{text}"
-    );
+    assert!(text.contains("client: 12 frames") && text.contains("server: 9 frames"), "{text}");
     assert!(!text.contains("REFUSED") && !text.contains("gap"), "{text}");
 }
 
@@ -201,10 +175,7 @@ fn other_traffic_is_left_alone() {
     fs::write(&path, &capture.0).expect("the folder can be written to");
     let (status, text) = run(&["inspect", &path]);
     assert!(!status.success());
-    assert!(
-        text.contains("none of the 1 TCP streams looks like outlast"),
-        "{text}"
-    );
+    assert!(text.contains("none of the 1 TCP streams looks like outlast"), "{text}");
     assert!(inspect(&["--all", &path]).contains("this looks like an HTTP request"));
 }
 

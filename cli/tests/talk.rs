@@ -55,15 +55,7 @@ fn a_relay_passes_lines_on_to_the_others() {
 fn lines_survive_connections_that_are_cut_all_the_time() {
     let mut server = Running::start(&["serve", "--echo", "127.0.0.1:0"]);
     let target = server.address();
-    let chaos = [
-        "proxy",
-        "--seed",
-        "5",
-        "--cut-bytes",
-        "40..3000",
-        "127.0.0.1:0",
-        &target,
-    ];
+    let chaos = ["proxy", "--seed", "5", "--cut-bytes", "40..3000", "127.0.0.1:0", &target];
     let mut proxy = Running::start(&chaos);
     let mut client = Running::start(&["connect", &proxy.address()]);
     let lines: Vec<String> = (0..300).map(|number| format!("line {number}")).collect();
@@ -98,10 +90,7 @@ fn a_restarted_server_gets_what_it_lost() {
     client.end_input();
     let (status, said) = client.finish();
     assert!(status.success(), "{said}");
-    assert!(
-        !said.contains("before"),
-        "nothing delivered is sent again:\n{said}"
-    );
+    assert!(!said.contains("before"), "nothing delivered is sent again:\n{said}");
 }
 
 #[test]
@@ -132,15 +121,10 @@ fn a_port_that_is_taken_is_explained() {
 fn help_is_there_for_everybody() {
     let (status, said) = run(&["--help"]);
     assert!(status.success());
-    for command in [
-        "demo", "serve", "connect", "send", "receive", "proxy", "inspect", "bench",
-    ] {
+    for command in ["demo", "serve", "connect", "send", "receive", "proxy", "inspect", "bench"] {
         assert!(said.contains(command), "{command} is missing:\n{said}");
         let (status, said) = run(&[command, "--help"]);
-        assert!(
-            status.success() && said.contains("Examples:"),
-            "{command}:\n{said}"
-        );
+        assert!(status.success() && said.contains("Examples:"), "{command}:\n{said}");
     }
 }
 
@@ -148,17 +132,9 @@ fn help_is_there_for_everybody() {
 fn a_short_measurement_gives_numbers() {
     let (status, said) = run(&["bench", "--seconds", "0.05", "--json", "--callers", "4"]);
     assert!(status.success(), "{said}");
-    for key in [
-        "\"one_way\"",
-        "\"p99.9_ns\"",
-        "\"own_server\": true",
-        "\"request_many\"",
-    ] {
+    for key in ["\"one_way\"", "\"p99.9_ns\"", "\"own_server\": true", "\"request_many\""] {
         assert!(said.contains(key), "{key} is missing:\n{said}");
     }
     let (status, said) = run(&["bench", "--seconds", "0.05", "--connections", "2"]);
-    assert!(
-        status.success() && said.contains("one-way messages"),
-        "{said}"
-    );
+    assert!(status.success() && said.contains("one-way messages"), "{said}");
 }

@@ -197,12 +197,7 @@ impl<'d> Bench<'d> {
         what: &str,
         mut done: impl FnMut() -> Option<T>,
     ) -> Result<T, Wrong> {
-        let rounds = PATIENCE / TICK
-            * if self.driver.caps().virtual_time {
-                10
-            } else {
-                1
-            };
+        let rounds = PATIENCE / TICK * if self.driver.caps().virtual_time { 10 } else { 1 };
         for _ in 0..rounds {
             if let Some(found) = done() {
                 return Ok(found);
@@ -234,10 +229,7 @@ impl<'d> Bench<'d> {
         if seen.what == *what {
             Ok(seen.session)
         } else {
-            Err(Wrong(format!(
-                "{what:?} expected, {:?} observed",
-                seen.what
-            )))
+            Err(Wrong(format!("{what:?} expected, {:?} observed", seen.what)))
         }
     }
 
@@ -265,11 +257,7 @@ impl<'d> Bench<'d> {
     /// If there is none in time.
     pub fn plug(&mut self, subject: &mut dyn Subject) -> Result<Peer, Wrong> {
         let stream = self.until("a connection", || subject.plug())?;
-        Ok(Peer {
-            stream,
-            inbox: Vec::new(),
-            open: true,
-        })
+        Ok(Peer { stream, inbox: Vec::new(), open: true })
     }
 
     /// Writes all of this, as fast as it is taken.
@@ -329,11 +317,7 @@ impl<'d> Bench<'d> {
     /// If another one comes, or none.
     pub fn expect_close(&mut self, peer: &mut Peer, code: CloseCode) -> Result<raw::Frame, Wrong> {
         let (found, frame) = self.close(peer)?;
-        if found == code {
-            Ok(frame)
-        } else {
-            Err(Wrong(format!("{found:?}, not {code:?}")))
-        }
+        if found == code { Ok(frame) } else { Err(Wrong(format!("{found:?}, not {code:?}"))) }
     }
 }
 
@@ -348,10 +332,7 @@ pub struct Peer {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer")
-            .field("inbox", &self.inbox)
-            .field("open", &self.open)
-            .finish()
+        f.debug_struct("Peer").field("inbox", &self.inbox).field("open", &self.open).finish()
     }
 }
 

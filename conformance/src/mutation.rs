@@ -85,28 +85,17 @@ impl Mutation {
             .to_owned();
         let mut edits = Vec::new();
         while let Some(line) = lines.next() {
-            let file = line
-                .strip_prefix("file: ")
-                .ok_or_else(|| error("`file: …` expected"))?;
+            let file = line.strip_prefix("file: ").ok_or_else(|| error("`file: …` expected"))?;
             if lines.next() != Some("<<<<") {
                 return Err(error("`<<<<` expected"));
             }
             let old: Vec<_> = lines.by_ref().take_while(|line| *line != "====").collect();
             let new: Vec<_> = lines.by_ref().take_while(|line| *line != ">>>>").collect();
             let (old, new) = (old.join("\n"), new.join("\n"));
-            edits.push(Edit {
-                file: file.into(),
-                old,
-                new,
-            });
+            edits.push(Edit { file: file.into(), old, new });
         }
         let (name, search) = (name.to_owned(), search);
-        Ok(Self {
-            name,
-            about,
-            search,
-            edits,
-        })
+        Ok(Self { name, about, search, edits })
     }
 }
 
@@ -120,26 +109,16 @@ impl Edit {
         let found = find(source, &self.old);
         let [(start, end)] = found[..] else {
             let (file, count) = (self.file.display(), found.len());
-            return Err(MutationError(format!(
-                "{file} has {count} places for:\n{}",
-                self.old
-            )));
+            return Err(MutationError(format!("{file} has {count} places for:\n{}", self.old)));
         };
-        Ok(format!(
-            "{}{}\n{}",
-            &source[..start],
-            self.new,
-            &source[end..]
-        ))
+        Ok(format!("{}{}\n{}", &source[..start], self.new, &source[end..]))
     }
 }
 
 /// Where `piece` is in `source`, both without white space.
 fn find(source: &str, piece: &str) -> Vec<(usize, usize)> {
     let solid = |text: &str| -> Vec<(usize, char)> {
-        text.char_indices()
-            .filter(|(_, c)| !c.is_whitespace())
-            .collect()
+        text.char_indices().filter(|(_, c)| !c.is_whitespace()).collect()
     };
     let (source, piece) = (solid(source), solid(piece));
     if piece.is_empty() {
@@ -168,10 +147,7 @@ mod tests {
         assert_eq!((&*mutation.search, mutation.edits.len()), ("all", 1));
         let edited = mutation.edits[0].apply("fn f() { if x { y } }").unwrap();
         assert_eq!(edited, "fn f() { z\n }");
-        assert!(
-            mutation.edits[0].apply("if x {y} if x {y}").is_err(),
-            "ambiguous"
-        );
+        assert!(mutation.edits[0].apply("if x {y} if x {y}").is_err(), "ambiguous");
         assert!(mutation.edits[0].apply("if x {}").is_err(), "missing");
         assert!(Mutation::parse("m", "a\nb\n").is_err());
     }
@@ -182,22 +158,14 @@ mod tests {
         let mutations = Mutation::read_all(&here.join("mutations")).unwrap();
         for rule in 1..=9 {
             let prefix = format!("m{rule}_");
-            assert!(
-                mutations.iter().any(|m| m.name.starts_with(&prefix)),
-                "no {prefix}"
-            );
+            assert!(mutations.iter().any(|m| m.name.starts_with(&prefix)), "no {prefix}");
         }
         for mutation in mutations {
-            assert!(
-                crate::explore::Search::named(&mutation.search).is_some(),
-                "{}",
-                mutation.name
-            );
+            assert!(crate::explore::Search::named(&mutation.search).is_some(), "{}", mutation.name);
             for edit in mutation.edits {
                 let path = here.join("..").join(&edit.file);
                 let source = std::fs::read_to_string(path).unwrap();
-                edit.apply(&source)
-                    .unwrap_or_else(|error| panic!("{}: {error}", mutation.name));
+                edit.apply(&source).unwrap_or_else(|error| panic!("{}: {error}", mutation.name));
             }
         }
     }

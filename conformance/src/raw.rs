@@ -5,10 +5,7 @@
 
 /// The kinds of frames, as numbers.
 pub mod kind {
-    #![allow(
-        missing_docs,
-        reason = "the names are those of the specification's table"
-    )]
+    #![allow(missing_docs, reason = "the names are those of the specification's table")]
     pub const HELLO: u8 = 0x01;
     pub const WELCOME: u8 = 0x02;
     pub const AUTH: u8 = 0x03;
@@ -67,21 +64,13 @@ pub fn numbered(kind: u8, tag: u8, id: u16, payload: &[u8]) -> Vec<u8> {
 /// An acknowledgement.
 #[must_use]
 pub fn ack(ack: u32, limit: u32) -> Vec<u8> {
-    frame(
-        kind::ACK,
-        0,
-        &[ack.to_le_bytes(), limit.to_le_bytes()].concat(),
-    )
+    frame(kind::ACK, 0, &[ack.to_le_bytes(), limit.to_le_bytes()].concat())
 }
 
 /// A full PING or PONG.
 #[must_use]
 pub fn probe(kind: u8, nonce: u32, tx: u32, ack: u32, limit: u32) -> Vec<u8> {
-    frame(
-        kind,
-        0,
-        &[nonce, tx, ack, limit].map(u32::to_le_bytes).concat(),
-    )
+    frame(kind, 0, &[nonce, tx, ack, limit].map(u32::to_le_bytes).concat())
 }
 
 /// What a HELLO says. The default is a modest client that wants a new session.
@@ -238,22 +227,14 @@ impl Frame {
         let end = 4 + usize::from(word & 0x3FFF);
         let body = bytes.get(4..end)?.to_vec();
         bytes.drain(..end);
-        Some(Self {
-            kind,
-            tag,
-            more: word & MORE != 0,
-            body,
-        })
+        Some(Self { kind, tag, more: word & MORE != 0, body })
     }
 
     /// The little-endian number of `N` bytes at `at` in the body.
     #[must_use]
     pub fn number<const N: usize>(&self, at: usize) -> u64 {
         let bytes = self.body.get(at..at + N).unwrap_or_default();
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |all, byte| all << 8 | u64::from(*byte))
+        bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
     }
 
     /// The value of the option of this type, if the fixed part before the options is 36 bytes.
@@ -295,11 +276,7 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     for (word, prime) in state.iter_mut().zip(&primes) {
         *word = root_fraction(*prime, 2);
     }
-    let rounds: Vec<u32> = primes
-        .iter()
-        .take(64)
-        .map(|prime| root_fraction(*prime, 3))
-        .collect();
+    let rounds: Vec<u32> = primes.iter().take(64).map(|prime| root_fraction(*prime, 3)).collect();
     let mut padded = data.to_vec();
     padded.push(0x80);
     while padded.len() % 64 != 56 {
@@ -333,30 +310,19 @@ fn root_fraction(n: u64, degree: u32) -> u32 {
 }
 
 fn compress(state: &mut [u32; 8], rounds: &[u32], block: &[u8]) {
-    let mut w: Vec<u32> = block
-        .chunks(4)
-        .map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]))
-        .collect();
+    let mut w: Vec<u32> =
+        block.chunks(4).map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]])).collect();
     for t in 16..64 {
         let (a, b) = (w[t - 15], w[t - 2]);
         let s0 = a.rotate_right(7) ^ a.rotate_right(18) ^ a >> 3;
         let s1 = b.rotate_right(17) ^ b.rotate_right(19) ^ b >> 10;
-        w.push(
-            w[t - 16]
-                .wrapping_add(s0)
-                .wrapping_add(w[t - 7])
-                .wrapping_add(s1),
-        );
+        w.push(w[t - 16].wrapping_add(s0).wrapping_add(w[t - 7]).wrapping_add(s1));
     }
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
     for (k, w) in rounds.iter().zip(&w) {
         let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let choice = e & f ^ !e & g;
-        let t1 = h
-            .wrapping_add(s1)
-            .wrapping_add(choice)
-            .wrapping_add(*k)
-            .wrapping_add(*w);
+        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(*k).wrapping_add(*w);
         let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
         let t2 = s0.wrapping_add(a & b ^ a & c ^ b & c);
         (h, g, f, e, d, c, b, a) = (g, f, e, d.wrapping_add(t1), c, b, a, t1.wrapping_add(t2));
@@ -401,10 +367,7 @@ mod tests {
             rx_next: 360,
             tx_first: 1200,
         };
-        assert_eq!(
-            hex(&claim.encode()[34..]),
-            "d663806eb725568ec08786a283104fa2"
-        );
+        assert_eq!(hex(&claim.encode()[34..]), "d663806eb725568ec08786a283104fa2");
     }
 
     #[test]
@@ -412,10 +375,7 @@ mod tests {
         let mut bytes = message(7, b"ab");
         bytes.extend([0x80, 0]);
         let frame = Frame::take(&mut bytes).unwrap();
-        assert_eq!(
-            (frame.kind, frame.tag, &frame.body[..]),
-            (kind::MSG, 7, &b"ab"[..])
-        );
+        assert_eq!((frame.kind, frame.tag, &frame.body[..]), (kind::MSG, 7, &b"ab"[..]));
         assert!(Frame::take(&mut bytes).is_none());
         assert_eq!(bytes.len(), 2);
     }

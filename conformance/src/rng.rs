@@ -37,8 +37,7 @@ impl Rng {
 
     /// One of these, or `None` if there is none.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        from.get(usize::try_from(self.below(from.len() as u64)).unwrap_or(0))
-            .copied()
+        from.get(usize::try_from(self.below(from.len() as u64)).unwrap_or(0)).copied()
     }
 }
 

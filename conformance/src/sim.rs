@@ -43,25 +43,12 @@ impl Rates {
     /// Half of all faults never happen; a server that stores may crash.
     fn draw(rng: &mut Rng, durable: bool) -> Self {
         let mut rate = |most: u64| {
-            if rng.chance(500) {
-                0
-            } else {
-                rng.range(1, most)
-            }
+            if rng.chance(500) { 0 } else { rng.range(1, most) }
         };
         let (cut, abandon, stall, black) = (rate(30), rate(15), rate(20), rate(5));
         let crash = if durable { rate(10) } else { 0 };
         let rotate = if durable { 0 } else { rate(10) };
-        Self {
-            cut,
-            abandon,
-            stall,
-            black,
-            crash,
-            rotate,
-            drain: rate(5),
-            pause: rate(5),
-        }
+        Self { cut, abandon, stall, black, crash, rotate, drain: rate(5), pause: rate(5) }
     }
 }
 
@@ -116,24 +103,10 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            step,
-            healed,
-            wrong,
-            tail,
-        } = self;
-        let phase = if *healed {
-            "after healing"
-        } else {
-            "under faults"
-        };
-        writeln!(
-            f,
-            "seed {seed}, step {step}, {phase}: {wrong}; the last actions:"
-        )?;
-        tail.iter()
-            .try_for_each(|action| writeln!(f, "  {action:?}"))
+        let Self { seed, step, healed, wrong, tail } = self;
+        let phase = if *healed { "after healing" } else { "under faults" };
+        writeln!(f, "seed {seed}, step {step}, {phase}: {wrong}; the last actions:")?;
+        tail.iter().try_for_each(|action| writeln!(f, "  {action:?}"))
     }
 }
 
@@ -152,11 +125,7 @@ pub fn run(seed: u64) -> Result<Report, Box<Failure>> {
 /// `OUTLAST_SEED` names a single one to replay.
 #[must_use]
 pub fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("OUTLAST_SEED") {
         Some(seed) => seed..seed + 1,
         None => 1..1 + number("OUTLAST_SEEDS").unwrap_or(default),
@@ -178,22 +147,10 @@ impl History {
             1 => u64::from(config.max_body) - 8,
             _ => u64::from(config.max_message),
         };
-        let requests = if durable {
-            0
-        } else {
-            (rng.below(4) * 20) as u8
-        };
+        let requests = if durable { 0 } else { (rng.below(4) * 20) as u8 };
         // A restored session knows nothing of fragments and requests that were not released.
-        let up_longest = if durable {
-            40
-        } else {
-            longest(&server, &mut rng)
-        };
-        let down_longest = if durable {
-            40
-        } else {
-            longest(&client, &mut rng)
-        };
+        let up_longest = if durable { 40 } else { longest(&server, &mut rng) };
+        let down_longest = if durable { 40 } else { longest(&client, &mut rng) };
         let finishes = rng.chance(500);
         let plan = |seed, longest, longest_answer, rng: &mut Rng| Plan {
             seed,
@@ -214,25 +171,13 @@ impl History {
             up,
             down,
             capacity,
-            store: if durable {
-                Store::Durable
-            } else {
-                Store::Nothing
-            },
+            store: if durable { Store::Durable } else { Store::Nothing },
             may_lose: false,
         };
         let start = (draw_start(&mut rng), draw_start(&mut rng));
         let grain = [1, 8, 100, 3000][rng.below(4) as usize];
         let pace = [0, 100, 5_000, 50_000][rng.below(4) as usize];
-        Self {
-            seed,
-            rules,
-            rates,
-            start,
-            steps: 1500,
-            grain,
-            pace,
-        }
+        Self { seed, rules, rates, start, steps: 1500, grain, pace }
     }
 
     /// Runs the history.
@@ -250,17 +195,9 @@ impl History {
             healed: false,
         };
         player.play().map_err(|wrong| {
-            let Player {
-                step, healed, tail, ..
-            } = player;
+            let Player { step, healed, tail, .. } = player;
             let seed = self.seed;
-            Box::new(Failure {
-                seed,
-                step,
-                healed,
-                wrong,
-                tail,
-            })
+            Box::new(Failure { seed, step, healed, wrong, tail })
         })
     }
 }
@@ -283,11 +220,7 @@ fn draw_config(rng: &mut Rng) -> Config {
         // Nobody is to run out of time here, however long the pauses.
         retention_s: 100_000_000,
         linger_ms: [0, 50, 2_000][rng.below(3) as usize],
-        release: if rng.chance(250) {
-            Release::Manual
-        } else {
-            Release::Automatic
-        },
+        release: if rng.chance(250) { Release::Manual } else { Release::Automatic },
         ..Config::SERVER
     }
 }
@@ -329,13 +262,7 @@ impl Player<'_> {
         let answers = world.client.app.answered;
         let server = world.served().map(|served| &served.end.app);
         let (items, more) = server.map_or((0, 0), |app| (app.got, app.answered));
-        (
-            world.client.app.got,
-            items,
-            world.dials,
-            world.now.as_micros(),
-        )
-            .hash(&mut self.digest);
+        (world.client.app.got, items, world.dials, world.now.as_micros()).hash(&mut self.digest);
         Ok(Report {
             items: items + world.client.app.got,
             answers: answers + more,
@@ -360,14 +287,8 @@ impl Player<'_> {
     /// What happens next, with all the faults of this history.
     fn choose(&mut self, world: &World) -> Action {
         let rates = self.history.rates;
-        let wire = world
-            .wires
-            .get(self.rng.below(world.wires.len() as u64) as usize);
-        let from = if self.rng.chance(500) {
-            Party::Client
-        } else {
-            Party::Server
-        };
+        let wire = world.wires.get(self.rng.below(world.wires.len() as u64) as usize);
+        let from = if self.rng.chance(500) { Party::Client } else { Party::Server };
         let mut dice = self.rng.below(1000);
         let mut falls = |rate: u64| {
             let hit = dice < rate;
@@ -382,11 +303,7 @@ impl Player<'_> {
                 return Action::Cut { wire: id, up, down };
             }
             if falls(rates.stall) {
-                return Action::Stall {
-                    wire: id,
-                    from,
-                    on: self.rng.chance(500),
-                };
+                return Action::Stall { wire: id, from, on: self.rng.chance(500) };
             }
             if falls(rates.black) {
                 return Action::Blacken { wire: id, from };
@@ -423,18 +340,11 @@ impl Player<'_> {
             Some(Action::Write { wire, by, .. }) => {
                 let buffer =
                     [0, 96, 100 + self.rng.below(2000) as usize][self.rng.below(3) as usize];
-                Action::Write {
-                    wire,
-                    by,
-                    buffer,
-                    take: self.rng.range(1, grain) as usize,
-                }
+                Action::Write { wire, by, buffer, take: self.rng.range(1, grain) as usize }
             }
-            Some(Action::Read { wire, by, .. }) => Action::Read {
-                wire,
-                by,
-                most: self.rng.range(1, grain) as usize,
-            },
+            Some(Action::Read { wire, by, .. }) => {
+                Action::Read { wire, by, most: self.rng.range(1, grain) as usize }
+            }
             // Dialling takes its time.
             Some(Action::Dial) if self.rng.chance(700) => Action::Elapse(self.rng.below(20_000)),
             Some(other) => other,
@@ -452,24 +362,10 @@ impl Player<'_> {
             .collect();
         for (wire, up, down) in wires {
             for from in Party::BOTH {
-                self.take(
-                    world,
-                    Action::Stall {
-                        wire,
-                        from,
-                        on: false,
-                    },
-                )?;
+                self.take(world, Action::Stall { wire, from, on: false })?;
             }
             if up || down {
-                self.take(
-                    world,
-                    Action::Cut {
-                        wire,
-                        up: 0,
-                        down: 0,
-                    },
-                )?;
+                self.take(world, Action::Cut { wire, up: 0, down: 0 })?;
             }
         }
         let deadline = world.now.after(PATIENCE);
@@ -499,11 +395,7 @@ impl Player<'_> {
 
     fn next_deadline(&self, world: &World) -> u64 {
         let client = world.client.session.poll_timeout();
-        let servers = world
-            .desk
-            .sessions
-            .iter()
-            .filter_map(|s| s.end.session.poll_timeout());
+        let servers = world.desk.sessions.iter().filter_map(|s| s.end.session.poll_timeout());
         let first = client.into_iter().chain(servers).min();
         first.map_or(u64::MAX, Instant::as_micros)
     }

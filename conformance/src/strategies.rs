@@ -25,11 +25,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             idle_timeout_ms: times.0,
             ack_delay_ms: times.1,
             retention_s: 100_000_000,
-            release: if manual {
-                Release::Manual
-            } else {
-                Release::Automatic
-            },
+            release: if manual { Release::Manual } else { Release::Automatic },
             ..Config::SERVER
         }
     })
@@ -37,39 +33,23 @@ pub fn config() -> impl Strategy<Value = Config> {
 
 /// What one end says.
 pub fn plan() -> impl Strategy<Value = Plan> {
-    (
-        any::<u64>(),
-        0u32..60,
-        0u32..9,
-        9u32..2_000,
-        0u8..80,
-        any::<bool>(),
+    (any::<u64>(), 0u32..60, 0u32..9, 9u32..2_000, 0u8..80, any::<bool>()).prop_map(
+        |(seed, items, shortest, longest, requests, finishes)| Plan {
+            seed,
+            items,
+            shortest,
+            longest,
+            longest_answer: longest,
+            requests,
+            finishes,
+        },
     )
-        .prop_map(
-            |(seed, items, shortest, longest, requests, finishes)| Plan {
-                seed,
-                items,
-                shortest,
-                longest,
-                longest_answer: longest,
-                requests,
-                finishes,
-            },
-        )
 }
 
 /// How often what goes wrong.
 pub fn rates() -> impl Strategy<Value = Rates> {
-    (
-        0u64..30,
-        0u64..15,
-        0u64..20,
-        0u64..5,
-        0u64..10,
-        0u64..5,
-        0u64..5,
-    )
-        .prop_map(|(cut, abandon, stall, black, rotate, drain, pause)| Rates {
+    (0u64..30, 0u64..15, 0u64..20, 0u64..5, 0u64..10, 0u64..5, 0u64..5).prop_map(
+        |(cut, abandon, stall, black, rotate, drain, pause)| Rates {
             cut,
             abandon,
             stall,
@@ -78,7 +58,8 @@ pub fn rates() -> impl Strategy<Value = Rates> {
             rotate,
             drain,
             pause,
-        })
+        },
+    )
 }
 
 /// A whole history without crashes.
@@ -93,27 +74,13 @@ pub fn history() -> impl Strategy<Value = History> {
             let rules = Rules {
                 client,
                 server,
-                up: Plan {
-                    longest: up.longest.min(server.max_message),
-                    ..up
-                },
-                down: Plan {
-                    longest: down.longest.min(client.max_message),
-                    ..down
-                },
+                up: Plan { longest: up.longest.min(server.max_message), ..up },
+                down: Plan { longest: down.longest.min(client.max_message), ..down },
                 capacity,
                 store: Store::Nothing,
                 may_lose: false,
             };
-            History {
-                seed,
-                rules,
-                rates,
-                start,
-                steps,
-                grain,
-                pace,
-            }
+            History { seed, rules, rates, start, steps, grain, pace }
         },
     )
 }

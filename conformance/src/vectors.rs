@@ -18,11 +18,7 @@ pub fn vectors() -> std::io::Result<Vec<(String, String)>> {
     for entry in std::fs::read_dir(directory())? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "txt") {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             found.push((name, std::fs::read_to_string(path)?));
         }
     }

@@ -7,10 +7,7 @@ fn explores(name: &str) {
     let outcome = search.run();
     println!("{name}: {outcome}");
     assert!(outcome.trouble.is_none(), "{name}: {outcome}");
-    assert!(
-        outcome.complete > 0 && outcome.depth > 20,
-        "{name} went nowhere: {outcome}"
-    );
+    assert!(outcome.complete > 0 && outcome.depth > 20, "{name} went nowhere: {outcome}");
 }
 
 #[test]

@@ -24,18 +24,8 @@ fn histories_of_many_seeds() {
     }
     println!("{items} items, {answers} answers, {all:?}");
     // A fault that never happens proves nothing.
-    let Seen {
-        lossy_cuts,
-        takeovers,
-        resumes,
-        crashes,
-        refusals,
-        silences,
-        ..
-    } = all;
-    let counts = [
-        lossy_cuts, takeovers, resumes, crashes, refusals, silences, items, answers,
-    ];
+    let Seen { lossy_cuts, takeovers, resumes, crashes, refusals, silences, .. } = all;
+    let counts = [lossy_cuts, takeovers, resumes, crashes, refusals, silences, items, answers];
     assert!(single || counts.iter().all(|count| *count > 0), "{all:?}");
 }
 
@@ -50,16 +40,12 @@ fn a_seed_is_the_whole_history() {
 #[test]
 fn positions_start_where_numbers_overflow() {
     //= test POS-1 POS-2
-    for (number, start) in [1u64 << 31, 1 << 32, 1 << 33, 1 << 62, 1 << 63]
-        .into_iter()
-        .enumerate()
+    for (number, start) in [1u64 << 31, 1 << 32, 1 << 33, 1 << 62, 1 << 63].into_iter().enumerate()
     {
         for seed in 0..40 {
             let mut history = History::draw(seed * 5 + number as u64);
             history.start = (start - seed * 7, start - 500 + seed * 3);
-            history
-                .run()
-                .unwrap_or_else(|failure| panic!("start {start}: {failure}"));
+            history.run().unwrap_or_else(|failure| panic!("start {start}: {failure}"));
         }
     }
 }

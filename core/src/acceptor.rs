@@ -93,10 +93,7 @@ impl Acceptor {
             if !rest.is_empty() {
                 return Err(self.fail(CloseCode::BAD_STATE));
             }
-            return self
-                .handle_frame(&frame, body.len())
-                .map(Some)
-                .map_err(|code| self.fail(code));
+            return self.handle_frame(&frame, body.len()).map(Some).map_err(|code| self.fail(code));
         }
     }
 
@@ -158,22 +155,16 @@ impl Acceptor {
     /// If no HELLO came yet, after eight steps, or if `out` is too small.
     //= AUT-4
     pub fn challenge(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
-        let refused = |state| StateError {
-            verb: "challenge",
-            state,
-        };
+        let refused = |state| StateError { verb: "challenge", state };
         if self.state != LinkState::Auth {
             return Err(refused(self.state.name()));
         }
         if self.step >= MAX_STEPS {
             return Err(refused("out of authentication steps"));
         }
-        let written = Frame::Auth {
-            step: self.step,
-            data,
-        }
-        .encode(out)
-        .ok_or_else(|| refused("out of room for the step"))?;
+        let written = Frame::Auth { step: self.step, data }
+            .encode(out)
+            .ok_or_else(|| refused("out of room for the step"))?;
         self.step += 1;
         Ok(written)
     }
@@ -190,9 +181,7 @@ impl Acceptor {
         }
         //= CLS-16
         let room = out.len().min(HEADER_LEN + usize::from(self.peer_body));
-        out.get_mut(..room)
-            .and_then(|out| close.encode(out))
-            .unwrap_or(0)
+        out.get_mut(..room).and_then(|out| close.encode(out)).unwrap_or(0)
     }
 
     /// When the handshake is over if nothing comes.
@@ -221,11 +210,8 @@ impl Acceptor {
     }
 
     fn fail(&mut self, code: CloseCode) -> Violation {
-        let event = if code == CloseCode::HS_TIMEOUT {
-            LinkEvent::Timeout
-        } else {
-            LinkEvent::Violation
-        };
+        let event =
+            if code == CloseCode::HS_TIMEOUT { LinkEvent::Timeout } else { LinkEvent::Violation };
         if let Some(next) = self.state.next(event) {
             self.state = next;
         }

@@ -199,9 +199,7 @@ pub struct Gate<M: ?Sized> {
 
 impl<M: ?Sized> core::fmt::Debug for Gate<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Gate")
-            .field("stats", &self.stats)
-            .finish_non_exhaustive()
+        f.debug_struct("Gate").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
@@ -310,8 +308,7 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         };
         entry.connections = entry.connections.wrapping_sub(1);
         if entry.connections == 0 {
-            self.idle
-                .push(self.entries.as_mut_slice(), order, ticket.at);
+            self.idle.push(self.entries.as_mut_slice(), order, ticket.at);
         }
     }
 
@@ -336,9 +333,7 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
             return Err(Turned::SourceFull);
         }
         let mut meter = entry.meter;
-        meter
-            .take(now, &config.source_rate)
-            .map_err(Turned::SourceRate)?;
+        meter.take(now, &config.source_rate).map_err(Turned::SourceRate)?;
         let wait = self.meter.wait(now, &config.total_rate);
         if wait > 0 {
             return Err(Turned::TotalRate(wait));
@@ -346,24 +341,15 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         if self.stats.connections >= config.max_connections {
             //= REG-14
             let all_open = self.open() >= self.stats.connections;
-            return Err(if all_open {
-                Turned::Full
-            } else {
-                Turned::MakeRoom
-            });
+            return Err(if all_open { Turned::Full } else { Turned::MakeRoom });
         }
         // Only who comes in is counted: being turned away leaves everything as it was.
-        self.meter
-            .take(now, &config.total_rate)
-            .map_err(Turned::TotalRate)?;
+        self.meter.take(now, &config.total_rate).map_err(Turned::TotalRate)?;
         if let Some(entry) = self.entry_mut(at) {
             entry.meter = meter;
         }
         self.enter(at);
-        Ok(Ticket {
-            at,
-            stage: Stage::Waiting,
-        })
+        Ok(Ticket { at, stage: Stage::Waiting })
     }
 
     /// Counts a connection of the source in entry `at`.
@@ -427,10 +413,7 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
 
     fn touch(&mut self, at: u32) {
         let entries = self.entries.as_mut_slice();
-        if entries
-            .get(at as usize)
-            .is_some_and(|entry| entry.connections == 0)
-        {
+        if entries.get(at as usize).is_some_and(|entry| entry.connections == 0) {
             self.idle.remove(entries, order, at);
             self.idle.push(entries, order, at);
         }

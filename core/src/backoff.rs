@@ -56,25 +56,14 @@ impl Backoff {
     #[must_use]
     pub const fn new(base: u64, cap: u64, seed: u64) -> Self {
         let jitter = Jitter::new(seed);
-        Self {
-            base,
-            cap,
-            failures: 0,
-            opened: None,
-            progress: false,
-            jitter,
-        }
+        Self { base, cap, failures: 0, opened: None, progress: false, jitter }
     }
 
     /// The longest delay [`next_delay`](Self::next_delay) can give now, in microseconds.
     #[must_use]
     pub const fn ceiling(&self) -> u64 {
         // Beyond 64 doublings everything is capped, unless the base is 0 and stays 0.
-        let factor = if self.failures < 64 {
-            1 << self.failures
-        } else {
-            u64::MAX
-        };
+        let factor = if self.failures < 64 { 1 << self.failures } else { u64::MAX };
         let grown = self.base.saturating_mul(factor);
         if grown < self.cap { grown } else { self.cap }
     }
@@ -134,11 +123,7 @@ mod tests {
         let got: [u64; 3] = core::array::from_fn(|_| jitter.next_u64());
         assert_eq!(
             got,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         );
     }
 
@@ -156,10 +141,7 @@ mod tests {
             seen[usize::try_from(delay).unwrap()] = true;
         }
         assert_eq!(seen, [true; 5], "both ends of the range are drawn");
-        let mut long = Backoff {
-            failures: u32::MAX,
-            ..Backoff::new(100, u64::MAX, 7)
-        };
+        let mut long = Backoff { failures: u32::MAX, ..Backoff::new(100, u64::MAX, 7) };
         assert_eq!(long.ceiling(), u64::MAX);
         long.next_delay();
         assert_eq!(long.failures(), u32::MAX);

@@ -23,11 +23,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) const fn new(now: Instant, received: u64) -> Self {
-        Self {
-            tokens: FULL,
-            at: now,
-            mark: low(received),
-        }
+        Self { tokens: FULL, at: now, mark: low(received) }
     }
 
     /// Charges `cost`; false if the bucket does not hold it.
@@ -45,9 +41,7 @@ impl Budget {
         // After more than 2^32 bytes without a charge this is too little: time makes up for it.
         let by_data = low(received).wrapping_sub(self.mark) / BYTES_PER_TOKEN;
         self.mark = self.mark.wrapping_add(by_data * BYTES_PER_TOKEN);
-        let gained = by_time
-            .saturating_add(u64::from(by_data))
-            .min(u64::from(FULL));
+        let gained = by_time.saturating_add(u64::from(by_data)).min(u64::from(FULL));
         let gained = u16::try_from(gained).unwrap_or(FULL);
         self.tokens = self.tokens.saturating_add(gained).min(FULL);
         match self.tokens.checked_sub(cost) {
@@ -60,10 +54,7 @@ impl Budget {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is meant"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
 const fn low(position: u64) -> u32 {
     position as u32
 }

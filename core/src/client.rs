@@ -159,12 +159,7 @@ impl Closed {
     /// A close by `code` alone, without flags and hints.
     #[must_use]
     pub const fn by(code: CloseCode) -> Self {
-        Self {
-            code,
-            session_ended: false,
-            no_retry: false,
-            retry_ms: 0,
-        }
+        Self { code, session_ended: false, no_retry: false, retry_ms: 0 }
     }
 }
 
@@ -345,11 +340,7 @@ impl Dialer {
     /// it has something now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.notice.is_some() {
-            Some(Instant::from_micros(0))
-        } else {
-            self.due
-        }
+        if self.notice.is_some() { Some(Instant::from_micros(0)) } else { self.due }
     }
 
     /// Where the machine stands.
@@ -393,18 +384,9 @@ impl Dialer {
         self.at_hint = core::mem::take(&mut self.hinted);
         let deadline = now.after(self.config.connect_limit);
         self.due = Some(deadline);
-        let target = if self.at_hint {
-            Target::Hinted
-        } else {
-            Target::Listed(self.address)
-        };
+        let target = if self.at_hint { Target::Hinted } else { Target::Listed(self.address) };
         let attempt = Attempt(self.attempt);
-        Some(Dial {
-            attempt,
-            target,
-            resume: self.has_session,
-            deadline,
-        })
+        Some(Dial { attempt, target, resume: self.has_session, deadline })
     }
 
     fn leave(&mut self, now: Instant) {
@@ -415,9 +397,7 @@ impl Dialer {
         // The departure was spread already; waiting again would only widen the gap.
         self.due = Some(now);
         if self.config.attempts == Attempts::Once {
-            self.stop(StopReason::GaveUp {
-                failures: self.backoff.failures(),
-            });
+            self.stop(StopReason::GaveUp { failures: self.backoff.failures() });
         }
     }
 
@@ -463,20 +443,13 @@ impl Dialer {
         // A broken connection says little about its address; a failed attempt says enough.
         if opening && !self.at_hint {
             let next = self.address.saturating_add(1);
-            self.address = if next < self.config.addresses {
-                next
-            } else {
-                0
-            };
+            self.address = if next < self.config.addresses { next } else { 0 };
         }
         self.backoff.handle_end(now, self.config.idle);
         //= CLI-1
         let delay = self.backoff.next_delay();
         //= COD-6
-        self.due = Some(
-            now.after(u64::from(hint_ms).saturating_mul(MS))
-                .after(delay),
-        );
+        self.due = Some(now.after(u64::from(hint_ms).saturating_mul(MS)).after(delay));
         let failures = self.backoff.failures();
         let enough = match self.config.attempts {
             Attempts::Once => true,

@@ -194,14 +194,8 @@ mod tests {
     fn codes_ascend_and_are_assigned_in_their_ranges() {
         assert!(CloseCode::ALL.windows(2).all(|pair| pair[0] < pair[1]));
         for code in CloseCode::ALL {
-            assert!(
-                !matches!(code.scope(), Scope::Application | Scope::Reserved),
-                "{code}"
-            );
-            assert!(
-                !["APPLICATION", "RESERVED"].contains(&code.name()),
-                "{code}"
-            );
+            assert!(!matches!(code.scope(), Scope::Application | Scope::Reserved), "{code}");
+            assert!(!["APPLICATION", "RESERVED"].contains(&code.name()), "{code}");
         }
     }
 
@@ -209,11 +203,7 @@ mod tests {
     fn a_code_is_shown_on_one_line_with_its_number() {
         let shown = format!("{}", CloseCode::TOO_LARGE);
         assert!(shown.starts_with("TOO_LARGE (0x0102): "), "{shown}");
-        for code in CloseCode::ALL
-            .iter()
-            .copied()
-            .chain([CloseCode(0x8000), CloseCode(0x400)])
-        {
+        for code in CloseCode::ALL.iter().copied().chain([CloseCode(0x8000), CloseCode(0x400)]) {
             let shown = format!("{code}");
             assert!(shown.len() <= 120 && !shown.contains('\n'), "{shown}");
             assert!(code.explain().len() > 10, "{shown}");
@@ -236,10 +226,7 @@ mod tests {
 
     #[test]
     fn a_session_that_survives_is_never_given_up() {
-        for code in CloseCode::ALL
-            .iter()
-            .filter(|code| code.scope() == Scope::Connection)
-        {
+        for code in CloseCode::ALL.iter().filter(|code| code.scope() == Scope::Connection) {
             assert_eq!(code.retry(), Retry::Now, "{code}");
         }
         assert_eq!(CloseCode::STALE_ATTACH.retry(), Retry::Now);

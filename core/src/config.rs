@@ -117,12 +117,7 @@ impl Config {
         const MAX: u64 = 1 << 30;
         let frame = self.max_body as u64 + HEADER_LEN as u64;
         let checks = [
-            (
-                "max_body",
-                self.max_body as u64,
-                Self::MIN_BODY as u64,
-                MAX_BODY as u64,
-            ),
+            ("max_body", self.max_body as u64, Self::MIN_BODY as u64, MAX_BODY as u64),
             (
                 //= HND-23
                 "max_message",
@@ -131,44 +126,19 @@ impl Config {
                 MAX,
             ),
             ("window", self.window as u64, frame, MAX),
-            (
-                "window_max",
-                self.window_max as u64,
-                self.window as u64,
-                MAX,
-            ),
-            (
-                "send_buffer",
-                self.send_buffer as u64,
-                Self::MIN_BODY as u64 + 4,
-                MAX,
-            ),
+            ("window_max", self.window_max as u64, self.window as u64, MAX),
+            ("send_buffer", self.send_buffer as u64, Self::MIN_BODY as u64 + 4, MAX),
             ("max_requests", self.max_requests as u64, 0, 32_768),
             ("max_requests_out", self.max_requests_out as u64, 0, 32_768),
-            (
-                "handshake_timeout_ms",
-                self.handshake_timeout_ms as u64,
-                1,
-                600_000,
-            ),
-            (
-                "frame_timeout_ms",
-                self.frame_timeout_ms as u64,
-                1,
-                3_600_000,
-            ),
+            ("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000),
+            ("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000),
             ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
             ("linger_ms", self.linger_ms as u64, 0, 600_000),
         ];
         let mut rest: &[(&'static str, u64, u64, u64)] = &checks;
         while let [(key, value, min, max), more @ ..] = rest {
             if *value < *min || *value > *max {
-                return Err(ConfigError {
-                    key,
-                    value: *value,
-                    min: *min,
-                    max: *max,
-                });
+                return Err(ConfigError { key, value: *value, min: *min, max: *max });
             }
             rest = more;
         }
@@ -235,12 +205,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            value,
-            min,
-            max,
-        } = self;
+        let Self { key, value, min, max } = self;
         write!(f, "{key} is {value}: it must be from {min} to {max}")
     }
 }

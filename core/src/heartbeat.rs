@@ -86,9 +86,7 @@ impl Heartbeat {
     pub(crate) fn unanswered_at(&self) -> Option<Instant> {
         let limit = u64::from(self.limit_ms) * MILLI;
         let patience = limit.max(u64::from(self.rtt_us) * 4);
-        self.probed_at
-            .filter(|_| limit > 0)
-            .map(|at| at.after(patience))
+        self.probed_at.filter(|_| limit > 0).map(|at| at.after(patience))
     }
 
     /// Forgives silence that may be this end's own sleep; false if that was done already.
@@ -109,10 +107,7 @@ impl Heartbeat {
 
     /// A probe goes out now; its nonce.
     pub(crate) const fn probe(&mut self, now: Instant) -> u32 {
-        self.nonce = self
-            .nonce
-            .wrapping_mul(1_664_525)
-            .wrapping_add(1_013_904_223);
+        self.nonce = self.nonce.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.probed_at = Some(now);
         self.nonce
     }
@@ -122,9 +117,7 @@ impl Heartbeat {
     pub(crate) fn answered(&mut self, now: Instant, nonce: u32) -> Option<u32> {
         let sent = self.probed_at.filter(|_| nonce == self.nonce)?;
         self.probed_at = None;
-        let sample = u32::try_from(now.micros_since(sent))
-            .unwrap_or(u32::MAX)
-            .max(1);
+        let sample = u32::try_from(now.micros_since(sent)).unwrap_or(u32::MAX).max(1);
         self.rtt_us = match self.rtt_us {
             0 => sample,
             old => old - old / 8 + sample / 8,

@@ -55,13 +55,7 @@ pub(crate) struct Closing {
 
 impl Closing {
     pub(crate) const fn of(code: CloseCode, by: Side) -> Self {
-        Self {
-            code,
-            by,
-            retry_ms: 0,
-            session_ended: false,
-            no_retry: false,
-        }
+        Self { code, by, retry_ms: 0, session_ended: false, no_retry: false }
     }
 }
 
@@ -78,53 +72,19 @@ pub(crate) struct Leaving {
 pub(crate) enum Farewell {
     None,
     // The fields are here and not in the structures, whose padding would cost four bytes.
-    Leaving {
-        code: CloseCode,
-        grace_ms: u32,
-        spread_ms: u32,
-    },
-    Closing {
-        code: CloseCode,
-        by: Side,
-        retry_ms: u32,
-        session_ended: bool,
-        no_retry: bool,
-    },
+    Leaving { code: CloseCode, grace_ms: u32, spread_ms: u32 },
+    Closing { code: CloseCode, by: Side, retry_ms: u32, session_ended: bool, no_retry: bool },
 }
 
 impl From<Leaving> for Farewell {
-    fn from(
-        Leaving {
-            code,
-            grace_ms,
-            spread_ms,
-        }: Leaving,
-    ) -> Self {
-        Self::Leaving {
-            code,
-            grace_ms,
-            spread_ms,
-        }
+    fn from(Leaving { code, grace_ms, spread_ms }: Leaving) -> Self {
+        Self::Leaving { code, grace_ms, spread_ms }
     }
 }
 
 impl From<Closing> for Farewell {
-    fn from(
-        Closing {
-            code,
-            by,
-            retry_ms,
-            session_ended,
-            no_retry,
-        }: Closing,
-    ) -> Self {
-        Self::Closing {
-            code,
-            by,
-            retry_ms,
-            session_ended,
-            no_retry,
-        }
+    fn from(Closing { code, by, retry_ms, session_ended, no_retry }: Closing) -> Self {
+        Self::Closing { code, by, retry_ms, session_ended, no_retry }
     }
 }
 
@@ -192,19 +152,9 @@ impl Link {
     /// How the connection ends, if it does.
     pub(crate) const fn closing(&self) -> Option<Closing> {
         match self.farewell {
-            Farewell::Closing {
-                code,
-                by,
-                retry_ms,
-                session_ended,
-                no_retry,
-            } => Some(Closing {
-                code,
-                by,
-                retry_ms,
-                session_ended,
-                no_retry,
-            }),
+            Farewell::Closing { code, by, retry_ms, session_ended, no_retry } => {
+                Some(Closing { code, by, retry_ms, session_ended, no_retry })
+            }
             Farewell::Leaving { .. } | Farewell::None => None,
         }
     }
@@ -212,15 +162,9 @@ impl Link {
     /// What DRAIN is to say, if the end of the connection is announced.
     pub(crate) const fn leaving(&self) -> Option<Leaving> {
         match self.farewell {
-            Farewell::Leaving {
-                code,
-                grace_ms,
-                spread_ms,
-            } => Some(Leaving {
-                code,
-                grace_ms,
-                spread_ms,
-            }),
+            Farewell::Leaving { code, grace_ms, spread_ms } => {
+                Some(Leaving { code, grace_ms, spread_ms })
+            }
             Farewell::Closing { .. } | Farewell::None => None,
         }
     }

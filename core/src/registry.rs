@@ -175,23 +175,14 @@ pub struct Refusal {
 
 impl Refusal {
     const fn by(code: CloseCode) -> Self {
-        Self {
-            code,
-            last_attach: None,
-            rx_next: None,
-            retry_ms: 0,
-            index: None,
-        }
+        Self { code, last_attach: None, rx_next: None, retry_ms: 0, index: None }
     }
 
     /// The CLOSE frame to answer with.
     #[must_use]
     pub const fn close(&self) -> Close<'static> {
-        let flags = if self.rx_next.is_some() {
-            CloseFlags::SESSION_ENDED
-        } else {
-            CloseFlags::NONE
-        };
+        let flags =
+            if self.rx_next.is_some() { CloseFlags::SESSION_ENDED } else { CloseFlags::NONE };
         Close {
             code: self.code,
             flags,
@@ -314,9 +305,7 @@ pub struct Registry<M: ?Sized> {
 
 impl<M: ?Sized> core::fmt::Debug for Registry<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Registry")
-            .field("stats", &self.stats)
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
@@ -366,9 +355,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// The number of the session in entry `index`; `None` if there is none.
     #[must_use]
     pub fn sid(&self, index: u32) -> Option<u64> {
-        self.entry(index)
-            .filter(|entry| entry.state.is_some())
-            .map(|entry| entry.sid)
+        self.entry(index).filter(|entry| entry.state.is_some()).map(|entry| entry.sid)
     }
 
     fn entry(&self, at: u32) -> Option<&Entry> {
@@ -420,8 +407,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             let at = self.fresh_from;
             self.fresh_from = at.wrapping_add(1);
             // As many records as entries: an owner without a session needs none.
-            self.free_records
-                .push(self.entries.as_mut_slice(), record_order, at);
+            self.free_records.push(self.entries.as_mut_slice(), record_order, at);
             return Some(at);
         }
         let at = self.dead.first()?;
@@ -468,11 +454,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let hash = self.hash(sid);
         let entries = self.entries.as_mut_slice();
         threads::remove::<_, BySid>(entries, hash, at);
-        let list = if was_fresh {
-            &mut self.to_report
-        } else {
-            &mut self.dead
-        };
+        let list = if was_fresh { &mut self.to_report } else { &mut self.dead };
         list.remove(entries, order, at);
         self.deadlines.clear(entries, at);
         self.free.push(entries, order, at);

@@ -32,18 +32,8 @@ pub(crate) struct Ring<S: ?Sized> {
 impl<S: Storage> Ring<S> {
     /// An empty ring of at most `limit` bytes, or of the storage's size if that cannot grow.
     pub(crate) fn new(storage: S, limit: usize) -> Self {
-        let limit = if storage.is_growable() {
-            limit
-        } else {
-            storage.as_slice().len()
-        };
-        Self {
-            limit,
-            base: 0,
-            head: 0,
-            len: 0,
-            storage,
-        }
+        let limit = if storage.is_growable() { limit } else { storage.as_slice().len() };
+        Self { limit, base: 0, head: 0, len: 0, storage }
     }
 }
 
@@ -101,12 +91,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Whether any bit of the bitmap area is set.
     pub(crate) fn any_bit(&self) -> bool {
         let held = self.held().min(self.base);
-        self.storage
-            .as_slice()
-            .get(..held)
-            .unwrap_or_default()
-            .iter()
-            .any(|byte| *byte != 0)
+        self.storage.as_slice().get(..held).unwrap_or_default().iter().any(|byte| *byte != 0)
     }
 
     /// Encodes a frame at the back: header, at most four bytes in front of the payload, payload.
@@ -124,11 +109,7 @@ impl<S: Storage + ?Sized> Ring<S> {
             self.make_room(size)?;
         }
         let tail = self.place(self.len);
-        let slot = self
-            .storage
-            .as_mut_slice()
-            .get_mut(tail..)
-            .and_then(|s| s.get_mut(..size));
+        let slot = self.storage.as_mut_slice().get_mut(tail..).and_then(|s| s.get_mut(..size));
         if let Some(slot) = slot
             && let Some((head, body)) = slot.split_first_chunk_mut::<HEADER_LEN>()
             && let Some((ahead, rest)) = body.split_at_mut_checked(front.len())
@@ -171,10 +152,7 @@ impl<S: Storage + ?Sized> Ring<S> {
         let (wrapped, straight) = ring.split_at_checked(start).unwrap_or((ring, &[]));
         match straight.get(..count) {
             Some(all) => [all, &[]],
-            None => [
-                straight,
-                wrapped.get(..count - straight.len()).unwrap_or_default(),
-            ],
+            None => [straight, wrapped.get(..count - straight.len()).unwrap_or_default()],
         }
     }
 
@@ -246,12 +224,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     fn place(&self, offset: usize) -> usize {
         let place = self.head + offset;
         let capacity = self.capacity();
-        self.base
-            + if place >= capacity {
-                place - capacity
-            } else {
-                place
-            }
+        self.base + if place >= capacity { place - capacity } else { place }
     }
 
     /// Copies `source` to the bytes from `offset` on, around the end if need be.
@@ -261,16 +234,10 @@ impl<S: Storage + ?Sized> Ring<S> {
         let bytes = self.storage.as_mut_slice();
         let straight = source.len().min(bytes.len().saturating_sub(start));
         let (first, second) = source.split_at_checked(straight).unwrap_or((source, &[]));
-        if let Some(target) = bytes
-            .get_mut(start..)
-            .and_then(|b| b.get_mut(..first.len()))
-        {
+        if let Some(target) = bytes.get_mut(start..).and_then(|b| b.get_mut(..first.len())) {
             target.copy_from_slice(first);
         }
-        if let Some(target) = bytes
-            .get_mut(base..)
-            .and_then(|b| b.get_mut(..second.len()))
-        {
+        if let Some(target) = bytes.get_mut(base..).and_then(|b| b.get_mut(..second.len())) {
             target.copy_from_slice(second);
         }
     }
@@ -342,10 +309,7 @@ impl<S: Storage> Eq for Ring<S> {}
 impl<S: Storage> Hash for Ring<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.len.hash(state);
-        self.storage
-            .as_slice()
-            .get(..self.held().min(self.base))
-            .hash(state);
+        self.storage.as_slice().get(..self.held().min(self.base)).hash(state);
         let [a, b] = self.slices(0, self.len);
         for byte in a.iter().chain(b) {
             state.write_u8(*byte);
@@ -389,8 +353,7 @@ mod tests {
             ring.push(frame(200), &[], &[9; 200]).unwrap();
             ring.drop_front(204);
             for i in 0..start % 40 {
-                ring.push(frame(4), &[], &[u8::try_from(i).unwrap(); 4])
-                    .unwrap();
+                ring.push(frame(4), &[], &[u8::try_from(i).unwrap(); 4]).unwrap();
                 ring.drop_front(8);
             }
             for i in 0..100u8 {
@@ -412,11 +375,7 @@ mod tests {
                 let mut expected = bytes;
                 expected.copy_within(1..=count, 1 + shift);
                 move_up(&mut bytes, 1, 1 + shift, count);
-                assert_eq!(
-                    bytes[1 + shift..],
-                    expected[1 + shift..],
-                    "{count} by {shift}"
-                );
+                assert_eq!(bytes[1 + shift..], expected[1 + shift..], "{count} by {shift}");
             }
         }
     }

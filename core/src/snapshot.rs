@@ -116,10 +116,7 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<usize, SnapshotError> {
         if !matches!(self.state, SessionState::Attached | SessionState::Detached) {
             let state = self.state.name();
-            return Err(SnapshotError::State(StateError {
-                verb: "snapshot",
-                state,
-            }));
+            return Err(SnapshotError::State(StateError { verb: "snapshot", state }));
         }
         //= SNP-2
         if self.rx.done < self.rx.bound {
@@ -139,10 +136,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         writer.put(partial);
         for (kind, limit) in [(1u8, self.config.max_requests), (2, self.peer.max_requests)] {
-            for id in (0..limit)
-                .map(RequestId)
-                .filter(|id| self.is_open(kind, *id))
-            {
+            for id in (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)) {
                 let [low, high] = id.0.to_le_bytes();
                 writer.put(&[low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             }
@@ -167,10 +161,7 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<usize, SnapshotError> {
         if self.state != SessionState::Detached {
             let state = self.state.name();
-            return Err(SnapshotError::State(StateError {
-                verb: "export",
-                state,
-            }));
+            return Err(SnapshotError::State(StateError { verb: "export", state }));
         }
         let written = self.snapshot(retention_left_s, partial, out)?;
         self.step(SessionEvent::Export);
@@ -178,24 +169,13 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn is_open(&self, kind: u8, id: RequestId) -> bool {
-        if kind == 1 {
-            self.is_open_in(id)
-        } else {
-            self.is_open_out(id)
-        }
+        if kind == 1 { self.is_open_in(id) } else { self.is_open_out(id) }
     }
 
     fn open_request_counts(&self) -> (usize, usize) {
-        let count = |kind, limit| {
-            (0..limit)
-                .map(RequestId)
-                .filter(|id| self.is_open(kind, *id))
-                .count()
-        };
-        (
-            count(1, self.config.max_requests),
-            count(2, self.peer.max_requests),
-        )
+        let count =
+            |kind, limit| (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)).count();
+        (count(1, self.config.max_requests), count(2, self.peer.max_requests))
     }
 
     fn write_fixed(&self, retention_left_s: u32, partial: usize, writer: &mut Writer<'_>) {
@@ -207,10 +187,7 @@ impl<S: Storage + ?Sized> Session<S> {
             (OPEN_IN, self.open_in.is_some()),
             (OPEN_OUT, self.open_out.is_some()),
         ];
-        let flags = flags
-            .iter()
-            .filter(|(_, set)| *set)
-            .fold(0, |all, (flag, _)| all | flag);
+        let flags = flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
         let (requests_in, requests_out) = self.open_request_counts();
         writer.put(&MAGIC);
         writer.put(&[VERSION, u8::from(self.role() == Role::Server)]);
@@ -218,18 +195,10 @@ impl<S: Storage + ?Sized> Session<S> {
         writer.u64(self.identity.sid);
         // A server that goes on from here is a new owner; a client only remembers its server's.
         //= SNP-3
-        let epoch = self
-            .identity
-            .epoch
-            .saturating_add(u32::from(!self.is_client()));
+        let epoch = self.identity.epoch.saturating_add(u32::from(!self.is_client()));
         writer.u32(u64::from(epoch));
         writer.u32(u64::from(self.identity.attach));
-        writer.put(&[
-            self.identity.key_id,
-            next.map_or(0, |(key_id, _)| key_id),
-            0,
-            0,
-        ]);
+        writer.put(&[self.identity.key_id, next.map_or(0, |(key_id, _)| key_id), 0, 0]);
         writer.put(&self.identity.key);
         writer.put(&next.map_or([0; 16], |(_, key)| key));
         writer.u32(u64::from(retention_left_s));
@@ -298,11 +267,7 @@ impl<S: Storage> Session<S> {
         if !reader.rest.is_empty() {
             return Err(corrupt);
         }
-        Ok(Restored {
-            session,
-            partial,
-            retention_left_s: fixed.retention_left_s,
-        })
+        Ok(Restored { session, partial, retention_left_s: fixed.retention_left_s })
     }
 
     fn read_fixed(&mut self, reader: &mut Reader<'_>) -> Option<Fixed> {
@@ -313,11 +278,7 @@ impl<S: Storage> Session<S> {
         if [m0, m1, m2, m3] != MAGIC || role > 1 {
             return None;
         }
-        self.identity.role = if role == 1 {
-            Role::Server
-        } else {
-            Role::Client
-        };
+        self.identity.role = if role == 1 { Role::Server } else { Role::Client };
         let flags = reader.u16()?;
         self.identity.sid = reader.u64()?;
         self.identity.epoch = reader.u32()?;
@@ -383,9 +344,7 @@ impl<S: Storage> Session<S> {
         let frame = usize::from(self.peer.max_body) + HEADER_LEN;
         let needed = (fixed.retained as usize).max(frame);
         if needed > self.ring.limit() {
-            return Err(SnapshotError::TooSmall {
-                needed: needed + bits,
-            });
+            return Err(SnapshotError::TooSmall { needed: needed + bits });
         }
         Ok(())
     }
@@ -397,9 +356,7 @@ impl<S: Storage> Session<S> {
         durable: bool,
     ) -> Result<(), SnapshotError> {
         let corrupt = SnapshotError::Corrupt;
-        self.ring
-            .append(ring)
-            .map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
+        self.ring.append(ring).map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
         let (len, high) = (self.ring.len(), self.offset(self.tx.high));
         if self.ring.boundary(0, len, usize::MAX) != len {
             return Err(corrupt);
@@ -410,7 +367,7 @@ impl<S: Storage> Session<S> {
         } else {
             // Part of a frame may have been transmitted; the peer can only have counted whole ones.
             //= SNP-8
-            let whole = self.ring.boundary(0, high, usize::MAX);
+            let whole = self.ring.boundary(0, high, high);
             self.tx.high = self.tx.acked + whole as u64;
         }
         self.tx.sent = self.tx.acked;
@@ -474,16 +431,10 @@ fn read_open(reader: &mut Reader<'_>) -> Option<Open> {
     let head = match kind {
         0 => Head::Message { route },
         1 => Head::Request { id, route },
-        2 => Head::Response {
-            id,
-            status: Status(status),
-        },
+        2 => Head::Response { id, status: Status(status) },
         _ => return None,
     };
-    Some(Open {
-        head,
-        total: u32::from_le_bytes([t0, t1, t2, t3]),
-    })
+    Some(Open { head, total: u32::from_le_bytes([t0, t1, t2, t3]) })
 }
 
 struct Writer<'o> {
@@ -549,9 +500,7 @@ impl<'b> Reader<'b> {
 fn crc32c(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let step = |crc: u32| (0..4).fold(crc, |c, _| (c >> 1) ^ (POLYNOMIAL & (c & 1).wrapping_neg()));
-    !bytes
-        .iter()
-        .fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
+    !bytes.iter().fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
 }
 
 #[cfg(test)]

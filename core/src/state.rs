@@ -186,14 +186,8 @@ pub enum SessionEvent {
 
 impl SessionState {
     /// Every state, in order.
-    pub const ALL: [Self; 6] = [
-        Self::New,
-        Self::Attached,
-        Self::Detached,
-        Self::Ended,
-        Self::Dead,
-        Self::Exported,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::New, Self::Attached, Self::Detached, Self::Ended, Self::Dead, Self::Exported];
 
     /// The state after `event`, or `None` where the event is illegal or without effect.
     #[must_use]
@@ -228,13 +222,8 @@ impl SessionState {
 
 impl SessionEvent {
     /// Every event, in order.
-    pub const ALL: [Self; 5] = [
-        Self::Attach,
-        Self::Detach,
-        Self::Finished,
-        Self::Fatal,
-        Self::Export,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Attach, Self::Detach, Self::Finished, Self::Fatal, Self::Export];
 
     /// The event's name.
     #[must_use]
@@ -312,11 +301,7 @@ pub fn write_session_table(out: &mut dyn fmt::Write) -> fmt::Result {
     for state in SessionState::ALL {
         write!(out, "\n| {} |", state.name())?;
         for event in SessionEvent::ALL {
-            write!(
-                out,
-                " {} |",
-                state.next(event).map_or("", SessionState::name)
-            )?;
+            write!(out, " {} |", state.next(event).map_or("", SessionState::name))?;
         }
     }
     writeln!(out)

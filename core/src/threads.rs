@@ -86,10 +86,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const NEW: Self = Self {
-        before: NONE,
-        after: NONE,
-    };
+    pub(crate) const NEW: Self = Self { before: NONE, after: NONE };
 }
 
 /// A list through one [`Link`] field of the entries; an entry is in one such list at most.
@@ -101,18 +98,10 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(crate) const NEW: Self = Self {
-        first: NONE,
-        last: NONE,
-        len: 0,
-    };
+    pub(crate) const NEW: Self = Self { first: NONE, last: NONE, len: 0 };
 
     pub(crate) const fn first(&self) -> Option<u32> {
-        if self.first == NONE {
-            None
-        } else {
-            Some(self.first)
-        }
+        if self.first == NONE { None } else { Some(self.first) }
     }
 
     pub(crate) const fn len(&self) -> u32 {
@@ -124,10 +113,7 @@ impl List {
         let Some(entry) = entries.get_mut(at as usize) else {
             return;
         };
-        *link(entry) = Link {
-            before: self.last,
-            after: NONE,
-        };
+        *link(entry) = Link { before: self.last, after: NONE };
         match entries.get_mut(self.last as usize) {
             Some(last) => link(last).after = at,
             None => self.first = at,
@@ -168,10 +154,7 @@ pub(crate) trait Chain<E> {
 /// The bucket of `hash` among as many as there are entries.
 fn bucket<E>(entries: &[E], hash: u64) -> usize {
     // The high half of the product maps the hash evenly onto the length, without a division.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the product's high half is below len"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the product's high half is below len")]
     let index = ((u128::from(hash) * entries.len() as u128) >> 64) as usize;
     index
 }

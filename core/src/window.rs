@@ -23,12 +23,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) const fn new(size: u32, max: u32) -> Self {
-        Self {
-            size,
-            max,
-            sample_from: None,
-            not_before: None,
-        }
+        Self { size, max, sample_from: None, not_before: None }
     }
 
     pub(crate) const fn size(&self) -> u32 {
@@ -69,5 +64,49 @@ impl Window {
     pub(crate) const fn detach(&mut self) {
         self.sample_from = None;
         self.not_before = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Instant = Instant::from_micros(1);
+
+    //= test CRD-6
+    #[test]
+    fn two_thirds_of_a_window_in_a_round_trip_double_it_up_to_the_largest() {
+        let mut window = Window::new(600, 1_000);
+        window.sample(50);
+        assert!(!window.clone().sampled(T, 50 + 399));
+        assert!(window.sampled(T, 50 + 400));
+        assert_eq!(window.size(), 1_000);
+        assert!(!window.sampled(T, 5_000), "nothing was measured");
+        assert!(!window.wants_sample(T, 1_000), "it is the largest");
+    }
+
+    //= test CRD-7
+    #[test]
+    fn a_measurement_that_grew_nothing_is_not_repeated_at_once() {
+        let mut window = Window::new(600, 1_000);
+        assert!(window.wants_sample(T, 150));
+        window.sample(0);
+        assert!(!window.wants_sample(T, 150), "one at a time");
+        assert!(!window.sampled(T, 399));
+        assert!(!window.wants_sample(T.after(249_999), 600));
+        assert!(window.wants_sample(T.after(250_000), 600));
+    }
+
+    //= test CRD-11
+    #[test]
+    fn a_window_keeps_its_size_without_a_connection_and_forgets_what_it_measured() {
+        let mut window = Window::new(600, 10_000);
+        window.sample(0);
+        assert!(window.sampled(T, 600));
+        window.sample(600);
+        window.detach();
+        assert_eq!(window.size(), 1_200);
+        assert!(!window.sampled(T, 100_000));
+        assert_eq!(window.size(), 1_200);
     }
 }

@@ -22,13 +22,8 @@ fn check(name: &str, text: &str) {
     if std::env::var_os("OUTLAST_BLESS").is_some_and(|value| value == "1") {
         fs::write(&path, text).unwrap();
     }
-    let found = fs::read_to_string(&path)
-        .unwrap_or_default()
-        .replace("\r\n", "\n");
-    assert_eq!(
-        found, text,
-        "docs/diagrams/{name} is old: run this test with OUTLAST_BLESS=1"
-    );
+    let found = fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert_eq!(found, text, "docs/diagrams/{name} is old: run this test with OUTLAST_BLESS=1");
 }
 
 fn written(write: fn(&mut dyn fmt::Write) -> fmt::Result) -> String {
@@ -49,10 +44,7 @@ fn page(title: &str, about: &str, table: &str, dot: &str) -> String {
 fn connection_diagram_is_the_table_that_runs() {
     let table = written(write_link_table);
     let about = "The life of one connection, at either end.";
-    check(
-        "connection.md",
-        &page("Connection", about, &table, "connection.dot"),
-    );
+    check("connection.md", &page("Connection", about, &table, "connection.dot"));
     check("connection.dot", &written(write_link_dot));
 }
 
@@ -83,32 +75,25 @@ fn dialer_diagram_is_the_table_that_runs() {
         }
     }
     let about = "When a client dials, and when it stops.";
-    check(
-        "dialer.md",
-        &page("Dialer", about, &format!("{table}\n"), "dialer.dot"),
-    );
+    check("dialer.md", &page("Dialer", about, &format!("{table}\n"), "dialer.dot"));
     check("dialer.dot", &(dot + "}\n"));
 }
 
 /// The specification shows the same tables, with other spacing.
+//= test STM-1
+//= test STM-2
 #[test]
 fn specification_shows_the_tables_that_run() {
     let spec = fs::read_to_string(folder().join("../spec.md")).unwrap();
     let rows = |text: &str| -> Vec<String> {
         let cells = |line: &str| line.split('|').map(str::trim).collect::<Vec<_>>().join("|");
-        text.lines()
-            .filter(|line| line.starts_with('|'))
-            .map(cells)
-            .collect()
+        text.lines().filter(|line| line.starts_with('|')).map(cells).collect()
     };
     let known = rows(&spec);
     for name in ["connection.md", "session.md", "dialer.md"] {
         let page = fs::read_to_string(folder().join(name)).unwrap();
         for row in rows(&page) {
-            assert!(
-                known.contains(&row),
-                "docs/spec.md lacks this row of {name}: {row}"
-            );
+            assert!(known.contains(&row), "docs/spec.md lacks this row of {name}: {row}");
         }
     }
 }

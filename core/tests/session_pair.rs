@@ -44,27 +44,13 @@ fn message(i: u32) -> Vec<u8> {
 }
 
 fn config() -> Config {
-    Config {
-        window: 512,
-        window_max: 2048,
-        max_body: 200,
-        send_buffer: 2048,
-        ..Config::SERVER
-    }
+    Config { window: 512, window_max: 2048, max_body: 200, send_buffer: 2048, ..Config::SERVER }
 }
 
 impl End {
     fn new(session: Session<Vec<u8>>) -> Self {
         let (wire, answers) = (Vec::new(), VecDeque::new());
-        Self {
-            session,
-            wire,
-            sent: 0,
-            got: 0,
-            answers,
-            asked: 0,
-            answered: 0,
-        }
+        Self { session, wire, sent: 0, got: 0, answers, asked: 0, answered: 0 }
     }
 
     fn feed(&mut self, now: Instant, n: usize, seed: u64) {
@@ -107,10 +93,7 @@ impl End {
         }
         if rng.below(3) == 0
             && let Some(id) = self.session.free_request()
-            && self
-                .session
-                .request(id, Route::from(70_000u32), b"?")
-                .is_ok()
+            && self.session.request(id, Route::from(70_000u32), b"?").is_ok()
         {
             self.asked += 1;
         }
@@ -126,10 +109,7 @@ impl End {
 fn dial(now: Instant, client: &mut End, server: &mut Option<End>) {
     let mut out = [0; HANDSHAKE_MAX];
     client.session.detach(now);
-    let attach = Attach {
-        seed: 77,
-        ..Attach::default()
-    };
+    let attach = Attach { seed: 77, ..Attach::default() };
     let n = client.session.attach(now, &attach, &mut out).unwrap();
     let hello_bytes = out[..n].to_vec();
     let mut acceptor = Acceptor::new(now, &config());
@@ -140,12 +120,7 @@ fn dial(now: Instant, client: &mut End, server: &mut Option<End>) {
     let mut out = [0; HANDSHAKE_MAX];
     let n = match server {
         None => {
-            let grant = Grant {
-                sid: 9,
-                epoch: 1,
-                key_id: 1,
-                key: [3; 16],
-            };
+            let grant = Grant { sid: 9, epoch: 1, key_id: 1, key: [3; 16] };
             let Accepted { session, written } =
                 Session::server(now, config(), &hello, grant, 5, Vec::new(), &mut out).unwrap();
             *server = Some(End::new(session));
@@ -171,9 +146,7 @@ fn history(seed: u64) -> (u32, u32, u32) {
     client.feed(now, n, seed);
     let mut cuts = 0;
     for _ in 0..4000 {
-        let Some(server) = server.as_mut() else {
-            panic!()
-        };
+        let Some(server) = server.as_mut() else { panic!() };
         now = now.after(rng.below(5_000) as u64);
         let mut out = [0u8; 512];
         match rng.below(6) {
@@ -210,16 +183,8 @@ fn history(seed: u64) -> (u32, u32, u32) {
     }
     let server = server.as_mut().unwrap();
     settle(now, &mut client, server, seed);
-    assert_eq!(
-        (client.got, server.got),
-        (server.sent, client.sent),
-        "seed {seed}"
-    );
-    assert_eq!(
-        (client.asked, server.asked),
-        (client.answered, server.answered),
-        "seed {seed}"
-    );
+    assert_eq!((client.got, server.got), (server.sent, client.sent), "seed {seed}");
+    assert_eq!((client.asked, server.asked), (client.answered, server.answered), "seed {seed}");
     assert_eq!(client.session.unacknowledged(), 0, "seed {seed}");
     (cuts, client.got, server.got)
 }
@@ -256,18 +221,12 @@ fn exactly_once_in_order_over_breaking_links() {
         let (cuts, a, b) = history(seed * 7919);
         total = (total.0 + cuts, total.1 + a, total.2 + b);
     }
-    assert!(
-        total.0 > 5_000 && total.1 > 10_000 && total.2 > 10_000,
-        "{total:?}"
-    );
+    assert!(total.0 > 5_000 && total.1 > 10_000 && total.2 > 10_000, "{total:?}");
 }
 
 #[test]
 fn sizes() {
     let size = size_of::<Session<[u8; 0]>>();
-    println!(
-        "Session<[u8; 0]> {size} B, Event {} B",
-        size_of::<Event<'_>>()
-    );
+    println!("Session<[u8; 0]> {size} B, Event {} B", size_of::<Event<'_>>());
     assert!(size <= 512);
 }

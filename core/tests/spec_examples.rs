@@ -15,9 +15,7 @@ fn bytes(line: &str) -> Option<Vec<u8>> {
             Some((byte, times)) => (byte, times.parse().ok()?),
             None => (word, 1),
         };
-        let byte = u8::from_str_radix(byte, 16)
-            .ok()
-            .filter(|_| byte.len() == 2)?;
+        let byte = u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() == 2)?;
         bytes.resize(bytes.len() + times, byte);
     }
     Some(bytes)
@@ -25,9 +23,7 @@ fn bytes(line: &str) -> Option<Vec<u8>> {
 
 /// The examples of section 20: a title, and the bytes of a line or more indented below it.
 fn examples(spec: &str) -> Vec<(String, Vec<Vec<u8>>)> {
-    let section = spec
-        .split("\n## ")
-        .find(|section| section.starts_with("20 "));
+    let section = spec.split("\n## ").find(|section| section.starts_with("20 "));
     let mut examples: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     let mut title = String::new();
     for block in section.unwrap_or_default().split("```").skip(1).step_by(2) {
@@ -48,18 +44,11 @@ fn examples(spec: &str) -> Vec<(String, Vec<Vec<u8>>)> {
 
 fn refusal(title: &str) -> Option<CloseCode> {
     let (code, _) = title.split_once(':')?;
-    CloseCode::ALL
-        .iter()
-        .copied()
-        .find(|known| known.name() == code)
+    CloseCode::ALL.iter().copied().find(|known| known.name() == code)
 }
 
 fn verdict(frame: &[u8], is_first: bool) -> Result<bool, CloseCode> {
-    let split = if is_first {
-        Frame::split_first
-    } else {
-        Frame::split
-    };
+    let split = if is_first { Frame::split_first } else { Frame::split };
     match split(frame, MAX_BODY)? {
         Some((header, body, rest)) => Frame::decode(header, body).map(|_| rest.is_empty()),
         None => Ok(false),
@@ -89,8 +78,5 @@ fn the_examples_of_the_specification_are_what_it_says() {
         }
     }
     // Fewer would mean that the section is no longer read as it is written.
-    assert!(
-        legal >= 25 && refused >= 9,
-        "{legal} legal and {refused} refused: {examples:?}"
-    );
+    assert!(legal >= 25 && refused >= 9, "{legal} legal and {refused} refused: {examples:?}");
 }

@@ -28,25 +28,13 @@ struct Vector {
     used: RefCell<BTreeSet<String>>,
 }
 
-const BYTE_FIELDS: [&str; 9] = [
-    "payload",
-    "data",
-    "auth_data",
-    "key",
-    "proof",
-    "agent",
-    "client_id",
-    "address",
-    "bytes",
-];
+const BYTE_FIELDS: [&str; 9] =
+    ["payload", "data", "auth_data", "key", "proof", "agent", "client_id", "address", "bytes"];
 
 impl Vector {
     fn parse(block: &str) -> Option<Self> {
         let mut fields = BTreeMap::new();
-        for line in block
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
+        for line in block.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (field, value) = line.split_once(':').expect("field: value");
             let earlier = fields.insert(field.to_owned(), value.trim().to_owned());
             assert!(earlier.is_none(), "{field} twice in:\n{block}");
@@ -55,21 +43,11 @@ impl Vector {
         let mut values = BTreeMap::new();
         for field in BYTE_FIELDS {
             if let Some(hex) = fields.remove(field) {
-                let bytes = hex
-                    .split_whitespace()
-                    .map(|byte| u8::from_str_radix(byte, 16));
-                values.insert(
-                    field.to_owned(),
-                    bytes.collect::<Result<_, _>>().expect(&hex),
-                );
+                let bytes = hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16));
+                values.insert(field.to_owned(), bytes.collect::<Result<_, _>>().expect(&hex));
             }
         }
-        Some(Self {
-            name,
-            fields,
-            values,
-            used: RefCell::default(),
-        })
+        Some(Self { name, fields, values, used: RefCell::default() })
     }
 
     fn text(&self, field: &str) -> Option<&str> {
@@ -88,8 +66,7 @@ impl Vector {
     }
 
     fn need<T: TryFrom<u64>>(&self, field: &str) -> T {
-        self.number(field)
-            .unwrap_or_else(|| panic!("{}: no {field}", self.name))
+        self.number(field).unwrap_or_else(|| panic!("{}: no {field}", self.name))
     }
 
     fn yes(&self, field: &str) -> bool {
@@ -106,8 +83,7 @@ impl Vector {
     }
 
     fn need_bytes(&self, field: &str) -> &[u8] {
-        self.bytes(field)
-            .unwrap_or_else(|| panic!("{}: no {field}", self.name))
+        self.bytes(field).unwrap_or_else(|| panic!("{}: no {field}", self.name))
     }
 
     fn key(&self, field: &str) -> [u8; 16] {
@@ -139,17 +115,12 @@ fn vectors() -> Vec<Vector> {
     for entry in fs::read_dir(directory).expect("the vectors are part of the repository") {
         let path = entry.expect("a readable directory").path();
         if path.extension().is_some_and(|extension| extension == "txt") {
-            let text = fs::read_to_string(&path)
-                .expect("UTF-8")
-                .replace("\r\n", "\n");
+            let text = fs::read_to_string(&path).expect("UTF-8").replace("\r\n", "\n");
             vectors.extend(text.split("\n\n").filter_map(Vector::parse));
         }
     }
     vectors.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(
-        vectors.windows(2).all(|pair| pair[0].name != pair[1].name),
-        "names are unique"
-    );
+    assert!(vectors.windows(2).all(|pair| pair[0].name != pair[1].name), "names are unique");
     assert!(!vectors.is_empty());
     vectors
 }
@@ -183,10 +154,9 @@ fn hello(v: &Vector) -> Hello<'_> {
             tx_first: v.need("tx_first"),
             proof: v.key("proof"),
         }),
-        auth: v.number("auth_method").map(|method| AuthData {
-            method,
-            data: v.need_bytes("auth_data"),
-        }),
+        auth: v
+            .number("auth_method")
+            .map(|method| AuthData { method, data: v.need_bytes("auth_data") }),
         agent: v.bytes("agent"),
         client_id: v.bytes("client_id"),
     }
@@ -238,9 +208,7 @@ fn close(v: &Vector) -> Close<'_> {
         retry_ms: v.need("retry_ms"),
         rx_next: v.number("rx_next"),
         last_attach: v.number("last_attach"),
-        versions: v
-            .number("version_min")
-            .map(|oldest| (oldest, v.need("version_max"))),
+        versions: v.number("version_min").map(|oldest| (oldest, v.need("version_max"))),
         reason: v.text("reason").unwrap_or_default(),
     }
 }
@@ -256,12 +224,7 @@ fn drain(v: &Vector) -> Drain<'_> {
 
 fn probe(v: &Vector) -> Option<Probe> {
     let nonce = v.number("nonce")?;
-    Some(Probe {
-        nonce,
-        tx: v.need("tx"),
-        ack: v.need("ack"),
-        limit: v.need("limit"),
-    })
+    Some(Probe { nonce, tx: v.need("tx"), ack: v.need("ack"), limit: v.need("limit") })
 }
 
 fn frame<'v>(kind: &str, v: &'v Vector) -> Frame<'v> {
@@ -272,60 +235,26 @@ fn frame<'v>(kind: &str, v: &'v Vector) -> Frame<'v> {
     match kind {
         "hello" => Frame::Hello(hello(v)),
         "welcome" => Frame::Welcome(welcome(v)),
-        "auth" => Frame::Auth {
-            step: v.need("step"),
-            data: v.need_bytes("data"),
-        },
-        "ack" => Frame::Ack {
-            ack: v.need("ack"),
-            limit: v.need("limit"),
-        },
+        "auth" => Frame::Auth { step: v.need("step"), data: v.need_bytes("data") },
+        "ack" => Frame::Ack { ack: v.need("ack"), limit: v.need("limit") },
         "ping" => Frame::Ping(probe(v)),
         "pong" => Frame::Pong(probe(v)),
         "drain" => Frame::Drain(drain(v)),
         "close" => Frame::Close(close(v)),
-        "note" => Frame::Note {
-            route: route(),
-            payload: payload(),
-        },
-        "message" => Frame::Message {
-            route: route(),
-            payload: payload(),
-            more: more(),
-        },
-        "request" => Frame::Request {
-            id: id(),
-            route: route(),
-            payload: payload(),
-            more: more(),
-        },
+        "note" => Frame::Note { route: route(), payload: payload() },
+        "message" => Frame::Message { route: route(), payload: payload(), more: more() },
+        "request" => Frame::Request { id: id(), route: route(), payload: payload(), more: more() },
         "response" => {
             let status = Status(v.need("status"));
-            Frame::Response {
-                id: id(),
-                status,
-                payload: payload(),
-                more: more(),
-            }
+            Frame::Response { id: id(), status, payload: payload(), more: more() }
         }
-        "cancel" => Frame::Cancel {
-            id: id(),
-            reason: v.need("reason"),
-        },
+        "cancel" => Frame::Cancel { id: id(), reason: v.need("reason") },
         "fin" => Frame::Fin,
-        "token" => Frame::Token {
-            key_id: v.need("key_id"),
-            key: v.key("key"),
-        },
-        "continue" => Frame::Continue {
-            payload: payload(),
-            more: more(),
-        },
+        "token" => Frame::Token { key_id: v.need("key_id"), key: v.key("key") },
+        "continue" => Frame::Continue { payload: payload(), more: more() },
         "abort" => Frame::Abort,
         "skip" => Frame::Skip,
-        "ignored" => Frame::Ignored {
-            sequenced: v.yes("sequenced"),
-        },
+        "ignored" => Frame::Ignored { sequenced: v.yes("sequenced") },
         other => panic!("{}: no frame is called {other}", v.name),
     }
 }
@@ -333,26 +262,14 @@ fn frame<'v>(kind: &str, v: &'v Vector) -> Frame<'v> {
 fn check_accepted(v: &Vector, expected: &Frame<'_>, bytes: &[u8]) {
     let max_body = v.max_body();
     for end in 0..bytes.len() {
-        assert_eq!(
-            Frame::split(&bytes[..end], max_body),
-            Ok(None),
-            "{}: {end} bytes",
-            v.name
-        );
+        assert_eq!(Frame::split(&bytes[..end], max_body), Ok(None), "{}: {end} bytes", v.name);
     }
     let mut stream = bytes.to_vec();
     stream.extend_from_slice(b"rest");
-    let (header, body, rest) = Frame::split(&stream, max_body)
-        .expect(&v.name)
-        .expect(&v.name);
+    let (header, body, rest) = Frame::split(&stream, max_body).expect(&v.name).expect(&v.name);
     assert_eq!(rest, b"rest", "{}", v.name);
     assert_eq!(header.frame_size(), bytes.len(), "{}", v.name);
-    assert_eq!(
-        Frame::decode(header, body).as_ref(),
-        Ok(expected),
-        "{}",
-        v.name
-    );
+    assert_eq!(Frame::decode(header, body).as_ref(), Ok(expected), "{}", v.name);
 
     let is_first = matches!(
         expected,
@@ -368,26 +285,11 @@ fn check_written(v: &Vector, frame: &Frame<'_>, bytes: &[u8]) {
     let mut out = vec![0xEE; bytes.len() + 1];
     assert_eq!(frame.encode(&mut out), Some(bytes.len()), "{}", v.name);
     assert_eq!(&out[..bytes.len()], bytes, "{}", v.name);
-    assert_eq!(
-        out[bytes.len()],
-        0xEE,
-        "{}: nothing is written behind the frame",
-        v.name
-    );
-    assert_eq!(
-        frame.encode(&mut out[..bytes.len()]),
-        Some(bytes.len()),
-        "{}",
-        v.name
-    );
+    assert_eq!(out[bytes.len()], 0xEE, "{}: nothing is written behind the frame", v.name);
+    assert_eq!(frame.encode(&mut out[..bytes.len()]), Some(bytes.len()), "{}", v.name);
     if !matches!(frame, Frame::Close(close) if !close.reason.is_empty()) {
         for room in 0..bytes.len() {
-            assert_eq!(
-                frame.encode(&mut out[..room]),
-                None,
-                "{}: {room} bytes",
-                v.name
-            );
+            assert_eq!(frame.encode(&mut out[..room]), None, "{}: {room} bytes", v.name);
         }
     }
 }
@@ -396,24 +298,13 @@ fn check_refused(v: &Vector, code: CloseCode, bytes: &[u8]) {
     let max_body = v.max_body();
     match v.text("stage") {
         Some("header") => {
-            assert_eq!(
-                Frame::split(&bytes[..HEADER_LEN - 1], max_body),
-                Ok(None),
-                "{}",
-                v.name
-            );
-            assert_eq!(
-                Frame::split(&bytes[..HEADER_LEN], max_body),
-                Err(code),
-                "{}",
-                v.name
-            );
+            assert_eq!(Frame::split(&bytes[..HEADER_LEN - 1], max_body), Ok(None), "{}", v.name);
+            assert_eq!(Frame::split(&bytes[..HEADER_LEN], max_body), Err(code), "{}", v.name);
             assert_eq!(Frame::split(bytes, max_body), Err(code), "{}", v.name);
         }
         Some("body") => {
-            let (header, body, rest) = Frame::split(bytes, max_body)
-                .expect(&v.name)
-                .expect(&v.name);
+            let (header, body, rest) =
+                Frame::split(bytes, max_body).expect(&v.name).expect(&v.name);
             assert_eq!(rest, b"", "{}", v.name);
             assert_eq!(Frame::decode(header, body), Err(code), "{}", v.name);
         }

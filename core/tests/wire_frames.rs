@@ -34,18 +34,8 @@ struct Material {
 
 fn material() -> impl Strategy<Value = Material> {
     // Boundaries of the route encodings and of signed numbers are worth more than chance gives.
-    let word = prop_oneof![
-        any::<u32>(),
-        0..300u32,
-        Just(0xFFFF),
-        Just(0x1_0000),
-        Just(u32::MAX),
-    ];
-    let numbers = (
-        any::<[u64; 3]>(),
-        proptest::array::uniform8(word),
-        any::<u16>(),
-    );
+    let word = prop_oneof![any::<u32>(), 0..300u32, Just(0xFFFF), Just(0x1_0000), Just(u32::MAX),];
+    let numbers = (any::<[u64; 3]>(), proptest::array::uniform8(word), any::<u16>());
     let small = (any::<[u8; 4]>(), any::<[bool; 5]>(), any::<[u8; 16]>());
     let bytes = (
         vec(any::<u8>(), 0..400),
@@ -103,13 +93,7 @@ impl Material {
             terms: self.terms(),
             caps: self.words[7],
             resume: self.optional(1, resume),
-            auth: self.optional(
-                2,
-                AuthData {
-                    method: kind,
-                    data: &self.texts[0],
-                },
-            ),
+            auth: self.optional(2, AuthData { method: kind, data: &self.texts[0] }),
             agent: self.optional(3, &self.texts[1]),
             client_id: self.optional(4, &self.texts[2]),
         }
@@ -117,17 +101,8 @@ impl Material {
 
     fn welcome(&self) -> Welcome<'_> {
         let epoch = self.words[6];
-        let grant = Grant {
-            sid: self.wide[0],
-            epoch,
-            key_id: self.small[2],
-            key: self.key,
-        };
-        let resumed = Resumed {
-            rx_next: self.wide[1],
-            tx_first: self.wide[2],
-            epoch,
-        };
+        let grant = Grant { sid: self.wide[0], epoch, key_id: self.small[2], key: self.key };
+        let resumed = Resumed { rx_next: self.wide[1], tx_first: self.wide[2], epoch };
         let has_session = self.flags[0];
         Welcome {
             version: self.small[0],
@@ -148,11 +123,7 @@ impl Material {
             rx_next: self.optional(0, self.wide[0]),
             last_attach: self.optional(1, self.words[1]),
             versions: self.optional(2, (self.small[1], self.small[2])),
-            reason: if self.reason.len() > REASON_MAX {
-                ""
-            } else {
-                &self.reason
-            },
+            reason: if self.reason.len() > REASON_MAX { "" } else { &self.reason },
         }
     }
 
@@ -172,51 +143,23 @@ impl Material {
         let route = Route::from(self.words[0]);
         let payload = self.payload.as_slice();
         let [nonce, tx, ack, limit, ..] = self.words;
-        let probe = self.optional(
-            1,
-            Probe {
-                nonce,
-                tx,
-                ack,
-                limit,
-            },
-        );
+        let probe = self.optional(1, Probe { nonce, tx, ack, limit });
         match self.kind {
             0 => Frame::Hello(self.hello()),
             1 => Frame::Welcome(self.welcome()),
-            2 => Frame::Auth {
-                step: small,
-                data: payload,
-            },
+            2 => Frame::Auth { step: small, data: payload },
             3 => Frame::Ack { ack, limit },
             4 => Frame::Ping(probe),
             5 => Frame::Pong(probe),
             6 => Frame::Drain(self.drain()),
             7 => Frame::Close(self.close()),
             8 => Frame::Note { route, payload },
-            9 | 10 => Frame::Message {
-                route,
-                payload,
-                more,
-            },
-            11 => Frame::Request {
-                id,
-                route,
-                payload,
-                more,
-            },
-            12 => Frame::Response {
-                id,
-                status: Status(small),
-                payload,
-                more,
-            },
+            9 | 10 => Frame::Message { route, payload, more },
+            11 => Frame::Request { id, route, payload, more },
+            12 => Frame::Response { id, status: Status(small), payload, more },
             13 => Frame::Cancel { id, reason: small },
             14 => Frame::Fin,
-            15 => Frame::Token {
-                key_id: small,
-                key: self.key,
-            },
+            15 => Frame::Token { key_id: small, key: self.key },
             16 if !payload.is_empty() => Frame::Continue { payload, more },
             16 | 17 => Frame::Abort,
             18 => Frame::Skip,
@@ -259,10 +202,7 @@ fn received(pieces: &[&[u8]], max_body: u16) -> (Vec<String>, Result<usize, Clos
 
 /// Cuts `bytes` at these places, wherever they fall.
 fn cut<'b>(bytes: &'b [u8], places: &[usize]) -> Vec<&'b [u8]> {
-    let mut places: Vec<usize> = places
-        .iter()
-        .map(|place| place % (bytes.len() + 1))
-        .collect();
+    let mut places: Vec<usize> = places.iter().map(|place| place % (bytes.len() + 1)).collect();
     places.push(bytes.len());
     places.sort_unstable();
     let mut from = 0;
@@ -302,10 +242,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 /// At least a thousand cases; the environment (`PROPTEST_CASES`) can ask for more.
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
-    ProptestConfig {
-        cases: config.cases.max(1_000),
-        ..config
-    }
+    ProptestConfig { cases: config.cases.max(1_000), ..config }
 }
 
 proptest! {
@@ -406,20 +343,9 @@ proptest! {
 
 #[test]
 fn the_small_writers_agree_with_the_general_one() {
-    let probe = Probe {
-        nonce: 1,
-        tx: 2,
-        ack: 3,
-        limit: u32::MAX,
-    };
+    let probe = Probe { nonce: 1, tx: 2, ack: 3, limit: u32::MAX };
     let same = |frame: Frame<'_>, bytes: &[u8]| assert_eq!(encoded(&frame).unwrap(), bytes);
-    same(
-        Frame::Ack {
-            ack: 0x168,
-            limit: 0x1_0168,
-        },
-        &encode_ack(0x168, 0x1_0168),
-    );
+    same(Frame::Ack { ack: 0x168, limit: 0x1_0168 }, &encode_ack(0x168, 0x1_0168));
     same(Frame::Ping(Some(probe)), &encode_probe(Op::Ping, probe));
     same(Frame::Pong(Some(probe)), &encode_probe(Op::Pong, probe));
     same(Frame::Ping(None), &encode_empty(Op::Ping));

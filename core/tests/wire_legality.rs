@@ -95,11 +95,7 @@ fn body_verdict(kind: u8, tag: u8, more: bool, size: u16) -> Result<(), CloseCod
         }
         Some((_, Rule::Drain)) => tag == 0 && size >= 12,
     };
-    if legal {
-        Ok(())
-    } else {
-        Err(CloseCode::BAD_FRAME)
-    }
+    if legal { Ok(()) } else { Err(CloseCode::BAD_FRAME) }
 }
 
 fn header(kind: u8, tag: u8, size: u16, more: bool, lane: bool) -> Header {
@@ -150,10 +146,7 @@ fn a_body_of_another_length_than_announced_is_refused() {
         let size = usize::from(header.body_len());
         for wrong in [size + 1, size.wrapping_sub(1)] {
             if let Some(body) = body.get(..wrong) {
-                assert!(
-                    Frame::decode(header, body).is_err(),
-                    "{header:?} with {wrong} bytes"
-                );
+                assert!(Frame::decode(header, body).is_err(), "{header:?} with {wrong} bytes");
             }
         }
     });
@@ -164,11 +157,7 @@ fn a_body_of_another_length_than_announced_is_refused() {
 fn the_limit_is_judged_last_and_from_the_header_alone() {
     each_header(|header| {
         let expected = header_verdict(header.kind(), header.more(), header.lane());
-        let fits = if header.body_len() <= 10 {
-            Ok(())
-        } else {
-            Err(CloseCode::TOO_LARGE)
-        };
+        let fits = if header.body_len() <= 10 { Ok(()) } else { Err(CloseCode::TOO_LARGE) };
         let bytes = header.to_bytes();
         let split = Frame::split(&bytes, 10);
         assert_eq!(split.map(|_| ()), expected.and(fits), "{header:?}");
@@ -179,11 +168,7 @@ fn the_limit_is_judged_last_and_from_the_header_alone() {
 fn nothing_is_decided_before_the_header_is_there() {
     each_header(|header| {
         for len in 0..4 {
-            assert_eq!(
-                Frame::split(&header.to_bytes()[..len], MAX_BODY),
-                Ok(None),
-                "{header:?}"
-            );
+            assert_eq!(Frame::split(&header.to_bytes()[..len], MAX_BODY), Ok(None), "{header:?}");
         }
     });
 }
@@ -195,11 +180,7 @@ fn an_unknown_ignorable_kind_says_whether_it_counts() {
         let header = header(kind, 9, 0, false, false);
         if header.op().is_none() && header_verdict(kind, false, false).is_ok() {
             let sequenced = kind & 0x80 != 0;
-            assert_eq!(
-                Frame::decode(header, &[]),
-                Ok(Frame::Ignored { sequenced }),
-                "{header:?}"
-            );
+            assert_eq!(Frame::decode(header, &[]), Ok(Frame::Ignored { sequenced }), "{header:?}");
             assert_eq!(header.is_sequenced(), sequenced);
         }
     }

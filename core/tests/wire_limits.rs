@@ -54,32 +54,14 @@ const WELCOME: Welcome<'_> = Welcome {
 
 #[test]
 fn a_body_that_no_header_can_announce_is_not_written() {
-    let message = |route, payload| Frame::Message {
-        route,
-        payload,
-        more: false,
-    };
+    let message = |route, payload| Frame::Message { route, payload, more: false };
     assert_refused(message(Route::from(7u8), LONG));
     assert_refused(message(Route::from(0xFCu8), &LONG[2..]));
-    assert_refused(Frame::Auth {
-        step: 1,
-        data: LONG,
-    });
-    assert_refused(Frame::Continue {
-        payload: LONG,
-        more: true,
-    });
-    assert_refused(Frame::Continue {
-        payload: &[],
-        more: true,
-    });
+    assert_refused(Frame::Auth { step: 1, data: LONG });
+    assert_refused(Frame::Continue { payload: LONG, more: true });
+    assert_refused(Frame::Continue { payload: &[], more: true });
     let (code, address) = (CloseCode::MOVED, Some(&LONG[..256]));
-    assert_refused(Frame::Drain(Drain {
-        code,
-        grace_ms: 0,
-        spread_ms: 0,
-        address,
-    }));
+    assert_refused(Frame::Drain(Drain { code, grace_ms: 0, spread_ms: 0, address }));
 }
 
 //= test HND-7, HND-9
@@ -87,51 +69,23 @@ fn a_body_that_no_header_can_announce_is_not_written() {
 fn a_hello_that_no_server_accepts_is_not_written() {
     let hello = HELLO;
     assert!(encoded(&Frame::Hello(hello)).is_some());
-    let version = |version_min, version_max| Hello {
-        version_min,
-        version_max,
-        ..hello
-    };
+    let version = |version_min, version_max| Hello { version_min, version_max, ..hello };
     assert_refused(Frame::Hello(version(0, 1)));
     assert_refused(Frame::Hello(version(2, 1)));
-    let terms = |max_body, window| Terms {
-        max_body,
-        window,
-        ..TERMS
-    };
-    for terms in [
-        terms(59, 64),
-        terms(60, 63),
-        terms(16_384, 1 << 20),
-        terms(60, 1 << 31),
-    ] {
+    let terms = |max_body, window| Terms { max_body, window, ..TERMS };
+    for terms in [terms(59, 64), terms(60, 63), terms(16_384, 1 << 20), terms(60, 1 << 31)] {
         assert_refused(Frame::Hello(Hello { terms, ..hello }));
     }
-    let auth = Some(AuthData {
-        method: 0,
-        data: &LONG[..255],
-    });
+    let auth = Some(AuthData { method: 0, data: &LONG[..255] });
     assert_refused(Frame::Hello(Hello { auth, ..hello }));
-    assert_refused(Frame::Hello(Hello {
-        agent: Some(&LONG[..256]),
-        ..hello
-    }));
+    assert_refused(Frame::Hello(Hello { agent: Some(&LONG[..256]), ..hello }));
 }
 
 //= test HND-15
 #[test]
 fn a_welcome_to_a_session_neither_new_nor_resumed_is_not_written() {
-    let session = Some(Grant {
-        sid: 0,
-        epoch: 0,
-        key_id: 0,
-        key: [0; 16],
-    });
-    let resumed = Some(Resumed {
-        rx_next: 0,
-        tx_first: 0,
-        epoch: 0,
-    });
+    let session = Some(Grant { sid: 0, epoch: 0, key_id: 0, key: [0; 16] });
+    let resumed = Some(Resumed { rx_next: 0, tx_first: 0, epoch: 0 });
     for (has_session, session, resumed, legal) in [
         (false, None, None, true),
         (false, None, resumed, false),
@@ -142,27 +96,14 @@ fn a_welcome_to_a_session_neither_new_nor_resumed_is_not_written() {
         (true, session, None, true),
         (true, session, resumed, false),
     ] {
-        let welcome = Welcome {
-            has_session,
-            session,
-            resumed,
-            ..WELCOME
-        };
-        assert_eq!(
-            encoded(&Frame::Welcome(welcome)).is_some(),
-            legal,
-            "{welcome:?}"
-        );
+        let welcome = Welcome { has_session, session, resumed, ..WELCOME };
+        assert_eq!(encoded(&Frame::Welcome(welcome)).is_some(), legal, "{welcome:?}");
     }
 }
 
 #[test]
 fn a_longer_payload_than_the_room_of_a_message_is_not_written_over_the_end() {
-    let frame = Frame::Message {
-        route: Route::from(7u8),
-        payload: &[1; 16],
-        more: false,
-    };
+    let frame = Frame::Message { route: Route::from(7u8), payload: &[1; 16], more: false };
     let mut out = [0; 64];
     assert_eq!(frame.encode(&mut out[..19]), None);
     assert_eq!(out[19..], [0; 45]);
@@ -192,45 +133,23 @@ fn a_frame_of_a_handshake_has_a_limit_of_its_own() {
             let verdict = Frame::decode(header, body).map(|_| ());
             assert_eq!(
                 verdict,
-                if legal {
-                    Ok(())
-                } else {
-                    Err(CloseCode::TOO_LARGE)
-                },
+                if legal { Ok(()) } else { Err(CloseCode::TOO_LARGE) },
                 "{frame:?}"
             );
         }
     }
-    assert_refused(Frame::Auth {
-        step: 0,
-        data: &LONG[..1021],
-    });
-    assert!(
-        encoded(&Frame::Auth {
-            step: 0,
-            data: &LONG[..1020]
-        })
-        .is_some()
-    );
+    assert_refused(Frame::Auth { step: 0, data: &LONG[..1021] });
+    assert!(encoded(&Frame::Auth { step: 0, data: &LONG[..1020] }).is_some());
 }
 
 //= test FRM-21
 #[test]
 fn only_bits_with_a_meaning_of_their_own_are_flags_of_a_close() {
-    let close = Close {
-        flags: CloseFlags(0xFFFF),
-        ..Close::new(CloseCode::OK)
-    };
+    let close = Close { flags: CloseFlags(0xFFFF), ..Close::new(CloseCode::OK) };
     let mut out = [0; 64];
     let len = close.encode(&mut out).unwrap();
     let both = CloseFlags::SESSION_ENDED | CloseFlags::NO_RETRY;
-    assert_eq!(
-        Close::decode(&out[HEADER_LEN..len]),
-        Ok(Close {
-            flags: both,
-            ..close
-        })
-    );
+    assert_eq!(Close::decode(&out[HEADER_LEN..len]), Ok(Close { flags: both, ..close }));
     assert!(both.contains(CloseFlags::NO_RETRY) && !CloseFlags::NONE.contains(both));
 }
 
@@ -238,37 +157,13 @@ fn only_bits_with_a_meaning_of_their_own_are_flags_of_a_close() {
 fn secrets_are_not_shown() {
     // Numbers that occur nowhere else.
     let key = [0xA7; 16];
-    let grant = Grant {
-        sid: 1,
-        epoch: 2,
-        key_id: 3,
-        key,
-    };
-    let resume = Resume {
-        sid: 1,
-        attach: 2,
-        key_id: 3,
-        proof_kind: 0,
-        rx_next: 4,
-        tx_first: 5,
-        proof: key,
-    };
+    let grant = Grant { sid: 1, epoch: 2, key_id: 3, key };
+    let resume =
+        Resume { sid: 1, attach: 2, key_id: 3, proof_kind: 0, rx_next: 4, tx_first: 5, proof: key };
     let shown = [
         format!("{:?}", Frame::Token { key_id: 1, key }),
-        format!(
-            "{:?}",
-            Frame::Auth {
-                step: 1,
-                data: &key
-            }
-        ),
-        format!(
-            "{:?}",
-            AuthData {
-                method: 1,
-                data: &key
-            }
-        ),
+        format!("{:?}", Frame::Auth { step: 1, data: &key }),
+        format!("{:?}", AuthData { method: 1, data: &key }),
         format!("{grant:?} {grant:#?}"),
         format!("{resume:?} {resume:#?}"),
     ];

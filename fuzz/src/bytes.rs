@@ -39,11 +39,7 @@ impl<'d> Bytes<'d> {
 
     /// A number below `end`, which must not be zero.
     pub fn below(&mut self, end: usize) -> usize {
-        let number = if end > 256 {
-            usize::from(self.u16())
-        } else {
-            usize::from(self.u8())
-        };
+        let number = if end > 256 { usize::from(self.u16()) } else { usize::from(self.u8()) };
         number % end
     }
 

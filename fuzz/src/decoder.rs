@@ -36,17 +36,10 @@ fn check_prefixes(rest: &[u8], max_body: u16) {
     }
     if let Some(header) = rest.get(..HEADER_LEN) {
         let early = Frame::split(header, max_body);
-        assert_eq!(
-            early.err(),
-            whole.err(),
-            "the verdict changed with the body"
-        );
+        assert_eq!(early.err(), whole.err(), "the verdict changed with the body");
     }
     if let Ok(Some((header, ..))) = whole {
-        assert_eq!(
-            Frame::split(&rest[..header.frame_size() - 1], max_body),
-            Ok(None)
-        );
+        assert_eq!(Frame::split(&rest[..header.frame_size() - 1], max_body), Ok(None));
     }
 }
 
@@ -60,18 +53,15 @@ fn check_frame(header: Header, body: &[u8]) {
 /// What was decoded can be encoded, into exactly the room it needs, and is the same when read back.
 fn check_round_trip(frame: &Frame<'_>) {
     let mut out = vec![0; HEADER_LEN + usize::from(MAX_BODY)];
-    let size = frame
-        .encode(&mut out)
-        .expect("what was decoded can be encoded");
+    let size = frame.encode(&mut out).expect("what was decoded can be encoded");
     let mut exact = vec![0; size];
     assert_eq!(frame.encode(&mut exact), Some(size));
     assert_eq!(exact, out[..size]);
     // Only the reason of a CLOSE may be cut to fit.
     let short = frame.encode(&mut exact[..size - 1]);
     assert!(short.is_none() || matches!(frame, Frame::Close(close) if !close.reason.is_empty()));
-    let (header, body, behind) = Frame::split(&out[..size], MAX_BODY)
-        .expect("legal")
-        .expect("whole");
+    let (header, body, behind) =
+        Frame::split(&out[..size], MAX_BODY).expect("legal").expect("whole");
     assert!(behind.is_empty());
     assert_eq!(Frame::decode(header, body).as_ref(), Ok(frame));
 }
@@ -86,10 +76,7 @@ fn check_first(stream: &[u8], max_body: u16) {
         let early = Frame::split_first(&stream[..len], max_body);
         if let Err(code) = early {
             assert_ne!(code, CloseCode::OK);
-            assert!(
-                Frame::split_first(stream, max_body).is_err(),
-                "taken after a refusal"
-            );
+            assert!(Frame::split_first(stream, max_body).is_err(), "taken after a refusal");
         }
     }
 }

@@ -93,9 +93,7 @@ mod tests {
         let seeds = [vec![1, 2, 3], vec![4; 40]];
         let make = |seed, index| input(&mut Random::new(seed, index), &seeds);
         assert_eq!(make(1, 7), make(1, 7));
-        let distinct = (0..100)
-            .filter(|index| make(1, *index) != make(2, *index))
-            .count();
+        let distinct = (0..100).filter(|index| make(1, *index) != make(2, *index)).count();
         assert!(distinct > 80, "{distinct}");
     }
 }

@@ -18,19 +18,11 @@ pub fn run(data: &[u8]) {
     let choice = bytes.u8();
     let chunk = bytes.pick(&[1, 3, 64, 4_096]);
     let said = bytes.take(usize::MAX);
-    if choice & 1 == 0 {
-        server(said, chunk)
-    } else {
-        client(said, chunk, choice & 2 == 2)
-    }
+    if choice & 1 == 0 { server(said, chunk) } else { client(said, chunk, choice & 2 == 2) }
 }
 
 fn config() -> Config {
-    Config {
-        max_requests: 4,
-        max_requests_out: 4,
-        ..Config::CONSTRAINED
-    }
+    Config { max_requests: 4, max_requests_out: 4, ..Config::CONSTRAINED }
 }
 
 /// A server that wants a shared key, and one session that could be resumed.
@@ -50,27 +42,17 @@ fn server(said: &[u8], chunk: usize) {
         };
         match got {
             None => {
-                assert!(
-                    input.len() <= 1_024 + 4,
-                    "an unfinished handshake holds {}",
-                    input.len()
-                );
+                assert!(input.len() <= 1_024 + 4, "an unfinished handshake holds {}", input.len());
             }
             Some(Greeting::Hello(hello)) => {
                 let mut copy = vec![0; HANDSHAKE_MAX];
-                let len = hello
-                    .encode(&mut copy)
-                    .expect("what was decoded can be encoded");
+                let len = hello.encode(&mut copy).expect("what was decoded can be encoded");
                 copy.truncate(len);
                 let auth = hello.auth.map(|auth| (auth.method, auth.data));
                 let Some((method, data)) = auth else {
                     return admit(&copy, &held, chunks);
                 };
-                let step = AuthStep {
-                    method,
-                    index: 0,
-                    data,
-                };
+                let step = AuthStep { method, index: 0, data };
                 if !challenge(&mut acceptor, &mut verifier, &hello, step) {
                     return;
                 }
@@ -81,11 +63,7 @@ fn server(said: &[u8], chunk: usize) {
                 let Some(hello) = decode_hello(hello) else {
                     return;
                 };
-                let step = AuthStep {
-                    method: 2,
-                    index: step,
-                    data,
-                };
+                let step = AuthStep { method: 2, index: step, data };
                 if !challenge(&mut acceptor, &mut verifier, &hello, step) {
                     return;
                 }
@@ -95,10 +73,7 @@ fn server(said: &[u8], chunk: usize) {
         held.drain(..held.len() - rest);
     }
     let late = acceptor.poll_timeout().expect("a handshake has a deadline");
-    assert!(
-        acceptor.handle_timeout(late).is_err(),
-        "a handshake without end"
-    );
+    assert!(acceptor.handle_timeout(late).is_err(), "a handshake without end");
 }
 
 fn verifier() -> SharedKeyVerifier<Vec<SharedKey>> {
@@ -137,9 +112,7 @@ fn refuse(acceptor: &mut Acceptor, code: CloseCode) {
     };
     let mut out = [0; HANDSHAKE_MAX];
     let len = acceptor.refuse(&close, &mut out);
-    let told = Frame::split(&out[..len], 1_020)
-        .expect("a CLOSE")
-        .expect("a whole CLOSE");
+    let told = Frame::split(&out[..len], 1_020).expect("a CLOSE").expect("a whole CLOSE");
     let Ok(Frame::Close(told)) = Frame::decode(told.0, told.1) else {
         panic!("a refusal that is no CLOSE");
     };
@@ -161,12 +134,7 @@ fn admit(hello: &[u8], held: &[u8], chunks: std::slice::Chunks<'_, u8>) {
         return;
     };
     let (now, mut out) = (Instant::from_micros(1), [0; HANDSHAKE_MAX]);
-    let grant = Grant {
-        sid: 1,
-        epoch: 1,
-        key_id: 1,
-        key: KEY,
-    };
+    let grant = Grant { sid: 1, epoch: 1, key_id: 1, key: KEY };
     let fresh = Session::server(now, config(), &hello, grant, 3, [0_u8; 2_048], &mut out);
     if let Ok(accepted) = fresh {
         assert!(accepted.written <= out.len());
@@ -204,10 +172,7 @@ fn client(said: &[u8], chunk: usize, again: bool) {
     let now = Instant::from_micros(1);
     let mut session = Session::client(config(), [0_u8; 2_048]).expect("a legal configuration");
     let mut out = [0; HANDSHAKE_MAX];
-    let with = Attach {
-        seed: 7,
-        ..Attach::default()
-    };
+    let with = Attach { seed: 7, ..Attach::default() };
     session.attach(now, &with, &mut out).expect("a first HELLO");
     listen(&mut session, said, chunk);
     if again {

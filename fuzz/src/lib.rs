@@ -25,26 +25,10 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target {
-        name: "decoder",
-        run: decoder::run,
-        seeds: seeds::decoder,
-    },
-    Target {
-        name: "handshake",
-        run: handshake::run,
-        seeds: seeds::handshake,
-    },
-    Target {
-        name: "session",
-        run: session::run,
-        seeds: seeds::session,
-    },
-    Target {
-        name: "snapshot",
-        run: snapshot::run,
-        seeds: seeds::snapshot,
-    },
+    Target { name: "decoder", run: decoder::run, seeds: seeds::decoder },
+    Target { name: "handshake", run: handshake::run, seeds: seeds::handshake },
+    Target { name: "session", run: session::run, seeds: seeds::session },
+    Target { name: "snapshot", run: snapshot::run, seeds: seeds::snapshot },
 ];
 
 /// The target of this name.

@@ -39,27 +39,14 @@ fn welcome<'b>() -> Welcome<'b> {
         has_session: true,
         terms: TERMS,
         caps: 0,
-        session: Some(Grant {
-            sid: 1,
-            epoch: 1,
-            key_id: 1,
-            key: [9; 16],
-        }),
+        session: Some(Grant { sid: 1, epoch: 1, key_id: 1, key: [9; 16] }),
         resumed: None,
         address: None,
     }
 }
 
 fn resume() -> Resume {
-    Resume {
-        sid: 1,
-        attach: 2,
-        key_id: 1,
-        proof_kind: 1,
-        rx_next: 0,
-        tx_first: 0,
-        proof: [3; 16],
-    }
+    Resume { sid: 1, attach: 2, key_id: 1, proof_kind: 1, rx_next: 0, tx_first: 0, proof: [3; 16] }
 }
 
 fn close<'b>() -> Close<'b> {
@@ -75,49 +62,21 @@ fn close<'b>() -> Close<'b> {
 }
 
 fn handshakes() -> Vec<Frame<'static>> {
-    let auth = AuthData {
-        method: 2,
-        data: &[4; 16],
-    };
-    let resumed = Resumed {
-        rx_next: 0,
-        tx_first: 0,
-        epoch: 1,
-    };
+    let auth = AuthData { method: 2, data: &[4; 16] };
+    let resumed = Resumed { rx_next: 0, tx_first: 0, epoch: 1 };
     vec![
         Frame::Hello(hello()),
-        Frame::Hello(Hello {
-            resume: Some(resume()),
-            ..hello()
-        }),
-        Frame::Hello(Hello {
-            auth: Some(auth),
-            ..hello()
-        }),
+        Frame::Hello(Hello { resume: Some(resume()), ..hello() }),
+        Frame::Hello(Hello { auth: Some(auth), ..hello() }),
         Frame::Welcome(welcome()),
-        Frame::Welcome(Welcome {
-            session: None,
-            resumed: Some(resumed),
-            ..welcome()
-        }),
-        Frame::Welcome(Welcome {
-            address: Some(b"[::1]:7"),
-            ..welcome()
-        }),
-        Frame::Auth {
-            step: 0,
-            data: &[6; 32],
-        },
+        Frame::Welcome(Welcome { session: None, resumed: Some(resumed), ..welcome() }),
+        Frame::Welcome(Welcome { address: Some(b"[::1]:7"), ..welcome() }),
+        Frame::Auth { step: 0, data: &[6; 32] },
     ]
 }
 
 fn messages() -> Vec<Frame<'static>> {
-    let probe = Probe {
-        nonce: 1,
-        tx: 2,
-        ack: 3,
-        limit: 4,
-    };
+    let probe = Probe { nonce: 1, tx: 2, ack: 3, limit: 4 };
     let (id, payload) = (RequestId(1), &b"payload"[..]);
     let (near, far) = (Route::from(7_u8), Route::from(70_000_u32));
     let drain = Drain {
@@ -132,46 +91,16 @@ fn messages() -> Vec<Frame<'static>> {
         Frame::Pong(Some(probe)),
         Frame::Drain(drain),
         Frame::Close(close()),
-        Frame::Note {
-            route: near,
-            payload,
-        },
-        Frame::Message {
-            route: near,
-            payload,
-            more: false,
-        },
-        Frame::Message {
-            route: far,
-            payload,
-            more: true,
-        },
-        Frame::Continue {
-            payload,
-            more: true,
-        },
-        Frame::Continue {
-            payload,
-            more: false,
-        },
+        Frame::Note { route: near, payload },
+        Frame::Message { route: near, payload, more: false },
+        Frame::Message { route: far, payload, more: true },
+        Frame::Continue { payload, more: true },
+        Frame::Continue { payload, more: false },
         Frame::Abort,
-        Frame::Request {
-            id,
-            route: Route::from(300_u16),
-            payload,
-            more: false,
-        },
-        Frame::Response {
-            id,
-            status: Status::OK,
-            payload,
-            more: false,
-        },
+        Frame::Request { id, route: Route::from(300_u16), payload, more: false },
+        Frame::Response { id, status: Status::OK, payload, more: false },
         Frame::Cancel { id, reason: 1 },
-        Frame::Token {
-            key_id: 2,
-            key: [8; 16],
-        },
+        Frame::Token { key_id: 2, key: [8; 16] },
         Frame::Skip,
         Frame::Ignored { sequenced: true },
         Frame::Ignored { sequenced: false },
@@ -196,10 +125,8 @@ fn behind(prefix: &[u8], frames: &[Frame<'_>]) -> Vec<u8> {
 pub fn decoder() -> Vec<Vec<u8>> {
     let all: Vec<Frame<'_>> = handshakes().into_iter().chain(messages()).collect();
     let limit = 1_020_u16.to_le_bytes();
-    let mut seeds: Vec<Vec<u8>> = all
-        .iter()
-        .map(|frame| behind(&limit, std::slice::from_ref(frame)))
-        .collect();
+    let mut seeds: Vec<Vec<u8>> =
+        all.iter().map(|frame| behind(&limit, std::slice::from_ref(frame))).collect();
     seeds.push(behind(&limit, &all));
     // Bodies alone, for the decoders of bodies.
     seeds.extend(handshakes().iter().map(|frame| {
@@ -246,18 +173,8 @@ pub fn session() -> Vec<Vec<u8>> {
         script(&[&CONNECT, &TALK, &[23], &CUT, &TALK]),
         script(&[&CONNECT, &TALK, &[0x97], &CUT, &TALK]),
         script(&[&CONNECT, &[26], &CUT, &TALK, &CUT, &TALK, &ANSWER]),
-        script(&[
-            &CONNECT,
-            &TALK,
-            &[25, 0, 0, 0, 0x99, 0, 0, 0],
-            &[31, 0x9F, 31, 0x9F],
-        ]),
-        script(&[
-            &CONNECT,
-            &[22, 0, 12],
-            &encode(&Frame::Ack { ack: 9, limit: 9 }),
-            &[0, 200, 0],
-        ]),
+        script(&[&CONNECT, &TALK, &[25, 0, 0, 0, 0x99, 0, 0, 0], &[31, 0x9F, 31, 0x9F]]),
+        script(&[&CONNECT, &[22, 0, 12], &encode(&Frame::Ack { ack: 9, limit: 9 }), &[0, 200, 0]]),
         script(&[&CONNECT, &[20, 4], &TALK, &[20, 5], &TALK]),
     ]
 }
@@ -268,21 +185,12 @@ pub fn snapshot() -> Vec<Vec<u8>> {
     let config = snapshot::config();
     let (now, mut out) = (Instant::from_micros(1), [0; HANDSHAKE_MAX]);
     let mut client = Session::client(config, Vec::new()).expect("a legal configuration");
-    let len = client
-        .attach(now, &Attach::default(), &mut out)
-        .expect("a first HELLO");
-    let greeting = Frame::split(&out[..len], 1_020)
-        .expect("own HELLO")
-        .expect("whole");
+    let len = client.attach(now, &Attach::default(), &mut out).expect("a first HELLO");
+    let greeting = Frame::split(&out[..len], 1_020).expect("own HELLO").expect("whole");
     let Ok(Frame::Hello(hello)) = Frame::decode(greeting.0, greeting.1) else {
         return Vec::new();
     };
-    let grant = Grant {
-        sid: 1,
-        epoch: 1,
-        key_id: 1,
-        key: [9; 16],
-    };
+    let grant = Grant { sid: 1, epoch: 1, key_id: 1, key: [9; 16] };
     let mut answer = [0; HANDSHAKE_MAX];
     let accepted = Session::server(now, config, &hello, grant, 3, Vec::new(), &mut answer);
     let accepted = accepted.expect("limits that fit");
@@ -297,9 +205,7 @@ pub fn snapshot() -> Vec<Vec<u8>> {
             let _ = session.request(id, Route::from(8_u8), b"two");
         }
         seeds.push(store(session, &[]));
-        let head = outlast_core::Head::Message {
-            route: Route::from(9_u8),
-        };
+        let head = outlast_core::Head::Message { route: Route::from(9_u8) };
         let _ = session.begin(head, b"three");
         seeds.push(store(session, b"part"));
         session.detach(now);

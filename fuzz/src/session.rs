@@ -40,22 +40,14 @@ fn config(bytes: &mut Bytes<'_>, manual: bool) -> Config {
         max_requests_out: bytes.pick(&[0, 1, 9, 40]),
         idle_timeout_ms: bytes.pick(&[0, 1_000, 15_000]),
         heartbeat_min_ms: 0,
-        release: if manual {
-            Release::Manual
-        } else {
-            Release::Automatic
-        },
+        release: if manual { Release::Manual } else { Release::Automatic },
         ..Config::SERVER
     }
 }
 
 fn step(world: &mut World, bytes: &mut Bytes<'_>, manual: bool) {
     let op = bytes.u8();
-    let who = if op & 0x80 == 0 {
-        Who::Client
-    } else {
-        Who::Server
-    };
+    let who = if op & 0x80 == 0 { Who::Client } else { Who::Server };
     match op & 0x1F {
         0..=3 => {
             let count = bytes.below(2_000);
@@ -100,9 +92,7 @@ fn route(bytes: &mut Bytes<'_>) -> Route {
 
 fn send(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
     let (route, len) = (route(bytes), bytes.below(1_100));
-    world.send(who, len, true, |session, payload| {
-        session.send(route, payload).map(drop)
-    });
+    world.send(who, len, true, |session, payload| session.send(route, payload).map(drop));
 }
 
 fn request(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
@@ -110,9 +100,7 @@ fn request(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
     let Some(id) = world.end(who).and_then(|end| end.session.free_request()) else {
         return;
     };
-    world.send(who, len, true, |session, payload| {
-        session.request(id, route, payload).map(drop)
-    });
+    world.send(who, len, true, |session, payload| session.request(id, route, payload).map(drop));
 }
 
 fn respond(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
@@ -123,9 +111,8 @@ fn respond(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
         }
         _ => RequestId(u16::from(choice)),
     };
-    let sent = world.send(who, len, true, |session, payload| {
-        session.respond(id, status, payload).map(drop)
-    });
+    let sent = world
+        .send(who, len, true, |session, payload| session.respond(id, status, payload).map(drop));
     if let Some(end) = world.end(who).filter(|_| sent) {
         end.requests.retain(|open| *open != id);
     }
@@ -137,15 +124,10 @@ fn begin(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
     let asked = end.requests.first().copied();
     let head = match (choice & 3, end.session.free_request(), asked) {
         (1, Some(id), _) => Head::Request { id, route },
-        (2, _, Some(id)) => Head::Response {
-            id,
-            status: Status::OK,
-        },
+        (2, _, Some(id)) => Head::Response { id, status: Status::OK },
         _ => Head::Message { route },
     };
-    world.send(who, len, false, |session, payload| {
-        session.begin(head, payload).map(drop)
-    });
+    world.send(who, len, false, |session, payload| session.begin(head, payload).map(drop));
 }
 
 /// Bytes that nobody honest sent, in front of, behind or instead of the honest ones.
@@ -175,10 +157,8 @@ fn shift(world: &mut World, bytes: &mut Bytes<'_>) {
     let both = [Who::Client, Who::Server];
     let ready = both.iter().all(|who| {
         world.end(*who).is_some_and(|end| {
-            let live = matches!(
-                end.session.state(),
-                SessionState::Attached | SessionState::Detached
-            );
+            let live =
+                matches!(end.session.state(), SessionState::Attached | SessionState::Detached);
             live && end.session.sent().get().max(end.session.received().get()) < 1 << 30
         })
     });
@@ -212,11 +192,7 @@ fn control(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
             let frames: Vec<u8> = bytes.take(usize::from(number) % 80).to_vec();
             let taken = world.end(who).map(|end| end.session.send_encoded(&frames));
             // What was encoded elsewhere is not in the oracle's books.
-            if taken.is_some()
-                && world
-                    .end(who)
-                    .is_some_and(|end| end.session.sent() != before)
-            {
+            if taken.is_some() && world.end(who).is_some_and(|end| end.session.sent() != before) {
                 world.tainted = true;
             }
         }

@@ -21,11 +21,7 @@ pub fn run(data: &[u8]) {
 /// The limits that the seeds were made with.
 #[must_use]
 pub fn config() -> Config {
-    Config {
-        max_requests: 4,
-        max_requests_out: 4,
-        ..Config::CONSTRAINED
-    }
+    Config { max_requests: 4, max_requests_out: 4, ..Config::CONSTRAINED }
 }
 
 fn restore(bytes: &[u8]) {
@@ -65,14 +61,11 @@ const POSITIONS: [usize; 2] = [64, 84];
 /// Moves both directions of a snapshot on by `shift`.
 pub fn shift_positions(bytes: &mut [u8], shift: u64) {
     for at in POSITIONS {
-        let field: &mut [u8; 8] = bytes[at..]
-            .first_chunk_mut()
-            .expect("a snapshot has its fixed part");
+        let field: &mut [u8; 8] =
+            bytes[at..].first_chunk_mut().expect("a snapshot has its fixed part");
         *field = (u64::from_le_bytes(*field) + shift).to_le_bytes();
     }
-    let (body, crc) = bytes
-        .split_last_chunk_mut::<CRC_LEN>()
-        .expect("longer than its checksum");
+    let (body, crc) = bytes.split_last_chunk_mut::<CRC_LEN>().expect("longer than its checksum");
     *crc = crc32c(body).to_le_bytes();
 }
 
@@ -80,11 +73,7 @@ pub fn shift_positions(bytes: &mut [u8], shift: u64) {
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0x82F6_3B78
-        } else {
-            crc >> 1
-        }
+        if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 }
     };
     let whole = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
     !bytes.iter().fold(!0, whole)

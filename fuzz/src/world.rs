@@ -56,10 +56,7 @@ struct Item {
 /// What a message of this number holds at this offset.
 #[must_use]
 pub fn content(number: u64, offset: usize) -> u8 {
-    let [low, ..] = number
-        .wrapping_mul(31)
-        .wrapping_add(offset as u64 * 7)
-        .to_le_bytes();
+    let [low, ..] = number.wrapping_mul(31).wrapping_add(offset as u64 * 7).to_le_bytes();
     low
 }
 
@@ -167,10 +164,7 @@ impl World {
         let server = self.server.as_ref().map(of).unwrap_or_default();
         let wires = [self.wires[0].len(), self.wires[1].len()];
         let flags = [self.connected, self.tainted, self.over];
-        format!(
-            "client {} | server {server} | wires {wires:?} {flags:?}",
-            of(&self.client)
-        )
+        format!("client {} | server {server} | wires {wires:?} {flags:?}", of(&self.client))
     }
 
     /// Lets `time` microseconds pass at both ends.
@@ -205,15 +199,9 @@ impl World {
         let now = self.now;
         let (mut hello_bytes, mut out) = ([0; HANDSHAKE_MAX], [0; HANDSHAKE_MAX]);
         let fresh = self.client.session.state() == SessionState::New;
-        let attach = Attach {
-            seed: 7,
-            ..Attach::default()
-        };
+        let attach = Attach { seed: 7, ..Attach::default() };
         let Ok(len) = self.client.session.attach(now, &attach, &mut hello_bytes) else {
-            assert!(
-                self.over || self.tainted,
-                "a client that can neither go on nor begin"
-            );
+            assert!(self.over || self.tainted, "a client that can neither go on nor begin");
             return;
         };
         let mut acceptor = Acceptor::new(now, &self.config[1]);
@@ -224,12 +212,7 @@ impl World {
         };
         let written = if fresh {
             self.sessions += 1;
-            let grant = Grant {
-                sid: self.sessions,
-                epoch: 1,
-                key_id: 1,
-                key: [1; 16],
-            };
+            let grant = Grant { sid: self.sessions, epoch: 1, key_id: 1, key: [1; 16] };
             self.client.expected.clear();
             self.client.seen = 0;
             let accepted =
@@ -247,10 +230,7 @@ impl World {
                 self.wire_to(Who::Client).extend_from_slice(&out[..written]);
             }
             Err(code) => {
-                assert!(
-                    self.over || self.tainted,
-                    "an honest client was refused: {code}"
-                );
+                assert!(self.over || self.tainted, "an honest client was refused: {code}");
                 self.over = true;
             }
         }
@@ -354,30 +334,19 @@ impl World {
         let Some(peer) = self.end(who.other()) else {
             return false;
         };
-        let Some(item) = peer
-            .expected
-            .back()
-            .copied()
-            .filter(|item| item.fate == Fate::Open)
+        let Some(item) = peer.expected.back().copied().filter(|item| item.fate == Fate::Open)
         else {
             return false;
         };
         let (from, to) = (item.len, item.len + len);
-        let part: Vec<u8> = (from..to)
-            .map(|offset| content(item.number, offset))
-            .collect();
+        let part: Vec<u8> = (from..to).map(|offset| content(item.number, offset)).collect();
         let Some(end) = self.end(who) else {
             return false;
         };
-        let result = if abort {
-            end.session.abort()
-        } else {
-            end.session.push_fragment(&part, last)
-        };
+        let result =
+            if abort { end.session.abort() } else { end.session.push_fragment(&part, last) };
         if result.is_ok()
-            && let Some(item) = self
-                .end(who.other())
-                .and_then(|peer| peer.expected.back_mut())
+            && let Some(item) = self.end(who.other()).and_then(|peer| peer.expected.back_mut())
         {
             item.len += if abort { 0 } else { len };
             item.fate = match (abort, last) {
@@ -394,27 +363,14 @@ impl World {
         let (config, now) = (*self.config(who), self.now);
         let Some(end) = self.end(who) else { return };
         let session = &end.session;
-        let (acked, high, sent) = (
-            session.acknowledged().get(),
-            session.transmitted().get(),
-            session.sent().get(),
-        );
-        assert!(
-            acked <= high && high <= sent,
-            "positions: {acked} {high} {sent}"
-        );
+        let (acked, high, sent) =
+            (session.acknowledged().get(), session.transmitted().get(), session.sent().get());
+        assert!(acked <= high && high <= sent, "positions: {acked} {high} {sent}");
         assert_eq!(sent - acked, session.unacknowledged() as u64);
-        assert!(
-            session.unacknowledged() <= config.send_buffer as usize,
-            "beyond the buffer"
-        );
+        assert!(session.unacknowledged() <= config.send_buffer as usize, "beyond the buffer");
         let requests = usize::from(config.max_requests) + usize::from(config.max_requests_out);
         let most = 2 * config.send_buffer as usize + requests + 64;
-        assert!(
-            session.held_bytes() <= most,
-            "{} bytes held",
-            session.held_bytes()
-        );
+        assert!(session.held_bytes() <= most, "{} bytes held", session.held_bytes());
         if session.has_output() {
             let due = session.poll_timeout().is_some_and(|at| at <= now);
             assert!(due, "output waits and no time is named");
@@ -497,10 +453,7 @@ impl World {
         let restored = Session::restore(config, &bytes, false, Vec::new());
         let restored = restored.expect("an own snapshot can be restored");
         assert_eq!(restored.partial, end.partial);
-        assert_eq!(
-            restored.session.unacknowledged(),
-            end.session.unacknowledged()
-        );
+        assert_eq!(restored.session.unacknowledged(), end.session.unacknowledged());
         end.session = restored.session;
         end.session.detach(now);
         self.cut(true, true);
@@ -512,12 +465,7 @@ fn observe(end: &mut End, event: &Event<'_>, tainted: bool) {
     if let Event::Request { id, .. } = event {
         end.requests.push(*id);
     }
-    if let Event::Fragment {
-        head: Head::Request { id, .. },
-        last: true,
-        ..
-    } = event
-    {
+    if let Event::Fragment { head: Head::Request { id, .. }, last: true, .. } = event {
         end.requests.push(*id);
     }
     if let Event::Fragment { payload, last, .. } = event {
@@ -539,12 +487,7 @@ fn judge(end: &mut End, event: &Event<'_>) {
         Event::Message { payload, .. }
         | Event::Request { payload, .. }
         | Event::Response { payload, .. } => (0, *payload, true),
-        Event::Fragment {
-            offset,
-            payload,
-            last,
-            ..
-        } => (*offset as usize, *payload, *last),
+        Event::Fragment { offset, payload, last, .. } => (*offset as usize, *payload, *last),
         Event::Aborted { .. } => {
             let item = end.expected.pop_front().expect("nothing was begun");
             assert_eq!(item.fate, Fate::Aborted, "given up by nobody");
@@ -553,17 +496,10 @@ fn judge(end: &mut End, event: &Event<'_>) {
         }
         _ => return,
     };
-    let item = *end
-        .expected
-        .front()
-        .expect("delivered twice, or never sent");
+    let item = *end.expected.front().expect("delivered twice, or never sent");
     assert_eq!(offset, end.seen, "a fragment is missing or came twice");
     for (index, byte) in payload.iter().enumerate() {
-        assert_eq!(
-            *byte,
-            content(item.number, offset + index),
-            "out of order or changed"
-        );
+        assert_eq!(*byte, content(item.number, offset + index), "out of order or changed");
     }
     end.seen += payload.len();
     if last {

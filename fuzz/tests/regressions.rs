@@ -20,9 +20,7 @@ fn seeds_run_clean() {
 #[test]
 fn past_findings_stay_mended() {
     for target in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("regressions")
-            .join(target.name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions").join(target.name);
         let Ok(entries) = fs::read_dir(folder) else {
             continue;
         };

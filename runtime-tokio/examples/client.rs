@@ -1,8 +1,9 @@
-use outlast_tokio::{Client, Incoming, Peer};
-async fn count(address: &str, to: u32) -> Result<(), Box<dyn std::error::Error>> {
-    let report = |_: &mut Peer<'_>, event: Incoming<'_>| match event {
-        Incoming::Disconnected { code } => println!("the cable is out: {code}"),
-        _ => {}
+use outlast_tokio::{Client, Closed, Incoming, Peer};
+async fn count(address: &str, to: u32) -> Result<Closed, Box<dyn std::error::Error>> {
+    let report = |_: &mut Peer<'_>, event: Incoming<'_>| {
+        if let Incoming::Disconnected { code } = event {
+            println!("the cable is out: {code}");
+        }
     };
     let (handle, runner) = Client::builder().address(address).connect(report)?;
     tokio::spawn(runner);
@@ -11,10 +12,9 @@ async fn count(address: &str, to: u32) -> Result<(), Box<dyn std::error::Error>>
         assert_eq!(answer.payload[..], n.to_le_bytes()); // each request ran exactly once
     }
     handle.finish();
-    println!("{}", handle.closed().await);
-    Ok(())
+    Ok(handle.closed().await)
 }
 #[tokio::main]
 async fn main() {
-    count("127.0.0.1:7411", 1_000_000).await.unwrap()
+    println!("{}", count("127.0.0.1:7411", 1_000_000).await.unwrap());
 }

@@ -87,10 +87,7 @@ impl ClientBuilder {
             getrandom::fill(&mut seed).map_err(io::Error::other)?;
             self.config.seed = u64::from_le_bytes(seed);
         }
-        let connector = Dial {
-            addresses: self.addresses,
-            socket: self.socket,
-        };
+        let connector = Dial { addresses: self.addresses, socket: self.socket };
         Runner::new(Tokio, self.config, connector, handler).map_err(invalid)
     }
 }
@@ -111,21 +108,14 @@ impl Connector for Dial {
 
     async fn connect(&mut self, address: usize) -> io::Result<Dialed<Tcp>> {
         // What the list does not have is an address that a server named: not followed yet.
-        let index = if address < self.addresses.len() {
-            address
-        } else {
-            0
-        };
+        let index = if address < self.addresses.len() { address } else { 0 };
         let name = self.addresses.get(index).map(String::as_str);
         let name = name.unwrap_or_default();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in tokio::net::lookup_host(name).await? {
             match self.socket.connect(address).await {
                 Ok(stream) => {
-                    return Ok(Dialed {
-                        io: Tcp(stream),
-                        remote: Some(address),
-                    });
+                    return Ok(Dialed { io: Tcp(stream), remote: Some(address) });
                 }
                 Err(error) => last = error,
             }

@@ -62,12 +62,7 @@ impl Server {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
         let Self { listener, options } = self;
-        let ServerBuilder {
-            config,
-            limits,
-            socket,
-            token,
-        } = options;
+        let ServerBuilder { config, limits, socket, token } = options;
         let server = outlast_service::Server::new(Tokio, config, limits, token.as_deref(), factory)
             .map_err(invalid)?;
         let handle = server.handle();
@@ -96,12 +91,7 @@ impl Server {
             server.drain(grace).await;
             house.abort();
         });
-        Ok(Running {
-            handle,
-            local,
-            stop: Some(stop),
-            task,
-        })
+        Ok(Running { handle, local, stop: Some(stop), task })
     }
 
     /// As [`start`](Self::start), and never returns unless it fails to.
@@ -159,10 +149,7 @@ impl ServerBuilder {
         for address in tokio::net::lookup_host(address).await? {
             match self.socket.listen(address) {
                 Ok(listener) => {
-                    return Ok(Server {
-                        listener,
-                        options: self,
-                    });
+                    return Ok(Server { listener, options: self });
                 }
                 Err(error) => last = error,
             }

@@ -59,9 +59,7 @@ impl SocketOptions {
     pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let socket = Self::socket(address)?;
         self.buffers(&socket)?;
-        let stream = tokio::net::TcpSocket::from_std_stream(socket.into())
-            .connect(address)
-            .await?;
+        let stream = tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await?;
         self.apply(&stream)?;
         Ok(stream)
     }
@@ -77,11 +75,7 @@ impl SocketOptions {
     }
 
     fn socket(address: SocketAddr) -> io::Result<Socket> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     }

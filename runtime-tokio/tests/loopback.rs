@@ -8,11 +8,7 @@ use outlast_tokio::{Client, CloseCode, Config, Incoming, Peer, ReconnectPolicy, 
 
 /// Cuts here are many and wanted: there is nothing to wait for.
 fn eager() -> ReconnectPolicy {
-    ReconnectPolicy {
-        backoff_base: 1_000,
-        backoff_cap: 10_000,
-        ..ReconnectPolicy::default()
-    }
+    ReconnectPolicy { backoff_base: 1_000, backoff_cap: 10_000, ..ReconnectPolicy::default() }
 }
 
 async fn echo_server() -> outlast_tokio::Running {
@@ -82,20 +78,10 @@ async fn callers_share_a_connection_and_receipts_tell() {
     for caller in callers {
         caller.await.unwrap();
     }
-    handle
-        .send_receipted(9u8, b"taken")
-        .await
-        .unwrap()
-        .await
-        .unwrap();
+    handle.send_receipted(9u8, b"taken").await.unwrap().await.unwrap();
     for _ in 0..10 {
         handle.disconnect(CloseCode::GOING_AWAY);
-        handle
-            .send_receipted(9u8, b"taken")
-            .await
-            .unwrap()
-            .await
-            .unwrap();
+        handle.send_receipted(9u8, b"taken").await.unwrap().await.unwrap();
     }
     handle.finish();
     let closed = client.await.unwrap();
@@ -121,11 +107,7 @@ fn small() -> Config {
 async fn two_saturated_ends_never_wait_for_each_other() {
     const MESSAGES: u32 = 60_000;
     let small = small();
-    let server = Server::builder()
-        .config(small)
-        .bind("127.0.0.1:0")
-        .await
-        .unwrap();
+    let server = Server::builder().config(small).bind("127.0.0.1:0").await.unwrap();
     let running = server
         .start(|_| {
             |peer: &mut Peer<'_>, event: Incoming<'_>| match event {

@@ -23,21 +23,15 @@ mod client {
     include!("../examples/client.rs");
 
     pub(crate) async fn run(address: &str, to: u32) -> Result<(), Box<dyn std::error::Error>> {
-        count(address, to).await
+        count(address, to).await.map(drop)
     }
 }
 
 #[test]
 fn readme_shows_the_examples_as_they_are() {
-    let programs = [
-        include_str!("../examples/server.rs"),
-        include_str!("../examples/client.rs"),
-    ];
+    let programs = [include_str!("../examples/server.rs"), include_str!("../examples/client.rs")];
     for program in programs {
-        assert!(
-            README.contains(program),
-            "the README shows another program than\n{program}"
-        );
+        assert!(README.contains(program), "the README shows another program than\n{program}");
         assert!(program.lines().count() <= 20, "{program}");
     }
 }
@@ -53,11 +47,7 @@ async fn cutting_relay(listener: TcpListener, server: String, cuts: Arc<AtomicU3
             let (mut from_client, to_client) = near.into_split();
             let (from_server, mut to_server) = far.into_split();
             let answers = tokio::spawn(forward(from_server, to_client));
-            let limit = if cuts.load(Ordering::Relaxed) < most {
-                1_001
-            } else {
-                u64::MAX
-            };
+            let limit = if cuts.load(Ordering::Relaxed) < most { 1_001 } else { u64::MAX };
             let mut limited = (&mut from_client).take(limit);
             let carried = tokio::io::copy(&mut limited, &mut to_server).await;
             if carried.is_ok_and(|carried| carried == limit) {
@@ -77,11 +67,7 @@ async fn forward(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt
 /// Starts the README's server at a port that is free, as far as that can be known.
 async fn start_server() -> String {
     loop {
-        let port = Probe::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = Probe::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let server = tokio::spawn({
             let address = address.clone();

@@ -53,9 +53,7 @@ impl Asked {
         let id = match self.free.pop() {
             Some(id) => id,
             None => {
-                let id = u16::try_from(self.calls.len())
-                    .ok()
-                    .filter(|id| *id < limit)?;
+                let id = u16::try_from(self.calls.len()).ok().filter(|id| *id < limit)?;
                 self.calls.push(Call::Free);
                 id
             }
@@ -138,10 +136,7 @@ impl Asked {
 
     /// A receipt for what was staged up to `staged`.
     pub(crate) fn receipt(&mut self, staged: u64) -> u64 {
-        self.receipts.push_back(PendingReceipt {
-            place: Place::Staged(staged),
-            waker: None,
-        });
+        self.receipts.push_back(PendingReceipt { place: Place::Staged(staged), waker: None });
         self.first_receipt + self.receipts.len() as u64 - 1
     }
 
@@ -237,8 +232,6 @@ impl Asked {
     }
 
     fn replace(&mut self, id: RequestId, call: Call) -> Option<Call> {
-        self.calls
-            .get_mut(usize::from(id.0))
-            .map(|slot| std::mem::replace(slot, call))
+        self.calls.get_mut(usize::from(id.0)).map(|slot| std::mem::replace(slot, call))
     }
 }

@@ -86,12 +86,7 @@ impl Runner {
         let wanted = config.session.unwrap_or(Config::CLIENT);
         let session = Session::client(core_config(wanted), Vec::new())?;
         let shared = Arc::new(Shared::new(None));
-        let owner = Box::new(Owner::new(
-            session,
-            handler,
-            Arc::clone(&shared),
-            wanted.release,
-        ));
+        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
         let client = Client {
             dialer: Dialer::new(config.dialer, config.seed),
@@ -103,12 +98,7 @@ impl Runner {
             connector,
             owner: Some(owner),
         };
-        Ok((
-            Handle::new(shared),
-            Self {
-                task: Box::pin(client.run()),
-            },
-        ))
+        Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
     }
 }
 
@@ -171,10 +161,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let auth = self.token.as_deref();
         let attach = Attach {
             seed,
-            auth: auth.map(|data| AuthData {
-                method: outlast_core::auth::METHOD_BEARER,
-                data,
-            }),
+            auth: auth.map(|data| AuthData { method: outlast_core::auth::METHOD_BEARER, data }),
             ..Attach::default()
         };
         match owner.session.attach(now, &attach, &mut greeting) {
@@ -190,15 +177,8 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.dialer.handle_transport(dial.attempt);
         let before = owner.session.received();
         let Dialed { io, remote } = dialed;
-        let driven = Drive::new(
-            owner,
-            io,
-            self.runtime.clone(),
-            self.clock,
-            remote,
-            greeting,
-        )
-        .await;
+        let driven =
+            Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting).await;
         self.ended(dial.attempt, driven, before);
     }
 
@@ -222,20 +202,14 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             };
             self.dialer.handle_close(now, attempt, parting);
         } else if owner.over {
-            let parting = Parting {
-                session_ended: true,
-                ..Parting::by(CloseCode::OK)
-            };
+            let parting = Parting { session_ended: true, ..Parting::by(CloseCode::OK) };
             self.dialer.handle_close(now, attempt, parting);
         } else if ending.by_peer {
             let Some(end) = owner.ending.or(Some(ending)) else {
                 return;
             };
-            let parting = Parting {
-                no_retry: end.no_retry,
-                retry_ms: end.retry_ms,
-                ..Parting::by(end.code)
-            };
+            let parting =
+                Parting { no_retry: end.no_retry, retry_ms: end.retry_ms, ..Parting::by(end.code) };
             self.dialer.handle_close(now, attempt, parting);
         } else {
             self.dialer.handle_failure(now, attempt);
@@ -301,11 +275,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             StopReason::GaveUp { .. } => CloseCode::GOING_AWAY,
         };
         let now = self.now();
-        let unknown = Closed {
-            code,
-            complete: false,
-            peer_received: None,
-        };
+        let unknown = Closed { code, complete: false, peer_received: None };
         let Some(mut owner) = self.owner.take() else {
             return unknown;
         };

@@ -200,9 +200,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         if let Some((grace_ms, spread_ms)) = orders.drain {
             // Without an open connection there is nobody to tell.
-            let _ = owner
-                .session
-                .drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
+            let _ = owner.session.drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
         }
         match orders.close {
             Some((code, true)) => owner.session.end(now, code),
@@ -253,11 +251,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         owner.session.detach(now);
         let ending = owner.disconnected(now);
         owner.shrink();
-        Poll::Ready(Driven {
-            owner,
-            ending,
-            fenced: self.fenced,
-        })
+        Poll::Ready(Driven { owner, ending, fenced: self.fenced })
     }
 
     /// Says goodbye to a connection whose session another one takes over.
@@ -323,9 +317,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
-        let stuck = self
-            .blocked_since
-            .is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
+        let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
         if stuck || owner.session.link_state() == LinkState::Closed {
             return Turn::Over;
         }

@@ -13,12 +13,7 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn of(head: Head) -> Self {
-        let mut front = Self {
-            op: Op::Message,
-            tag: 0,
-            bytes: [0; 6],
-            len: 0,
-        };
+        let mut front = Self { op: Op::Message, tag: 0, bytes: [0; 6], len: 0 };
         match head {
             Head::Message { route } => front.route(route),
             Head::Request { id, route } => {

@@ -65,10 +65,7 @@ impl fmt::Display for SendError {
         match self {
             Self::Full => f.write_str("no room to send now: wait with `send`, or drop the message"),
             Self::TooLarge { limit } => {
-                write!(
-                    f,
-                    "the message exceeds the {limit} bytes that the peer accepts"
-                )
+                write!(f, "the message exceeds the {limit} bytes that the peer accepts")
             }
             Self::NotOpen => f.write_str("the session is not open yet"),
             Self::Finished => f.write_str("this end has finished sending"),

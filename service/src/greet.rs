@@ -50,9 +50,7 @@ pub(crate) async fn hear<R: Runtime, T: Transport>(
     io: &mut T,
 ) -> Result<Greeted, CloseCode> {
     let mut acceptor = Acceptor::new(clock.core(runtime.now()), config);
-    let until = acceptor
-        .poll_timeout()
-        .map_or_else(|| runtime.now(), |at| clock.std(at));
+    let until = acceptor.poll_timeout().map_or_else(|| runtime.now(), |at| clock.std(at));
     let mut bytes: Vec<u8> = Vec::new();
     let listening = async {
         loop {
@@ -121,10 +119,7 @@ pub(crate) async fn refuse<R: Runtime, T: Transport>(runtime: &R, io: &mut T, cl
 pub(crate) fn entropy() -> Entropy {
     let mut key = [0; 16];
     fill(&mut key);
-    Entropy {
-        sid: entropy_u64(),
-        key,
-    }
+    Entropy { sid: entropy_u64(), key }
 }
 
 pub(crate) fn entropy_u64() -> u64 {

@@ -92,16 +92,11 @@ impl Handle {
         route: impl Into<Route>,
         payload: &[u8],
     ) -> Result<Receipt, SendError> {
-        let head = Head::Message {
-            route: route.into(),
-        };
+        let head = Head::Message { route: route.into() };
         let mut sending = Sending::new(&self.shared, head, payload);
         sending.receipted = true;
         poll_fn(|cx| sending.poll(cx)).await?;
-        Ok(Receipt {
-            shared: Arc::clone(&self.shared),
-            number: sending.receipt,
-        })
+        Ok(Receipt { shared: Arc::clone(&self.shared), number: sending.receipt })
     }
 
     /// Asks, and waits for the one answer.
@@ -120,21 +115,12 @@ impl Handle {
         let route = route.into();
         let id = self.reserve_call().await.map_err(RequestError::NotSent)?;
         let head = Head::Request { id, route };
-        let mut asking = Asking {
-            call: Call {
-                shared: &self.shared,
-                id: None,
-            },
-            reserved: Some(id),
-        };
-        self.send_head(head, payload)
-            .await
-            .map_err(RequestError::NotSent)?;
+        let mut asking =
+            Asking { call: Call { shared: &self.shared, id: None }, reserved: Some(id) };
+        self.send_head(head, payload).await.map_err(RequestError::NotSent)?;
         asking.reserved = None;
         asking.call.id = Some(id);
-        poll_fn(|cx| asking.call.poll(cx))
-            .await
-            .map_err(RequestError::OutcomeUnknown)
+        poll_fn(|cx| asking.call.poll(cx)).await.map_err(RequestError::OutcomeUnknown)
     }
 
     /// Nothing more will be sent. Once the peer has finished too, the session ends.
@@ -144,14 +130,12 @@ impl Handle {
 
     /// Closes the present connection; the session survives and may be resumed.
     pub fn disconnect(&self, code: CloseCode) {
-        self.shared
-            .order(|orders| orders.close = Some((code, false)));
+        self.shared.order(|orders| orders.close = Some((code, false)));
     }
 
     /// Ends the session now, whatever was not delivered.
     pub fn end(&self, code: CloseCode) {
-        self.shared
-            .order(|orders| orders.close = Some((code, true)));
+        self.shared.order(|orders| orders.close = Some((code, true)));
     }
 
     /// Waits until the session is over.
@@ -235,14 +219,10 @@ impl Call<'_> {
         let Some(id) = self.id else {
             return Poll::Pending;
         };
-        self.shared
-            .lock()
-            .asked()
-            .poll_call(id, cx.waker())
-            .map(|result| {
-                self.id = None;
-                result.map(|(status, payload)| Response { status, payload })
-            })
+        self.shared.lock().asked().poll_call(id, cx.waker()).map(|result| {
+            self.id = None;
+            result.map(|(status, payload)| Response { status, payload })
+        })
     }
 }
 
@@ -270,14 +250,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     const fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
-        Self {
-            shared,
-            head,
-            payload,
-            at: None,
-            receipted: false,
-            receipt: 0,
-        }
+        Self { shared, head, payload, at: None, receipted: false, receipt: 0 }
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
@@ -311,11 +284,7 @@ impl<'a> Sending<'a> {
             let checked = inner.check(ahead.len() + part.len());
             inner.set_open(inner.is_open() || mine);
             checked?;
-            let (op, tag) = if mine {
-                (Op::Continue, 0)
-            } else {
-                (front.op, front.tag)
-            };
+            let (op, tag) = if mine { (Op::Continue, 0) } else { (front.op, front.tag) };
             let len = (ahead.len() + part.len()) as u16;
             inner.stage(Header::new(op, tag, len).with_more(more), ahead, part);
             self.at = more.then(|| self.at.unwrap_or(0) + part.len());
@@ -356,10 +325,7 @@ impl Future for Receipt {
     type Output = Result<(), Closed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.shared
-            .lock()
-            .asked()
-            .poll_receipt(self.number, cx.waker())
+        self.shared.lock().asked().poll_receipt(self.number, cx.waker())
     }
 }
 
@@ -380,10 +346,7 @@ pub struct Responder {
 
 impl Responder {
     pub(crate) const fn new(shared: Arc<Shared>, id: RequestId) -> Self {
-        Self {
-            shared: Some(shared),
-            id,
-        }
+        Self { shared: Some(shared), id }
     }
 
     /// Answers, once there is room.
@@ -396,10 +359,7 @@ impl Responder {
         let Some(shared) = self.shared.clone() else {
             return Ok(());
         };
-        let head = Head::Response {
-            id: self.id,
-            status,
-        };
+        let head = Head::Response { id: self.id, status };
         let result = Handle::new(shared).send_head(head, payload).await;
         if result.is_ok() {
             self.shared = None;

@@ -147,11 +147,7 @@ fn messages(mut frames: &[u8]) -> impl Iterator<Item = (Route, &[u8])> {
         loop {
             let (header, body, rest) = Frame::split(frames, MAX_BODY).ok().flatten()?;
             frames = rest;
-            if let Ok(Frame::Message {
-                route,
-                payload,
-                more: false,
-            }) = Frame::decode(header, body)
+            if let Ok(Frame::Message { route, payload, more: false }) = Frame::decode(header, body)
             {
                 return Some((route, payload));
             }
@@ -183,9 +179,7 @@ impl Peer<'_> {
         if !self.queues.is_empty() {
             return Err(SendError::Full);
         }
-        self.session
-            .send(route.into(), payload)
-            .map_err(|error| self.explain(error))
+        self.session.send(route.into(), payload).map_err(|error| self.explain(error))
     }
 
     /// Answers a request. An answer that has no room is kept until there is; meanwhile its request
@@ -281,9 +275,7 @@ impl Peer<'_> {
     fn explain(&self, error: outlast_core::SendError) -> SendError {
         use outlast_core::SendError as E;
         match error {
-            E::TooLarge { limit } => SendError::TooLarge {
-                limit: limit as usize,
-            },
+            E::TooLarge { limit } => SendError::TooLarge { limit: limit as usize },
             E::State(_) => match self.shared.lock().closed() {
                 Some(closed) => SendError::Closed(closed.clone()),
                 None => SendError::Finished,

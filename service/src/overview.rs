@@ -119,9 +119,7 @@ impl ServerHandle {
     #[must_use]
     pub fn get(&self, id: u64) -> Option<Handle> {
         let directory = lock(&self.common.directory);
-        directory
-            .get(&id)
-            .map(|shared| Handle::new(Arc::clone(shared)))
+        directory.get(&id).map(|shared| Handle::new(Arc::clone(shared)))
     }
 
     /// Sends a one-way message to one session, without waiting.
@@ -135,9 +133,7 @@ impl ServerHandle {
         route: impl Into<Route>,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        self.get(id)
-            .ok_or(SendError::NotOpen)?
-            .try_send(route, payload)
+        self.get(id).ok_or(SendError::NotOpen)?.try_send(route, payload)
     }
 
     /// Sends a one-way message to a set of sessions, without waiting for any of them.

@@ -58,10 +58,7 @@ pub(crate) struct Ending {
 
 /// A runtime releases by itself, once for all that a read brought.
 pub(crate) fn core_config(config: Config) -> Config {
-    Config {
-        release: Release::Manual,
-        ..config
-    }
+    Config { release: Release::Manual, ..config }
 }
 
 impl<H: Handler> Owner<H> {
@@ -123,8 +120,7 @@ impl<H: Handler> Owner<H> {
         loop {
             match peer.session.handle_input(now, input)? {
                 Some(Event::Message { route, payload, .. }) => {
-                    self.handler
-                        .handle(&mut peer, Incoming::Message { route, payload });
+                    self.handler.handle(&mut peer, Incoming::Message { route, payload });
                 }
                 other => return Ok(other),
             }
@@ -136,9 +132,7 @@ impl<H: Handler> Owner<H> {
             Event::Message { route, payload, .. } => {
                 self.tell(now, remote, Incoming::Message { route, payload });
             }
-            Event::Request {
-                id, route, payload, ..
-            } => {
+            Event::Request { id, route, payload, .. } => {
                 self.asked = Some(id);
                 self.tell(now, remote, Incoming::Request { id, route, payload });
                 //= REQ-10
@@ -146,12 +140,7 @@ impl<H: Handler> Owner<H> {
                     self.respond(now, remote, id, Status::NO_ROUTE);
                 }
             }
-            Event::Response {
-                id,
-                status,
-                payload,
-                ..
-            } => {
+            Event::Response { id, status, payload, .. } => {
                 let (caller, waiting) = self.shared.lock().complete(id, status, payload);
                 caller.into_iter().chain(waiting).for_each(Waker::wake);
             }
@@ -163,13 +152,7 @@ impl<H: Handler> Owner<H> {
     #[cold]
     fn dispatch_rare(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
         match event {
-            Event::Fragment {
-                head,
-                offset,
-                payload,
-                last,
-                ..
-            } => {
+            Event::Fragment { head, offset, payload, last, .. } => {
                 self.fragment(now, remote, head, offset, payload, last);
             }
             Event::Aborted { head, .. } => {
@@ -198,32 +181,15 @@ impl<H: Handler> Owner<H> {
             Event::Finished { .. } => {
                 self.tell(now, remote, Incoming::Finished);
             }
-            Event::Disconnected {
-                code,
-                by,
-                retry_ms,
-                no_retry,
-            } => {
+            Event::Disconnected { code, by, retry_ms, no_retry } => {
                 let by_peer = by == outlast_core::Side::Peer;
-                self.ending = Some(Ending {
-                    code,
-                    by_peer,
-                    retry_ms,
-                    no_retry,
-                });
+                self.ending = Some(Ending { code, by_peer, retry_ms, no_retry });
             }
             Event::Ended => {
                 self.tell(now, remote, Incoming::Ended);
-                self.end(Closed {
-                    code: CloseCode::OK,
-                    complete: true,
-                    peer_received: None,
-                });
+                self.end(Closed { code: CloseCode::OK, complete: true, peer_received: None });
             }
-            Event::Lost {
-                code,
-                peer_received,
-            } => self.lost(now, remote, code, peer_received),
+            Event::Lost { code, peer_received } => self.lost(now, remote, code, peer_received),
             Event::Challenge { step, data } => self.prove(now, step, data),
             // A new key is in use already.
             _ => {}
@@ -271,16 +237,7 @@ impl<H: Handler> Owner<H> {
         // Nobody but a waiting caller reads a response.
         let is_response = matches!(head, Head::Response { .. });
         if self.handler.wants_fragments() && !is_response {
-            self.tell(
-                now,
-                remote,
-                Incoming::Fragment {
-                    head,
-                    offset,
-                    payload,
-                    last,
-                },
-            );
+            self.tell(now, remote, Incoming::Fragment { head, offset, payload, last });
             return;
         }
         //= FRG-10
@@ -291,23 +248,9 @@ impl<H: Handler> Owner<H> {
         let whole = std::mem::take(&mut self.assembly);
         let (payload, position) = (&whole[..], self.session.received());
         let event = match head {
-            Head::Message { route } => Event::Message {
-                route,
-                payload,
-                position,
-            },
-            Head::Request { id, route } => Event::Request {
-                id,
-                route,
-                payload,
-                position,
-            },
-            Head::Response { id, status } => Event::Response {
-                id,
-                status,
-                payload,
-                position,
-            },
+            Head::Message { route } => Event::Message { route, payload, position },
+            Head::Request { id, route } => Event::Request { id, route, payload, position },
+            Head::Response { id, status } => Event::Response { id, status, payload, position },
         };
         self.dispatch(now, remote, event);
         if whole.capacity() <= ASSEMBLY_KEPT {
@@ -319,10 +262,7 @@ impl<H: Handler> Owner<H> {
     /// Answers an authentication step; without an answer the connection is of no use.
     fn prove(&mut self, now: Instant, step: u8, data: &[u8]) {
         let mut out = [0; HANDSHAKE_MAX];
-        let answer = self
-            .prover
-            .as_mut()
-            .and_then(|prover| prover.prove(step, data));
+        let answer = self.prover.as_mut().and_then(|prover| prover.prove(step, data));
         match answer.and_then(|answer| self.session.authenticate(&answer, &mut out).ok()) {
             Some(len) => self.handshake.extend_from_slice(&out[..len]),
             None => self.session.close(now, CloseCode::AUTH_FAILED, 0),
@@ -353,22 +293,11 @@ impl<H: Handler> Owner<H> {
         missing.append(&mut self.queues.discard());
         missing.append(&mut self.shared.lock().discard());
         self.assembly = Vec::new();
-        let undelivered = Undelivered {
-            unknown: unknown_frames,
-            missing,
-        };
-        let lost = Incoming::Lost {
-            code,
-            peer_received,
-            undelivered: &undelivered,
-        };
+        let undelivered = Undelivered { unknown: unknown_frames, missing };
+        let lost = Incoming::Lost { code, peer_received, undelivered: &undelivered };
         self.tell(now, remote, lost);
         let peer_received = peer_received.map(Position::get);
-        self.end(Closed {
-            code,
-            complete: false,
-            peer_received,
-        });
+        self.end(Closed { code, complete: false, peer_received });
     }
 
     /// A new session takes the place of the one that was lost.
@@ -387,12 +316,7 @@ impl<H: Handler> Owner<H> {
 
     /// Tells the handler that the connection is gone, once.
     pub(crate) fn disconnected(&mut self, now: Instant) -> Ending {
-        let gone = Ending {
-            code: CloseCode::IDLE,
-            by_peer: false,
-            retry_ms: 0,
-            no_retry: false,
-        };
+        let gone = Ending { code: CloseCode::IDLE, by_peer: false, retry_ms: 0, no_retry: false };
         let ending = self.ending.take().unwrap_or(gone);
         self.publish(false);
         if !self.over {

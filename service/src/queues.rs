@@ -133,11 +133,7 @@ impl Queues {
 /// Size of the frame at the front.
 fn frame_size(frames: &[u8]) -> usize {
     let header = frames.first_chunk::<HEADER_LEN>();
-    header
-        .map_or(frames.len(), |header| {
-            Header::from_bytes(*header).frame_size()
-        })
-        .max(1)
+    header.map_or(frames.len(), |header| Header::from_bytes(*header).frame_size()).max(1)
 }
 
 #[cfg(test)]
@@ -172,10 +168,7 @@ mod tests {
 
     #[test]
     fn answers_never_come_between_fragments() {
-        let head = Head::Response {
-            id: RequestId(3),
-            status: Status::OK,
-        };
+        let head = Head::Response { id: RequestId(3), status: Status::OK };
         let staged = [part(5, true), part(5, false), message(2, false)].concat();
         let mut queues = Queues::default();
         queues.stage(staged);

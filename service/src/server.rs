@@ -41,11 +41,7 @@ impl Default for Limits {
             max_detached_per_owner: 65_536,
             ..RegistryConfig::default()
         };
-        Self {
-            max_connections: 65_536,
-            max_handshakes: 512,
-            sessions,
-        }
+        Self { max_connections: 65_536, max_handshakes: 512, sessions }
     }
 }
 
@@ -56,9 +52,7 @@ pub struct Server<R: Runtime, H> {
 
 impl<R: Runtime, H> Clone for Server<R, H> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
@@ -122,23 +116,16 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             limits,
             token: token.map(TokenDigest::of),
             factory: Box::new(factory),
-            state: Mutex::new(State {
-                registry,
-                places: Vec::new(),
-            }),
+            state: Mutex::new(State { registry, places: Vec::new() }),
             common: Arc::new(Common::default()),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// A handle to look at and steer the server with.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle {
-            common: Arc::clone(&self.inner.common),
-        }
+        ServerHandle { common: Arc::clone(&self.inner.common) }
     }
 
     /// Waits until another connection should be accepted; false once none should any more.
@@ -168,20 +155,12 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             common.connections.fetch_add(1, Ordering::AcqRel) >= inner.limits.max_connections;
         let runtime = inner.runtime.clone();
         runtime.clone().spawn(async move {
-            let counted = Counted {
-                common: Arc::clone(&inner.common),
-            };
+            let counted = Counted { common: Arc::clone(&inner.common) };
             let greeted = Arc::clone(&inner).greet(io, remote, full).await;
             counted.greeted();
             if let Some((lease, drive)) = greeted {
                 // The task of a handshake is large, that of an idle connection should not be.
-                runtime.spawn(Connection {
-                    drive,
-                    lease,
-                    inner,
-                    _counted: counted,
-                    done: false,
-                });
+                runtime.spawn(Connection { drive, lease, inner, _counted: counted, done: false });
             }
         });
     }
@@ -210,9 +189,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         inner.for_each_out(|orders| orders.drain = Some((spread, spread)));
         if !inner.emptied_before(inner.runtime.now() + grace).await {
             inner.for_each_out(|orders| orders.close = Some((CloseCode::GOING_AWAY, false)));
-            inner
-                .emptied_before(inner.runtime.now() + Duration::from_secs(2))
-                .await;
+            inner.emptied_before(inner.runtime.now() + Duration::from_secs(2)).await;
         }
     }
 }
@@ -246,21 +223,13 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         match outcome {
             Ok((lease, owner, greeting)) => {
                 let confirm = self.confirmer(lease);
-                let drive = Drive::new(
-                    owner,
-                    io,
-                    self.runtime.clone(),
-                    self.clock,
-                    remote,
-                    greeting,
-                )
-                .on_confirmed(confirm);
+                let drive =
+                    Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting)
+                        .on_confirmed(confirm);
                 Some((lease, drive))
             }
             Err(close) => {
-                self.common
-                    .failed_handshakes
-                    .fetch_add(1, Ordering::Relaxed);
+                self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
                 greet::refuse(&self.runtime, &mut io, &close).await;
                 None
             }
@@ -297,10 +266,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let admission = {
             let mut state = lock(&self.state);
             let now = self.now();
-            state
-                .registry
-                .admit(now, &hello, &peer, entropy)
-                .map_err(|refusal| refusal.close())?
+            state.registry.admit(now, &hello, &peer, entropy).map_err(|refusal| refusal.close())?
         };
         let mut greeting = vec![0; HANDSHAKE_MAX];
         match admission {
@@ -311,10 +277,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             Admission::Resume { lease, .. } => {
                 let mut owner = self.take_over(lease).await?;
                 let now = self.now();
-                match owner
-                    .session
-                    .accept(now, &hello, greet::seed(), &mut greeting)
-                {
+                match owner.session.accept(now, &hello, greet::seed(), &mut greeting) {
                     Ok(len) => {
                         greeting.truncate(len);
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
@@ -341,11 +304,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             greet::refusal(code)
         })?;
         greeting.truncate(accepted.written);
-        let info = SessionInfo {
-            id: grant.sid,
-            remote,
-            connected: true,
-        };
+        let info = SessionInfo { id: grant.sid, remote, connected: true };
         let shared = Arc::new(Shared::new(remote));
         let handler = (self.factory)(&info);
         let release = self.wanted.release;
@@ -379,15 +338,19 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             match std::mem::replace(place, Place::Empty) {
                 Place::Here(owner) => {
                     *place = Place::Out(Arc::clone(&owner.shared), None);
+                    // The connection that was told to go may have ended by itself before it read
+                    // that; the next one must not obey in its place.
+                    owner.shared.order(|orders| orders.fence = false);
                     Poll::Ready(Ok(owner))
                 }
                 Place::Out(shared, waiter) => {
                     let newest = waiter.is_none_or(|waiter| waiter.will_wake(cx.waker()));
                     *place = Place::Out(Arc::clone(&shared), Some(cx.waker().clone()));
-                    drop(state);
+                    // Under the lock: a late order would hit the connection that comes after.
                     if newest {
                         shared.order(|orders| orders.fence = true);
                     }
+                    drop(state);
                     Poll::Pending
                 }
                 Place::Empty => Poll::Ready(Err(greet::refusal(CloseCode::NO_SESSION))),
@@ -422,20 +385,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let state = &mut *state;
         let over = owner.over || owner.session.death().is_some();
         if over {
-            let code = owner
-                .session
-                .death()
-                .map_or(CloseCode::OK, |death| death.code);
+            let code = owner.session.death().map_or(CloseCode::OK, |death| death.code);
             state.registry.ended(now, lease, code, rx_next);
         } else if !fenced {
-            state.registry.detached(
-                now,
-                lease,
-                Parting {
-                    rx_next,
-                    finished: false,
-                },
-            );
+            state.registry.detached(now, lease, Parting { rx_next, finished: false });
         }
         let Some(place) = state.places.get_mut(lease.index() as usize) else {
             return;
@@ -516,9 +469,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             waiting.push(cx.waker().clone());
             Poll::Pending
         });
-        crate::client::before(&self.runtime, until, emptied)
-            .await
-            .is_some()
+        crate::client::before(&self.runtime, until, emptied).await.is_some()
     }
 }
 
@@ -565,11 +516,7 @@ impl<R: Runtime, H> Inner<R, H> {
         };
         if let Place::Out(shared, waiter) = std::mem::replace(place, Place::Empty) {
             let code = CloseCode::INTERNAL;
-            let closed = Closed {
-                code,
-                complete: false,
-                peer_received: None,
-            };
+            let closed = Closed { code, complete: false, peer_received: None };
             let wake = shared.lock().close(closed);
             wake.into_iter().chain(waiter).for_each(Waker::wake);
             lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));

@@ -77,11 +77,7 @@ pub(crate) struct Orders {
 
 impl Shared {
     pub(crate) fn new(remote: Option<SocketAddr>) -> Self {
-        Self {
-            remote,
-            dirty: AtomicBool::new(false),
-            inner: Mutex::new(Inner::default()),
-        }
+        Self { remote, dirty: AtomicBool::new(false), inner: Mutex::new(Inner::default()) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -213,9 +209,7 @@ impl Inner {
             return Err(SendError::NotOpen);
         }
         if body > self.facts.max_body {
-            return Err(SendError::TooLarge {
-                limit: self.facts.max_body,
-            });
+            return Err(SendError::TooLarge { limit: self.facts.max_body });
         }
         if self.open || self.staged.len() + HEADER_LEN + body > STAGED_MAX {
             return Err(SendError::Full);
@@ -260,11 +254,7 @@ impl Inner {
         let front = &bytes[..route.encoded_len()];
         let body = front.len() + payload.len();
         self.check(body)?;
-        self.stage(
-            Header::new(Op::Message, route.tag(), body as u16),
-            front,
-            payload,
-        );
+        self.stage(Header::new(Op::Message, route.tag(), body as u16), front, payload);
         Ok(())
     }
 
@@ -287,9 +277,7 @@ impl Inner {
 
     /// The peer took everything up to `position`; those who asked about it are returned.
     pub(crate) fn acknowledge(&mut self, position: Position) -> Vec<Waker> {
-        self.asked
-            .as_mut()
-            .map_or_else(Vec::new, |asked| asked.acknowledge(position.get()))
+        self.asked.as_mut().map_or_else(Vec::new, |asked| asked.acknowledge(position.get()))
     }
 
     /// Takes a free slot for a request of which nothing is staged yet.
@@ -314,10 +302,7 @@ impl Inner {
         payload: &[u8],
     ) -> (Option<Waker>, Vec<Waker>) {
         // A slot is free again, or will be: whoever waited for one may try.
-        (
-            self.asked().complete(id, status, payload),
-            std::mem::take(&mut self.waiting),
-        )
+        (self.asked().complete(id, status, payload), std::mem::take(&mut self.waiting))
     }
 
     /// The session exists and has these limits. Those who waited for it may go on.

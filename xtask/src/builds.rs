@@ -18,10 +18,7 @@ fn promised(workspace: &Workspace) -> Result<BTreeMap<String, Vec<String>>, Stri
         .ok_or("Cargo.toml: no rust-version in [workspace.package]")?;
     let members = manifest::value(&top, "workspace", "members").ok_or("Cargo.toml: no members")?;
     let mut promised: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for folder in members
-        .split('"')
-        .filter(|part| part.chars().any(char::is_alphanumeric))
-    {
+    for folder in members.split('"').filter(|part| part.chars().any(char::is_alphanumeric)) {
         let text = read(&format!("{folder}/Cargo.toml"))?;
         if manifest::value(&text, "package", "publish").as_deref() == Some("false") {
             continue;
@@ -30,11 +27,7 @@ fn promised(workspace: &Workspace) -> Result<BTreeMap<String, Vec<String>>, Stri
         let name = name.ok_or_else(|| format!("{folder}/Cargo.toml: no name"))?;
         let version = manifest::value(&text, "package", "rust-version");
         let version = version.ok_or_else(|| format!("{folder}/Cargo.toml: no rust-version"))?;
-        let version = if version == "workspace" {
-            common.clone()
-        } else {
-            version
-        };
+        let version = if version == "workspace" { common.clone() } else { version };
         promised.entry(version).or_default().push(name);
     }
     Ok(promised)
@@ -96,9 +89,7 @@ pub(crate) fn features(workspace: &Workspace) -> Verdict {
     let sets = subsets(&manifest::features(&text));
     for set in &sets {
         let line = format!("clippy -p outlast-core --no-default-features --features={set}");
-        Process::cargo(workspace.root(), &line)
-            .words("-- -D warnings")
-            .run()?;
+        Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
     }
     Ok(Outcome::Passed(format!("{} sets", sets.len())))
 }
@@ -108,11 +99,7 @@ fn subsets(names: &[String]) -> Vec<String> {
     let mut sets = vec![String::new()];
     for name in names {
         let with = |set: &String| {
-            if set.is_empty() {
-                name.clone()
-            } else {
-                format!("{set},{name}")
-            }
+            if set.is_empty() { name.clone() } else { format!("{set},{name}") }
         };
         let more: Vec<String> = sets.iter().map(with).collect();
         sets.extend(more);

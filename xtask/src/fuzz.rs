@@ -51,29 +51,14 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            seconds: LOCAL_SECONDS,
-            target: None,
-            seed: None,
-            engine: None,
-        }
+        Self { seconds: LOCAL_SECONDS, target: None, seed: None, engine: None }
     }
 }
 
 /// Every target, for a while that fits the occasion.
 pub(crate) fn step(workspace: &Workspace) -> Verdict {
-    let seconds = if workspace.ci() {
-        CI_SECONDS
-    } else {
-        LOCAL_SECONDS
-    };
-    run(
-        workspace,
-        &Options {
-            seconds,
-            ..Options::default()
-        },
-    )
+    let seconds = if workspace.ci() { CI_SECONDS } else { LOCAL_SECONDS };
+    run(workspace, &Options { seconds, ..Options::default() })
 }
 
 /// Fuzzes as asked.
@@ -86,10 +71,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
         None => listed.lines().collect(),
     };
     if targets.is_empty() {
-        return Err(format!(
-            "no such target; there are: {}",
-            listed.replace('\n', " ")
-        ));
+        return Err(format!("no such target; there are: {}", listed.replace('\n', " ")));
     }
     let mut runs = Vec::new();
     for target in targets {
@@ -98,28 +80,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
             Engine::LibFuzzer => {
                 let binary = build(workspace, Engine::LibFuzzer, target)?;
                 let corpus = workspace.target_dir().join("fuzz/corpus").join(target);
-                Process::new(&runner)
-                    .arg(target)
-                    .arg("--write-seeds")
-                    .arg(&corpus)
-                    .capture()?;
+                Process::new(&runner).arg(target).arg("--write-seeds").arg(&corpus).capture()?;
                 libfuzzer(workspace, &binary, target, options.seconds, &corpus)?
             }
         };
         let log = workspace.target_dir().join(format!("fuzz/{target}.log"));
-        runs.push(Run {
-            target: target.to_owned(),
-            process,
-            log,
-        });
+        runs.push(Run { target: target.to_owned(), process, log });
     }
     let limit = Duration::from_secs(options.seconds) + GRACE;
     let told = together(runs, limit)?;
-    Ok(Outcome::Passed(format!(
-        "{remark}, {} s each: {}",
-        options.seconds,
-        told.join("; ")
-    )))
+    Ok(Outcome::Passed(format!("{remark}, {} s each: {}", options.seconds, told.join("; "))))
 }
 
 fn choose(wish: Option<Engine>) -> Result<(Engine, String), String> {
@@ -140,18 +110,12 @@ fn build(workspace: &Workspace, engine: Engine, target: &str) -> Result<PathBuf,
     let process = Process::cargo(&folder, "build --release --target").arg(&host);
     let process = process.arg("--target-dir");
     if engine == Engine::Random {
-        let process = process
-            .arg(&place)
-            .words("--no-default-features --bin replay");
+        let process = process.arg(&place).words("--no-default-features --bin replay");
         process.run()?;
         return Ok(place.join(host).join("release/replay"));
     }
     let place = place.join("libfuzzer");
-    process
-        .arg(&place)
-        .words(&format!("--bin {target}"))
-        .env("RUSTFLAGS", COVERAGE)
-        .run()?;
+    process.arg(&place).words(&format!("--bin {target}")).env("RUSTFLAGS", COVERAGE).run()?;
     Ok(place.join(host).join("release").join(target))
 }
 
@@ -182,11 +146,7 @@ fn libfuzzer(
     );
     let process = Process::new(binary).words(&line).dir(&folder).arg(corpus);
     let findings = folder.join("regressions").join(target);
-    Ok(if findings.exists() {
-        process.arg(findings)
-    } else {
-        process
-    })
+    Ok(if findings.exists() { process.arg(findings) } else { process })
 }
 
 struct Run {
@@ -203,9 +163,7 @@ fn together(mut runs: Vec<Run>, limit: Duration) -> Result<Vec<String>, String> 
         let batch: Vec<Run> = runs.drain(..width.min(runs.len())).collect();
         let started: Vec<_> = batch.into_iter().map(|run| start(run, limit)).collect();
         for (target, log, watcher) in started {
-            let ended = watcher
-                .join()
-                .unwrap_or_else(|_| Err("the watcher broke".to_owned()));
+            let ended = watcher.join().unwrap_or_else(|_| Err("the watcher broke".to_owned()));
             let log = fs::read_to_string(&log).unwrap_or_default();
             match ended {
                 Ok(()) => told.push(format!("{target} {}", executions(&log))),
@@ -216,21 +174,13 @@ fn together(mut runs: Vec<Run>, limit: Duration) -> Result<Vec<String>, String> 
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(told)
-    } else {
-        Err(wrong.join("; "))
-    }
+    if wrong.is_empty() { Ok(told) } else { Err(wrong.join("; ")) }
 }
 
 type Watcher = thread::JoinHandle<Result<(), String>>;
 
 fn start(run: Run, limit: Duration) -> (String, PathBuf, Watcher) {
-    let Run {
-        target,
-        process,
-        log,
-    } = run;
+    let Run { target, process, log } = run;
     let started = File::create(&log).map_err(|e| format!("{}: {e}", log.display()));
     let started = started.and_then(|file| process.start(file));
     let watcher = thread::spawn(move || watch(started?, limit));
@@ -261,10 +211,7 @@ fn executions(log: &str) -> String {
         line.strip_prefix("stat::number_of_executed_units:")
             .or_else(|| line.strip_prefix("executions:"))
     });
-    count.map_or_else(
-        || "(no count)".to_owned(),
-        |count| format!("{} runs", count.trim()),
-    )
+    count.map_or_else(|| "(no count)".to_owned(), |count| format!("{} runs", count.trim()))
 }
 
 fn tail(text: &str, lines: usize) -> String {
@@ -279,10 +226,7 @@ mod tests {
 
     #[test]
     fn executions_of_both_engines() {
-        assert_eq!(
-            executions("x\nstat::number_of_executed_units: 12\n"),
-            "12 runs"
-        );
+        assert_eq!(executions("x\nstat::number_of_executed_units: 12\n"), "12 runs");
         assert_eq!(executions("seed: 1\nexecutions: 9\n"), "9 runs");
         assert_eq!(executions(""), "(no count)");
     }

@@ -51,19 +51,11 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
     let same = record.rustc == rustc()?;
     let tolerance = if same { SAME_COMPILER } else { OTHER_COMPILER };
     if !same {
-        println!(
-            "recorded with {}: allowing {} %",
-            record.rustc,
-            tolerance * 100.0
-        );
+        println!("recorded with {}: allowing {} %", record.rustc, tolerance * 100.0);
     }
     let wrong = compare(&record.counts, &measure(workspace, &target)?, tolerance);
     if wrong.is_empty() {
-        let note = format!(
-            "{} counts within {} %",
-            record.counts.len(),
-            tolerance * 100.0
-        );
+        let note = format!("{} counts within {} %", record.counts.len(), tolerance * 100.0);
         Ok(Outcome::Passed(note))
     } else {
         let hint = "if intended: `cargo xtask instructions --bless`";
@@ -76,16 +68,10 @@ pub(crate) fn bless(workspace: &Workspace) -> Verdict {
     let target = target()?;
     tools::valgrind()?;
     tools::targets(workspace, &[target.as_str()])?;
-    let record = Record {
-        rustc: rustc()?,
-        counts: measure(workspace, &target)?,
-    };
+    let record = Record { rustc: rustc()?, counts: measure(workspace, &target)? };
     let path = record_path(workspace);
     fs::write(&path, render(&record)).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(Outcome::Passed(format!(
-        "wrote {} counts",
-        record.counts.len()
-    )))
+    Ok(Outcome::Passed(format!("wrote {} counts", record.counts.len())))
 }
 
 /// This machine's target with a C library that is linked into the program.
@@ -122,10 +108,7 @@ fn measure(workspace: &Workspace, triple: &str) -> Result<Counts, String> {
         };
         let (one, three) = (total("1")?, total("3")?);
         let round = three.saturating_sub(one) / 2;
-        println!(
-            "{name:<24}{:>10.3} thousand instructions per round",
-            round as f64 / 1000.0
-        );
+        println!("{name:<24}{:>10.3} thousand instructions per round", round as f64 / 1000.0);
         counts.insert(name.to_owned(), round);
     }
     Ok(counts)
@@ -134,8 +117,7 @@ fn measure(workspace: &Workspace, triple: &str) -> Result<Counts, String> {
 /// The `totals:` (or `summary:`) line of callgrind's output.
 fn totals(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| {
-        line.strip_prefix("totals: ")
-            .or_else(|| line.strip_prefix("summary: "))
+        line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: "))
     })?;
     line.trim().parse().ok()
 }
@@ -150,10 +132,7 @@ fn compare(record: &Counts, now: &Counts, tolerance: f64) -> Vec<String> {
         let change = count as f64 / wanted.max(1) as f64 - 1.0;
         if change.abs() > tolerance {
             let (was, is) = (wanted as f64 / 1000.0, count as f64 / 1000.0);
-            wrong.push(format!(
-                "{name}: {was:.3} -> {is:.3} ({:+.2} %)",
-                change * 100.0
-            ));
+            wrong.push(format!("{name}: {was:.3} -> {is:.3} ({:+.2} %)", change * 100.0));
         }
     }
     let gone = record.keys().filter(|name| !now.contains_key(*name));
@@ -192,18 +171,13 @@ mod tests {
     use super::*;
 
     fn counts(pairs: &[(&str, u64)]) -> Counts {
-        pairs
-            .iter()
-            .map(|(name, count)| ((*name).to_owned(), *count))
-            .collect()
+        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
     }
 
     #[test]
     fn a_record_survives_writing_and_reading() {
-        let record = Record {
-            rustc: "rustc 1.2.3 (x)".to_owned(),
-            counts: counts(&[("a", 7), ("b", 1)]),
-        };
+        let record =
+            Record { rustc: "rustc 1.2.3 (x)".to_owned(), counts: counts(&[("a", 7), ("b", 1)]) };
         let read = parse(&render(&record)).expect("own format");
         assert_eq!((read.rustc, read.counts), (record.rustc, record.counts));
     }
@@ -212,14 +186,8 @@ mod tests {
     fn changes_beyond_the_tolerance_are_caught_both_ways() {
         let record = counts(&[("a", 10_000)]);
         assert!(compare(&record, &counts(&[("a", 10_050)]), SAME_COMPILER).is_empty());
-        assert_eq!(
-            compare(&record, &counts(&[("a", 10_051)]), SAME_COMPILER).len(),
-            1
-        );
-        assert_eq!(
-            compare(&record, &counts(&[("a", 9_900)]), SAME_COMPILER).len(),
-            1
-        );
+        assert_eq!(compare(&record, &counts(&[("a", 10_051)]), SAME_COMPILER).len(), 1);
+        assert_eq!(compare(&record, &counts(&[("a", 9_900)]), SAME_COMPILER).len(), 1);
         assert!(compare(&record, &counts(&[("a", 9_900)]), OTHER_COMPILER).is_empty());
     }
 
@@ -227,18 +195,12 @@ mod tests {
     fn new_and_missing_work_is_caught() {
         let (record, now) = (counts(&[("a", 1)]), counts(&[("b", 1)]));
         let wrong = compare(&record, &now, SAME_COMPILER);
-        assert_eq!(
-            wrong,
-            ["b is not recorded", "a is recorded but not measured"]
-        );
+        assert_eq!(wrong, ["b is not recorded", "a is recorded but not measured"]);
     }
 
     #[test]
     fn totals_of_callgrind() {
-        assert_eq!(
-            totals("events: Ir\nfn=(1)\n1 2\n\ntotals: 123\n"),
-            Some(123)
-        );
+        assert_eq!(totals("events: Ir\nfn=(1)\n1 2\n\ntotals: 123\n"), Some(123));
         assert_eq!(totals("events: Ir\nsummary: 77\n"), Some(77));
         assert_eq!(totals("events: Ir\n"), None);
     }

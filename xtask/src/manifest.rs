@@ -6,10 +6,7 @@ pub(crate) fn assignments(text: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.trim_matches(['[', ']']).to_owned();
         } else if let Some((key, value)) = line.split_once('=')
             && !line.starts_with('#')
@@ -29,16 +26,13 @@ pub(crate) fn assignments(text: &str) -> Vec<(String, String, String)> {
 /// The value of `key` in `section`; `key.workspace = true` counts as the value `workspace`.
 pub(crate) fn value(text: &str, section: &str, key: &str) -> Option<String> {
     let inherited = format!("{key}.workspace");
-    assignments(text)
-        .into_iter()
-        .filter(|(at, ..)| at == section)
-        .find_map(|(_, name, value)| {
-            if name == inherited {
-                Some("workspace".to_owned())
-            } else {
-                (name == key).then_some(value)
-            }
-        })
+    assignments(text).into_iter().filter(|(at, ..)| at == section).find_map(|(_, name, value)| {
+        if name == inherited {
+            Some("workspace".to_owned())
+        } else {
+            (name == key).then_some(value)
+        }
+    })
 }
 
 /// The names under `[features]`, without `default`.
@@ -60,20 +54,14 @@ mod tests {
     fn values_are_found_in_their_section() {
         assert_eq!(value(SAMPLE, "package", "name").as_deref(), Some("a"));
         assert_eq!(value(SAMPLE, "bin", "name").as_deref(), Some("b"));
-        assert_eq!(
-            value(SAMPLE, "package", "version").as_deref(),
-            Some("workspace")
-        );
+        assert_eq!(value(SAMPLE, "package", "version").as_deref(), Some("workspace"));
         assert_eq!(value(SAMPLE, "package", "license"), None);
     }
 
     #[test]
     fn lists_may_take_several_lines() {
         let text = "[workspace]\nmembers = [\n    \"a\",\n    \"b\",\n]\nresolver = \"3\"\n";
-        assert_eq!(
-            value(text, "workspace", "members").as_deref(),
-            Some("[\"a\",\"b\",]")
-        );
+        assert_eq!(value(text, "workspace", "members").as_deref(), Some("[\"a\",\"b\",]"));
         assert_eq!(value(text, "workspace", "resolver").as_deref(), Some("3"));
     }
 

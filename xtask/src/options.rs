@@ -42,14 +42,9 @@ fn fuzz(arguments: &[String]) -> Result<FuzzOptions, String> {
     let mut options = FuzzOptions::default();
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
-        let value = rest
-            .next()
-            .ok_or_else(|| format!("`{flag}` wants a value"))?;
-        let number = || {
-            value
-                .parse::<u64>()
-                .map_err(|_| format!("`{flag}` wants a number, not `{value}`"))
-        };
+        let value = rest.next().ok_or_else(|| format!("`{flag}` wants a value"))?;
+        let number =
+            || value.parse::<u64>().map_err(|_| format!("`{flag}` wants a number, not `{value}`"));
         match flag.as_str() {
             "--seconds" => options.seconds = number()?,
             "--seed" => options.seed = Some(number()?),
@@ -65,9 +60,7 @@ fn engine(name: &str) -> Result<Engine, String> {
     match name {
         "libfuzzer" => Ok(Engine::LibFuzzer),
         "random" => Ok(Engine::Random),
-        _ => Err(format!(
-            "`{name}` is no engine; there are libfuzzer and random"
-        )),
+        _ => Err(format!("`{name}` is no engine; there are libfuzzer and random")),
     }
 }
 

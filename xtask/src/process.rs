@@ -7,12 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 /// What `cargo run` leaves in the environment of this tool. A cargo started from here would take
 /// it for the caller's wish and rebuild crates, or pick another toolchain.
-const INHERITED: [&str; 4] = [
-    "CARGO",
-    "CARGO_MANIFEST_DIR",
-    "CARGO_MANIFEST_PATH",
-    "RUSTC",
-];
+const INHERITED: [&str; 4] = ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "RUSTC"];
 
 /// A command line under construction.
 pub(crate) struct Process {
@@ -83,22 +78,13 @@ impl Process {
     /// Runs it with its output on ours. An exit code other than zero is an error.
     pub(crate) fn run(mut self) -> Result<(), String> {
         println!("$ {}", self.shown);
-        let status = self
-            .command
-            .status()
-            .map_err(|e| format!("{}: {e}", self.shown))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("`{}`: {status}", self.shown))
-        }
+        let status = self.command.status().map_err(|e| format!("{}: {e}", self.shown))?;
+        if status.success() { Ok(()) } else { Err(format!("`{}`: {status}", self.shown)) }
     }
 
     /// Runs it silently and returns what it printed, whatever the exit code.
     pub(crate) fn output(mut self) -> Result<Output, String> {
-        self.command
-            .output()
-            .map_err(|e| format!("{}: {e}", self.shown))
+        self.command.output().map_err(|e| format!("{}: {e}", self.shown))
     }
 
     /// Runs it silently and returns its standard output; errors carry what it complained of.
@@ -109,11 +95,7 @@ impl Process {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            Err(format!(
-                "`{shown}`: {}\n{}",
-                output.status,
-                complaint.trim_end()
-            ))
+            Err(format!("`{shown}`: {}\n{}", output.status, complaint.trim_end()))
         }
     }
 
@@ -128,8 +110,5 @@ impl Process {
 
 /// Whether a program of that name answers `--version`.
 pub(crate) fn exists(program: &str) -> bool {
-    Process::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|o| o.status.success())
+    Process::new(program).arg("--version").output().is_ok_and(|o| o.status.success())
 }

@@ -12,18 +12,12 @@ use crate::steps::{Outcome, Verdict};
 use crate::tools;
 use crate::workspace::Workspace;
 
-const TARGETS: [&str; 3] = [
-    "thumbv6m-none-eabi",
-    "thumbv7em-none-eabihf",
-    "riscv32imc-unknown-none-elf",
-];
+const TARGETS: [&str; 3] =
+    ["thumbv6m-none-eabi", "thumbv7em-none-eabihf", "riscv32imc-unknown-none-elf"];
 /// How to build, and what: everything as the product is built, and what keeps no state with every
 /// sum checked as well.
-const PROOFS: [(&str, &str); 3] = [
-    ("speed", ""),
-    ("size", ""),
-    ("checked", "--no-default-features"),
-];
+const PROOFS: [(&str, &str); 3] =
+    [("speed", ""), ("size", ""), ("checked", "--no-default-features")];
 const PANIC_SYMBOL: &str = "outlast_reachable_panic";
 const ENTRY: &str = "outlast_proof";
 
@@ -40,10 +34,7 @@ impl Build<'_> {
         let folder = self.workspace.root().join("proof");
         let process = Process::cargo(&folder, "build --package link --target-dir")
             .arg(self.workspace.target_dir().join("proof"))
-            .words(&format!(
-                "--profile {} --target {}",
-                self.profile, self.target
-            ));
+            .words(&format!("--profile {} --target {}", self.profile, self.target));
         process.words(self.features)
     }
 
@@ -63,14 +54,9 @@ struct Symbols {
 }
 
 fn symbols(listing: &str) -> Symbols {
-    let names: Vec<&str> = listing
-        .lines()
-        .filter_map(|line| line.split(' ').next_back())
-        .collect();
+    let names: Vec<&str> = listing.lines().filter_map(|line| line.split(' ').next_back()).collect();
     let defined = |line: &&str| line.ends_with(ENTRY) && line.contains(" T ");
-    let panics = names
-        .iter()
-        .filter(|name| name.contains("panicking") || name.contains("_fail"));
+    let panics = names.iter().filter(|name| name.contains("panicking") || name.contains("_fail"));
     Symbols {
         has_entry: listing.lines().any(|line| defined(&line)),
         has_panic: names.contains(&PANIC_SYMBOL),
@@ -79,18 +65,12 @@ fn symbols(listing: &str) -> Symbols {
 }
 
 fn inspect(nm: &Path, archive: &Path) -> Result<Symbols, String> {
-    let listing = Process::new(nm)
-        .words("--demangle")
-        .arg(archive)
-        .capture()?;
+    let listing = Process::new(nm).words("--demangle").arg(archive).capture()?;
     let symbols = symbols(&listing);
     if symbols.has_entry {
         Ok(symbols)
     } else {
-        Err(format!(
-            "{} does not define {ENTRY}: nothing was proved",
-            archive.display()
-        ))
+        Err(format!("{} does not define {ENTRY}: nothing was proved", archive.display()))
     }
 }
 
@@ -107,38 +87,14 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
     let targets: Vec<&str> = TARGETS.into_iter().chain([host.as_str()]).collect();
     for &target in &targets {
         let planted = "--features panicking";
-        expect_panic(
-            &nm,
-            &Build {
-                workspace,
-                target,
-                profile: "speed",
-                features: planted,
-            },
-        )?;
+        expect_panic(&nm, &Build { workspace, target, profile: "speed", features: planted })?;
         for (profile, features) in PROOFS {
-            prove(
-                &nm,
-                &Build {
-                    workspace,
-                    target,
-                    profile,
-                    features,
-                },
-            )?;
+            prove(&nm, &Build { workspace, target, profile, features })?;
         }
     }
     let (target, features) = (TARGETS[0], "--features allocating");
-    expect_no_allocator(&Build {
-        workspace,
-        target,
-        profile: "speed",
-        features,
-    })?;
-    Ok(Outcome::Passed(format!(
-        "{}; planted breaches found",
-        targets.join(" ")
-    )))
+    expect_no_allocator(&Build { workspace, target, profile: "speed", features })?;
+    Ok(Outcome::Passed(format!("{}; planted breaches found", targets.join(" "))))
 }
 
 fn prove(nm: &Path, build: &Build<'_>) -> Result<(), String> {
@@ -166,10 +122,7 @@ fn callers(workspace: &Workspace, archive: &Path) -> Result<String, String> {
     let mut function = "";
     let mut callers = BTreeSet::new();
     for line in listing.lines() {
-        if let Some(name) = line
-            .strip_suffix(">:")
-            .and_then(|line| line.split_once('<'))
-        {
+        if let Some(name) = line.strip_suffix(">:").and_then(|line| line.split_once('<')) {
             function = name.1;
         } else if line.contains("panicking") && !function.contains("panicking") {
             callers.insert(function.to_owned());
@@ -183,10 +136,7 @@ fn expect_panic(nm: &Path, build: &Build<'_>) -> Result<(), String> {
     if inspect(nm, &build.archive())?.has_panic {
         Ok(())
     } else {
-        Err(format!(
-            "the planted panic was not found on {}",
-            build.target
-        ))
+        Err(format!("the planted panic was not found on {}", build.target))
     }
 }
 
@@ -198,9 +148,7 @@ fn expect_no_allocator(build: &Build<'_>) -> Result<(), String> {
     if !output.status.success() && complaint.contains("no global memory allocator found") {
         Ok(())
     } else {
-        Err(format!(
-            "the planted allocation was not found:\n{complaint}"
-        ))
+        Err(format!("the planted allocation was not found:\n{complaint}"))
     }
 }
 

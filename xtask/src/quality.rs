@@ -29,22 +29,17 @@ pub(crate) fn clippy(workspace: &Workspace) -> Verdict {
         .arg(target("proof"))
         .words("-- -D warnings")
         .run()?;
-    Process::cargo(
-        &root.join("fuzz"),
-        "clippy --no-default-features --all-targets --target-dir",
-    )
-    .arg(target("fuzz"))
-    .words("-- -D warnings")
-    .run()?;
+    Process::cargo(&root.join("fuzz"), "clippy --no-default-features --all-targets --target-dir")
+        .arg(target("fuzz"))
+        .words("-- -D warnings")
+        .run()?;
     passed("all crates and targets, warnings denied")
 }
 
 /// The documentation builds without a warning, links included.
 pub(crate) fn doc(workspace: &Workspace) -> Verdict {
     let line = "doc --workspace --no-deps --exclude xtask --exclude bench";
-    Process::cargo(workspace.root(), line)
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .run()?;
+    Process::cargo(workspace.root(), line).env("RUSTDOCFLAGS", "-D warnings").run()?;
     passed("warnings denied")
 }
 
@@ -52,22 +47,15 @@ pub(crate) fn doc(workspace: &Workspace) -> Verdict {
 pub(crate) fn tests(workspace: &Workspace) -> Verdict {
     let line = "test --workspace --exclude bench --no-fail-fast";
     Process::cargo(workspace.root(), line).run()?;
-    Process::cargo(
-        &workspace.root().join("fuzz"),
-        "test --no-default-features --target-dir",
-    )
-    .arg(workspace.target_dir().join("fuzz"))
-    .run()?;
+    Process::cargo(&workspace.root().join("fuzz"), "test --no-default-features --target-dir")
+        .arg(workspace.target_dir().join("fuzz"))
+        .run()?;
     passed("cargo test, doc tests included")
 }
 
 /// Every rule of the session that was taken out of the code is caught by the searches.
 pub(crate) fn mutants(workspace: &Workspace) -> Verdict {
-    Process::cargo(
-        workspace.root(),
-        "run --package outlast-conformance --bin mutants",
-    )
-    .run()?;
+    Process::cargo(workspace.root(), "run --package outlast-conformance --bin mutants").run()?;
     passed("every mutation was caught")
 }
 

@@ -34,76 +34,24 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "tools",
-        about: "targets, components and valgrind are there",
-        run: tools::step,
-    },
-    Step {
-        name: "fmt",
-        about: "every crate is formatted",
-        run: quality::fmt,
-    },
-    Step {
-        name: "tidy",
-        about: "house rules, spec and receipt coverage",
-        run: tidy::step,
-    },
-    Step {
-        name: "clippy",
-        about: "no lint in any crate, test or example",
-        run: quality::clippy,
-    },
-    Step {
-        name: "doc",
-        about: "rustdoc without a warning",
-        run: quality::doc,
-    },
-    Step {
-        name: "tests",
-        about: "unit, integration and doc tests",
-        run: quality::tests,
-    },
+    Step { name: "tools", about: "targets, components and valgrind are there", run: tools::step },
+    Step { name: "fmt", about: "every crate is formatted", run: quality::fmt },
+    Step { name: "tidy", about: "house rules, spec and receipt coverage", run: tidy::step },
+    Step { name: "clippy", about: "no lint in any crate, test or example", run: quality::clippy },
+    Step { name: "doc", about: "rustdoc without a warning", run: quality::doc },
+    Step { name: "tests", about: "unit, integration and doc tests", run: quality::tests },
     Step {
         name: "mutants",
         about: "each rule taken out of the code is missed",
         run: quality::mutants,
     },
-    Step {
-        name: "demo",
-        about: "the demo loses nothing over a hundred cuts",
-        run: quality::demo,
-    },
-    Step {
-        name: "msrv",
-        about: "builds with the oldest Rust promised",
-        run: builds::msrv,
-    },
-    Step {
-        name: "targets",
-        about: "the core builds for four bare targets",
-        run: builds::targets,
-    },
-    Step {
-        name: "features",
-        about: "the core in every set of features",
-        run: builds::features,
-    },
-    Step {
-        name: "proof",
-        about: "no panic and no allocator can be reached",
-        run: proof::step,
-    },
-    Step {
-        name: "instructions",
-        about: "exact instruction counts",
-        run: instructions::step,
-    },
-    Step {
-        name: "fuzz",
-        about: "every fuzz target, a while each",
-        run: fuzz::step,
-    },
+    Step { name: "demo", about: "the demo loses nothing over a hundred cuts", run: quality::demo },
+    Step { name: "msrv", about: "builds with the oldest Rust promised", run: builds::msrv },
+    Step { name: "targets", about: "the core builds for four bare targets", run: builds::targets },
+    Step { name: "features", about: "the core in every set of features", run: builds::features },
+    Step { name: "proof", about: "no panic and no allocator can be reached", run: proof::step },
+    Step { name: "instructions", about: "exact instruction counts", run: instructions::step },
+    Step { name: "fuzz", about: "every fuzz target, a while each", run: fuzz::step },
 ];
 
 /// Whether a step has this name.
@@ -137,11 +85,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> ExitCode {
             Ok(outcome) => println!("=== {}: {outcome}", step.name),
             Err(why) => println!("=== {}: FAILED: {why}", step.name),
         }
-        rows.push(Row {
-            name: step.name,
-            verdict,
-            took: start.elapsed(),
-        });
+        rows.push(Row { name: step.name, verdict, took: start.elapsed() });
     }
     summarise(&rows)
 }
@@ -160,11 +104,7 @@ fn summarise(rows: &[Row]) -> ExitCode {
         println!("{:<14}{result:<9}{seconds:>7.1} s  {detail}", row.name);
     }
     println!("\n{passed} passed, {failed} failed, {skipped} skipped");
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn counted(count: &mut u32, word: &'static str) -> &'static str {

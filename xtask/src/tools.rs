@@ -35,11 +35,7 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
 
 /// The standard libraries of `names`. An error is the reason and the command to run by hand.
 pub(crate) fn targets(workspace: &Workspace, names: &[&str]) -> Result<(), String> {
-    let missing: Vec<&str> = names
-        .iter()
-        .copied()
-        .filter(|name| !has_target(name))
-        .collect();
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !has_target(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -53,35 +49,25 @@ fn has_target(name: &str) -> bool {
 }
 
 fn component(workspace: &Workspace, name: &str, present: bool) -> Result<(), String> {
-    if present {
-        Ok(())
-    } else {
-        rustup(workspace, &format!("component add {name}"))
-    }
+    if present { Ok(()) } else { rustup(workspace, &format!("component add {name}")) }
 }
 
 /// The path of one of the LLVM tools that belong to the compiler.
 pub(crate) fn llvm(workspace: &Workspace, tool: &str) -> Result<PathBuf, String> {
     let sysroot = Process::new("rustc").words("--print sysroot").capture()?;
-    let path: PathBuf = [sysroot.trim(), "lib", "rustlib", &host()?, "bin", tool]
-        .into_iter()
-        .collect();
+    let path: PathBuf =
+        [sysroot.trim(), "lib", "rustlib", &host()?, "bin", tool].into_iter().collect();
     if !path.exists() {
         rustup(workspace, "component add llvm-tools")?;
     }
-    if path.exists() {
-        Ok(path)
-    } else {
-        Err(format!("{tool} is not in llvm-tools"))
-    }
+    if path.exists() { Ok(path) } else { Err(format!("{tool} is not in llvm-tools")) }
 }
 
 /// The target triple of this machine.
 pub(crate) fn host() -> Result<String, String> {
     let about = Process::new("rustc").arg("-vV").capture()?;
     let line = about.lines().find_map(|line| line.strip_prefix("host: "));
-    line.map(str::to_owned)
-        .ok_or_else(|| "rustc -vV names no host".to_owned())
+    line.map(str::to_owned).ok_or_else(|| "rustc -vV names no host".to_owned())
 }
 
 /// Runs one `rustup` command. Two at once spoil the list of installed components, so a lock file
@@ -95,10 +81,7 @@ pub(crate) fn rustup(workspace: &Workspace, line: &str) -> Result<(), String> {
     fs::create_dir_all(&target).map_err(|e| e.to_string())?;
     let lock = File::create(target.join("rustup.lock")).map_err(|e| e.to_string())?;
     lock.lock().map_err(|e| e.to_string())?;
-    Process::new("rustup")
-        .words(line)
-        .run()
-        .map_err(|e| format!("{e}; {}", by_hand()))
+    Process::new("rustup").words(line).run().map_err(|e| format!("{e}; {}", by_hand()))
 }
 
 /// Valgrind, for exact instruction counts.
@@ -129,7 +112,5 @@ fn debian(program: &str, packages: &str) -> Result<(), String> {
             .env("DEBIAN_FRONTEND", "noninteractive")
             .run()
     };
-    install()
-        .or_else(|_| install())
-        .map_err(|e| format!("{e}; {by_hand}"))
+    install().or_else(|_| install()).map_err(|e| format!("{e}; {by_hand}"))
 }

@@ -66,22 +66,10 @@ pub(crate) struct Pair {
 
 /// The first one is what the others are compared with.
 pub(crate) const PAIRS: [Pair; 4] = [
-    Pair {
-        name: "thin",
-        server: Kind::TokioLp,
-    },
-    Pair {
-        name: "tarpc",
-        server: Kind::Tarpc,
-    },
-    Pair {
-        name: "msgtrans",
-        server: Kind::Msgtrans,
-    },
-    Pair {
-        name: "outlast",
-        server: Kind::Outlast,
-    },
+    Pair { name: "thin", server: Kind::TokioLp },
+    Pair { name: "tarpc", server: Kind::Tarpc },
+    Pair { name: "msgtrans", server: Kind::Msgtrans },
+    Pair { name: "outlast", server: Kind::Outlast },
 ];
 
 impl Pair {
@@ -122,11 +110,7 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
             _ => return Err(usage()),
         };
         let cpu = sys::cpu_time(std::process::id())?.saturating_sub(cpu);
-        println!(
-            "done {count} {} {}",
-            begin.elapsed().as_secs_f64(),
-            cpu.as_secs_f64()
-        );
+        println!("done {count} {} {}", begin.elapsed().as_secs_f64(), cpu.as_secs_f64());
         // Some libraries keep tasks that never end.
         std::process::exit(0);
     })
@@ -173,10 +157,7 @@ fn parse(text: &str) -> Option<Outcome> {
 
 /// The error of a client that has no such operation.
 pub(crate) fn no_such_work() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "this client has no one-way message",
-    )
+    io::Error::new(io::ErrorKind::Unsupported, "this client has no one-way message")
 }
 
 #[cfg(test)]
@@ -193,14 +174,7 @@ mod tests {
     #[test]
     fn outcome_is_the_last_line() {
         let outcome = parse("noise\ndone 10 0.5 0.25\n").unwrap();
-        assert_eq!(
-            outcome,
-            Outcome {
-                count: 10,
-                seconds: 0.5,
-                cpu: 0.25
-            }
-        );
+        assert_eq!(outcome, Outcome { count: 10, seconds: 0.5, cpu: 0.25 });
         assert_eq!(parse("done 10"), None);
     }
 }

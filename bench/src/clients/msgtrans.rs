@@ -13,9 +13,7 @@ use super::{CALL_SIZE, SEND_SIZE, SENDS_PER_LOOK, Work};
 
 async fn connect(address: SocketAddr) -> io::Result<TransportClient> {
     let config = TcpClientConfig::new(&address.to_string()).map_err(io::Error::other)?;
-    let building = TransportClientBuilder::new()
-        .protocol(config.nodelay(true))
-        .build();
+    let building = TransportClientBuilder::new().protocol(config.nodelay(true)).build();
     let mut client = building.await.map_err(io::Error::other)?;
     client.connect().await.map_err(io::Error::other)?;
     // Its event stream has to be drained, or everything else comes to a stop.

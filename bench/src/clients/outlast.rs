@@ -16,11 +16,8 @@ const ROUTE: u8 = 7;
 
 fn connect(address: SocketAddr) -> io::Result<(Handle, Runner)> {
     // Cuts are made on purpose here, so there is nobody to be spared by waiting.
-    let eager = ReconnectPolicy {
-        backoff_base: 1_000,
-        backoff_cap: 5_000,
-        ..ReconnectPolicy::default()
-    };
+    let eager =
+        ReconnectPolicy { backoff_base: 1_000, backoff_cap: 5_000, ..ReconnectPolicy::default() };
     Client::builder()
         .address(address.to_string())
         .reconnect(eager)
@@ -34,9 +31,8 @@ pub(super) async fn run(address: SocketAddr, work: Work, duration: Duration) -> 
     let deadline = Instant::now() + duration;
     let done = match work {
         Work::Calls(callers) => {
-            let callers: Vec<JoinHandle<io::Result<u64>>> = (0..callers)
-                .map(|_| spawn(call_until(handle.clone(), deadline)))
-                .collect();
+            let callers: Vec<JoinHandle<io::Result<u64>>> =
+                (0..callers).map(|_| spawn(call_until(handle.clone(), deadline))).collect();
             let mut done = 0;
             for caller in callers {
                 done += caller.await.map_err(io::Error::other)??;
@@ -53,10 +49,7 @@ async fn call_until(handle: Handle, deadline: Instant) -> io::Result<u64> {
     let payload = [7; CALL_SIZE];
     let mut done = 0;
     while Instant::now() < deadline {
-        let response = handle
-            .request(ROUTE, &payload)
-            .await
-            .map_err(io::Error::other)?;
+        let response = handle.request(ROUTE, &payload).await.map_err(io::Error::other)?;
         assert_eq!(response.payload.len(), CALL_SIZE);
         done += 1;
     }
@@ -68,17 +61,11 @@ async fn send_until(handle: &Handle, deadline: Instant) -> io::Result<u64> {
     let mut done = 0;
     while Instant::now() < deadline {
         for _ in 0..SENDS_PER_LOOK {
-            handle
-                .send(ROUTE, &payload)
-                .await
-                .map_err(io::Error::other)?;
+            handle.send(ROUTE, &payload).await.map_err(io::Error::other)?;
         }
         done += SENDS_PER_LOOK;
     }
-    let receipt = handle
-        .send_receipted(ROUTE, &payload)
-        .await
-        .map_err(io::Error::other)?;
+    let receipt = handle.send_receipted(ROUTE, &payload).await.map_err(io::Error::other)?;
     receipt.await.map_err(io::Error::other)?;
     Ok(done + 1)
 }
@@ -89,17 +76,11 @@ pub(crate) async fn cut_times(relay: &Relay, cuts: usize) -> io::Result<Vec<Dura
     let (handle, runner) = connect(relay.address())?;
     let client = spawn(runner);
     let mut times = Vec::with_capacity(cuts);
-    handle
-        .request(ROUTE, b"warm")
-        .await
-        .map_err(io::Error::other)?;
+    handle.request(ROUTE, b"warm").await.map_err(io::Error::other)?;
     for _ in 0..cuts {
         let begun = Instant::now();
         relay.cut();
-        handle
-            .request(ROUTE, b"again")
-            .await
-            .map_err(io::Error::other)?;
+        handle.request(ROUTE, b"again").await.map_err(io::Error::other)?;
         times.push(begun.elapsed());
     }
     client.abort();

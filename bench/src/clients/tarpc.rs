@@ -28,10 +28,7 @@ pub(super) async fn run(address: SocketAddr, work: Work, duration: Duration) -> 
             let mut done = 0u64;
             while begin.elapsed() < duration {
                 let payload = vec![b'c'; CALL_SIZE];
-                client
-                    .echo(context::current(), payload)
-                    .await
-                    .map_err(io::Error::other)?;
+                client.echo(context::current(), payload).await.map_err(io::Error::other)?;
                 done += 1;
             }
             io::Result::Ok(done)

@@ -51,15 +51,10 @@ impl Client {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            work: Notify::new(),
-            room: Notify::new(),
-        });
-        let tasks = [
-            spawn(write(Arc::clone(&shared), writer)),
-            spawn(read(Arc::clone(&shared), reader)),
-        ];
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), work: Notify::new(), room: Notify::new() });
+        let tasks =
+            [spawn(write(Arc::clone(&shared), writer)), spawn(read(Arc::clone(&shared), reader))];
         Ok((Self(shared), tasks))
     }
 

@@ -42,12 +42,7 @@ impl Crowd {
         silence_ms: u32,
         (count, in_flight): (usize, usize),
     ) -> io::Result<Self> {
-        let mut crowd = Self {
-            engine: Engine::new()?,
-            dialect,
-            echo,
-            refused: 0,
-        };
+        let mut crowd = Self { engine: Engine::new()?, dialect, echo, refused: 0 };
         let template = Template::echo(dialect, echo, ECHO_SIZE);
         let mut pending = 0;
         let mut begun = 0;
@@ -86,11 +81,7 @@ impl Crowd {
         let moved = self.engine.pump(PATIENCE, |_, _, arrived| {
             done += usize::from(arrived.welcomed || arrived.replies > 0);
         })?;
-        if moved {
-            Ok(done)
-        } else {
-            Err(stalled("handshakes"))
-        }
+        if moved { Ok(done) } else { Err(stalled("handshakes")) }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -108,9 +99,7 @@ impl Crowd {
     /// that each wakes the server as a real one would.
     pub(crate) fn beat_each(&mut self) -> io::Result<()> {
         let template = Template::heartbeat(self.dialect);
-        self.each(&template, 1, |arrived| {
-            arrived.replies > 0 || arrived.beats > 0
-        })
+        self.each(&template, 1, |arrived| arrived.replies > 0 || arrived.beats > 0)
     }
 
     fn each(
@@ -144,10 +133,9 @@ impl Crowd {
         let begin = Instant::now();
         let mut beats = 0;
         while begin.elapsed() < duration {
-            self.engine
-                .pump(Duration::from_millis(20), |_, _, arrived| {
-                    beats += u64::from(arrived.beats);
-                })?;
+            self.engine.pump(Duration::from_millis(20), |_, _, arrived| {
+                beats += u64::from(arrived.beats);
+            })?;
         }
         Ok(beats)
     }

@@ -50,8 +50,7 @@ impl Engine {
     }
 
     pub(super) fn add(&mut self, link: Link) -> io::Result<()> {
-        self.epoll
-            .add(&link.stream, self.links.len() as u64, Interest::Read)?;
+        self.epoll.add(&link.stream, self.links.len() as u64, Interest::Read)?;
         self.links.push(link);
         Ok(())
     }
@@ -117,9 +116,7 @@ impl Engine {
                 tally.messages += n;
                 if depth == 1 && n == 1 {
                     let nanos = link.sent_at.elapsed().as_nanos();
-                    tally
-                        .latencies
-                        .push(u32::try_from(nanos).unwrap_or(u32::MAX));
+                    tally.latencies.push(u32::try_from(nanos).unwrap_or(u32::MAX));
                 }
                 if going {
                     link.queue(template, arrived.replies as usize);

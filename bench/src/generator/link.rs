@@ -130,11 +130,7 @@ impl Link {
             return;
         };
         while self.owed > 0 {
-            let index = if template.by_id {
-                wire.free.last().copied()
-            } else {
-                Some(0)
-            };
+            let index = if template.by_id { wire.free.last().copied() } else { Some(0) };
             let Some(index) = index else { return };
             let bytes = template.nth(usize::from(index));
             if bytes[0] & 0x80 != 0 {
@@ -163,10 +159,7 @@ impl Link {
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Arrived> {
         let n = match self.stream.read(buffer) {
             Ok(0) => {
-                return Ok(Arrived {
-                    closed: true,
-                    ..Arrived::default()
-                });
+                return Ok(Arrived { closed: true, ..Arrived::default() });
             }
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Arrived::default()),
@@ -177,10 +170,7 @@ impl Link {
             (Reader::Count { partial }, Answers::Bytes(size)) => {
                 let all = *partial + n;
                 *partial = all % size;
-                Ok(Arrived {
-                    replies: (all / size) as u32,
-                    ..Arrived::default()
-                })
+                Ok(Arrived { replies: (all / size) as u32, ..Arrived::default() })
             }
             (Reader::Count { .. }, Answers::Frames) => Ok(Arrived::default()),
         }
@@ -207,11 +197,7 @@ impl Link {
             return Ok(());
         }
         self.waiting = waits;
-        let interest = if waits {
-            Interest::ReadAndWrite
-        } else {
-            Interest::Read
-        };
+        let interest = if waits { Interest::ReadAndWrite } else { Interest::Read };
         epoll.modify(&self.stream, token as u64, interest)
     }
 

@@ -53,21 +53,9 @@ pub(crate) struct Tally {
 
 /// A connected load: handshakes are done, nothing is under way.
 pub(crate) enum Session {
-    OneWay {
-        address: SocketAddr,
-        dialect: Dialect,
-        size: usize,
-    },
-    Echo {
-        engine: Engine,
-        template: Template,
-        depth: usize,
-    },
-    FanOut {
-        engine: Engine,
-        template: Template,
-        window: usize,
-    },
+    OneWay { address: SocketAddr, dialect: Dialect, size: usize },
+    Echo { engine: Engine, template: Template, depth: usize },
+    FanOut { engine: Engine, template: Template, window: usize },
 }
 
 impl Session {
@@ -79,32 +67,17 @@ impl Session {
         load: Load,
     ) -> io::Result<Self> {
         match load {
-            Load::OneWay { size } => Ok(Self::OneWay {
-                address,
-                dialect,
-                size,
-            }),
+            Load::OneWay { size } => Ok(Self::OneWay { address, dialect, size }),
             Load::Echo { connections, depth } => {
                 let template = Template::echo(dialect, echo, dialect::ECHO_SIZE);
                 let engine = Engine::connect(address, dialect, &template, connections)?;
-                Ok(Self::Echo {
-                    engine,
-                    template,
-                    depth,
-                })
+                Ok(Self::Echo { engine, template, depth })
             }
-            Load::FanOut {
-                connections,
-                window,
-            } => {
+            Load::FanOut { connections, window } => {
                 let template = Template::message(dialect, dialect::ECHO_SIZE);
                 let mut engine = Engine::connect(address, dialect, &template, connections)?;
                 fanout::roll_call(&mut engine, &template)?;
-                Ok(Self::FanOut {
-                    engine,
-                    template,
-                    window,
-                })
+                Ok(Self::FanOut { engine, template, window })
             }
         }
     }
@@ -112,21 +85,13 @@ impl Session {
     /// Loads the server for `duration`, then waits until all of it has been dealt with.
     pub(crate) fn drive(&mut self, duration: Duration) -> io::Result<Tally> {
         match self {
-            Self::OneWay {
-                address,
-                dialect,
-                size,
-            } => oneway::drive(*address, *dialect, *size, duration),
-            Self::Echo {
-                engine,
-                template,
-                depth,
-            } => engine.echo(template, *depth, duration),
-            Self::FanOut {
-                engine,
-                template,
-                window,
-            } => fanout::drive(engine, template, *window, duration),
+            Self::OneWay { address, dialect, size } => {
+                oneway::drive(*address, *dialect, *size, duration)
+            }
+            Self::Echo { engine, template, depth } => engine.echo(template, *depth, duration),
+            Self::FanOut { engine, template, window } => {
+                fanout::drive(engine, template, *window, duration)
+            }
         }
     }
 }

@@ -35,11 +35,7 @@ impl Block {
                 ends.push(at);
             }
         }
-        Self {
-            bytes,
-            ends,
-            messages: messages as u64,
-        }
+        Self { bytes, ends, messages: messages as u64 }
     }
 
     /// The last frame end that is at most `credit` bytes from the block's begin.
@@ -81,11 +77,7 @@ fn plain(link: &mut Link, dialect: Dialect, size: usize, duration: Duration) -> 
         messages += block.messages;
     }
     link.finish(PATIENCE).map_err(give_up)?;
-    Ok(Tally {
-        messages,
-        wall: begin.elapsed(),
-        latencies: Vec::new(),
-    })
+    Ok(Tally { messages, wall: begin.elapsed(), latencies: Vec::new() })
 }
 
 fn give_up(error: io::Error) -> io::Error {
@@ -141,11 +133,7 @@ fn with_credit(link: &mut Link, size: usize, duration: Duration) -> io::Result<T
             }
         }
         // Neither credit nor room: wait for an ACK or for the socket.
-        let interest = if at < end {
-            Interest::ReadAndWrite
-        } else {
-            Interest::Read
-        };
+        let interest = if at < end { Interest::ReadAndWrite } else { Interest::Read };
         epoll.modify(&link.stream, 0, interest)?;
         epoll.wait(&mut events, Some(Duration::from_millis(100)))?;
         for event in &events {
@@ -159,9 +147,5 @@ fn with_credit(link: &mut Link, size: usize, duration: Duration) -> io::Result<T
         }
     }
     let messages = blocks * block.messages;
-    Ok(Tally {
-        messages,
-        wall: begin.elapsed(),
-        latencies: Vec::new(),
-    })
+    Ok(Tally { messages, wall: begin.elapsed(), latencies: Vec::new() })
 }

@@ -166,10 +166,7 @@ impl Wire {
 
     fn positions(&self) -> [[u8; 4]; 2] {
         let limit = self.received.wrapping_add(u64::from(WINDOW));
-        [
-            (self.received as u32).to_le_bytes(),
-            (limit as u32).to_le_bytes(),
-        ]
+        [(self.received as u32).to_le_bytes(), (limit as u32).to_le_bytes()]
     }
 
     fn frames(
@@ -227,9 +224,7 @@ impl Wire {
             }
             Some(Op::Close) => return Err(closed(body)),
             Some(Op::Request | Op::Hello) => {
-                return Err(io::Error::other(format!(
-                    "unexpected frame kind {kind:#04x}"
-                )));
+                return Err(io::Error::other(format!("unexpected frame kind {kind:#04x}")));
             }
             // TOKEN, SKIP, DRAIN, INFO: nothing that a benchmark acts on.
             None => {}
@@ -280,14 +275,10 @@ fn closed(body: &[u8]) -> io::Error {
 
 fn u16_at(body: &[u8], at: usize) -> io::Result<u16> {
     let bytes = body.get(at..).and_then(|rest| rest.first_chunk());
-    bytes
-        .map(|b| u16::from_le_bytes(*b))
-        .ok_or_else(|| io::Error::other("short frame body"))
+    bytes.map(|b| u16::from_le_bytes(*b)).ok_or_else(|| io::Error::other("short frame body"))
 }
 
 fn u32_at(body: &[u8], at: usize) -> io::Result<u32> {
     let bytes = body.get(at..).and_then(|rest| rest.first_chunk());
-    bytes
-        .map(|b| u32::from_le_bytes(*b))
-        .ok_or_else(|| io::Error::other("short frame body"))
+    bytes.map(|b| u32::from_le_bytes(*b)).ok_or_else(|| io::Error::other("short frame body"))
 }

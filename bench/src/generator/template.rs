@@ -39,9 +39,9 @@ impl Template {
         let payload = vec![b'e'; size];
         match (dialect, with) {
             (Dialect::Prefix, _) => Self::new(&payload, dialect, prefix),
-            (Dialect::Msgtrans, _) => Self::new(&payload, dialect, |out, id, body| {
-                msgtrans(out, REQUEST, id, body)
-            }),
+            (Dialect::Msgtrans, _) => {
+                Self::new(&payload, dialect, |out, id, body| msgtrans(out, REQUEST, id, body))
+            }
             (Dialect::Outlast, EchoWith::Request) => {
                 let mut all = Self::new(&payload, dialect, |out, id, body| {
                     let rid = (id as u16).to_le_bytes();
@@ -59,9 +59,9 @@ impl Template {
         let payload = vec![b'm'; size];
         match dialect {
             Dialect::Prefix => Self::new(&payload, dialect, prefix),
-            Dialect::Msgtrans => Self::new(&payload, dialect, |out, id, body| {
-                msgtrans(out, ONE_WAY, id, body)
-            }),
+            Dialect::Msgtrans => {
+                Self::new(&payload, dialect, |out, id, body| msgtrans(out, ONE_WAY, id, body))
+            }
             Dialect::Outlast => Self::new(&payload, dialect, |out, _, body| {
                 outlast::frame(out, Op::Message, ROUTE, false, &[body]);
             }),
@@ -88,12 +88,7 @@ impl Template {
             Dialect::Prefix | Dialect::Msgtrans => Answers::Bytes(frame),
             Dialect::Outlast => Answers::Frames,
         };
-        Self {
-            bytes,
-            frame,
-            answers,
-            by_id: false,
-        }
+        Self { bytes, frame, answers, by_id: false }
     }
 
     /// Frame `index`, counted round and round.

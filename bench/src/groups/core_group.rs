@@ -50,11 +50,7 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn new(subject: &'static str, step: Step, round: impl FnMut() + 'static) -> Self {
-        Self {
-            subject,
-            step,
-            round: Box::new(round),
-        }
+        Self { subject, step, round: Box::new(round) }
     }
 
     /// `16.tokio-util.decode`
@@ -181,9 +177,7 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     if options.instructions {
         let names = SIZES.into_iter().flat_map(|size| {
             let all = cases(size, batch_of(size));
-            all.into_iter()
-                .map(move |case| (case.name(size), batch_of(size)))
-                .collect::<Vec<_>>()
+            all.into_iter().map(move |case| (case.name(size), batch_of(size))).collect::<Vec<_>>()
         });
         instructions::count(&names.collect::<Vec<_>>(), report)?;
     }
@@ -193,10 +187,7 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
 /// How many times the codec's time ours is (less is better).
 fn compare(report: &mut Report, size: usize, found: &[(&str, Step, f64)]) {
     let of = |subject: &str, step: Step| {
-        found
-            .iter()
-            .find(|(s, t, _)| *s == subject && *t == step)
-            .map(|(_, _, nanos)| *nanos)
+        found.iter().find(|(s, t, _)| *s == subject && *t == step).map(|(_, _, nanos)| *nanos)
     };
     for step in [Step::Encode, Step::Decode] {
         if let (Some(ours), Some(theirs)) = (of("outlast", step), of("tokio-util", step)) {
@@ -231,15 +222,9 @@ pub(crate) fn exact(args: &[String]) -> io::Result<()> {
         return Err(usage());
     };
     let rounds: usize = rounds.parse().map_err(io::Error::other)?;
-    let size: usize = name
-        .split('.')
-        .next()
-        .and_then(|n| n.parse().ok())
-        .ok_or_else(usage)?;
+    let size: usize = name.split('.').next().and_then(|n| n.parse().ok()).ok_or_else(usage)?;
     let mut all = cases(size, batch_of(size)).into_iter();
-    let mut case = all
-        .find(|case| case.name(size) == *name)
-        .ok_or_else(usage)?;
+    let mut case = all.find(|case| case.name(size) == *name).ok_or_else(usage)?;
     for _ in 0..rounds {
         (case.round)();
     }

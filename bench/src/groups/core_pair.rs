@@ -32,21 +32,14 @@ impl Pair {
         let made = Session::client(config, Vec::new());
         let mut client =
             made.unwrap_or_else(|error| unreachable!("a legal configuration: {error}"));
-        let hello = client
-            .attach(NOW, &Attach::default(), &mut out)
-            .map(|len| out[..len].to_vec());
+        let hello = client.attach(NOW, &Attach::default(), &mut out).map(|len| out[..len].to_vec());
         let hello = hello.unwrap_or_else(|error| unreachable!("a new session attaches: {error}"));
         let mut acceptor = Acceptor::new(NOW, &config);
         let Ok(Some(Greeting::Hello(greeting))) = acceptor.handle_input(NOW, &mut &hello[..])
         else {
             unreachable!("a HELLO is understood");
         };
-        let grant = Grant {
-            sid: 1,
-            epoch: 1,
-            key_id: 1,
-            key: [0; 16],
-        };
+        let grant = Grant { sid: 1, epoch: 1, key_id: 1, key: [0; 16] };
         let accepted = Session::server(NOW, config, &greeting, grant, 1, Vec::new(), &mut out);
         let accepted = accepted.unwrap_or_else(|code| unreachable!("equal limits fit: {code}"));
         let welcome = out[..accepted.written].to_vec();
@@ -73,10 +66,7 @@ impl Pair {
     pub(super) fn transmit(&mut self) -> usize {
         self.filled = 0;
         loop {
-            match self
-                .client
-                .poll_transmit(NOW, &mut self.wire[self.filled..])
-            {
+            match self.client.poll_transmit(NOW, &mut self.wire[self.filled..]) {
                 0 => return self.filled,
                 more => self.filled += more,
             }

@@ -36,10 +36,8 @@ struct Cost {
 const LIMIT: &str = "epoll-raw";
 
 pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
-    let title = format!(
-        "{} idle connections, {IN_FLIGHT} handshakes in flight",
-        options.connections
-    );
+    let title =
+        format!("{} idle connections, {IN_FLIGHT} handshakes in flight", options.connections);
     let columns = [
         "",
         "KiB/conn idle",
@@ -193,10 +191,7 @@ fn note_ratios(report: &mut Report, name: &str, cost: &Cost, limit: Option<&Cost
     ratio("refused", cost.refused as f64);
     ratio("idle_cpu_share", cost.idle_share);
     if let Some(limit) = limit {
-        ratio(
-            "accept_vs_limit",
-            cost.accept_seconds / limit.accept_seconds,
-        );
+        ratio("accept_vs_limit", cost.accept_seconds / limit.accept_seconds);
         ratio("beat_us_over_limit", cost.beat_cpu - limit.beat_cpu);
     }
 }
@@ -214,15 +209,8 @@ fn own_beats(options: &Options, report: &mut Report) -> io::Result<()> {
     let before = server.cpu()?;
     let beats = crowd.listen(Duration::from_secs(2))?;
     let each = (server.cpu()? - before).as_secs_f64() * 1e6 / beats as f64;
-    let mut table = Table::new(
-        "beats a server sends by itself",
-        &["", "beats", "CPU/beat us"],
-    );
-    table.row(vec![
-        kind.name().to_owned(),
-        beats.to_string(),
-        digits(each),
-    ]);
+    let mut table = Table::new("beats a server sends by itself", &["", "beats", "CPU/beat us"]);
+    table.row(vec![kind.name().to_owned(), beats.to_string(), digits(each)]);
     report.table(table);
     report.ratio("idle.outlast.own_beat_us", each);
     Ok(())

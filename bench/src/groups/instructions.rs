@@ -35,18 +35,12 @@ fn collect(name: &str, rounds: u64) -> io::Result<Option<u64>> {
         .output();
     let Ok(output) = output else { return Ok(None) };
     let text = String::from_utf8_lossy(&output.stderr);
-    Ok(if output.status.success() {
-        parse(&text)
-    } else {
-        None
-    })
+    Ok(if output.status.success() { parse(&text) } else { None })
 }
 
 /// `==123== Collected : 4567`
 fn parse(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))?;
+    let line = text.lines().find_map(|line| line.split_once("Collected :"))?;
     line.1.trim().parse().ok()
 }
 
@@ -54,10 +48,7 @@ fn parse(text: &str) -> Option<u64> {
 mod tests {
     #[test]
     fn reads_the_summary() {
-        assert_eq!(
-            super::parse("==1== Events    : Ir\n==1== Collected : 4567\n"),
-            Some(4567)
-        );
+        assert_eq!(super::parse("==1== Events    : Ir\n==1== Collected : 4567\n"), Some(4567));
         assert_eq!(super::parse("no such line"), None);
     }
 }

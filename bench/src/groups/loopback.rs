@@ -42,12 +42,7 @@ struct Series {
 
 impl Series {
     const fn new(subject: Subject) -> Self {
-        Self {
-            subject,
-            samples: Vec::new(),
-            syscalls: None,
-            gone: false,
-        }
+        Self { subject, samples: Vec::new(), syscalls: None, gone: false }
     }
 
     fn spread(&self, of: impl Fn(&Sample, &Sample) -> f64) -> Option<Spread> {
@@ -55,11 +50,7 @@ impl Series {
     }
 
     fn latency(&self, index: usize) -> Option<Spread> {
-        Spread::of(
-            self.samples
-                .iter()
-                .filter_map(|(own, _)| Some(own.latency?[index])),
-        )
+        Spread::of(self.samples.iter().filter_map(|(own, _)| Some(own.latency?[index])))
     }
 
     fn latency_ratio(&self, index: usize) -> Option<Spread> {
@@ -75,11 +66,7 @@ pub(super) fn one_way(options: &Options, report: &mut Report) -> io::Result<()> 
         let mut subjects = subjects(options, Mode::Sink);
         if size > 16_383 && options.wants(Kind::Outlast) && Kind::Outlast.supports(Mode::Chunks) {
             let (name, mode) = ("outlast-chunks", Mode::Chunks);
-            subjects.push(Subject {
-                name,
-                kind: Kind::Outlast,
-                mode,
-            });
+            subjects.push(Subject { name, kind: Kind::Outlast, mode });
         }
         let title = format!("one-way, {size}-byte messages, 1 connection");
         measure(
@@ -99,14 +86,7 @@ pub(super) fn echo(options: &Options, report: &mut Report) -> io::Result<()> {
     for (connections, depth) in [(64, 1), (1, 1), (1, 128)] {
         let load = Load::Echo { connections, depth };
         let title = format!("echo, 64 bytes, {connections} connections x {depth} open");
-        measure(
-            options,
-            report,
-            &title,
-            &format!("echo.{connections}x{depth}"),
-            load,
-            &subjects,
-        )?;
+        measure(options, report, &title, &format!("echo.{connections}x{depth}"), load, &subjects)?;
     }
     Ok(())
 }
@@ -115,10 +95,7 @@ pub(super) fn fan_out(options: &Options, report: &mut Report) -> io::Result<()> 
     let subjects = subjects(options, Mode::FanOut);
     for window in [1, 32] {
         let connections = 1000;
-        let load = Load::FanOut {
-            connections,
-            window,
-        };
+        let load = Load::FanOut { connections, window };
         let title = format!("fan-out, 64 bytes to {connections} connections, {window} under way");
         measure(
             options,
@@ -138,11 +115,7 @@ fn subjects(options: &Options, mode: Mode) -> Vec<Subject> {
         .filter(|kind| *kind != Kind::EpollRaw && kind.dialect().is_some() && kind.supports(mode));
     kinds
         .filter(|kind| options.wants(*kind))
-        .map(|kind| Subject {
-            name: kind.name(),
-            kind,
-            mode,
-        })
+        .map(|kind| Subject { name: kind.name(), kind, mode })
         .collect()
 }
 
@@ -156,11 +129,7 @@ fn measure(
     subjects: &[Subject],
 ) -> io::Result<()> {
     let mode = subjects.first().map_or(Mode::Sink, |first| first.mode);
-    let limit = Subject {
-        name: Kind::EpollRaw.name(),
-        kind: Kind::EpollRaw,
-        mode,
-    };
+    let limit = Subject { name: Kind::EpollRaw.name(), kind: Kind::EpollRaw, mode };
     let mut limits = Series::new(limit);
     let mut all: Vec<Series> = subjects.iter().copied().map(Series::new).collect();
     for _ in 0..options.rounds {
@@ -206,11 +175,7 @@ fn mean(a: Sample, b: Sample) -> Sample {
         (Some(a), Some(b)) => Some([mid(a[0], b[0]), mid(a[1], b[1]), mid(a[2], b[2])]),
         _ => None,
     };
-    Sample {
-        cpu: mid(a.cpu, b.cpu),
-        rate: mid(a.rate, b.rate),
-        latency,
-    }
+    Sample { cpu: mid(a.cpu, b.cpu), rate: mid(a.rate, b.rate), latency }
 }
 
 /// A fresh server, a short warm-up, one measured run.
@@ -250,15 +215,10 @@ fn count_syscalls(
     all: &mut [Series],
 ) {
     let Some(tool) = Tool::find() else {
-        report.note(format!(
-            "{prefix}: system calls NOT MEASURED, neither perf nor strace works"
-        ));
+        report.note(format!("{prefix}: system calls NOT MEASURED, neither perf nor strace works"));
         return;
     };
-    for series in core::iter::once(limits)
-        .chain(all)
-        .filter(|series| !series.gone)
-    {
+    for series in core::iter::once(limits).chain(all).filter(|series| !series.gone) {
         let counted = || -> io::Result<f64> {
             let (server, mut session) = connect(series.subject, options.echo, load)?;
             session.drive(options.run / 10)?;
@@ -277,16 +237,7 @@ fn count_syscalls(
 }
 
 fn print(report: &mut Report, title: &str, prefix: &str, limits: &Series, all: &[Series]) {
-    let columns = [
-        "",
-        "CPU/msg",
-        "cap (min-max)",
-        "rate",
-        "p50",
-        "p99",
-        "p99.9",
-        "syscalls/msg",
-    ];
+    let columns = ["", "CPU/msg", "cap (min-max)", "rate", "p50", "p99", "p99.9", "syscalls/msg"];
     let mut table = Table::new(title, &columns);
     for series in core::iter::once(limits).chain(all) {
         let Some(cpu) = series.spread(|own, _| own.cpu) else {
@@ -299,14 +250,8 @@ fn print(report: &mut Report, title: &str, prefix: &str, limits: &Series, all: &
         table.row(vec![
             name.to_owned(),
             time(cpu.median),
-            if is_limit {
-                "1".to_owned()
-            } else {
-                spread(cap)
-            },
-            series
-                .spread(|own, _| own.rate)
-                .map_or_else(String::new, |s| rate(s.median)),
+            if is_limit { "1".to_owned() } else { spread(cap) },
+            series.spread(|own, _| own.rate).map_or_else(String::new, |s| rate(s.median)),
             cell(series.latency(0)),
             cell(series.latency(1)),
             cell(series.latency(2)),

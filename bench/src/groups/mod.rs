@@ -31,15 +31,8 @@ pub(crate) enum Group {
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Core,
-        Self::OneWay,
-        Self::Echo,
-        Self::FanOut,
-        Self::Own,
-        Self::Idle,
-        Self::Resume,
-    ];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Core, Self::OneWay, Self::Echo, Self::FanOut, Self::Own, Self::Idle, Self::Resume];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {

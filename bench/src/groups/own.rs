@@ -27,20 +27,11 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
             (pair.name == "thin" || options.wants(pair.server)) && pair.supports(work)
         });
         let mut all: Vec<Series> = pairs
-            .map(|pair| Series {
-                pair,
-                rates: Vec::new(),
-                cpu: Vec::new(),
-                gone: false,
-            })
+            .map(|pair| Series { pair, rates: Vec::new(), cpu: Vec::new(), gone: false })
             .collect();
         for _ in 0..options.rounds {
             for series in &mut all {
-                let measured = if series.gone {
-                    None
-                } else {
-                    one(series, work, options, report)
-                };
+                let measured = if series.gone { None } else { one(series, work, options, report) };
                 series.rates.push(measured);
             }
         }
@@ -59,11 +50,7 @@ fn one(series: &mut Series, work: Work, options: &Options, report: &mut Report) 
         }
         Err(error) => {
             series.gone = true;
-            report.note(format!(
-                "own.{}: {}: {error}",
-                work.name(),
-                series.pair.name
-            ));
+            report.note(format!("own.{}: {}: {error}", work.name(), series.pair.name));
             None
         }
     }
@@ -83,12 +70,7 @@ fn print(report: &mut Report, work: Work, all: &[Series]) {
         }
         Work::Send => "own client, one `send` per 16-byte message".to_owned(),
     };
-    let columns = [
-        "",
-        "rate (min-max M/s)",
-        "CPU/msg, both sides",
-        "x thin (min-max)",
-    ];
+    let columns = ["", "rate (min-max M/s)", "CPU/msg, both sides", "x thin (min-max)"];
     let mut table = Table::new(title, &columns);
     let Some(thin) = all.first() else { return };
     for series in all {
@@ -100,12 +82,7 @@ fn print(report: &mut Report, work: Work, all: &[Series]) {
         let ratio = against(series, thin);
         table.row(vec![
             name.to_owned(),
-            format!(
-                "{} ({}-{})",
-                rate(rates.median),
-                mega(rates.min),
-                mega(rates.max)
-            ),
+            format!("{} ({}-{})", rate(rates.median), mega(rates.min), mega(rates.max)),
             cpu.map_or_else(String::new, |s| time(s.median)),
             spread(ratio),
         ]);

@@ -29,10 +29,7 @@ impl Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let open: Rc<RefCell<Vec<AbortHandle>>> = Rc::default();
-        let relay = Self {
-            address,
-            open: Rc::clone(&open),
-        };
+        let relay = Self { address, open: Rc::clone(&open) };
         spawn_local(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let pumping = spawn_local(async move {
@@ -70,24 +67,18 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
         format!("from a cut to the next answer, {cuts} cuts"),
         &["", "median", "least", "most"],
     );
-    let plain = measure(Kind::TokioLp, async |relay| {
-        plain_cut_times(relay, cuts).await
-    })?;
+    let plain = measure(Kind::TokioLp, async |relay| plain_cut_times(relay, cuts).await)?;
     row(&mut table, report, "reconnect", &plain);
     if options.wants(Kind::Outlast) && Kind::Outlast.supports(Mode::Echo) {
-        let ours = measure(Kind::Outlast, async |relay| {
-            clients::outlast::cut_times(relay, cuts).await
-        });
+        let ours =
+            measure(Kind::Outlast, async |relay| clients::outlast::cut_times(relay, cuts).await);
         match ours {
             Ok(ours) => {
                 row(&mut table, report, "outlast", &ours);
                 let median = |all: &[Duration]| {
                     Spread::of(all.iter().map(Duration::as_secs_f64)).map_or(f64::NAN, |s| s.median)
                 };
-                report.ratio(
-                    "resume.outlast.vs_reconnect",
-                    median(&ours) / median(&plain),
-                );
+                report.ratio("resume.outlast.vs_reconnect", median(&ours) / median(&plain));
             }
             Err(error) => report.note(format!("resume: outlast: {error}")),
         }
@@ -101,12 +92,7 @@ fn row(table: &mut Table, report: &mut Report, name: &str, times: &[Duration]) {
     let Some(spread) = Spread::of(nanos) else {
         return;
     };
-    table.row(vec![
-        name.to_owned(),
-        time(spread.median),
-        time(spread.min),
-        time(spread.max),
-    ]);
+    table.row(vec![name.to_owned(), time(spread.median), time(spread.min), time(spread.max)]);
     report.ratio(format!("resume.{name}.us"), spread.median / 1e3);
 }
 
@@ -116,9 +102,7 @@ fn measure(
 ) -> io::Result<Vec<Duration>> {
     let server = Server::start(kind, Mode::Echo)?;
     // Client and relay share one thread: nothing else runs on the load's core meanwhile.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let relay = Relay::start(server.address).await?;
         client(&relay).await

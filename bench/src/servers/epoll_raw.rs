@@ -64,11 +64,7 @@ impl Server {
                 self.slots.len() - 1
             });
             self.epoll.add(&stream, index as u64, Interest::Read)?;
-            self.slots[index] = Some(Slot {
-                stream,
-                backlog: Vec::new(),
-                waiting: false,
-            });
+            self.slots[index] = Some(Slot { stream, backlog: Vec::new(), waiting: false });
         }
     }
 
@@ -116,15 +112,8 @@ impl Server {
         };
         if waits != slot.waiting {
             slot.waiting = waits;
-            let interest = if waits {
-                Interest::ReadAndWrite
-            } else {
-                Interest::Read
-            };
-            return self
-                .epoll
-                .modify(&slot.stream, index as u64, interest)
-                .is_ok();
+            let interest = if waits { Interest::ReadAndWrite } else { Interest::Read };
+            return self.epoll.modify(&slot.stream, index as u64, interest).is_ok();
         }
         true
     }

@@ -141,11 +141,7 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
     let kind = Kind::from_name(kind).ok_or_else(usage)?;
     let mode = Mode::from_name(mode).ok_or_else(usage)?;
     if !kind.supports(mode) {
-        return Err(io::Error::other(format!(
-            "{} has no mode {}",
-            kind.name(),
-            mode.name()
-        )));
+        return Err(io::Error::other(format!("{} has no mode {}", kind.name(), mode.name())));
     }
     sys::raise_open_file_limit()?;
     sys::pin_to_core(SERVER_CORE)?;
@@ -219,12 +215,10 @@ pub(crate) fn run(task: impl Future<Output = io::Result<()>> + Send + 'static) -
 }
 
 fn leave_with_parent() -> io::Result<()> {
-    std::thread::Builder::new()
-        .stack_size(64 * 1024)
-        .spawn(|| {
-            let mut byte = [0];
-            while matches!(io::stdin().read(&mut byte), Ok(n) if n > 0) {}
-            std::process::exit(0);
-        })?;
+    std::thread::Builder::new().stack_size(64 * 1024).spawn(|| {
+        let mut byte = [0];
+        while matches!(io::stdin().read(&mut byte), Ok(n) if n > 0) {}
+        std::process::exit(0);
+    })?;
     Ok(())
 }

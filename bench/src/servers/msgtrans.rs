@@ -29,9 +29,7 @@ impl SessionHandler for Handler {
             Mode::Echo => drop(sender.send_data(packet.into_payload()).await),
             Mode::FanOut => {
                 if let Some(server) = self.server.get() {
-                    let _ = server
-                        .broadcast(packet.into_payload(), SendOptions::new())
-                        .await;
+                    let _ = server.broadcast(packet.into_payload(), SendOptions::new()).await;
                 }
             }
         }
@@ -44,15 +42,10 @@ impl SessionHandler for Handler {
 
 pub(super) async fn serve(mode: Mode) -> io::Result<()> {
     // It binds by itself and does not tell the port, so a free one is looked up first.
-    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port();
+    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let config = TcpServerConfig::new(&address.to_string()).map_err(io::Error::other)?;
-    let handler = Arc::new(Handler {
-        mode,
-        server: OnceLock::new(),
-    });
+    let handler = Arc::new(Handler { mode, server: OnceLock::new() });
     let server = TransportServerBuilder::new()
         .max_connections(MAX_CONNECTIONS)
         .actor_buffer_size(ACTOR_BUFFER)

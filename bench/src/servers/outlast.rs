@@ -14,20 +14,14 @@ pub(super) const AVAILABLE: bool = true;
 /// Serves sessions on a free loopback port until the process ends.
 pub(super) async fn serve(mode: Mode) -> io::Result<()> {
     let server = Server::builder()
-        .config(Config {
-            max_requests: 256,
-            ..Config::SERVER
-        })
+        .config(Config { max_requests: 256, ..Config::SERVER })
         .limits(Limits::default())
         .bind("127.0.0.1:0")
         .await?;
     let port = server.local_addr()?.port();
     let everybody: Arc<OnceLock<ServerHandle>> = Arc::default();
     let shared = Arc::clone(&everybody);
-    let running = server.start(move |_| Served {
-        mode,
-        everybody: Arc::clone(&shared),
-    })?;
+    let running = server.start(move |_| Served { mode, everybody: Arc::clone(&shared) })?;
     let _ = everybody.set(running.handle());
     super::announce(port)?;
     running.finished().await;

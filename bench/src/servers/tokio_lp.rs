@@ -213,11 +213,7 @@ impl io::Write for TryHalf<'_> {
 
 async fn member(stream: TcpStream, room: Room) -> io::Result<()> {
     let (reader, writer) = stream.into_split();
-    let outlet = Arc::new(Outlet {
-        socket: writer,
-        unsent: Mutex::default(),
-        wake: Notify::new(),
-    });
+    let outlet = Arc::new(Outlet { socket: writer, unsent: Mutex::default(), wake: Notify::new() });
     lock(&room).push(Arc::clone(&outlet));
     let done = tokio::select! {
         done = publish(reader, &room) => done,

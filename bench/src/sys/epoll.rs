@@ -46,10 +46,7 @@ impl Epoll {
         }
         // SAFETY: `fd` was just created and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self {
-            fd,
-            raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity],
-        })
+        Ok(Self { fd, raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity] })
     }
 
     pub(crate) fn add(&self, target: impl AsFd, token: u64, what: Interest) -> io::Result<()> {
@@ -61,18 +58,11 @@ impl Epoll {
     }
 
     fn control(&self, op: i32, target: impl AsFd, token: u64, what: Interest) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: what.bits(),
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: what.bits(), u64: token };
         let target = target.as_fd().as_raw_fd();
         // SAFETY: both descriptors are open for the call; the kernel copies `event`.
         let done = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, target, &raw mut event) };
-        if done < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        }
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Waits for at most `timeout` (rounded up to milliseconds; `None` = without end) and puts
@@ -83,20 +73,15 @@ impl Epoll {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         into.clear();
-        let millis = timeout.map_or(-1, |t| {
-            i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(-1)
-        });
+        let millis =
+            timeout.map_or(-1, |t| i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(-1));
         let room = i32::try_from(self.raw.len()).unwrap_or(i32::MAX);
         // SAFETY: the buffer holds `room` events and lives through the call.
         let n =
             unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.raw.as_mut_ptr(), room, millis) };
         let Ok(n) = usize::try_from(n) else {
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted {
-                Ok(())
-            } else {
-                Err(error)
-            };
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
         };
         for raw in self.raw.iter().take(n) {
             let bits = raw.events;

@@ -7,11 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 fn check(result: i32) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Pins the calling thread, and the threads it will start, to one core.
@@ -26,10 +22,7 @@ pub(crate) fn pin_to_core(core: usize) -> io::Result<()> {
 
 /// Raises the soft limit of open files to the hard one and returns it.
 pub(crate) fn raise_open_file_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` lives through the call.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     limit.rlim_cur = limit.rlim_max;
@@ -47,10 +40,7 @@ pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` lives through the call.
     check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
     let seconds = u64::try_from(time.tv_sec).map_err(io::Error::other)?;

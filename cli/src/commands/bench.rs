@@ -22,13 +22,8 @@ const WARM_UP: u32 = 200;
 /// Messages between two looks at the clock.
 const BATCH: u32 = 64;
 /// Shares of all requests that stay within a time.
-const SHARES: [(&str, f64); 5] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("p99.99", 0.9999),
-];
+const SHARES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
 /// Measure latency and throughput, here or against a server
 ///
@@ -85,11 +80,7 @@ struct Results {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     block_on(async {
-        let own = if args.address.is_none() {
-            Some(own_server().await?)
-        } else {
-            None
-        };
+        let own = if args.address.is_none() { Some(own_server().await?) } else { None };
         let address = match (&args.address, &own) {
             (Some(address), _) => address.clone(),
             (None, Some(own)) => own.local_addr().to_string().parse()?,
@@ -100,10 +91,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let payload: Arc<[u8]> = vec![b'x'; args.size as usize].into();
         let first = handles.first().cloned().ok_or("no connection")?;
         for _ in 0..WARM_UP {
-            first
-                .request(ROUTE, &payload)
-                .await
-                .map_err(|error| error.to_string())?;
+            first.request(ROUTE, &payload).await.map_err(|error| error.to_string())?;
         }
         let results = Results {
             address: address.to_string(),
@@ -111,21 +99,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
             many: requests(&handles, args.callers, span, &payload).await?,
             one_way: one_way(&handles, span, &payload).await?,
         };
-        let text = if args.json {
-            json(args, &results)
-        } else {
-            table(args, &results)
-        };
+        let text = if args.json { json(args, &results) } else { table(args, &results) };
         print(&text);
         Ok(ExitCode::SUCCESS)
     })
 }
 
 async fn own_server() -> Result<outlast_tokio::Running, String> {
-    let server = Server::builder()
-        .config(Config::SERVER)
-        .bind("127.0.0.1:0")
-        .await;
+    let server = Server::builder().config(Config::SERVER).bind("127.0.0.1:0").await;
     let server = server.map_err(|error| format!("no port on this machine: {error}"))?;
     let answer = |_: &SessionInfo| {
         |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
@@ -227,17 +208,11 @@ async fn one_way(
             let mut sent = 0;
             while start.elapsed() < time {
                 for _ in 0..BATCH {
-                    handle
-                        .send(ROUTE, &payload)
-                        .await
-                        .map_err(|error| error.to_string())?;
+                    handle.send(ROUTE, &payload).await.map_err(|error| error.to_string())?;
                 }
                 sent += u64::from(BATCH);
             }
-            handle
-                .request(ROUTE, b"")
-                .await
-                .map_err(|error| error.to_string())?;
+            handle.request(ROUTE, b"").await.map_err(|error| error.to_string())?;
             Ok::<u64, String>(sent)
         });
     }
@@ -249,11 +224,7 @@ async fn one_way(
 }
 
 fn table(args: &Args, results: &Results) -> String {
-    let own = if args.address.is_none() {
-        " (own server, same machine)"
-    } else {
-        ""
-    };
+    let own = if args.address.is_none() { " (own server, same machine)" } else { "" };
     let mut text = format!(
         "outlast bench: {}{own}, {} B payloads, {}\n\n",
         results.address,
@@ -269,11 +240,7 @@ fn table(args: &Args, results: &Results) -> String {
     let size = u64::from(args.size);
     let callers = format!("requests, {} at once", args.callers);
     for (name, count, time) in [
-        (
-            "requests, one at a time",
-            results.alone.0.total(),
-            results.alone.1,
-        ),
+        ("requests, one at a time", results.alone.0.total(), results.alone.1),
         (callers.as_str(), results.many.0.total(), results.many.1),
         ("one-way messages", results.one_way.0, results.one_way.1),
     ] {
@@ -294,10 +261,9 @@ fn table(args: &Args, results: &Results) -> String {
         heads[4],
         "max",
     ]);
-    for (name, histogram) in [
-        ("one at a time", &results.alone.0),
-        (callers.as_str(), &results.many.0),
-    ] {
+    for (name, histogram) in
+        [("one at a time", &results.alone.0), (callers.as_str(), &results.many.0)]
+    {
         let at = SHARES.map(|(_, share)| span(histogram.quantile(share)));
         let (min, max) = (span(histogram.min()), span(histogram.max()));
         times.row([name, &min, &at[0], &at[1], &at[2], &at[3], &at[4], &max]);
@@ -315,10 +281,9 @@ fn json(args: &Args, results: &Results) -> String {
         args.connections,
         args.callers
     );
-    for (name, (histogram, time)) in [
-        ("request_alone", &results.alone),
-        ("request_many", &results.many),
-    ] {
+    for (name, (histogram, time)) in
+        [("request_alone", &results.alone), ("request_many", &results.many)]
+    {
         let _ = write!(
             text,
             "  \"{name}\": {{ \"count\": {}, \"seconds\": {:.6}, \"per_second\": {}",
@@ -326,11 +291,8 @@ fn json(args: &Args, results: &Results) -> String {
             time.as_secs_f64(),
             per_second(histogram.total(), *time)
         );
-        let fixed = [
-            ("min", histogram.min()),
-            ("mean", histogram.mean()),
-            ("max", histogram.max()),
-        ];
+        let fixed =
+            [("min", histogram.min()), ("mean", histogram.mean()), ("max", histogram.max())];
         let shares = SHARES.map(|(name, share)| (name, histogram.quantile(share)));
         for (name, time) in fixed.iter().chain(&shares) {
             let _ = write!(text, ", \"{name}_ns\": {}", time.as_nanos());

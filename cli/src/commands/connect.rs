@@ -58,22 +58,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let notices = Notices::new(&board, &args.address);
         let health = Arc::clone(&notices.health);
         let desk = Arc::new(Desk::default());
-        let handler = Line {
-            notices,
-            board: Arc::clone(&board),
-            desk: Arc::clone(&desk),
-        };
+        let handler = Line { notices, board: Arc::clone(&board), desk: Arc::clone(&desk) };
         let (handle, runner) = client.connect(handler).map_err(|error| error.to_string())?;
         let mut runner = tokio::spawn(runner);
-        let hint = format!(
-            "no answer from {}: is `outlast serve` running there",
-            args.address
-        );
-        tokio::spawn(Notices::complain(
-            Arc::clone(&health),
-            Arc::clone(&board),
-            hint,
-        ));
+        let hint = format!("no answer from {}: is `outlast serve` running there", args.address);
+        tokio::spawn(Notices::complain(Arc::clone(&health), Arc::clone(&board), hint));
         let mut lines = read_lines();
         let route = Route::new(args.route);
         let work = async {
@@ -117,10 +106,7 @@ fn read_lines() -> mpsc::Receiver<Vec<u8>> {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
-            while line
-                .last()
-                .is_some_and(|last| matches!(last, b'\n' | b'\r'))
-            {
+            while line.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
                 line.pop();
             }
             if sender.blocking_send(line).is_err() {
@@ -281,27 +267,18 @@ impl Handler for Line {
                 let _ = peer.respond(id, outlast_tokio::Status::OK, &[]);
             }
             Incoming::Note { payload, .. } => print(&format!("~ {}\n", readable(payload))),
-            Incoming::Lost {
-                code,
-                peer_received,
-                undelivered,
-            } => {
-                let lines: Vec<Vec<u8>> = undelivered
-                    .missing()
-                    .map(|(_, line)| line.to_vec())
-                    .collect();
+            Incoming::Lost { code, peer_received, undelivered } if self.notices.has_begun() => {
+                let lines: Vec<Vec<u8>> =
+                    undelivered.missing().map(|(_, line)| line.to_vec()).collect();
                 let lost = lost_words(code, peer_received);
                 self.board.say(&format!("* {lost}"));
                 for (_, line) in undelivered.unknown() {
                     let line = readable(line);
-                    self.board
-                        .say(&format!("* may or may not have arrived: {line}"));
+                    self.board.say(&format!("* may or may not have arrived: {line}"));
                 }
                 if !lines.is_empty() {
                     let count = lines.len();
-                    self.board.say(&format!(
-                        "* {count} lines did not arrive; they are sent again"
-                    ));
+                    self.board.say(&format!("* {count} lines did not arrive; they are sent again"));
                 }
                 let mut queue = self.desk.queue();
                 (queue.queued, queue.taken) = (0, 0);

@@ -56,8 +56,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         cuts: args.cuts,
         least: Duration::from_secs(args.seconds),
         most: Duration::from_secs(
-            args.limit
-                .unwrap_or(MOST.max(args.seconds.saturating_add(20))),
+            args.limit.unwrap_or_else(|| MOST.max(args.seconds.saturating_add(20))),
         ),
         clients: args.clients,
         paths: args.paths.clone(),

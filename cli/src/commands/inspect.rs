@@ -47,12 +47,8 @@ What a line says:
   who sent it, what it is, its size, the positions it takes in the session, what it means";
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let options = Options {
-        payload: args.payload,
-        secrets: args.secrets,
-        port: args.port,
-        all: args.all,
-    };
+    let options =
+        Options { payload: args.payload, secrets: args.secrets, port: args.port, all: args.all };
     let text = match args.input.as_slice() {
         [] if std::io::stdin().is_terminal() => {
             return Err("nothing to explain: give hex or a file, or pipe something in".to_owned());
@@ -84,9 +80,7 @@ fn read(source: impl Read, name: &str) -> Result<Vec<u8>, String> {
         .read_to_end(&mut bytes)
         .map_err(|error| format!("cannot read {name}: {error}"))?;
     if bytes.len() as u64 > INPUT_MAX {
-        return Err(format!(
-            "{name} has more than {INPUT_MAX} bytes: cut out the part you need"
-        ));
+        return Err(format!("{name} has more than {INPUT_MAX} bytes: cut out the part you need"));
     }
     Ok(bytes)
 }

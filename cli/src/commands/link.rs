@@ -35,10 +35,7 @@ impl Access {
             Some(path) => {
                 let read = std::fs::read(path);
                 let origin = path.display().to_string();
-                (
-                    read.map_err(|error| format!("cannot read {origin}: {error}"))?,
-                    origin,
-                )
+                (read.map_err(|error| format!("cannot read {origin}: {error}"))?, origin)
             }
             None => match std::env::var_os(TOKEN_VARIABLE) {
                 Some(token) => (token.into_encoded_bytes(), TOKEN_VARIABLE.to_owned()),
@@ -49,9 +46,7 @@ impl Access {
         let token = token.trim_ascii_end().to_vec();
         if token.is_empty() || token.len() > TOKEN_MAX {
             let len = token.len();
-            return Err(format!(
-                "the token in {origin} has {len} bytes: 1 to {TOKEN_MAX} will do"
-            ));
+            return Err(format!("the token in {origin} has {len} bytes: 1 to {TOKEN_MAX} will do"));
         }
         Ok(Some(token))
     }
@@ -76,9 +71,7 @@ impl Dialing {
             attempts: self.attempts.map_or(Attempts::Unlimited, Attempts::UpTo),
             ..ReconnectPolicy::default()
         };
-        let client = Client::builder()
-            .address(address.to_string())
-            .reconnect(policy);
+        let client = Client::builder().address(address.to_string()).reconnect(policy);
         Ok(match self.access.token()? {
             Some(token) => client.token(token),
             None => client,
@@ -114,30 +107,26 @@ impl Notices {
                 format!("connected to {}, session {}", self.address, short(session))
             }
             Incoming::Resumed { resent } => {
-                let away = self
-                    .since
-                    .take()
-                    .map_or(Duration::ZERO, |since| since.elapsed());
+                let away = self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
                 let again = match resent {
                     0 => "nothing had to be sent again".to_owned(),
                     resent => format!("{resent} bytes are sent again"),
                 };
-                format!(
-                    "connected again after {}: nothing was lost, {again}",
-                    span(away)
-                )
+                format!("connected again after {}: nothing was lost, {again}", span(away))
             }
             Incoming::Disconnected { code } if before.since.is_none() && before.opened > 0 => {
                 self.since = Some(Instant::now());
-                format!(
-                    "connection lost{}; the session goes on as soon as it can",
-                    why(*code)
-                )
+                format!("connection lost{}; the session goes on as soon as it can", why(*code))
             }
             Incoming::Draining { .. } => "the server will leave; moving on".to_owned(),
             _ => return,
         };
         self.board.say(&format!("* {text}"));
+    }
+
+    /// Whether there ever was a session to be lost.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.health.facts().opened > 0
     }
 
     /// Says, once, that nobody answers. Never returns otherwise.
@@ -151,20 +140,13 @@ impl Notices {
 
 /// The reason of a broken connection, if it says more than that it broke.
 fn why(code: CloseCode) -> String {
-    if code == CloseCode::IDLE {
-        String::new()
-    } else {
-        format!(" ({})", code.name())
-    }
+    if code == CloseCode::IDLE { String::new() } else { format!(" ({})", code.name()) }
 }
 
 /// What was lost with a session, in words.
 pub(crate) fn lost_words(code: CloseCode, received: Option<Position>) -> String {
     let known = match received {
-        Some(position) => format!(
-            "the server took what was sent up to byte {}",
-            position.get()
-        ),
+        Some(position) => format!("the server took what was sent up to byte {}", position.get()),
         None => "what was not acknowledged may or may not have arrived".to_owned(),
     };
     let cause = match code {
@@ -198,8 +180,5 @@ pub(crate) fn stopped(closed: &Closed, health: &Health, address: &Address) -> St
 
 /// The beginning of a session's number: enough for a person to tell sessions apart.
 pub(crate) fn short(session: Option<u64>) -> String {
-    session.map_or_else(
-        || "----".to_owned(),
-        |id| format!("{:04x}", id >> 48 ^ id & 0xFFFF),
-    )
+    session.map_or_else(|| "----".to_owned(), |id| format!("{:04x}", id >> 48 ^ id & 0xFFFF))
 }

@@ -31,11 +31,7 @@ pub(crate) fn block_on(future: impl Future<Output = Outcome>) -> Outcome {
 /// Writes to standard output. Whoever reads it may stop before the end, as `head` does.
 pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
-    if out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .is_err()
-    {
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
 }

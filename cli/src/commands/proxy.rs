@@ -79,9 +79,7 @@ impl FromStr for Span {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         let number = |digits: &str| {
             let digits = digits.trim().replace('_', "");
-            digits
-                .parse()
-                .map_err(|_| format!("`{text}` is no range: write 1000..50000, or 1000"))
+            digits.parse().map_err(|_| format!("`{text}` is no range: write 1000..50000, or 1000"))
         };
         let (from, to) = (number(from)?, number(to)?);
         if from > to {
@@ -97,11 +95,7 @@ fn percent() -> clap::builder::RangedI64ValueParser<u8> {
 
 impl Args {
     fn trouble(&self) -> Chaos {
-        let base = if self.chaos {
-            Chaos::DEFAULT
-        } else {
-            Chaos::NONE
-        };
+        let base = if self.chaos { Chaos::DEFAULT } else { Chaos::NONE };
         let span = |span: Option<Span>, or: Range| span.map_or(or, |Span(range)| range);
         Chaos {
             cut_bytes: self.cut_bytes.map(|Span(range)| range).or(base.cut_bytes),
@@ -126,16 +120,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let start = Instant::now();
     let report = move |index: u64, happening: Happening| {
-        println!(
-            "{:>9.3} #{index} {happening}",
-            start.elapsed().as_secs_f64()
-        );
+        println!("{:>9.3} #{index} {happening}", start.elapsed().as_secs_f64());
     };
-    let watcher: Option<Watcher> = if args.quiet {
-        None
-    } else {
-        Some(Box::new(report))
-    };
+    let watcher: Option<Watcher> = if args.quiet { None } else { Some(Box::new(report)) };
     let (listen, target) = (args.listen.to_string(), args.target.to_string());
     block_on(async {
         let proxy = Proxy::bind(&listen, &target, chaos, seed, watcher)

@@ -64,9 +64,7 @@ pub(super) fn announce(session: &str, arrived: Option<&Arrived>) {
     if let Some(Arrived { offer, already }) = arrived {
         let what = if *already { "had already" } else { "received" };
         let (name, size, digest) = (escape(&offer.name), offer.size, offer.digest);
-        print(&format!(
-            "[{session}] {what} {name}, {size} bytes, SHA-256 {digest}\n"
-        ));
+        print(&format!("[{session}] {what} {name}, {size} bytes, SHA-256 {digest}\n"));
     }
 }
 
@@ -82,10 +80,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;
-        eprintln!(
-            "receiving on {local} into {}; Ctrl-C stops",
-            folder.root().display()
-        );
+        eprintln!("receiving on {local} into {}; Ctrl-C stops", folder.root().display());
         if open {
             eprintln!("whoever reaches this port may send files: --token-file keeps others out");
         }

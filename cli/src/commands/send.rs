@@ -54,27 +54,24 @@ pub(crate) fn run(args: &Args) -> Outcome {
     block_on(async {
         let notices = Notices::new(&board, &args.address);
         let health = Arc::clone(&notices.health);
-        let connected = client.connect(Outbox {
-            notices,
-            board: Arc::clone(&board),
-        });
+        let connected = client.connect(Outbox { notices, board: Arc::clone(&board) });
         let (handle, runner) = connected.map_err(|error| error.to_string())?;
         let mut runner = tokio::spawn(runner);
-        let hint = format!(
-            "no answer from {}: is `outlast receive` running there",
-            args.address
-        );
-        tokio::spawn(Notices::complain(
-            Arc::clone(&health),
-            Arc::clone(&board),
-            hint,
-        ));
+        let hint = format!("no answer from {}: is `outlast receive` running there", args.address);
+        tokio::spawn(Notices::complain(Arc::clone(&health), Arc::clone(&board), hint));
         let progress = Progress::default();
         let start = Instant::now();
         let failed = {
             let sending = send_all(&handle, &sources, &progress);
             tokio::select! {
-                failed = sending => failed?,
+                failed = sending => match failed {
+                    Ok(failed) => failed,
+                    // The runner knows better than any one file why nothing can be sent.
+                    Err(reason) => match tokio::time::timeout(TICK, runner).await {
+                        Ok(Ok(closed)) => return Err(stopped(&closed, &health, &args.address)),
+                        Ok(Err(_)) | Err(_) => return Err(reason),
+                    },
+                },
                 never = watch(&board, &progress, sources.len(), total) => match never {},
                 closed = &mut runner => {
                     let closed = closed.map_err(|error| error.to_string())?;
@@ -90,11 +87,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         for (name, reason) in &failed {
             eprintln!("outlast: {name}: {reason}");
         }
-        Ok(if failed.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
@@ -129,10 +122,7 @@ fn summary(progress: &Progress, time: Duration, resumes: u64) -> String {
     let known = progress.known.load(Ordering::Relaxed);
     let spared = progress.spared.load(Ordering::Relaxed);
     if spared > 0 || known > 0 {
-        text += &format!(
-            "; {} were there already ({known} whole files)",
-            bytes(spared)
-        );
+        text += &format!("; {} were there already ({known} whole files)", bytes(spared));
     }
     if resumes > 0 {
         text += &format!("; resumed {resumes} times");
@@ -150,14 +140,9 @@ impl Handler for Outbox {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
         self.notices.note(peer.id(), &event);
         match event {
-            Incoming::Lost {
-                code,
-                peer_received,
-                ..
-            } => {
+            Incoming::Lost { code, peer_received, .. } if self.notices.has_begun() => {
                 let lost = lost_words(code, peer_received);
-                self.board
-                    .say(&format!("* {lost}; the file begins anew where it was left"));
+                self.board.say(&format!("* {lost}; the file begins anew where it was left"));
             }
             Incoming::Finished => peer.finish(),
             _ => {}

@@ -65,15 +65,8 @@ Examples:
   outlast serve --token-file token     # only for clients that have the same file";
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let config = Config {
-        retention_s: args.keep,
-        idle_timeout_ms: args.idle,
-        ..Config::SERVER
-    };
-    let folder = args
-        .receive
-        .as_ref()
-        .map(|dir| super::receive::folder(dir, false, None));
+    let config = Config { retention_s: args.keep, idle_timeout_ms: args.idle, ..Config::SERVER };
+    let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
     let folder = folder.transpose()?;
     let token = args.access.token()?;
     let mode = if args.relay {
@@ -193,9 +186,8 @@ impl Handler for Desk {
             }
             Incoming::Note { payload, .. } => self.say(&format!("~ {}", readable(payload))),
             Incoming::Opened => {
-                let from = peer
-                    .remote_addr()
-                    .map_or_else(String::new, |from| format!(" from {from}"));
+                let from =
+                    peer.remote_addr().map_or_else(String::new, |from| format!(" from {from}"));
                 self.say(&format!("* begins{from}"));
             }
             Incoming::Resumed { .. } => self.say("* is back"),
@@ -213,7 +205,7 @@ impl Handler for Desk {
 }
 
 impl Desk {
-    fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
+    fn message(&mut self, peer: &Peer<'_>, route: Route, payload: &[u8]) {
         if Receiver::<Folder>::serves(route)
             && let Some(receiver) = &mut self.receiver
         {

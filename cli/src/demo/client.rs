@@ -61,11 +61,7 @@ pub(super) struct Finished {
 impl Finished {
     pub(super) fn missing() -> Self {
         let trouble = Some("a client did not finish in time".to_owned());
-        Self {
-            up: Tally::default(),
-            down: Tally::default(),
-            trouble,
-        }
+        Self { up: Tally::default(), down: Tally::default(), trouble }
     }
 }
 
@@ -114,10 +110,7 @@ impl Client {
 
     /// Works until told to stop, then makes sure that everything has arrived.
     pub(super) async fn run(&self, address: &str, stop: &AtomicBool) -> (u32, Finished) {
-        let mut finished = Finished {
-            trouble: None,
-            ..Finished::missing()
-        };
+        let mut finished = Finished { trouble: None, ..Finished::missing() };
         if let Err(trouble) = self.work(address, stop, &mut finished).await {
             finished.trouble = Some(format!("client {}: {trouble}", self.index));
         }
@@ -140,23 +133,12 @@ impl Client {
             on_lost: OnLost::Stop,
             ..ReconnectPolicy::default()
         };
-        let config = Config {
-            max_requests: 64,
-            ..CONFIG
-        };
-        let handler = Ear {
-            health: Arc::clone(&self.health),
-            down: Arc::clone(&self.down),
-        };
-        let client = Dialer::builder()
-            .address(address)
-            .config(config)
-            .reconnect(policy);
+        let config = Config { max_requests: 64, ..CONFIG };
+        let handler = Ear { health: Arc::clone(&self.health), down: Arc::clone(&self.down) };
+        let client = Dialer::builder().address(address).config(config).reconnect(policy);
         let (handle, runner) = client.connect(handler).map_err(|error| error.to_string())?;
         let runner = tokio::spawn(runner);
-        let begun = handle
-            .request(BEGIN, &u64::from(self.index).to_le_bytes())
-            .await;
+        let begun = handle.request(BEGIN, &u64::from(self.index).to_le_bytes()).await;
         begun.map_err(|error| error.to_string())?;
         tokio::try_join!(
             self.stream(&handle, stop),
@@ -179,11 +161,7 @@ impl Client {
         finished.down = self.down.checker().tally(total);
         handle.finish();
         let closed = runner.await.map_err(|error| error.to_string())?;
-        if closed.complete {
-            Ok(())
-        } else {
-            Err(closed.to_string())
-        }
+        if closed.complete { Ok(()) } else { Err(closed.to_string()) }
     }
 
     async fn stream(&self, handle: &Handle, stop: &AtomicBool) -> Result<(), String> {
@@ -192,10 +170,7 @@ impl Client {
         let mut number = 0;
         while !stop.load(Ordering::Relaxed) {
             stream.write(number, &mut message);
-            handle
-                .send(STREAM, &message)
-                .await
-                .map_err(|error| error.to_string())?;
+            handle.send(STREAM, &message).await.map_err(|error| error.to_string())?;
             number += 1;
             self.sent.store(number, Ordering::Relaxed);
             if number.is_multiple_of(BURST) {
@@ -207,12 +182,7 @@ impl Client {
 
     /// Every `clients`-th file is this client's; they are sent again and again.
     async fn carry(&self, handle: &Handle, stop: &AtomicBool) -> Result<(), String> {
-        let mine = || {
-            self.files
-                .iter()
-                .skip(self.index as usize)
-                .step_by(self.clients as usize)
-        };
+        let mine = || self.files.iter().skip(self.index as usize).step_by(self.clients as usize);
         loop {
             for (index, source) in mine().enumerate() {
                 if self.rounds() > 0 && stop.load(Ordering::Relaxed) {

@@ -10,11 +10,7 @@ static TREE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tree.pack"));
 
 /// The files that `paths` name, or the source of this program if there are none.
 pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<Source>, String> {
-    let files = if paths.is_empty() {
-        unpack(TREE)
-    } else {
-        sources(paths)?
-    };
+    let files = if paths.is_empty() { unpack(TREE) } else { sources(paths)? };
     if files.is_empty() {
         return Err("there are no files in what you named".to_owned());
     }
@@ -50,26 +46,14 @@ mod tests {
     #[test]
     fn this_file_is_in_the_pack() {
         let files = unpack(TREE);
-        let own = files
-            .iter()
-            .find(|file| file.name.ends_with("src/demo/corpus.rs"));
-        assert!(
-            own.is_some_and(|file| file.size > 1_000),
-            "{} files",
-            files.len()
-        );
+        let own = files.iter().find(|file| file.name.ends_with("src/demo/corpus.rs"));
+        assert!(own.is_some_and(|file| file.size > 1_000), "{} files", files.len());
         assert!(files.iter().all(|file| !file.name.contains("target/")));
     }
 
     #[test]
     fn a_damaged_pack_ends_early() {
-        let pack = [
-            &3_u32.to_le_bytes()[..],
-            b"abc",
-            &9_u32.to_le_bytes(),
-            b"short",
-        ]
-        .concat();
+        let pack = [&3_u32.to_le_bytes()[..], b"abc", &9_u32.to_le_bytes(), b"short"].concat();
         assert!(unpack(&pack).is_empty());
     }
 }

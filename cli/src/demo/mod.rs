@@ -78,10 +78,7 @@ pub(crate) async fn run(plan: &Plan, board: &Board) -> Result<Report, String> {
     let target = running.local_addr().to_string();
     let proxy = Proxy::bind("127.0.0.1:0", &target, CHAOS, seed, None).await;
     let proxy = proxy.map_err(|error| format!("no port on this machine: {error}"))?;
-    let address = proxy
-        .local_addr()
-        .map_err(|error| error.to_string())?
-        .to_string();
+    let address = proxy.local_addr().map_err(|error| error.to_string())?.to_string();
     let control = proxy.control();
     let accepting = tokio::spawn(proxy.run());
     board.say(&format!(
@@ -128,10 +125,7 @@ async fn watch(
 ) -> bool {
     loop {
         tokio::time::sleep(TICK).await;
-        let resumes: u64 = clients
-            .iter()
-            .map(|client| client.health.facts().resumes)
-            .sum();
+        let resumes: u64 = clients.iter().map(|client| client.health.facts().resumes).sum();
         view.show(clients, &control.counts(), resumes);
         let carried = clients.iter().all(|client| client.rounds() > 0);
         let time = start.elapsed();

@@ -111,10 +111,7 @@ impl Report {
     pub(super) fn new(plan: &Plan, time: Duration, in_time: bool) -> Self {
         let mut troubles = Vec::new();
         if !in_time && time >= plan.most {
-            troubles.push(format!(
-                "not everything was seen within {}",
-                span(plan.most)
-            ));
+            troubles.push(format!("not everything was seen within {}", span(plan.most)));
         }
         Self {
             seed: plan.seed,
@@ -143,8 +140,7 @@ impl Report {
         self.repeated = server.repeated.load(Ordering::Relaxed);
         let lost = server.lost.load(Ordering::Relaxed);
         if lost > 0 {
-            self.troubles
-                .push(format!("the server lost {lost} sessions"));
+            self.troubles.push(format!("the server lost {lost} sessions"));
         }
     }
 
@@ -176,23 +172,14 @@ impl Report {
                 failures.push(text.to_owned());
             }
         };
-        expect(
-            self.up.is_clean(),
-            "the stream to the server is not what was sent",
-        );
-        expect(
-            self.down.is_clean(),
-            "the stream to the clients is not what was sent",
-        );
+        expect(self.up.is_clean(), "the stream to the server is not what was sent");
+        expect(self.down.is_clean(), "the stream to the clients is not what was sent");
         expect(self.up.sent > 0 && self.down.sent > 0, "a stream was empty");
         expect(self.asked == self.answered, "requests were not answered");
         expect(self.wrong == 0, "answers were wrong");
         expect(self.repeated == 0, "requests ran twice");
         expect(self.files_sent >= self.files as u64, "files did not arrive");
-        expect(
-            self.resumes >= self.promised,
-            "there were fewer resumes than promised",
-        );
+        expect(self.resumes >= self.promised, "there were fewer resumes than promised");
         failures
     }
 
@@ -207,11 +194,7 @@ impl Report {
         };
         row("messages sent", |tally| tally.sent, self.asked);
         row("received", |tally| tally.received, self.answered);
-        row(
-            "lost",
-            |tally| tally.lost,
-            self.asked - self.answered.min(self.asked),
-        );
+        row("lost", |tally| tally.lost, self.asked - self.answered.min(self.asked));
         row("duplicated", |tally| tally.duplicated, self.repeated);
         row("out of order", |tally| tally.disordered, 0);
         row("damaged", |tally| tally.damaged, self.wrong);
@@ -223,40 +206,17 @@ impl Report {
             self.files,
             bytes(self.file_bytes)
         );
-        let equal = if self.files_sent >= self.files as u64 {
-            "every SHA-256 equal"
-        } else {
-            "NOT ALL"
-        };
-        let Counts {
-            cuts,
-            half_open,
-            stalls,
-            ..
-        } = self.network;
+        let equal =
+            if self.files_sent >= self.files as u64 { "every SHA-256 equal" } else { "NOT ALL" };
+        let Counts { cuts, half_open, stalls, .. } = self.network;
         let rows = [
             ("checksums", format!("{files}, {equal}")),
-            (
-                "connections cut",
-                format!("{cuts} ({half_open} half-open), {stalls} more stalled"),
-            ),
-            (
-                "sessions resumed",
-                format!("{} times", grouped(self.resumes)),
-            ),
-            (
-                "bytes sent again",
-                format!("{} ({share:.1} % of the payload)", bytes(self.resent)),
-            ),
-            (
-                "throughput",
-                format!("{}/s of payload", bytes(per_second(moved, self.time))),
-            ),
+            ("connections cut", format!("{cuts} ({half_open} half-open), {stalls} more stalled")),
+            ("sessions resumed", format!("{} times", grouped(self.resumes))),
+            ("bytes sent again", format!("{} ({share:.1} % of the payload)", bytes(self.resent))),
+            ("throughput", format!("{}/s of payload", bytes(per_second(moved, self.time)))),
             ("worst interruption", span(self.worst)),
-            (
-                "time",
-                format!("{}, repeat with --seed {}", span(self.time), self.seed),
-            ),
+            ("time", format!("{}, repeat with --seed {}", span(self.time), self.seed)),
         ];
         let mut text = messages.render();
         text.push('\n');

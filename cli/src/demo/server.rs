@@ -46,11 +46,7 @@ impl Store for Nowhere {
     type File = Sink;
 
     fn begin(&mut self, _: &Offer) -> Result<Begun<Sink>, String> {
-        Ok(Begun::From {
-            file: std::io::sink(),
-            offset: 0,
-            digest: Sha256::default(),
-        })
+        Ok(Begun::From { file: std::io::sink(), offset: 0, digest: Sha256::default() })
     }
 
     fn finish(&mut self, _: &Offer, _: Sink) -> Result<(), String> {
@@ -78,11 +74,7 @@ struct Work {
 
 impl Desk {
     pub(super) const fn new(seed: u64, counts: Arc<Counts>) -> Self {
-        Self {
-            seed,
-            counts,
-            work: None,
-        }
+        Self { seed, counts, work: None }
     }
 
     fn request(&mut self, peer: &Peer<'_>, route: Route, payload: &[u8]) -> (Status, Vec<u8>) {

@@ -81,9 +81,7 @@ impl Checker {
         let tally = &mut self.tally;
         tally.received += 1;
         tally.bytes += payload.len() as u64;
-        let Some(number) = payload
-            .first_chunk::<HEAD>()
-            .map(|head| u64::from_le_bytes(*head))
+        let Some(number) = payload.first_chunk::<HEAD>().map(|head| u64::from_le_bytes(*head))
         else {
             tally.damaged += 1;
             return;
@@ -106,11 +104,7 @@ impl Checker {
     /// What became of the first `sent` messages.
     pub(super) fn tally(&self, sent: u64) -> Tally {
         let late = sent.saturating_sub(self.next);
-        Tally {
-            sent,
-            lost: self.missing.len() as u64 + late,
-            ..self.tally
-        }
+        Tally { sent, lost: self.missing.len() as u64 + late, ..self.tally }
     }
 
     /// What came so far.
@@ -123,11 +117,7 @@ impl Tally {
     const FIELDS: usize = 7;
 
     pub(super) fn add(&mut self, other: &Self) {
-        let sum = self
-            .fields()
-            .into_iter()
-            .zip(other.fields())
-            .map(|(a, b)| a + b);
+        let sum = self.fields().into_iter().zip(other.fields()).map(|(a, b)| a + b);
         *self = Self::from_fields(sum);
     }
 
@@ -141,10 +131,7 @@ impl Tally {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        self.fields()
-            .iter()
-            .flat_map(|field| field.to_le_bytes())
-            .collect()
+        self.fields().iter().flat_map(|field| field.to_le_bytes()).collect()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -154,15 +141,7 @@ impl Tally {
     }
 
     const fn fields(&self) -> [u64; Self::FIELDS] {
-        let Self {
-            sent,
-            received,
-            lost,
-            duplicated,
-            disordered,
-            damaged,
-            bytes,
-        } = *self;
+        let Self { sent, received, lost, duplicated, disordered, damaged, bytes } = *self;
         [sent, received, lost, duplicated, disordered, damaged, bytes]
     }
 
@@ -223,34 +202,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_failure_is_told_apart() {
-        let clean = Tally {
-            sent: 5,
-            received: 5,
-            ..Tally::default()
-        };
+        let clean = Tally { sent: 5, received: 5, ..Tally::default() };
         assert_eq!(checked(&[0, 1, 2, 3, 4]), clean);
         assert!(clean.is_clean());
-        let lost = Tally {
-            received: 3,
-            lost: 2,
-            ..clean
-        };
+        let lost = Tally { received: 3, lost: 2, ..clean };
         assert_eq!(checked(&[0, 2, 3]), lost);
-        assert_eq!(
-            checked(&[0, 1, 1, 2, 3, 4]),
-            Tally {
-                received: 6,
-                duplicated: 1,
-                ..clean
-            }
-        );
-        assert_eq!(
-            checked(&[0, 2, 1, 3, 4]),
-            Tally {
-                disordered: 1,
-                ..clean
-            }
-        );
+        assert_eq!(checked(&[0, 1, 1, 2, 3, 4]), Tally { received: 6, duplicated: 1, ..clean });
+        assert_eq!(checked(&[0, 2, 1, 3, 4]), Tally { disordered: 1, ..clean });
         assert!(!lost.is_clean());
     }
 

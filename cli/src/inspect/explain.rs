@@ -72,56 +72,26 @@ pub(super) fn frame(header: Header, frame: &Frame<'_>, body: &[u8], options: &Op
         Frame::Note { route, payload } => {
             format!("best effort, {}", data(*route, payload, options))
         }
-        Frame::Message {
-            route,
-            payload,
-            more,
-        } => {
+        Frame::Message { route, payload, more } => {
             format!("{}{}", data(*route, payload, options), first_of(*more))
         }
-        Frame::Request {
-            id,
-            route,
-            payload,
-            more,
-        } => {
-            format!(
-                "request {}, {}{}",
-                id.0,
-                data(*route, payload, options),
-                first_of(*more)
-            )
+        Frame::Request { id, route, payload, more } => {
+            format!("request {}, {}{}", id.0, data(*route, payload, options), first_of(*more))
         }
-        Frame::Response {
-            id,
-            status,
-            payload,
-            more,
-        } => {
+        Frame::Response { id, status, payload, more } => {
             let (status, preview) = (status_name(*status), options.preview(payload));
             let size = payload.len();
-            format!(
-                "to request {}: {status}, {size} B{preview}{}",
-                id.0,
-                first_of(*more)
-            )
+            format!("to request {}: {status}, {size} B{preview}{}", id.0, first_of(*more))
         }
         Frame::Cancel { id, reason } => {
             format!("request {} is no longer wanted (reason {reason})", id.0)
         }
         Frame::Fin => "this end sends no more messages".to_owned(),
         Frame::Token { key_id, key } => {
-            format!(
-                "from now on key {key_id} resumes the session: {}",
-                options.secret(key)
-            )
+            format!("from now on key {key_id} resumes the session: {}", options.secret(key))
         }
         Frame::Continue { payload, more } => {
-            let last = if *more {
-                "more follows"
-            } else {
-                "the last part"
-            };
+            let last = if *more { "more follows" } else { "the last part" };
             format!("{} B{}; {last}", payload.len(), options.preview(payload))
         }
         Frame::Abort => "the begun message is given up".to_owned(),
@@ -141,12 +111,7 @@ fn ignored(header: Header) -> String {
 }
 
 fn data(route: Route, payload: &[u8], options: &Options) -> String {
-    format!(
-        "route {}, {} B{}",
-        route.get(),
-        payload.len(),
-        options.preview(payload)
-    )
+    format!("route {}, {} B{}", route.get(), payload.len(), options.preview(payload))
 }
 
 const fn first_of(more: bool) -> &'static str {
@@ -172,25 +137,14 @@ fn status_name(status: Status) -> String {
 }
 
 fn terms(terms: &Terms, hello: bool, details: &mut Vec<String>) {
-    let Terms {
-        max_body,
-        max_requests,
-        window,
-        max_msg,
-        send_buffer,
-        ..
-    } = terms;
+    let Terms { max_body, max_requests, window, max_msg, send_buffer, .. } = terms;
     details.push(format!(
         "accepts frames with up to {max_body} B, messages up to {max_msg} B, \
          {max_requests} open requests"
     ));
     details.push(format!("window {window} B, send buffer {send_buffer} B"));
     let (idle, beat, kept) = (terms.idle_ms, terms.heartbeat_ms, terms.ttl_s);
-    let silence = if idle == 0 {
-        "any time".to_owned()
-    } else {
-        millis(idle)
-    };
+    let silence = if idle == 0 { "any time".to_owned() } else { millis(idle) };
     details.push(if hello {
         format!(
             "the server may be silent for {silence}; fastest heartbeat {}; \
@@ -216,10 +170,7 @@ fn hello_words(
     for (kind, value) in tlvs(body, GREETING_FIXED) {
         details.push(match kind {
             0x01 => format!("CAPS {:#010x}", hello.caps),
-            0x02 => hello
-                .resume
-                .as_ref()
-                .map_or_else(String::new, |r| resume_words(r, options)),
+            0x02 => hello.resume.as_ref().map_or_else(String::new, |r| resume_words(r, options)),
             0x03 => {
                 let method = hello.auth.map_or(0, |auth| auth.method);
                 let data = options.secret(value.get(1..).unwrap_or_default());
@@ -336,10 +287,7 @@ fn text(value: &[u8]) -> String {
 }
 
 fn unknown_tlv(kind: u8, value: &[u8]) -> String {
-    format!(
-        "option {kind:02x}, {} B: unknown, and may be skipped",
-        value.len()
-    )
+    format!("option {kind:02x}, {} B: unknown, and may be skipped", value.len())
 }
 
 /// The options of a body that was decoded, so all of them are whole.

@@ -27,18 +27,11 @@ pub(super) fn parse(text: &str) -> Result<Conversation, String> {
             (None, Some(last)) => last.bytes.extend_from_slice(&bytes),
             (marked, _) => {
                 sender = marked.unwrap_or(sender);
-                pieces.push(Piece {
-                    sender,
-                    at: None,
-                    bytes,
-                });
+                pieces.push(Piece { sender, at: None, bytes });
             }
         }
     }
-    Ok(Conversation {
-        pieces,
-        ..Conversation::default()
-    })
+    Ok(Conversation { pieces, ..Conversation::default() })
 }
 
 fn split_sender(line: &str) -> (Option<Sender>, &str) {
@@ -60,9 +53,7 @@ fn split_sender(line: &str) -> (Option<Sender>, &str) {
 
 /// Removes the offset and the text column of a dump's line.
 fn undump(line: &str) -> &str {
-    let digits = line
-        .find(|c: char| !c.is_ascii_hexdigit())
-        .unwrap_or(line.len());
+    let digits = line.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(line.len());
     let (offset, rest) = line.split_at(digits);
     if offset.len() < 6 {
         return line;
@@ -74,36 +65,23 @@ fn undump(line: &str) -> &str {
         return rest.split('|').next().unwrap_or_default();
     }
     // The last line of `hexdump -C` is an offset alone; nobody writes a frame like that.
-    if rest.is_empty() && offset.len() == 8 && offset.starts_with("0000") {
-        ""
-    } else {
-        line
-    }
+    if rest.is_empty() && offset.len() == 8 && offset.starts_with("0000") { "" } else { line }
 }
 
 fn read_token(token: &str, bytes: &mut Vec<u8>) -> Result<(), String> {
     let (digits, times) = match token.split_once('*') {
         Some((digits, times)) => {
             let times = times.parse().ok().filter(|times| *times <= REPEAT_MAX);
-            (
-                digits,
-                times.ok_or_else(|| format!("`{token}` repeats how often?"))?,
-            )
+            (digits, times.ok_or_else(|| format!("`{token}` repeats how often?"))?)
         }
         None => (token, 1),
     };
     let digits = digits.strip_prefix("0x").unwrap_or(digits);
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(format!(
-            "`{}` is not hex; write # in front of remarks",
-            cut(token)
-        ));
+        return Err(format!("`{}` is not hex; write # in front of remarks", cut(token)));
     }
     if digits.len() % 2 != 0 {
-        return Err(format!(
-            "`{}` has an odd number of digits; a byte takes two",
-            cut(token)
-        ));
+        return Err(format!("`{}` has an odd number of digits; a byte takes two", cut(token)));
     }
     let decoded: Vec<u8> = digits
         .as_bytes()
@@ -117,11 +95,7 @@ fn read_token(token: &str, bytes: &mut Vec<u8>) -> Result<(), String> {
 }
 
 fn cut(token: &str) -> String {
-    let mut short: String = token
-        .chars()
-        .take(24)
-        .flat_map(char::escape_default)
-        .collect();
+    let mut short: String = token.chars().take(24).flat_map(char::escape_default).collect();
     if token.chars().count() > 24 {
         short.push('…');
     }
@@ -133,12 +107,7 @@ mod tests {
     use super::*;
 
     fn bytes(text: &str) -> Vec<u8> {
-        parse(text)
-            .unwrap()
-            .pieces
-            .into_iter()
-            .flat_map(|piece| piece.bytes)
-            .collect()
+        parse(text).unwrap().pieces.into_iter().flat_map(|piece| piece.bytes).collect()
     }
 
     #[test]
@@ -161,30 +130,14 @@ mod tests {
 
     #[test]
     fn senders_are_kept() {
-        let pieces = parse("client 0900 0000\n< 0a00\n0000\n> 09000000")
-            .unwrap()
-            .pieces;
-        let seen: Vec<_> = pieces
-            .iter()
-            .map(|piece| (piece.sender, piece.bytes.len()))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                (Sender::Client, 4),
-                (Sender::Server, 4),
-                (Sender::Client, 4)
-            ]
-        );
+        let pieces = parse("client 0900 0000\n< 0a00\n0000\n> 09000000").unwrap().pieces;
+        let seen: Vec<_> = pieces.iter().map(|piece| (piece.sender, piece.bytes.len())).collect();
+        assert_eq!(seen, [(Sender::Client, 4), (Sender::Server, 4), (Sender::Client, 4)]);
     }
 
     #[test]
     fn mistakes_name_their_line() {
-        assert!(
-            parse("00\nxy")
-                .unwrap_err()
-                .contains("line 2: `xy` is not hex")
-        );
+        assert!(parse("00\nxy").unwrap_err().contains("line 2: `xy` is not hex"));
         assert!(parse("123").unwrap_err().contains("odd number"));
         assert!(parse("41*99999999999").unwrap_err().contains("how often"));
     }

@@ -58,10 +58,7 @@ pub(crate) struct Conversation {
 /// A sentence that says what is wrong with the input and how to mend it.
 pub(crate) fn explain(input: &[u8], options: &Options) -> Result<String, String> {
     let conversations = read(input, options)?;
-    if conversations
-        .iter()
-        .all(|conversation| conversation.pieces.is_empty())
-    {
+    if conversations.iter().all(|conversation| conversation.pieces.is_empty()) {
         return Err("there is nothing to explain: the input holds no bytes".to_owned());
     }
     let mut text = String::new();
@@ -82,15 +79,8 @@ fn read(input: &[u8], options: &Options) -> Result<Vec<Conversation>, String> {
     match str::from_utf8(input) {
         Ok(text) if !text.contains('\0') => Ok(vec![hex::parse(text)?]),
         Ok(_) | Err(_) => {
-            let piece = Piece {
-                sender: Sender::Unknown,
-                at: None,
-                bytes: input.to_vec(),
-            };
-            Ok(vec![Conversation {
-                pieces: vec![piece],
-                ..Conversation::default()
-            }])
+            let piece = Piece { sender: Sender::Unknown, at: None, bytes: input.to_vec() };
+            Ok(vec![Conversation { pieces: vec![piece], ..Conversation::default() }])
         }
     }
 }

@@ -52,22 +52,10 @@ impl Order {
     fn of_pcap(input: &[u8]) -> Option<Self> {
         let magic: [u8; 4] = *input.first_chunk()?;
         Some(match magic {
-            [0xD4, 0xC3, 0xB2, 0xA1] => Self {
-                little: true,
-                nanos: false,
-            },
-            [0xA1, 0xB2, 0xC3, 0xD4] => Self {
-                little: false,
-                nanos: false,
-            },
-            [0x4D, 0x3C, 0xB2, 0xA1] => Self {
-                little: true,
-                nanos: true,
-            },
-            [0xA1, 0xB2, 0x3C, 0x4D] => Self {
-                little: false,
-                nanos: true,
-            },
+            [0xD4, 0xC3, 0xB2, 0xA1] => Self { little: true, nanos: false },
+            [0xA1, 0xB2, 0xC3, 0xD4] => Self { little: false, nanos: false },
+            [0x4D, 0x3C, 0xB2, 0xA1] => Self { little: true, nanos: true },
+            [0xA1, 0xB2, 0x3C, 0x4D] => Self { little: false, nanos: true },
             _ => return None,
         })
     }
@@ -75,20 +63,12 @@ impl Order {
 
 fn word(input: &[u8], at: usize, little: bool) -> Option<u32> {
     let bytes: [u8; 4] = *input.get(at..)?.first_chunk()?;
-    Some(if little {
-        u32::from_le_bytes(bytes)
-    } else {
-        u32::from_be_bytes(bytes)
-    })
+    Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
 }
 
 fn half(input: &[u8], at: usize, little: bool) -> Option<u16> {
     let bytes: [u8; 2] = *input.get(at..)?.first_chunk()?;
-    Some(if little {
-        u16::from_le_bytes(bytes)
-    } else {
-        u16::from_be_bytes(bytes)
-    })
+    Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
 }
 
 fn classic(input: &[u8], order: Order) -> Result<Vec<Packet>, String> {
@@ -103,11 +83,7 @@ fn classic(input: &[u8], order: Order) -> Result<Vec<Packet>, String> {
         let Some(data) = rest.get(16..).and_then(|data| data.get(..length as usize)) else {
             break;
         };
-        let nanos = if nanos {
-            u64::from(fraction)
-        } else {
-            u64::from(fraction) * 1_000
-        };
+        let nanos = if nanos { u64::from(fraction) } else { u64::from(fraction) * 1_000 };
         packets.push(Packet {
             at: Duration::from_secs(seconds.into()) + Duration::from_nanos(nanos),
             // The upper bits tell of a frame check sequence.
@@ -160,10 +136,8 @@ fn next_generation(input: &[u8]) -> Result<Vec<Packet>, String> {
 }
 
 fn interface(body: &[u8], little: bool) -> Interface {
-    let mut interface = Interface {
-        link: half(body, 0, little).unwrap_or(0).into(),
-        ticks: 1_000_000,
-    };
+    let mut interface =
+        Interface { link: half(body, 0, little).unwrap_or(0).into(), ticks: 1_000_000 };
     let mut options = body.get(8..).unwrap_or_default();
     while let (Some(code), Some(length)) = (half(options, 0, little), half(options, 2, little)) {
         let length = usize::from(length);
@@ -189,10 +163,7 @@ fn enhanced(body: &[u8], little: bool, interfaces: &[Interface]) -> Option<Packe
     let fraction =
         u128::from(ticks % interface.ticks) * 1_000_000_000 / u128::from(interface.ticks);
     Some(Packet {
-        at: Duration::new(
-            ticks / interface.ticks,
-            u32::try_from(fraction).unwrap_or(0),
-        ),
+        at: Duration::new(ticks / interface.ticks, u32::try_from(fraction).unwrap_or(0)),
         link: interface.link,
         data: data.to_vec(),
         cut: length < whole,
@@ -217,25 +188,9 @@ mod tests {
 
     fn classic_file(little: bool, nanos: bool) -> Vec<u8> {
         let magic = if nanos { 0xA1B2_3C4D_u32 } else { 0xA1B2_C3D4 };
-        let words = [
-            magic,
-            0,
-            0,
-            0,
-            65_535,
-            1,
-            7,
-            500_000,
-            3,
-            9,
-            u32::from_le_bytes(*b"abc\0"),
-        ];
+        let words = [magic, 0, 0, 0, 65_535, 1, 7, 500_000, 3, 9, u32::from_le_bytes(*b"abc\0")];
         let put = |word: u32| {
-            if little {
-                word.to_le_bytes()
-            } else {
-                word.to_be_bytes()
-            }
+            if little { word.to_le_bytes() } else { word.to_be_bytes() }
         };
         let mut file: Vec<u8> = words[..10].iter().flat_map(|word| put(*word)).collect();
         file.extend_from_slice(b"abc");
@@ -244,25 +199,14 @@ mod tests {
 
     #[test]
     fn both_byte_orders_and_both_clocks() {
-        for (little, nanos, micros) in [
-            (true, false, 500_000),
-            (false, false, 500_000),
-            (true, true, 500),
-            (false, true, 500),
-        ] {
+        for (little, nanos, micros) in
+            [(true, false, 500_000), (false, false, 500_000), (true, true, 500), (false, true, 500)]
+        {
             let file = classic_file(little, nanos);
             assert!(is_capture(&file));
             let packets = packets(&file).unwrap();
             let at = Duration::from_secs(7) + Duration::from_micros(micros);
-            assert_eq!(
-                packets,
-                [Packet {
-                    at,
-                    link: 1,
-                    data: b"abc".to_vec(),
-                    cut: true
-                }]
-            );
+            assert_eq!(packets, [Packet { at, link: 1, data: b"abc".to_vec(), cut: true }]);
         }
     }
 
@@ -301,12 +245,7 @@ mod tests {
         .concat();
         assert!(is_capture(&file));
         let at = Duration::from_millis(2_500);
-        let expected = Packet {
-            at,
-            link: LINK_USER0,
-            data: b"hi".to_vec(),
-            cut: false,
-        };
+        let expected = Packet { at, link: LINK_USER0, data: b"hi".to_vec(), cut: false };
         assert_eq!(packets(&file).unwrap(), [expected]);
         assert_eq!(packets(&file[..file.len() - 1]).unwrap(), []);
         let mut broken = file;

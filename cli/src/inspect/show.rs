@@ -20,11 +20,7 @@ pub(crate) struct Options {
 impl Options {
     /// A secret, or the fact that there is one.
     pub(super) fn secret(&self, bytes: &[u8]) -> String {
-        if self.secrets {
-            hex(bytes)
-        } else {
-            format!("({} secret bytes)", bytes.len())
-        }
+        if self.secrets { hex(bytes) } else { format!("({} secret bytes)", bytes.len()) }
     }
 
     /// The beginning of a payload: as text if it is text, as hex if not.
@@ -138,29 +134,18 @@ pub(super) fn looks_like(bytes: &[u8]) -> Option<&'static str> {
         (b"HTTP/", "an HTTP response"),
         (b"SSH-", "an SSH greeting"),
         (b"PROXY ", "a PROXY protocol header"),
-        (
-            b"\x0D\x0A\x0D\x0A\x00\x0D\x0A",
-            "a PROXY protocol header, version 2",
-        ),
+        (b"\x0D\x0A\x0D\x0A\x00\x0D\x0A", "a PROXY protocol header, version 2"),
         (b"\x16\x03", "a TLS handshake"),
         (b"*", "a Redis command"),
     ];
-    KNOWN
-        .iter()
-        .find(|(start, _)| bytes.starts_with(start))
-        .map(|(_, name)| *name)
+    KNOWN.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| *name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OPTIONS: Options = Options {
-        payload: 8,
-        secrets: false,
-        port: None,
-        all: false,
-    };
+    const OPTIONS: Options = Options { payload: 8, secrets: false, port: None, all: false };
 
     #[test]
     fn payloads_are_text_or_hex_and_never_control_the_terminal() {
@@ -179,14 +164,7 @@ mod tests {
     #[test]
     fn secrets_are_kept_unless_asked_for() {
         assert_eq!(OPTIONS.secret(&[0xAB, 0xCD]), "(2 secret bytes)");
-        assert_eq!(
-            Options {
-                secrets: true,
-                ..OPTIONS
-            }
-            .secret(&[0xAB, 0xCD]),
-            "abcd"
-        );
+        assert_eq!(Options { secrets: true, ..OPTIONS }.secret(&[0xAB, 0xCD]), "abcd");
     }
 
     #[test]

@@ -36,10 +36,7 @@ pub(super) fn conversations(
     port: Option<u16>,
     all: bool,
 ) -> Result<Vec<Conversation>, String> {
-    let bare: Vec<&Packet> = packets
-        .iter()
-        .filter(|packet| packet.link == LINK_USER0)
-        .collect();
+    let bare: Vec<&Packet> = packets.iter().filter(|packet| packet.link == LINK_USER0).collect();
     if !bare.is_empty() {
         return Ok(vec![without_tcp(&bare)]);
     }
@@ -52,10 +49,7 @@ pub(super) fn conversations(
         let mut pair = [segment.from, segment.to];
         pair.sort();
         let key = (pair[0], pair[1]);
-        let known = newest
-            .get(&key)
-            .copied()
-            .filter(|index| !flows[*index].ends_for(&segment));
+        let known = newest.get(&key).copied().filter(|index| !flows[*index].ends_for(&segment));
         let index = known.unwrap_or_else(|| {
             flows.push(Flow::new(&segment, packet.at));
             flows.len() - 1
@@ -64,17 +58,11 @@ pub(super) fn conversations(
         flows[index].take(&segment, packet);
     }
     if flows.is_empty() {
-        return Err(format!(
-            "none of the {} packets is TCP over IP",
-            packets.len()
-        ));
+        return Err(format!("none of the {} packets is TCP over IP", packets.len()));
     }
     let total = flows.len();
-    let chosen: Vec<Conversation> = flows
-        .into_iter()
-        .filter(|flow| all || flow.is_ours(port))
-        .map(Flow::finish)
-        .collect();
+    let chosen: Vec<Conversation> =
+        flows.into_iter().filter(|flow| all || flow.is_ours(port)).map(Flow::finish).collect();
     if chosen.is_empty() {
         return Err(format!(
             "none of the {total} TCP streams looks like outlast; --all explains them all the same"
@@ -90,10 +78,7 @@ fn without_tcp(packets: &[&Packet]) -> Conversation {
         at: Some(packet.at.saturating_sub(start)),
         bytes: packet.data.clone(),
     };
-    Conversation {
-        pieces: packets.iter().map(piece).collect(),
-        ..Conversation::default()
-    }
+    Conversation { pieces: packets.iter().map(piece).collect(), ..Conversation::default() }
 }
 
 /// One connection; the first sender is the client until something proves otherwise.
@@ -120,11 +105,8 @@ struct Direction {
 impl Flow {
     fn new(segment: &Segment<'_>, at: Duration) -> Self {
         let swapped = segment.syn && segment.ack;
-        let (client, server) = if swapped {
-            (segment.to, segment.from)
-        } else {
-            (segment.from, segment.to)
-        };
+        let (client, server) =
+            if swapped { (segment.to, segment.from) } else { (segment.from, segment.to) };
         Self {
             client,
             server,
@@ -158,11 +140,7 @@ impl Flow {
             }
         }
         direction.sent = true;
-        let sender = if by_client {
-            Sender::Client
-        } else {
-            Sender::Server
-        };
+        let sender = if by_client { Sender::Client } else { Sender::Server };
         let at = Some(packet.at.saturating_sub(self.start));
         for bytes in direction.take(segment.seq, segment.data) {
             self.pieces.push((by_client, Piece { sender, at, bytes }));
@@ -195,11 +173,7 @@ impl Flow {
             std::mem::swap(&mut self.client, &mut self.server);
             for (by_client, piece) in &mut self.pieces {
                 *by_client = !*by_client;
-                piece.sender = if *by_client {
-                    Sender::Client
-                } else {
-                    Sender::Server
-                };
+                piece.sender = if *by_client { Sender::Client } else { Sender::Server };
             }
         }
         for direction in &self.directions {
@@ -212,11 +186,7 @@ impl Flow {
         }
         let title = format!("{} to {}", self.client, self.server);
         let pieces = self.pieces.into_iter().map(|(_, piece)| piece).collect();
-        Conversation {
-            title,
-            pieces,
-            remarks: self.remarks,
-        }
+        Conversation { title, pieces, remarks: self.remarks }
     }
 }
 
@@ -252,10 +222,7 @@ impl Direction {
 
     fn reachable(&self) -> Option<u32> {
         let next = self.next?;
-        self.pending
-            .keys()
-            .copied()
-            .find(|seq| next.wrapping_sub(*seq) < 1 << 31)
+        self.pending.keys().copied().find(|seq| next.wrapping_sub(*seq) < 1 << 31)
     }
 }
 
@@ -301,11 +268,7 @@ fn ipv4(data: &[u8]) -> Option<Segment<'_>> {
         Some(Ipv4Addr::from(bytes).into())
     };
     // Offloading leaves the length zero; the padding of short frames must not count.
-    let total = if total == 0 {
-        data.len()
-    } else {
-        total.min(data.len())
-    };
+    let total = if total == 0 { data.len() } else { total.min(data.len()) };
     tcp(address(12)?, address(16)?, data.get(header..total)?)
 }
 

@@ -59,12 +59,7 @@ pub(super) fn explain(conversation: &Conversation, options: &Options, text: &mut
     if !conversation.title.is_empty() {
         let _ = writeln!(text, "{}", conversation.title);
     }
-    let mut track = Track {
-        lanes: [Lane::new(), Lane::new()],
-        hello: None,
-        options,
-        text,
-    };
+    let mut track = Track { lanes: [Lane::new(), Lane::new()], hello: None, options, text };
     for piece in &conversation.pieces {
         track.take(piece);
     }
@@ -132,10 +127,7 @@ impl Track<'_> {
                 // Skipping a bad body would show frames that no peer gets to see.
                 self.lanes[me].stopped = true;
                 let details = vec![format!("body: {}", hex(&body[..body.len().min(64)]))];
-                Words {
-                    summary: format!("REFUSED: {code}"),
-                    details,
-                }
+                Words { summary: format!("REFUSED: {code}"), details }
             }
         };
         let lane = &mut self.lanes[me];
@@ -147,18 +139,10 @@ impl Track<'_> {
             place = format!("{about}{}..{end}", lane.position);
             lane.position = end;
             if lane.limit.is_some_and(|limit| end > limit) {
-                words
-                    .details
-                    .push(format!("beyond the credit: {}", CloseCode::FLOW_VIOLATION));
+                words.details.push(format!("beyond the credit: {}", CloseCode::FLOW_VIOLATION));
             }
         }
-        self.line(
-            piece,
-            &explain::name(header),
-            header.frame_size(),
-            &place,
-            &words,
-        );
+        self.line(piece, &explain::name(header), header.frame_size(), &place, &words);
     }
 
     fn line(&mut self, piece: &Piece, name: &str, size: usize, place: &str, words: &Words) {
@@ -167,18 +151,10 @@ impl Track<'_> {
             None => String::new(),
         };
         let mark = piece.sender.mark();
-        let line = format!(
-            "{time}{mark} {name:<8}{size:>6} B  {place:<16} {}",
-            words.summary
-        );
+        let line = format!("{time}{mark} {name:<8}{size:>6} B  {place:<16} {}", words.summary);
         let _ = writeln!(self.text, "{}", line.trim_end());
         for detail in &words.details {
-            let _ = writeln!(
-                self.text,
-                "{:indent$}{detail}",
-                "",
-                indent = time.len() + 20
-            );
+            let _ = writeln!(self.text, "{:indent$}{detail}", "", indent = time.len() + 20);
         }
     }
 
@@ -216,17 +192,12 @@ impl Track<'_> {
         };
         if wrong_way {
             let name = explain::name(header);
-            words
-                .details
-                .push(format!("{name} from this end: {}", CloseCode::BAD_STATE));
+            words.details.push(format!("{name} from this end: {}", CloseCode::BAD_STATE));
         }
     }
 
     fn hello(&mut self, hello: &Hello<'_>) {
-        let resume = hello
-            .resume
-            .as_ref()
-            .map(|resume| (resume.rx_next, resume.tx_first));
+        let resume = hello.resume.as_ref().map(|resume| (resume.rx_next, resume.tx_first));
         self.hello = Some((resume, hello.terms.window));
         self.lanes[1].max_body = hello.terms.max_body;
     }
@@ -283,11 +254,7 @@ impl Track<'_> {
             format!("sent up to {} (mod 2^32)", probe.tx)
         } else {
             let tx = expand(mine.position, probe.tx);
-            let odd = if tx == mine.position {
-                ""
-            } else {
-                " [SEQ_DESYNC]"
-            };
+            let odd = if tx == mine.position { "" } else { " [SEQ_DESYNC]" };
             format!("sent up to {tx}{odd}")
         };
         let taken = self.acknowledge(sender, probe.ack, probe.limit);
@@ -307,19 +274,13 @@ impl Track<'_> {
                 (false, true) => ", LANE",
                 (true, true) => ", MORE, LANE",
             };
-            details.push(format!(
-                "header {}: {name}, tag {tag:02x}, {len} B{bits}",
-                hex(bytes)
-            ));
+            details.push(format!("header {}: {name}, tag {tag:02x}, {len} B{bits}", hex(bytes)));
         }
         if let Some(other) = looks_like(rest).filter(|_| lane.offset == 0) {
             details.push(format!("this looks like {other}"));
         }
         let at = lane.offset;
-        let words = Words {
-            summary: format!("REFUSED at byte {at}: {code}"),
-            details,
-        };
+        let words = Words { summary: format!("REFUSED at byte {at}: {code}"), details };
         self.line(piece, "?", rest.len(), "", &words);
     }
 
@@ -332,18 +293,10 @@ impl Track<'_> {
             }
             let name = if one_way { "total" } else { name };
             let _ = write!(self.text, "{name}: {}", count(lane.frames, "frame"));
-            let _ = write!(
-                self.text,
-                ", {} B, {}",
-                lane.offset,
-                count(lane.messages, "message")
-            );
+            let _ = write!(self.text, ", {} B, {}", lane.offset, count(lane.messages, "message"));
             if !lane.stopped && !lane.buffer.is_empty() {
                 let len = lane.buffer.len();
-                let whole = lane
-                    .buffer
-                    .first_chunk()
-                    .map(|bytes| Header::from_bytes(*bytes));
+                let whole = lane.buffer.first_chunk().map(|bytes| Header::from_bytes(*bytes));
                 let _ = match whole {
                     Some(header) => write!(
                         self.text,
@@ -360,19 +313,12 @@ impl Track<'_> {
 }
 
 fn count(number: u64, what: &str) -> String {
-    if number == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{number} {what}s")
-    }
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// The position nearest to `near` whose low half is `low`.
 fn expand(near: u64, low: u32) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the low half is what is on the wire"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is on the wire")]
     let distance = low.wrapping_sub(near as u32).cast_signed();
     near.saturating_add_signed(i64::from(distance))
 }

@@ -9,13 +9,13 @@ mod pump;
 pub(crate) use plan::{Chaos, Cut, Plan, Range, Way};
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
@@ -29,15 +29,15 @@ pub(crate) struct Proxy {
     shared: Arc<Shared>,
 }
 
-/// What others may do to a proxy while it runs.
+/// A look at a proxy while it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Control(Arc<Shared>);
 
 /// What happened to a connection.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happening {
-    /// It was accepted and passed on.
-    Opened,
+    /// It was accepted and passed on; this is to come.
+    Opened(Plan),
     /// The target could not be reached; the client was cut off.
     Unreachable,
     /// So many bytes into this direction it waits for so long.
@@ -66,12 +66,8 @@ pub(crate) struct Counts {
 
 struct Shared {
     seed: u64,
-    target: Mutex<String>,
-    chaos: Mutex<Chaos>,
-    /// Nothing is cut, stalled or slowed down any more.
-    calm: AtomicBool,
-    /// Counts orders to cut everything.
-    orders: watch::Sender<u64>,
+    target: String,
+    chaos: Chaos,
     watcher: Option<Watcher>,
     connections: AtomicU64,
     cuts: AtomicU64,
@@ -83,9 +79,7 @@ struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("seed", &self.seed)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("seed", &self.seed).finish_non_exhaustive()
     }
 }
 
@@ -105,10 +99,8 @@ impl Proxy {
         let listener = TcpListener::bind(listen).await?;
         let shared = Shared {
             seed,
-            target: Mutex::new(target.to_owned()),
-            chaos: Mutex::new(chaos),
-            calm: AtomicBool::new(false),
-            orders: watch::Sender::new(0),
+            target: target.to_owned(),
+            chaos,
             watcher,
             connections: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
@@ -117,10 +109,7 @@ impl Proxy {
             unreachable: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
-        Ok(Self {
-            listener,
-            shared: Arc::new(shared),
-        })
+        Ok(Self { listener, shared: Arc::new(shared) })
     }
 
     /// Where it listens.
@@ -156,17 +145,15 @@ impl Proxy {
 
 impl Shared {
     async fn serve(self: &Arc<Self>, index: u64, client: TcpStream) {
-        let plan = Plan::draw(&lock(&self.chaos), self.seed, index);
-        let orders = self.orders.subscribe();
-        let target = lock(&self.target).clone();
-        let Ok(server) = TcpStream::connect(target.as_str()).await else {
+        let plan = Plan::draw(&self.chaos, self.seed, index);
+        let Ok(server) = TcpStream::connect(self.target.as_str()).await else {
             self.unreachable.fetch_add(1, Ordering::Relaxed);
             self.tell(index, Happening::Unreachable);
             let _ = client.set_zero_linger();
             return;
         };
-        self.tell(index, Happening::Opened);
-        pump::run(self, index, plan, orders, client, server).await;
+        self.tell(index, Happening::Opened(plan.clone()));
+        pump::run(self, index, plan, client, server).await;
     }
 
     fn tell(&self, index: u64, happening: Happening) {
@@ -174,30 +161,9 @@ impl Shared {
             watcher(index, happening);
         }
     }
-
-    fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed)
-    }
 }
 
 impl Control {
-    /// From now on nothing goes wrong any more, with old connections and with new ones; those that
-    /// are half-open already stay so.
-    pub(crate) fn calm(&self) {
-        self.0.calm.store(true, Ordering::Relaxed);
-        *lock(&self.0.chaos) = Chaos::NONE;
-    }
-
-    /// Resets every connection there is.
-    pub(crate) fn cut_all(&self) {
-        self.0.orders.send_modify(|orders| *orders += 1);
-    }
-
-    /// New connections go elsewhere.
-    pub(crate) fn set_target(&self, target: &str) {
-        target.clone_into(&mut lock(&self.0.target));
-    }
-
     pub(crate) fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
@@ -214,26 +180,17 @@ impl Control {
 impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opened => f.write_str("opened"),
+            Self::Opened(plan) => write!(f, "opened: {plan}"),
             Self::Unreachable => f.write_str("the target cannot be reached: client cut off"),
             Self::Stalled { way, at, time } => {
-                write!(
-                    f,
-                    "stalls for {} ms, {at} bytes {}",
-                    time.as_millis(),
-                    way.name()
-                )
+                write!(f, "stalls for {} ms, {at} bytes {}", time.as_millis(), way.name())
             }
             Self::Cut { way, at, how } => {
                 match how {
                     Cut::Reset => f.write_str("cut with a reset")?,
                     Cut::Close => f.write_str("cut with an end of stream")?,
                     Cut::HalfOpen { both, hold } => {
-                        let what = if *both {
-                            "both directions"
-                        } else {
-                            "one direction"
-                        };
+                        let what = if *both { "both directions" } else { "one direction" };
                         write!(f, "half-open: {what} dead for {} ms", hold.as_millis())?;
                     }
                 }
@@ -245,8 +202,4 @@ impl fmt::Display for Happening {
             Self::Ended => f.write_str("ended by its ends"),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
 //! What is going to happen to a connection: drawn once, from a seed, when it is accepted.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::rng::Rng;
@@ -150,26 +151,19 @@ impl Plan {
     /// The fate of connection number `index`: the same for the same seed, whatever the weather.
     pub(crate) fn draw(chaos: &Chaos, seed: u64, index: u64) -> Self {
         let mut rng = Rng::stream(seed, index);
-        let mut plan = Self {
-            up: Lane::default(),
-            down: Lane::default(),
-            cut: Cut::Reset,
-            after: None,
-        };
+        let mut plan =
+            Self { up: Lane::default(), down: Lane::default(), cut: Cut::Reset, after: None };
         if rng.percent(50) {
             plan.cut = Cut::Close;
         }
         if rng.percent(chaos.half_open) {
             let hold = millis(&mut rng, chaos.half_open_ms);
-            plan.cut = Cut::HalfOpen {
-                both: rng.percent(50),
-                hold,
-            };
+            plan.cut = Cut::HalfOpen { both: rng.percent(50), hold };
         }
         plan.after = chaos.cut_ms.map(|range| millis(&mut rng, range));
         if let Some((from, to)) = chaos.cut_bytes {
-            let at = rng.magnitude(from, to);
-            plan.lane(&mut rng).cut_at = Some(at);
+            plan.up.cut_at = Some(rng.magnitude(from, to));
+            plan.down.cut_at = Some(rng.magnitude(from, to));
         }
         if rng.percent(chaos.stall) {
             let time = millis(&mut rng, chaos.stall_ms);
@@ -189,12 +183,30 @@ impl Plan {
         plan
     }
 
+    fn lanes(&self) -> [(Way, &Lane); 2] {
+        [(Way::Up, &self.up), (Way::Down, &self.down)]
+    }
+
     const fn lane(&mut self, rng: &mut Rng) -> &mut Lane {
-        if rng.percent(50) {
-            &mut self.up
-        } else {
-            &mut self.down
+        if rng.percent(50) { &mut self.up } else { &mut self.down }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// What will go wrong, as far as it goes on for long enough.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plans = Vec::new();
+        for (way, lane) in self.lanes() {
+            let way = way.name();
+            plans.extend(lane.piece.map(|most| format!("pieces of {most} bytes {way}")));
+            plans.extend(lane.stall_at.map(|(at, _)| format!("stall at byte {at} {way}")));
         }
+        plans.extend(self.up.rate.map(|rate| format!("{rate} bytes a second")));
+        for (way, lane) in self.lanes() {
+            plans.extend(lane.cut_at.map(|at| format!("cut at byte {at} {}", way.name())));
+        }
+        plans.extend(self.after.map(|time| format!("cut after {} ms", time.as_millis())));
+        if plans.is_empty() { f.write_str("no trouble") } else { f.write_str(&plans.join(", ")) }
     }
 }
 
@@ -260,10 +272,7 @@ mod tests {
 
     #[test]
     fn pace_follows_the_rate() {
-        let lane = Lane {
-            rate: Some(1000),
-            ..Lane::default()
-        };
+        let lane = Lane { rate: Some(1000), ..Lane::default() };
         assert_eq!(lane.pace(500), Some(Duration::from_millis(500)));
         assert_eq!(Lane::default().pace(500), None);
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::plan::{Lane, Step};
@@ -37,12 +36,11 @@ enum Outcome {
     Cut { at: u64 },
 }
 
-/// Passes bytes both ways until the plan, an order or the ends themselves stop it.
+/// Passes bytes both ways until the plan or the ends themselves stop it.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     index: u64,
     plan: Plan,
-    mut orders: watch::Receiver<u64>,
     mut client: TcpStream,
     mut server: TcpStream,
 ) {
@@ -53,18 +51,7 @@ pub(super) async fn run(
         cut: plan.cut,
         dark: [AtomicBool::new(false), AtomicBool::new(false)],
     };
-    let ordered = async {
-        if orders.changed().await.is_err() {
-            pending::<()>().await;
-        }
-    };
-    let how = tokio::select! {
-        how = carry(&fate, plan, &mut client, &mut server) => how,
-        () = ordered => {
-            fate.tell_cut(None, 0, Cut::Reset);
-            Some(Cut::Reset)
-        }
-    };
+    let how = carry(&fate, plan, &mut client, &mut server).await;
     // Dropping a socket closes it, and what it still holds is sent, unless lingering is off.
     if how.is_none_or(|how| how != Cut::Close) {
         let _ = (client.set_zero_linger(), server.set_zero_linger());
@@ -83,7 +70,7 @@ async fn carry(
     let mut up = pin!(pump(fate, Way::Up, plan.up, client_read, server_write));
     let mut down = pin!(pump(fate, Way::Down, plan.down, server_read, client_write));
     let (mut up_done, mut down_done) = (false, false);
-    let mut clock = pin!(clock(fate, plan.after));
+    let mut clock = pin!(clock(plan.after));
     let mut hold: Option<Instant> = None;
     loop {
         let (way, outcome) = tokio::select! {
@@ -127,14 +114,11 @@ async fn carry(
     }
 }
 
-/// Resolves when the plan's time is over, if it has one and nothing calmed it.
-async fn clock(fate: &Fate, after: Option<Duration>) {
+/// Resolves when the plan's time is over, if it has one.
+async fn clock(after: Option<Duration>) {
     match after {
         Some(after) => sleep(after).await,
         None => pending().await,
-    }
-    if fate.shared.is_calm() {
-        pending::<()>().await;
     }
 }
 
@@ -155,19 +139,12 @@ async fn pump(
         };
         let mut rest = &buffer[..len];
         while !rest.is_empty() && !fate.is_dark(way) {
-            if fate.shared.is_calm() {
-                lane = Lane {
-                    passed: lane.passed,
-                    ..Lane::default()
-                };
-            }
             let at = lane.passed;
             let (pass, later) = match lane.step(rest.len()) {
                 Step::Pass(pass) => rest.split_at(pass),
                 Step::Stall(time) => {
                     fate.shared.stalls.fetch_add(1, Ordering::Relaxed);
-                    fate.shared
-                        .tell(fate.index, Happening::Stalled { way, at, time });
+                    fate.shared.tell(fate.index, Happening::Stalled { way, at, time });
                     sleep(time).await;
                     continue;
                 }
@@ -177,9 +154,7 @@ async fn pump(
             if to.write_all(pass).await.is_err() {
                 return Outcome::Failed;
             }
-            fate.shared
-                .bytes
-                .fetch_add(pass.len() as u64, Ordering::Relaxed);
+            fate.shared.bytes.fetch_add(pass.len() as u64, Ordering::Relaxed);
             match lane.pace(pass.len()) {
                 Some(time) => sleep(time).await,
                 // Pieces of their own want segments of their own.
@@ -218,7 +193,6 @@ impl Fate {
         if matches!(how, Cut::HalfOpen { .. }) {
             self.shared.half_open.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared
-            .tell(self.index, Happening::Cut { way, at, how });
+        self.shared.tell(self.index, Happening::Cut { way, at, how });
     }
 }

@@ -103,11 +103,7 @@ pub(crate) fn data_head(index: u32, offset: u64) -> [u8; DATA_HEAD] {
 pub(crate) fn split_data(bytes: &[u8]) -> Option<(u32, u64, &[u8])> {
     let (index, rest) = bytes.split_first_chunk()?;
     let (offset, data) = rest.split_first_chunk()?;
-    Some((
-        u32::from_le_bytes(*index),
-        u64::from_le_bytes(*offset),
-        data,
-    ))
+    Some((u32::from_le_bytes(*index), u64::from_le_bytes(*offset), data))
 }
 
 #[cfg(test)]
@@ -116,12 +112,8 @@ mod tests {
 
     #[test]
     fn offers_and_data_come_back_as_they_went() {
-        let offer = Offer {
-            index: 7,
-            size: 1 << 40,
-            digest: Digest([9; 32]),
-            name: "a/bé".to_owned(),
-        };
+        let offer =
+            Offer { index: 7, size: 1 << 40, digest: Digest([9; 32]), name: "a/bé".to_owned() };
         let bytes = offer.encode();
         assert_eq!(Offer::decode(&bytes), Some(offer));
         for len in 0..44 {

@@ -32,14 +32,8 @@ pub(super) fn relative(name: &str) -> Result<PathBuf, String> {
         path.push(part);
     }
     // Whatever was overlooked above, the system's own reading of the path decides.
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    if plain && !path.is_absolute() {
-        Ok(path)
-    } else {
-        Err("not a relative path".to_owned())
-    }
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if plain && !path.is_absolute() { Ok(path) } else { Err("not a relative path".to_owned()) }
 }
 
 fn check(part: &str) -> Result<(), String> {
@@ -52,21 +46,13 @@ fn check(part: &str) -> Result<(), String> {
     if part.len() > PART_MAX {
         return Err(format!("a part of more than {PART_MAX} bytes"));
     }
-    if part
-        .chars()
-        .any(|c| c.is_control() || matches!(c, '\\' | ':'))
-    {
+    if part.chars().any(|c| c.is_control() || matches!(c, '\\' | ':')) {
         return Err("control characters, `\\` and `:` are not allowed".to_owned());
     }
     if part.starts_with(PART_PREFIX) {
         return Err(format!("`{PART_PREFIX}…` is for unfinished files"));
     }
-    let stem = part
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_ascii_lowercase();
+    let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
     let digits = stem.trim_end_matches(|c: char| c.is_ascii_digit());
     let device = DEVICES.contains(&digits)
         && (stem.len() - digits.len() == usize::from(digits == "com" || digits == "lpt"));
@@ -89,10 +75,7 @@ pub(super) fn stays_below(root: &Path, path: &Path) -> Result<(), String> {
         match place.symlink_metadata() {
             Ok(found) if found.is_dir() => {}
             Ok(_) => {
-                return Err(format!(
-                    "`{}` is a link or a file, not a folder",
-                    place.display()
-                ));
+                return Err(format!("`{}` is a link or a file, not a folder", place.display()));
             }
             // What does not exist will be made.
             Err(_) => break,
@@ -129,16 +112,9 @@ mod tests {
 
     #[test]
     fn ordinary_names_pass() {
-        for name in [
-            "a",
-            "a/b.c",
-            "src/main.rs",
-            ".ci/run",
-            "ü ß/日本",
-            "com.rs",
-            "console",
-            "lpt12",
-        ] {
+        for name in
+            ["a", "a/b.c", "src/main.rs", ".ci/run", "ü ß/日本", "com.rs", "console", "lpt12"]
+        {
             assert_eq!(relative(name), Ok(PathBuf::from(name)), "{name}");
         }
     }

@@ -41,10 +41,7 @@ type Answer = (Status, Vec<u8>, Option<Arrived>);
 
 impl<S: Store> Receiver<S> {
     pub(crate) fn new(store: S) -> Self {
-        Self {
-            store,
-            open: HashMap::new(),
-        }
+        Self { store, open: HashMap::new() }
     }
 
     /// Whether messages and requests of this route are about files.
@@ -75,22 +72,13 @@ impl<S: Store> Receiver<S> {
         }
         let end = offset.saturating_add(data.len() as u64);
         open.failed = if offset != open.offset {
-            Some(format!(
-                "data for byte {offset} came where {} was next",
-                open.offset
-            ))
+            Some(format!("data for byte {offset} came where {} was next", open.offset))
         } else if end > open.offer.size {
-            Some(format!(
-                "more data came than the {} bytes offered",
-                open.offer.size
-            ))
+            Some(format!("more data came than the {} bytes offered", open.offer.size))
         } else {
             open.digest.update(data);
             open.offset = end;
-            open.file
-                .write_all(data)
-                .err()
-                .map(|error| format!("cannot write: {error}"))
+            open.file.write_all(data).err().map(|error| format!("cannot write: {error}"))
         };
     }
 
@@ -99,35 +87,16 @@ impl<S: Store> Receiver<S> {
         // A repeated offer of the same number replaces the earlier one, whose file is closed first.
         self.open.remove(&offer.index);
         if self.open.len() >= OPEN_MAX {
-            return Err(format!(
-                "{OPEN_MAX} files are begun already: complete one first"
-            ));
+            return Err(format!("{OPEN_MAX} files are begun already: complete one first"));
         }
         match self.store.begin(&offer)? {
             Begun::Whole => {
                 let answer = offered_answer(offer.size, true);
-                Ok((
-                    Status::OK,
-                    answer,
-                    Some(Arrived {
-                        offer,
-                        already: true,
-                    }),
-                ))
+                Ok((Status::OK, answer, Some(Arrived { offer, already: true })))
             }
-            Begun::From {
-                file,
-                offset,
-                digest,
-            } => {
+            Begun::From { file, offset, digest } => {
                 let index = offer.index;
-                let open = Open {
-                    offer,
-                    file,
-                    digest,
-                    offset,
-                    failed: None,
-                };
+                let open = Open { offer, file, digest, offset, failed: None };
                 self.open.insert(index, open);
                 Ok((Status::OK, offered_answer(offset, false), None))
             }
@@ -135,9 +104,7 @@ impl<S: Store> Receiver<S> {
     }
 
     fn done(&mut self, payload: &[u8]) -> Result<Answer, String> {
-        let index: [u8; 4] = payload
-            .try_into()
-            .map_err(|_| "the request makes no sense")?;
+        let index: [u8; 4] = payload.try_into().map_err(|_| "the request makes no sense")?;
         let Some(open) = self.open.remove(&u32::from_le_bytes(index)) else {
             // The sender may not have noticed that it speaks with a new session.
             let reason = b"no such file was begun in this session".to_vec();
@@ -146,13 +113,7 @@ impl<S: Store> Receiver<S> {
         if let Some(reason) = open.failed {
             return Err(reason);
         }
-        let Open {
-            offer,
-            file,
-            digest,
-            offset,
-            ..
-        } = open;
+        let Open { offer, file, digest, offset, .. } = open;
         if offset < offer.size {
             return Err(format!("{offset} of {} bytes came", offer.size));
         }
@@ -165,13 +126,6 @@ impl<S: Store> Receiver<S> {
             ));
         }
         self.store.finish(&offer, file)?;
-        Ok((
-            Status::OK,
-            digest.0.to_vec(),
-            Some(Arrived {
-                offer,
-                already: false,
-            }),
-        ))
+        Ok((Status::OK, digest.0.to_vec(), Some(Arrived { offer, already: false })))
     }
 }

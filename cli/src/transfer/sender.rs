@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use outlast_tokio::{Handle, RequestError, Response, SendError, Status};
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,8 @@ use super::{name, store};
 const PIECE: usize = 16_000;
 /// Read at once.
 const READ: usize = 16 * PIECE;
+/// Between two of these attempts.
+const PAUSE: Duration = Duration::from_millis(200);
 /// A file is begun so often before it is given up; each time means that a session was lost.
 const ATTEMPTS: u32 = 5;
 
@@ -59,11 +62,7 @@ pub(crate) enum Trouble {
 impl Source {
     /// A file that is in memory.
     pub(crate) fn memory(name: String, bytes: Arc<[u8]>) -> Self {
-        Self {
-            name,
-            size: bytes.len() as u64,
-            content: Content::Memory(bytes),
-        }
+        Self { name, size: bytes.len() as u64, content: Content::Memory(bytes) }
     }
 
     fn open(&self) -> io::Result<Box<dyn ReadSeek>> {
@@ -123,11 +122,7 @@ fn collect(base: &Path, path: &Path, sources: &mut Vec<Source>) -> Result<(), St
         return Err(format!("{} is neither file nor folder", path.display()));
     }
     let name = name::offered(base, path)?;
-    sources.push(Source {
-        name,
-        content: Content::Disk(path.to_path_buf()),
-        size: found.len(),
-    });
+    sources.push(Source { name, content: Content::Disk(path.to_path_buf()), size: found.len() });
     Ok(())
 }
 
@@ -164,17 +159,16 @@ pub(crate) async fn send(
 ) -> Result<(), Trouble> {
     let hashed = block_in_place(|| source.digest());
     let (size, digest) = hashed.map_err(|error| Trouble::File(format!("cannot read: {error}")))?;
-    let offer = Offer {
-        index,
-        size,
-        digest,
-        name: source.name.clone(),
-    };
+    let offer = Offer { index, size, digest, name: source.name.clone() };
     let mut lost = String::new();
     for _ in 0..ATTEMPTS {
         match attempt(handle, &offer, source, progress).await {
             Ok(()) => return Ok(()),
-            Err(Attempt::Lost(reason)) => lost = reason,
+            Err(Attempt::Lost(reason)) => {
+                lost = reason;
+                // The session that takes its place is not there at once.
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(Attempt::Failed(reason)) => return Err(Trouble::File(reason)),
         }
     }
@@ -203,11 +197,7 @@ async fn attempt(
     }
     data(handle, offer, source, offset, progress).await?;
     let answer = ask(handle, ROUTE_DONE, &offer.index.to_le_bytes()).await?;
-    if answer == offer.digest.0 {
-        Ok(())
-    } else {
-        Err(nonsense())
-    }
+    if answer == offer.digest.0 { Ok(()) } else { Err(nonsense()) }
 }
 
 async fn data(
@@ -230,22 +220,15 @@ async fn data(
         }
         let len = block_in_place(|| file.read(&mut buffer)).map_err(unreadable)?;
         if len == 0 {
-            return Err(Attempt::Failed(
-                "the file became shorter while it was sent".to_owned(),
-            ));
+            return Err(Attempt::Failed("the file became shorter while it was sent".to_owned()));
         }
         for piece in buffer[..len].chunks(PIECE) {
             message.clear();
             message.extend_from_slice(&data_head(offer.index, offset));
             message.extend_from_slice(piece);
-            handle
-                .send(ROUTE_DATA, &message)
-                .await
-                .map_err(Attempt::from)?;
+            handle.send(ROUTE_DATA, &message).await.map_err(Attempt::from)?;
             offset += piece.len() as u64;
-            progress
-                .bytes
-                .fetch_add(piece.len() as u64, Ordering::Relaxed);
+            progress.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
     }
     Ok(())
@@ -257,18 +240,12 @@ async fn ask(handle: &Handle, route: u32, payload: &[u8]) -> Result<Vec<u8>, Att
     let text = || String::from_utf8_lossy(&payload).into_owned();
     match status {
         Status::OK => Ok(payload.to_vec()),
-        Status::APP => Err(Attempt::Failed(format!(
-            "the receiver refuses it: {}",
-            text()
-        ))),
+        Status::APP => Err(Attempt::Failed(format!("the receiver refuses it: {}", text()))),
         Status::REFUSED => Err(Attempt::Lost(text())),
         Status::NO_ROUTE => Err(Attempt::Failed(
             "the other end takes no files: start it with `outlast receive`".to_owned(),
         )),
-        other => Err(Attempt::Failed(format!(
-            "the receiver answers with status {}",
-            other.0
-        ))),
+        other => Err(Attempt::Failed(format!("the receiver answers with status {}", other.0))),
     }
 }
 

@@ -38,11 +38,7 @@ pub(crate) enum Begun<F> {
     /// The same file is there already.
     Whole,
     /// So many bytes are there, and this is the state of their digest.
-    From {
-        file: F,
-        offset: u64,
-        digest: Sha256,
-    },
+    From { file: F, offset: u64, digest: Sha256 },
 }
 
 /// A folder of the file system. Nothing outside of it is created or changed.
@@ -62,11 +58,7 @@ impl Folder {
     pub(crate) fn open(root: &Path, overwrite: bool, size_max: u64) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         // A link as the root itself is the user's own choice, and looked up once.
-        Ok(Self {
-            root: root.canonicalize()?,
-            overwrite,
-            size_max,
-        })
+        Ok(Self { root: root.canonicalize()?, overwrite, size_max })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -146,12 +138,8 @@ fn resume(part: &Path, offer: &Offer) -> io::Result<Begun<File>> {
     if part.symlink_metadata().is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::other("its unfinished file is no file"));
     }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(part)?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part)?;
     let mut digest = Sha256::new();
     let mut offset = hash(&mut file, &mut digest)?;
     if offset > offer.size {
@@ -159,11 +147,7 @@ fn resume(part: &Path, offer: &Offer) -> io::Result<Begun<File>> {
         file.seek(SeekFrom::Start(0))?;
         (offset, digest) = (0, Sha256::new());
     }
-    Ok(Begun::From {
-        file,
-        offset,
-        digest,
-    })
+    Ok(Begun::From { file, offset, digest })
 }
 
 fn same(path: &Path, offer: &Offer) -> bool {

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A command that runs, with the lines it has written so far.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
 
 impl Running {
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outlast"))
             .args(args)
             .env_remove("OUTLAST_TOKEN")
@@ -42,21 +42,14 @@ impl Running {
                 }
             });
         }
-        Self {
-            child,
-            lines,
-            seen: Vec::new(),
-        }
+        Self { child, lines, seen: Vec::new() }
     }
 
     /// Waits for a line with `part` in it, and returns it.
-    pub fn wait_for(&mut self, part: &str) -> String {
+    pub(crate) fn wait_for(&mut self, part: &str) -> String {
         let until = Instant::now() + DEADLINE;
         loop {
-            match self
-                .lines
-                .recv_timeout(until.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(part) {
@@ -69,38 +62,32 @@ impl Running {
     }
 
     /// The address behind ` on `, as the commands print it when they listen.
-    pub fn address(&mut self) -> String {
+    pub(crate) fn address(&mut self) -> String {
         let line = self.wait_for(" on 127.0.0.1:");
         let (_, rest) = line.split_once(" on ").expect("it was found");
-        rest.split([';', ' '])
-            .next()
-            .expect("there is an address")
-            .to_owned()
+        rest.split([';', ' ']).next().expect("there is an address").to_owned()
     }
 
-    pub fn type_line(&mut self, line: &str) {
+    pub(crate) fn type_line(&mut self, line: &str) {
         let input = self.child.stdin.as_mut().expect("it is open");
         writeln!(input, "{line}").expect("the command reads");
     }
 
-    pub fn end_input(&mut self) {
+    pub(crate) fn end_input(&mut self) {
         drop(self.child.stdin.take());
     }
 
     /// Ends it without warning, as a power cut would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ended");
     }
 
     /// Waits for it to end; returns its exit status and everything it wrote.
-    pub fn finish(mut self) -> (ExitStatus, String) {
+    pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         let until = Instant::now() + DEADLINE;
         loop {
-            match self
-                .lines
-                .recv_timeout(until.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
@@ -122,14 +109,14 @@ impl Drop for Running {
 }
 
 /// Runs a command to its end.
-pub fn run(args: &[&str]) -> (ExitStatus, String) {
+pub(crate) fn run(args: &[&str]) -> (ExitStatus, String) {
     let mut running = Running::start(args);
     running.end_input();
     running.finish()
 }
 
 /// An empty folder of this test alone.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the build folder can be written to");
@@ -137,12 +124,11 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 /// Bytes that look like nothing, the same for the same seed.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
     (0..len).map(|_| next()).collect()

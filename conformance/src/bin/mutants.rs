@@ -9,11 +9,7 @@
 //! ```
 //!
 //! The exit code is 0 if all is well, 1 if not, and 10 if `search` found something.
-#![allow(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    reason = "a command-line tool"
-)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "a command-line tool")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -67,10 +63,7 @@ fn search(names: &[String]) -> ExitCode {
 }
 
 fn simulate(seeds: &[String]) -> ExitCode {
-    let count = seeds
-        .first()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(10_000);
+    let count = seeds.first().and_then(|text| text.parse().ok()).unwrap_or(10_000);
     let start = Instant::now();
     let mut failures = 0;
     for seed in sim::seeds(count) {
@@ -79,27 +72,14 @@ fn simulate(seeds: &[String]) -> ExitCode {
             failures += 1;
         }
     }
-    println!(
-        "{count} histories, {failures} failures, {:.1} s",
-        start.elapsed().as_secs_f64()
-    );
-    if failures == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("{count} histories, {failures} failures, {:.1} s", start.elapsed().as_secs_f64());
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn list() -> ExitCode {
     match Mutation::read_all(&conformance().join("mutations")) {
         Ok(mutations) => {
-            for Mutation {
-                name,
-                about,
-                search,
-                ..
-            } in mutations
-            {
+            for Mutation { name, about, search, .. } in mutations {
                 println!("{name:34} {search:10} {about}");
             }
             ExitCode::SUCCESS
@@ -128,20 +108,12 @@ fn run(names: &[String]) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let verdict = judge(&copy, &mutation)?;
         missed += u32::from(verdict.is_none());
         let word = verdict.unwrap_or_else(|| "MISSED".to_owned());
-        println!(
-            "{:34} {:5.1} s  {word}",
-            mutation.name,
-            start.elapsed().as_secs_f64()
-        );
+        println!("{:34} {:5.1} s  {word}", mutation.name, start.elapsed().as_secs_f64());
         rows.push(mutation.name);
     }
     println!("{} mutations, {missed} missed", rows.len());
     let all_well = missed == 0 && !rows.is_empty();
-    Ok(if all_well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What the mutated code was caught by; `None` if it was not.
@@ -163,13 +135,7 @@ fn judge(copy: &Path, mutation: &Mutation) -> Result<Option<String>, Box<dyn std
         // A debug assertion of the core's own.
         _ if String::from_utf8_lossy(&output.stderr).contains("panicked at") => {
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            Ok(Some(
-                stderr
-                    .lines()
-                    .filter(|line| !line.is_empty())
-                    .take(2)
-                    .collect(),
-            ))
+            Ok(Some(stderr.lines().filter(|line| !line.is_empty()).take(2).collect()))
         }
         code => {
             let stderr = String::from_utf8_lossy(&output.stderr);

@@ -26,18 +26,9 @@ pub(super) fn a01_length_over_the_limit(bench: &mut Bench<'_>) -> Done {
     let mut table = Table::set(bench, SMALL)?;
     let longest = raw::message(1, &[7; 200]);
     bench.write(&mut table.peer, &longest)?;
-    let whole = Obs::Message {
-        route: 1,
-        payload: vec![7; 200],
-    };
+    let whole = Obs::Message { route: 1, payload: vec![7; 200] };
     bench.expect(&mut *table.server, &whole)?;
-    table
-        .refuses(
-            bench,
-            &raw::message(1, &[7; 201])[..4],
-            CloseCode::TOO_LARGE,
-        )
-        .map(drop)
+    table.refuses(bench, &raw::message(1, &[7; 201])[..4], CloseCode::TOO_LARGE).map(drop)
 }
 
 pub(super) fn a02_announced_body_costs_nothing(bench: &mut Bench<'_>) -> Done {
@@ -52,9 +43,7 @@ pub(super) fn a02_announced_body_costs_nothing(bench: &mut Bench<'_>) -> Done {
     }
     bench.driver().wait(1_000);
     let held = table.server.held_bytes() - before;
-    ensure(held <= 100 * 300, || {
-        format!("{held} bytes for 100 headers")
-    })
+    ensure(held <= 100 * 300, || format!("{held} bytes for 100 headers"))
 }
 
 pub(super) fn a03_wrong_body_sizes(bench: &mut Bench<'_>) -> Done {
@@ -105,15 +94,7 @@ pub(super) fn a04_byte_at_a_time(bench: &mut Bench<'_>) -> Done {
         bench.driver().wait(10);
     }
     bench.expect(&mut *server, &Obs::Opened)?;
-    bench
-        .expect(
-            &mut *server,
-            &Obs::Message {
-                route: 1,
-                payload: vec![5; 100],
-            },
-        )
-        .map(drop)
+    bench.expect(&mut *server, &Obs::Message { route: 1, payload: vec![5; 100] }).map(drop)
 }
 
 pub(super) fn a05_handshake_drip(bench: &mut Bench<'_>) -> Done {
@@ -143,9 +124,7 @@ pub(super) fn a06_frame_drip(bench: &mut Bench<'_>) -> Done {
         if let Some(frame) = raw::Frame::take(&mut table.peer.inbox) {
             let code = frame.close().map(|(code, _)| code);
             let expected = Some(CloseCode::FRAME_TIMEOUT.get());
-            return ensure(code == expected && second <= 11, || {
-                format!("{second} s {frame:?}")
-            });
+            return ensure(code == expected && second <= 11, || format!("{second} s {frame:?}"));
         }
     }
     Err(Wrong("a frame of 100 s".into()))
@@ -154,26 +133,11 @@ pub(super) fn a06_frame_drip(bench: &mut Bench<'_>) -> Done {
 pub(super) fn a09_reserved_bits(bench: &mut Bench<'_>) -> Done {
     //= test FRM-8 FRM-9 FRM-11
     let wrong = [
-        (
-            raw::frame_with(kind::MSG, 1, LANE, b"x"),
-            CloseCode::BAD_LANE,
-        ),
-        (
-            raw::frame_with(kind::ACK, 0, MORE, &[0; 8]),
-            CloseCode::BAD_FRAME,
-        ),
-        (
-            raw::frame_with(kind::FIN, 0, MORE, &[]),
-            CloseCode::BAD_FRAME,
-        ),
-        (
-            raw::frame_with(kind::ACK, 0, MORE | LANE, &[0; 8]),
-            CloseCode::BAD_LANE,
-        ),
-        (
-            raw::frame(kind::CLOSE, 0, &[0, 0, 32, 0, 0, 0, 0, 0]),
-            CloseCode::BAD_FRAME,
-        ),
+        (raw::frame_with(kind::MSG, 1, LANE, b"x"), CloseCode::BAD_LANE),
+        (raw::frame_with(kind::ACK, 0, MORE, &[0; 8]), CloseCode::BAD_FRAME),
+        (raw::frame_with(kind::FIN, 0, MORE, &[]), CloseCode::BAD_FRAME),
+        (raw::frame_with(kind::ACK, 0, MORE | LANE, &[0; 8]), CloseCode::BAD_LANE),
+        (raw::frame(kind::CLOSE, 0, &[0, 0, 32, 0, 0, 0, 0, 0]), CloseCode::BAD_FRAME),
     ];
     for (frame, code) in wrong {
         let mut table = Table::set(bench, SMALL)?;
@@ -182,15 +146,9 @@ pub(super) fn a09_reserved_bits(bench: &mut Bench<'_>) -> Done {
             .map_err(|wrong| Wrong(format!("{wrong}, to {frame:02x?}")))?;
     }
     //= test HND-8
-    let flags = Hello {
-        flags: 2 | 8,
-        ..Hello::default()
-    };
+    let flags = Hello { flags: 2 | 8, ..Hello::default() };
     refuses_first(bench, &flags.encode(), CloseCode::BAD_FRAME)?;
-    let claim = Hello {
-        flags: 2 | 1,
-        ..Hello::default()
-    };
+    let claim = Hello { flags: 2 | 1, ..Hello::default() };
     refuses_first(bench, &claim.encode(), CloseCode::BAD_OPTION)
 }
 
@@ -234,11 +192,7 @@ pub(super) fn a11_foreign_protocols(bench: &mut Bench<'_>) -> Done {
         let _ = peer.stream().write(opening);
         let (code, close) = bench.close(&mut peer)?;
         // What begins with the byte of AUTH or CLOSE is refused by its state or its length.
-        let codes = [
-            CloseCode::BAD_FRAME,
-            CloseCode::BAD_STATE,
-            CloseCode::TOO_LARGE,
-        ];
+        let codes = [CloseCode::BAD_FRAME, CloseCode::BAD_STATE, CloseCode::TOO_LARGE];
         let fits = codes.contains(&code);
         ensure(fits, || format!("{code:?} to {opening:02x?}"))?;
         ensure(close.body.len() == 8, || "something was echoed".into())?;
@@ -257,16 +211,10 @@ pub(super) fn a15_bad_options(bench: &mut Bench<'_>) -> Done {
         &[0x02, 47],
     ];
     for option in options {
-        let hello = Hello {
-            options: option.to_vec(),
-            ..Hello::default()
-        };
+        let hello = Hello { options: option.to_vec(), ..Hello::default() };
         refuses_first(bench, &hello.encode(), CloseCode::BAD_OPTION)?;
     }
-    let hello = Hello {
-        options: vec![0x70, 2, 1, 2, 0x71, 0],
-        ..Hello::default()
-    };
+    let hello = Hello { options: vec![0x70, 2, 1, 2, 0x71, 0], ..Hello::default() };
     Table::set_with(bench, SMALL, hello).map(drop)
 }
 
@@ -307,38 +255,22 @@ pub(super) fn a20_position_gap(bench: &mut Bench<'_>) -> Done {
     let mut table = Table::set(bench, SMALL)?;
     table.bears(bench, &[])?;
     let claims_more = raw::probe(kind::PING, 1, 100, 0, 65_536);
-    table
-        .refuses(bench, &claims_more, CloseCode::SEQ_DESYNC)
-        .map(drop)
+    table.refuses(bench, &claims_more, CloseCode::SEQ_DESYNC).map(drop)
 }
 
 pub(super) fn a22_credit_overrun_by_one(bench: &mut Bench<'_>) -> Done {
     //= test CRD-1
-    let config = Config {
-        release: outlast_core::Release::Automatic,
-        ..SMALL
-    };
-    let mut table = Table::set(
-        bench,
-        Config {
-            window: 204,
-            window_max: 204,
-            ..config
-        },
-    )?;
+    let config = Config { release: outlast_core::Release::Automatic, ..SMALL };
+    let mut table = Table::set(bench, Config { window: 204, window_max: 204, ..config })?;
     // A frame of 204 bytes fits exactly, one of 4 more does not before the first is acknowledged.
     let bytes = [raw::message(1, &[0; 200]), raw::message(1, &[])].concat();
-    table
-        .refuses(bench, &bytes, CloseCode::FLOW_VIOLATION)
-        .map(drop)
+    table.refuses(bench, &bytes, CloseCode::FLOW_VIOLATION).map(drop)
 }
 
 pub(super) fn a22_credit_shrink(bench: &mut Bench<'_>) -> Done {
     //= test POS-9 CRD-8
     let mut table = Table::set(bench, SMALL)?;
-    table
-        .refuses(bench, &raw::ack(0, 65_535), CloseCode::CREDIT_SHRINK)
-        .map(drop)
+    table.refuses(bench, &raw::ack(0, 65_535), CloseCode::CREDIT_SHRINK).map(drop)
 }
 
 pub(super) fn a23_extreme_hellos(bench: &mut Bench<'_>) -> Done {
@@ -346,38 +278,14 @@ pub(super) fn a23_extreme_hellos(bench: &mut Bench<'_>) -> Done {
     for value in [0, 1, u32::MAX] {
         let base = Hello::default;
         let hellos = [
-            Hello {
-                max_body: value as u16,
-                ..base()
-            },
-            Hello {
-                max_requests: value as u16,
-                ..base()
-            },
-            Hello {
-                idle_ms: value,
-                ..base()
-            },
-            Hello {
-                beat_ms: value,
-                ..base()
-            },
-            Hello {
-                window: value,
-                ..base()
-            },
-            Hello {
-                max_message: value,
-                ..base()
-            },
-            Hello {
-                retention_s: value,
-                ..base()
-            },
-            Hello {
-                send_buffer: value,
-                ..base()
-            },
+            Hello { max_body: value as u16, ..base() },
+            Hello { max_requests: value as u16, ..base() },
+            Hello { idle_ms: value, ..base() },
+            Hello { beat_ms: value, ..base() },
+            Hello { window: value, ..base() },
+            Hello { max_message: value, ..base() },
+            Hello { retention_s: value, ..base() },
+            Hello { send_buffer: value, ..base() },
         ];
         for hello in hellos {
             let mut server = bench.driver().server(SMALL);
@@ -396,11 +304,7 @@ pub(super) fn a23_extreme_hellos(bench: &mut Bench<'_>) -> Done {
 pub(super) fn a24_request_reuse(bench: &mut Bench<'_>) -> Done {
     //= test REQ-2
     let ask = |id| raw::numbered(kind::REQ, 1, id, b"");
-    for bytes in [
-        [ask(1), ask(1)].concat(),
-        ask(4),
-        raw::numbered(kind::CANCEL, 0, 4, b""),
-    ] {
+    for bytes in [[ask(1), ask(1)].concat(), ask(4), raw::numbered(kind::CANCEL, 0, 4, b"")] {
         let mut table = Table::set(bench, SMALL)?;
         table.refuses(bench, &bytes, CloseCode::BAD_REQUEST)?;
     }
@@ -412,19 +316,14 @@ pub(super) fn a24_request_reuse(bench: &mut Bench<'_>) -> Done {
 pub(super) fn a27_ping_flood(bench: &mut Bench<'_>) -> Done {
     //= test BUD-2
     let mut table = Table::set(bench, SMALL)?;
-    let flood: Vec<u8> = (0..2_000)
-        .flat_map(|nonce| raw::probe(kind::PING, nonce, 0, 0, 65_536))
-        .collect();
+    let flood: Vec<u8> =
+        (0..2_000).flat_map(|nonce| raw::probe(kind::PING, nonce, 0, 0, 65_536)).collect();
     table.refuses(bench, &flood, CloseCode::CALM).map(drop)
 }
 
 pub(super) fn a29_request_and_cancel_flood(bench: &mut Bench<'_>) -> Done {
     //= test BUD-2
-    let config = Config {
-        window: 1 << 20,
-        window_max: 1 << 20,
-        ..SMALL
-    };
+    let config = Config { window: 1 << 20, window_max: 1 << 20, ..SMALL };
     let mut table = Table::set(bench, config)?;
     let mut flood = raw::numbered(kind::REQ, 1, 0, b"");
     flood.extend(raw::numbered(kind::CANCEL, 0, 0, b"").repeat(2_000));
@@ -433,14 +332,7 @@ pub(super) fn a29_request_and_cancel_flood(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn a34_message_over_the_limit(bench: &mut Bench<'_>) -> Done {
     //= test FRG-5
-    let mut table = Table::set(
-        bench,
-        Config {
-            window: 4_000,
-            window_max: 4_000,
-            ..SMALL
-        },
-    )?;
+    let mut table = Table::set(bench, Config { window: 4_000, window_max: 4_000, ..SMALL })?;
     let mut bytes = raw::frame_with(kind::MSG, 1, MORE, &[0; 200]);
     for _ in 0..4 {
         bytes.extend(raw::frame_with(kind::CONT, 0, MORE, &[0; 200]));

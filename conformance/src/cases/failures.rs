@@ -14,39 +14,28 @@ pub(super) fn f01_ends_count_alike(bench: &mut Bench<'_>) -> Done {
     let mut table = Table::set(bench, SMALL)?;
     let ping = raw::probe(kind::PING, 1, 4, 0, 65_536);
     table.refuses(bench, &ping, CloseCode::SEQ_DESYNC)?;
-    bench
-        .expect(&mut *table.server, &Obs::Lost(CloseCode::SEQ_DESYNC, None))
-        .map(drop)
+    bench.expect(&mut *table.server, &Obs::Lost(CloseCode::SEQ_DESYNC, None)).map(drop)
 }
 
 pub(super) fn f02_positions_wrap(bench: &mut Bench<'_>) -> Done {
     //= test POS-2 POS-9
     let mut table = Table::set(bench, SMALL)?;
-    table
-        .refuses(bench, &raw::ack(1 << 31, 65_536), CloseCode::ACK_REGRESS)
-        .map(drop)
+    table.refuses(bench, &raw::ack(1 << 31, 65_536), CloseCode::ACK_REGRESS).map(drop)
 }
 
 pub(super) fn f03_ack_beyond_sent(bench: &mut Bench<'_>) -> Done {
     //= test POS-8
     let mut table = Table::set(bench, SMALL)?;
-    table
-        .refuses(bench, &raw::ack(4, 65_536), CloseCode::ACK_BEYOND_SENT)
-        .map(drop)
+    table.refuses(bench, &raw::ack(4, 65_536), CloseCode::ACK_BEYOND_SENT).map(drop)
 }
 
 pub(super) fn f03_ack_in_mid_frame(bench: &mut Bench<'_>) -> Done {
     //= test POS-8
     let mut table = Table::set(bench, SMALL)?;
-    let send = Cmd::Send {
-        route: 1,
-        payload: vec![0; 16],
-    };
+    let send = Cmd::Send { route: 1, payload: vec![0; 16] };
     table.server.command(table.session, send).map_err(Wrong)?;
     bench.frame(&mut table.peer)?;
-    table
-        .refuses(bench, &raw::ack(10, 65_536), CloseCode::ACK_BEYOND_SENT)
-        .map(drop)
+    table.refuses(bench, &raw::ack(10, 65_536), CloseCode::ACK_BEYOND_SENT).map(drop)
 }
 
 pub(super) fn f04_takeover_fences_first(bench: &mut Bench<'_>) -> Done {
@@ -58,9 +47,7 @@ pub(super) fn f04_takeover_fences_first(bench: &mut Bench<'_>) -> Done {
     bench.driver().wait(5_000);
     let (mut old, welcome) = table.takes_over(bench)?;
     let next = welcome.option(0x11).map(|option| option[..8] == [0; 8]);
-    ensure(next == Some(true), || {
-        format!("half a message was counted: {welcome:?}")
-    })?;
+    ensure(next == Some(true), || format!("half a message was counted: {welcome:?}"))?;
     let _ = old.stream().write(&rest);
     bench.write(&mut table.peer, &raw::message(1, b"new"))?;
     loop {
@@ -79,9 +66,7 @@ pub(super) fn f05_stale_hello_is_refused(bench: &mut Bench<'_>) -> Done {
     let hello = table.hello.resuming(&table.claim).encode();
     bench.write(&mut thief, &hello)?;
     let close = bench.expect_close(&mut thief, CloseCode::STALE_ATTACH)?;
-    ensure(close.number::<2>(2) & 8 != 0, || {
-        "the last number is missing".into()
-    })?;
+    ensure(close.number::<2>(2) & 8 != 0, || "the last number is missing".into())?;
     table.bears(bench, &[])
 }
 
@@ -94,14 +79,9 @@ pub(super) fn f06_ack_means_taken(bench: &mut Bench<'_>) -> Done {
         let frame = bench.frame(&mut table.peer)?;
         if frame.kind == kind::ACK {
             let acked = frame.number::<4>(0);
-            let taken = Obs::Message {
-                route: 1,
-                payload: b"take this".to_vec(),
-            };
+            let taken = Obs::Message { route: 1, payload: b"take this".to_vec() };
             bench.expect(&mut *table.server, &taken)?;
-            return ensure(acked == message.len() as u64, || {
-                format!("{acked} acknowledged")
-            });
+            return ensure(acked == message.len() as u64, || format!("{acked} acknowledged"));
         }
     }
 }
@@ -112,9 +92,7 @@ pub(super) fn f07_rollback_is_noticed(bench: &mut Bench<'_>) -> Done {
     table.claim.rx_next = 4;
     let (code, close) = table.resume_refused(bench)?;
     ensure(code == CloseCode::SELF_STATE_LOST, || format!("{code:?}"))?;
-    ensure(close.number::<2>(2) & 5 == 5, || {
-        "neither ended nor a position".into()
-    })
+    ensure(close.number::<2>(2) & 5 == 5, || "neither ended nor a position".into())
 }
 
 pub(super) fn f08_dead_session_answers(bench: &mut Bench<'_>) -> Done {
@@ -122,20 +100,13 @@ pub(super) fn f08_dead_session_answers(bench: &mut Bench<'_>) -> Done {
     let mut table = Table::set(bench, SMALL)?;
     table.bears(bench, &[])?;
     let session = table.session;
-    table
-        .server
-        .command(session, Cmd::End(CloseCode::new(0x8001)))
-        .map_err(Wrong)?;
+    table.server.command(session, Cmd::End(CloseCode::new(0x8001))).map_err(Wrong)?;
     bench.close(&mut table.peer)?;
     for _ in 0..3 {
         let (code, close) = table.resume_refused(bench)?;
         ensure(code.get() == 0x8001, || format!("{code:?}"))?;
-        ensure(close.number::<2>(2) & 5 == 5, || {
-            "neither ended nor a position".into()
-        })?;
-        ensure(close.number::<8>(8) == 6, || {
-            format!("{} received", close.number::<8>(8))
-        })?;
+        ensure(close.number::<2>(2) & 5 == 5, || "neither ended nor a position".into())?;
+        ensure(close.number::<8>(8) == 6, || format!("{} received", close.number::<8>(8)))?;
     }
     Ok(())
 }
@@ -164,9 +135,7 @@ pub(super) fn f11_superseded_forbids_retry(bench: &mut Bench<'_>) -> Done {
     let mut table = Table::set(bench, SMALL)?;
     let (mut old, _) = table.takes_over(bench)?;
     let close = bench.expect_close(&mut old, CloseCode::SUPERSEDED)?;
-    ensure(close.number::<2>(2) & 2 != 0, || {
-        "a retry is not forbidden".into()
-    })
+    ensure(close.number::<2>(2) & 2 != 0, || "a retry is not forbidden".into())
 }
 
 pub(super) fn f12_poison_ends_the_session(bench: &mut Bench<'_>) -> Done {
@@ -181,15 +150,8 @@ pub(super) fn f12_poison_ends_the_session(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn f13_control_needs_no_credit(bench: &mut Bench<'_>) -> Done {
     //= test CRD-9
-    let config = Config {
-        release: Release::Automatic,
-        ack_delay_ms: 60_000,
-        ..SMALL
-    };
-    let hello = Hello {
-        window: 16_387,
-        ..Hello::default()
-    };
+    let config = Config { release: Release::Automatic, ack_delay_ms: 60_000, ..SMALL };
+    let hello = Hello { window: 16_387, ..Hello::default() };
     let mut table = Table::set_with(bench, config, hello)?;
     bench.write(&mut table.peer, &raw::probe(kind::PING, 77, 0, 0, 16_387))?;
     let pong = bench.frame(&mut table.peer)?;
@@ -208,9 +170,8 @@ pub(super) fn f15_ping_flood_is_calmed(bench: &mut Bench<'_>) -> Done {
 pub(super) fn f15_pongs_are_coalesced(bench: &mut Bench<'_>) -> Done {
     //= test HBT-9 HBT-10
     let mut table = Table::set(bench, SMALL)?;
-    let pings: Vec<u8> = (1..=50)
-        .flat_map(|nonce| raw::probe(kind::PING, nonce, 0, 0, 65_536))
-        .collect();
+    let pings: Vec<u8> =
+        (1..=50).flat_map(|nonce| raw::probe(kind::PING, nonce, 0, 0, 65_536)).collect();
     bench.write(&mut table.peer, &pings)?;
     let mut pongs = 0;
     loop {
@@ -228,10 +189,7 @@ pub(super) fn f16_honest_pings_are_fine(bench: &mut Bench<'_>) -> Done {
     //= test BUD-1
     let mut table = Table::set(bench, SMALL)?;
     for nonce in 0..6_000 {
-        bench.write(
-            &mut table.peer,
-            &raw::probe(kind::PING, nonce, 0, 0, 65_536),
-        )?;
+        bench.write(&mut table.peer, &raw::probe(kind::PING, nonce, 0, 0, 65_536))?;
         bench.driver().wait(100_000);
     }
     table.bears(bench, &[])
@@ -241,26 +199,18 @@ pub(super) fn f18_partial_frame_times_out(bench: &mut Bench<'_>) -> Done {
     //= test HBT-8
     let mut table = Table::set(bench, SMALL)?;
     bench.write(&mut table.peer, &raw::message(1, &[0; 100])[..50])?;
-    bench
-        .driver()
-        .wait(u64::from(SMALL.frame_timeout_ms) * 1_000 - 1_000_000);
+    bench.driver().wait(u64::from(SMALL.frame_timeout_ms) * 1_000 - 1_000_000);
     table.peer.pull();
-    ensure(table.peer.open && table.peer.inbox.is_empty(), || {
-        "too early".into()
-    })?;
+    ensure(table.peer.open && table.peer.inbox.is_empty(), || "too early".into())?;
     bench.driver().wait(2_000_000);
-    bench
-        .expect_close(&mut table.peer, CloseCode::FRAME_TIMEOUT)
-        .map(drop)
+    bench.expect_close(&mut table.peer, CloseCode::FRAME_TIMEOUT).map(drop)
 }
 
 pub(super) fn f18_handshake_times_out(bench: &mut Bench<'_>) -> Done {
     //= test HND-3
     let mut server = bench.driver().server(SMALL);
     let mut peer = bench.plug(&mut *server)?;
-    bench
-        .driver()
-        .wait(u64::from(SMALL.handshake_timeout_ms) * 1_000 - 10_000);
+    bench.driver().wait(u64::from(SMALL.handshake_timeout_ms) * 1_000 - 10_000);
     peer.pull();
     ensure(peer.open, || "too early".into())?;
     bench.driver().wait(20_000);
@@ -272,10 +222,7 @@ pub(super) fn f18_handshake_times_out(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn f19_late_poll_is_forgiven(bench: &mut Bench<'_>) -> Done {
     //= test HBT-6
-    let config = Config {
-        idle_timeout_ms: 3_000,
-        ..SMALL
-    };
+    let config = Config { idle_timeout_ms: 3_000, ..SMALL };
     let mut table = Table::set(bench, config)?;
     bench.driver().wait(3_600_000_000);
     table.bears(bench, &[])
@@ -283,10 +230,7 @@ pub(super) fn f19_late_poll_is_forgiven(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn f20_timers_begin_anew(bench: &mut Bench<'_>) -> Done {
     //= test HBT-13
-    let config = Config {
-        idle_timeout_ms: 3_000,
-        ..SMALL
-    };
+    let config = Config { idle_timeout_ms: 3_000, ..SMALL };
     let mut table = Table::set(bench, config)?;
     for _ in 0..29 {
         bench.driver().wait(100_000);
@@ -296,19 +240,14 @@ pub(super) fn f20_timers_begin_anew(bench: &mut Bench<'_>) -> Done {
     for _ in 0..29 {
         bench.driver().wait(100_000);
         table.peer.pull();
-        ensure(table.peer.open, || {
-            "the silence of the old connection was counted".into()
-        })?;
+        ensure(table.peer.open, || "the silence of the old connection was counted".into())?;
     }
     Ok(())
 }
 
 pub(super) fn f22_silence_is_noticed(bench: &mut Bench<'_>) -> Done {
     //= test HBT-3 HBT-4
-    let config = Config {
-        idle_timeout_ms: 3_000,
-        ..SMALL
-    };
+    let config = Config { idle_timeout_ms: 3_000, ..SMALL };
     let mut table = Table::set(bench, config)?;
     let mut waited = 0;
     while table.peer.open && waited < 10_000 {
@@ -316,9 +255,7 @@ pub(super) fn f22_silence_is_noticed(bench: &mut Bench<'_>) -> Done {
         waited += 10;
         table.peer.pull();
     }
-    ensure((2_990..=3_050).contains(&waited), || {
-        format!("given up after {waited} ms")
-    })?;
+    ensure((2_990..=3_050).contains(&waited), || format!("given up after {waited} ms"))?;
     let probed = raw::Frame::take(&mut table.peer.inbox).is_some();
     ensure(probed, || "given up without a PING".into())?;
     bench.expect(&mut *table.server, &Obs::Disconnected(CloseCode::IDLE))?;
@@ -331,10 +268,7 @@ pub(super) fn f23_end_of_stream_detaches(bench: &mut Bench<'_>) -> Done {
     table.bears(bench, &[])?;
     table.peer.stream().shut();
     bench.driver().wait(10_000);
-    let send = Cmd::Send {
-        route: 1,
-        payload: b"kept".to_vec(),
-    };
+    let send = Cmd::Send { route: 1, payload: b"kept".to_vec() };
     table.server.command(table.session, send).map_err(Wrong)?;
     table.resumes(bench)?;
     loop {
@@ -348,23 +282,15 @@ pub(super) fn f23_end_of_stream_detaches(bench: &mut Bench<'_>) -> Done {
 pub(super) fn f23_finish_ends_well(bench: &mut Bench<'_>) -> Done {
     //= test CLS-3
     let mut table = Table::set(bench, SMALL)?;
-    table
-        .server
-        .command(table.session, Cmd::Finish)
-        .map_err(Wrong)?;
+    table.server.command(table.session, Cmd::Finish).map_err(Wrong)?;
     loop {
         if bench.frame(&mut table.peer)?.kind == kind::FIN {
             break;
         }
     }
-    bench.write(
-        &mut table.peer,
-        &[raw::ack(4, 65_536), raw::frame(kind::FIN, 0, &[])].concat(),
-    )?;
+    bench.write(&mut table.peer, &[raw::ack(4, 65_536), raw::frame(kind::FIN, 0, &[])].concat())?;
     let close = bench.expect_close(&mut table.peer, CloseCode::OK)?;
-    ensure(close.number::<2>(2) & 5 == 5, || {
-        "neither ended nor a position".into()
-    })?;
+    ensure(close.number::<2>(2) & 5 == 5, || "neither ended nor a position".into())?;
     bench.expect(&mut *table.server, &Obs::Finished)?;
     bench.expect(&mut *table.server, &Obs::Ended).map(drop)
 }
@@ -378,18 +304,13 @@ pub(super) fn f24_loss_says_what_arrived(bench: &mut Bench<'_>) -> Done {
     bench.write(&mut peer, &raw::welcome(9, [7; 16], &Hello::default()))?;
     bench.expect(&mut *client, &Obs::Opened)?;
     for _ in 0..3 {
-        let send = Cmd::Send {
-            route: 1,
-            payload: vec![0; 16],
-        };
+        let send = Cmd::Send { route: 1, payload: vec![0; 16] };
         client.command(0, send).map_err(Wrong)?;
     }
     let mut close = vec![0x0C, 0x03, 5, 0, 0, 0, 0, 0];
     close.extend(40u64.to_le_bytes());
     bench.write(&mut peer, &raw::frame(kind::CLOSE, 0, &close))?;
-    bench
-        .expect(&mut *client, &Obs::Lost(CloseCode::EVICTED, Some(40)))
-        .map(drop)
+    bench.expect(&mut *client, &Obs::Lost(CloseCode::EVICTED, Some(40))).map(drop)
 }
 
 pub(super) fn f26_send_never_waits(bench: &mut Bench<'_>) -> Done {
@@ -397,19 +318,14 @@ pub(super) fn f26_send_never_waits(bench: &mut Bench<'_>) -> Done {
     let mut table = Table::set(bench, SMALL)?;
     let mut taken = 0;
     loop {
-        let send = Cmd::Send {
-            route: 1,
-            payload: vec![0; 96],
-        };
+        let send = Cmd::Send { route: 1, payload: vec![0; 96] };
         match table.server.command(table.session, send) {
             Ok(()) if taken > 1_000 => return Err(Wrong("no end to what is kept".into())),
             Ok(()) => taken += 1,
             Err(_) => break,
         }
     }
-    ensure(taken == 19, || {
-        format!("{taken} messages of 100 bytes in 2000")
-    })
+    ensure(taken == 19, || format!("{taken} messages of 100 bytes in 2000"))
 }
 
 pub(super) fn f27_resume_with_other_limits(bench: &mut Bench<'_>) -> Done {
@@ -424,11 +340,7 @@ pub(super) fn f30_unknown_critical(bench: &mut Bench<'_>) -> Done {
     //= test FRM-6
     for kind in [0x04, 0x11, 0x88, 0x83, 0x0B, 0x87, 0xA0, 0x21] {
         let mut table = Table::set(bench, SMALL)?;
-        table.refuses(
-            bench,
-            &raw::frame(kind, 0, &[]),
-            CloseCode::UNKNOWN_CRITICAL,
-        )?;
+        table.refuses(bench, &raw::frame(kind, 0, &[]), CloseCode::UNKNOWN_CRITICAL)?;
     }
     Ok(())
 }
@@ -436,11 +348,8 @@ pub(super) fn f30_unknown_critical(bench: &mut Bench<'_>) -> Done {
 pub(super) fn f30_unknown_ignorable_is_counted(bench: &mut Bench<'_>) -> Done {
     //= test FRM-3 FRM-7 FRM-27
     let mut table = Table::set(bench, SMALL)?;
-    let skipped = [
-        raw::frame(0xC5, 3, b"abc"),
-        raw::frame(0x45, 3, b"abc"),
-        raw::frame(kind::SKIP, 9, &[0]),
-    ];
+    let skipped =
+        [raw::frame(0xC5, 3, b"abc"), raw::frame(0x45, 3, b"abc"), raw::frame(kind::SKIP, 9, &[0])];
     table.bears(bench, &skipped.concat())?;
     let tx = 7 + 5 + 6;
     bench.write(&mut table.peer, &raw::probe(kind::PING, 5, tx, 0, 65_536))?;
@@ -467,15 +376,10 @@ pub(super) fn f31_version_range_is_told(bench: &mut Bench<'_>) -> Done {
     //= test HND-6
     let mut server = bench.driver().server(SMALL);
     let mut peer = bench.plug(&mut *server)?;
-    let hello = Hello {
-        versions: (2, 9),
-        ..Hello::default()
-    };
+    let hello = Hello { versions: (2, 9), ..Hello::default() };
     bench.write(&mut peer, &hello.encode())?;
     let close = bench.expect_close(&mut peer, CloseCode::VERSION)?;
-    ensure(close.number::<2>(2) & 16 != 0, || {
-        "the range is missing".into()
-    })?;
+    ensure(close.number::<2>(2) & 16 != 0, || "the range is missing".into())?;
     ensure(close.body[8..10] == [1, 1], || format!("{:?}", close.body))
 }
 
@@ -485,39 +389,19 @@ pub(super) fn f32_one_response_for_each_request(bench: &mut Bench<'_>) -> Done {
     for round in 0..3 {
         let ask = raw::numbered(kind::REQ, 1, 2, b"");
         // The route stands in the tag, the number first in the body.
-        bench.write(
-            &mut table.peer,
-            &[ask, raw::numbered(kind::CANCEL, 0, 2, b"")].concat(),
-        )?;
+        bench.write(&mut table.peer, &[ask, raw::numbered(kind::CANCEL, 0, 2, b"")].concat())?;
         let asked = bench.next(&mut *table.server)?;
-        ensure(
-            matches!(
-                asked.what,
-                Obs::Request {
-                    id: 2,
-                    route: 1,
-                    ..
-                }
-            ),
-            || format!("{asked:?}"),
-        )?;
-        let answer = Cmd::Respond {
-            id: 2,
-            status: 4,
-            payload: vec![round],
-        };
-        table
-            .server
-            .command(table.session, answer.clone())
-            .map_err(Wrong)?;
+        ensure(matches!(asked.what, Obs::Request { id: 2, route: 1, .. }), || {
+            format!("{asked:?}")
+        })?;
+        let answer = Cmd::Respond { id: 2, status: 4, payload: vec![round] };
+        table.server.command(table.session, answer.clone()).map_err(Wrong)?;
         let again = table.server.command(table.session, answer);
         ensure(again.is_err(), || "answered twice".into())?;
         loop {
             let frame = bench.frame(&mut table.peer)?;
             if frame.kind == kind::RSP {
-                ensure(frame.body == [2, 0, round] && frame.tag == 4, || {
-                    format!("{frame:?}")
-                })?;
+                ensure(frame.body == [2, 0, round] && frame.tag == 4, || format!("{frame:?}"))?;
                 break;
             }
         }
@@ -528,13 +412,7 @@ pub(super) fn f32_one_response_for_each_request(bench: &mut Bench<'_>) -> Done {
 pub(super) fn f32_response_unasked(bench: &mut Bench<'_>) -> Done {
     //= test REQ-4
     let mut table = Table::set(bench, SMALL)?;
-    table
-        .refuses(
-            bench,
-            &raw::numbered(kind::RSP, 0, 0, b""),
-            CloseCode::BAD_REQUEST,
-        )
-        .map(drop)
+    table.refuses(bench, &raw::numbered(kind::RSP, 0, 0, b""), CloseCode::BAD_REQUEST).map(drop)
 }
 
 pub(super) fn f35_unconfirmed_is_reaped(bench: &mut Bench<'_>) -> Done {
@@ -546,25 +424,13 @@ pub(super) fn f35_unconfirmed_is_reaped(bench: &mut Bench<'_>) -> Done {
     let welcome = bench.frame(&mut peer)?;
     ensure(welcome.kind == kind::WELCOME, || format!("{welcome:?}"))?;
     peer.stream().cut();
-    bench
-        .driver()
-        .wait(u64::from(SMALL.handshake_timeout_ms) * 1_000 + 10_000);
+    bench.driver().wait(u64::from(SMALL.handshake_timeout_ms) * 1_000 + 10_000);
     bench.driver().wait(10_000);
     let mut key = [0; 16];
     let session = welcome.option(0x10).unwrap_or(&[0; 32]);
     key.copy_from_slice(&session[16..32]);
-    let sid = session[..8]
-        .iter()
-        .rev()
-        .fold(0, |all, byte| all << 8 | u64::from(*byte));
-    let claim = raw::Claim {
-        sid,
-        attach: 2,
-        key_id: session[12],
-        key,
-        rx_next: 0,
-        tx_first: 0,
-    };
+    let sid = session[..8].iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    let claim = raw::Claim { sid, attach: 2, key_id: session[12], key, rx_next: 0, tx_first: 0 };
     let mut peer = bench.plug(&mut *server)?;
     bench.write(&mut peer, &hello.resuming(&claim).encode())?;
     bench.expect_close(&mut peer, CloseCode::NO_SESSION)?;

@@ -30,12 +30,7 @@ impl Pair {
             let seen = server.poll()?;
             (seen.what == Obs::Opened).then_some(seen.session)
         })?;
-        Ok(Self {
-            client,
-            server,
-            proxy,
-            session,
-        })
+        Ok(Self { client, server, proxy, session })
     }
 
     /// Carries everything until `done` gives something.
@@ -85,37 +80,19 @@ pub(super) fn c02_connections_do_not_mix(bench: &mut Bench<'_>) -> Done {
         bench.write(&mut other, &two[range])?;
         bench.driver().wait(100);
     }
-    let mut seen = vec![
-        bench.next(&mut *table.server)?,
-        bench.next(&mut *table.server)?,
-    ];
+    let mut seen = vec![bench.next(&mut *table.server)?, bench.next(&mut *table.server)?];
     seen.sort_by_key(|seen| seen.session != table.session);
-    let message = |route: u32| Obs::Message {
-        route,
-        payload: vec![route as u8; 50],
-    };
+    let message = |route: u32| Obs::Message { route, payload: vec![route as u8; 50] };
     let expected = [
-        Seen {
-            session: table.session,
-            what: message(1),
-        },
-        Seen {
-            session: second,
-            what: message(2),
-        },
+        Seen { session: table.session, what: message(1) },
+        Seen { session: second, what: message(2) },
     ];
     ensure(seen == expected, || format!("{seen:?}"))
 }
 
 pub(super) fn c03_pauses_lose_nothing(bench: &mut Bench<'_>) -> Done {
     //= test DRV-10 DRV-11
-    let mut table = Table::set(
-        bench,
-        Config {
-            idle_timeout_ms: 3_000,
-            ..SMALL
-        },
-    )?;
+    let mut table = Table::set(bench, Config { idle_timeout_ms: 3_000, ..SMALL })?;
     let bytes = raw::message(1, b"slowly");
     for byte in bytes {
         bench.write(&mut table.peer, &[byte])?;
@@ -123,13 +100,7 @@ pub(super) fn c03_pauses_lose_nothing(bench: &mut Bench<'_>) -> Done {
             bench.driver().wait(100_000);
         }
     }
-    bench.expect(
-        &mut *table.server,
-        &Obs::Message {
-            route: 1,
-            payload: b"slowly".to_vec(),
-        },
-    )?;
+    bench.expect(&mut *table.server, &Obs::Message { route: 1, payload: b"slowly".to_vec() })?;
     Ok(())
 }
 
@@ -137,13 +108,7 @@ pub(super) fn c04_empty_is_not_the_end(bench: &mut Bench<'_>) -> Done {
     //= test POS-7 RSM-17
     let mut table = Table::set(bench, SMALL)?;
     bench.write(&mut table.peer, &raw::message(1, b""))?;
-    bench.expect(
-        &mut *table.server,
-        &Obs::Message {
-            route: 1,
-            payload: Vec::new(),
-        },
-    )?;
+    bench.expect(&mut *table.server, &Obs::Message { route: 1, payload: Vec::new() })?;
     bench.write(&mut table.peer, &raw::message(1, b"cut")[..5])?;
     bench.driver().wait(10_000);
     table.peer.stream().shut();
@@ -151,9 +116,7 @@ pub(super) fn c04_empty_is_not_the_end(bench: &mut Bench<'_>) -> Done {
     table.claim.tx_first = 0;
     let welcome = table.resumes(bench)?;
     let next = welcome.option(0x11).map(|option| option[..8].to_vec());
-    ensure(next == Some(vec![4, 0, 0, 0, 0, 0, 0, 0]), || {
-        format!("{next:?}")
-    })
+    ensure(next == Some(vec![4, 0, 0, 0, 0, 0, 0, 0]), || format!("{next:?}"))
 }
 
 pub(super) fn c05_too_large_from_the_header(bench: &mut Bench<'_>) -> Done {
@@ -170,10 +133,7 @@ pub(super) fn c06_echo_without_deadlock(bench: &mut Bench<'_>) -> Done {
     let session = pair.session;
     let (mut sent, mut came) = (0u32, 0u32);
     let mut waiting = None;
-    let say = |payload: &[u8]| Cmd::Send {
-        route: 1,
-        payload: payload.to_vec(),
-    };
+    let say = |payload: &[u8]| Cmd::Send { route: 1, payload: payload.to_vec() };
     pair.until(bench, "every echo", |client, server| {
         while sent < COUNT && client.command(0, say(&sent.to_le_bytes())).is_ok() {
             sent += 1;
@@ -185,10 +145,7 @@ pub(super) fn c06_echo_without_deadlock(bench: &mut Bench<'_>) -> Done {
             waiting = waiting.take().or_else(|| server.poll());
             match &waiting {
                 None => break,
-                Some(Seen {
-                    what: Obs::Message { payload, .. },
-                    ..
-                }) => {
+                Some(Seen { what: Obs::Message { payload, .. }, .. }) => {
                     if server.command(session, say(payload)).is_err() {
                         break;
                     }
@@ -203,25 +160,13 @@ pub(super) fn c06_echo_without_deadlock(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn c07_peer_that_never_reads(bench: &mut Bench<'_>) -> Done {
     //= test CRD-4
-    let mut table = Table::set_with(
-        bench,
-        SMALL,
-        Hello {
-            window: 16_387,
-            ..Hello::default()
-        },
-    )?;
+    let mut table = Table::set_with(bench, SMALL, Hello { window: 16_387, ..Hello::default() })?;
     let (mut other, _) = open(bench, &mut *table.server, &Hello::default())?;
     let second = bench.expect(&mut *table.server, &Obs::Opened)?;
-    let say = || Cmd::Send {
-        route: 1,
-        payload: vec![0; 100],
-    };
+    let say = || Cmd::Send { route: 1, payload: vec![0; 100] };
     while table.server.command(table.session, say()).is_ok() {}
     let held = table.server.held_bytes();
-    ensure(held <= 4 * SMALL.send_buffer as usize, || {
-        format!("{held} bytes held")
-    })?;
+    ensure(held <= 4 * SMALL.send_buffer as usize, || format!("{held} bytes held"))?;
     table.server.command(second, say()).map_err(Wrong)?;
     loop {
         if bench.frame(&mut other)?.kind == kind::MSG {
@@ -237,10 +182,7 @@ pub(super) fn c08_unknown_kind_costs_one_connection(bench: &mut Bench<'_>) -> Do
     bench.expect(&mut *table.server, &Obs::Opened)?;
     bench.write(&mut other, &raw::frame(0x1E, 0, b"?"))?;
     bench.expect_close(&mut other, CloseCode::UNKNOWN_CRITICAL)?;
-    bench.expect(
-        &mut *table.server,
-        &Obs::Disconnected(CloseCode::UNKNOWN_CRITICAL),
-    )?;
+    bench.expect(&mut *table.server, &Obs::Disconnected(CloseCode::UNKNOWN_CRITICAL))?;
     table.bears(bench, &[])
 }
 
@@ -252,59 +194,34 @@ pub(super) fn c09_close_racing_send(bench: &mut Bench<'_>) -> Done {
     let mut refused = 0;
     let mut lost = 0;
     for _ in 0..50 {
-        let say = Cmd::Send {
-            route: 1,
-            payload: vec![1],
-        };
+        let say = Cmd::Send { route: 1, payload: vec![1] };
         refused += u32::from(table.server.command(table.session, say).is_err());
         bench.driver().wait(1_000);
         while let Some(seen) = table.server.poll() {
             lost += u32::from(matches!(seen.what, Obs::Lost(..)));
         }
     }
-    ensure(lost == 1 && refused > 0, || {
-        format!("lost {lost} times, {refused} sends refused")
-    })
+    ensure(lost == 1 && refused > 0, || format!("lost {lost} times, {refused} sends refused"))
 }
 
 pub(super) fn c10_silent_peer_frees_its_place(bench: &mut Bench<'_>) -> Done {
     //= test HBT-4 DRV-8
-    let mut table = Table::set(
-        bench,
-        Config {
-            idle_timeout_ms: 1_000,
-            ..SMALL
-        },
-    )?;
+    let mut table = Table::set(bench, Config { idle_timeout_ms: 1_000, ..SMALL })?;
     for _ in 0..150 {
         bench.driver().wait(10_000);
     }
     table.peer.pull();
     ensure(!table.peer.open, || "still open".into())?;
-    bench
-        .expect(&mut *table.server, &Obs::Disconnected(CloseCode::IDLE))
-        .map(drop)
+    bench.expect(&mut *table.server, &Obs::Disconnected(CloseCode::IDLE)).map(drop)
 }
 
 pub(super) fn c11_misuse_leaves_the_session(bench: &mut Bench<'_>) -> Done {
     //= test HND-20
-    let hello = Hello {
-        max_body: 100,
-        max_message: 300,
-        window: 200,
-        ..Hello::default()
-    };
+    let hello = Hello { max_body: 100, max_message: 300, window: 200, ..Hello::default() };
     let mut table = Table::set_with(bench, SMALL, hello)?;
-    let long = Cmd::Send {
-        route: 1,
-        payload: vec![0; 90],
-    };
+    let long = Cmd::Send { route: 1, payload: vec![0; 90] };
     table.server.command(table.session, long).map_err(Wrong)?;
-    let unknown = Cmd::Respond {
-        id: 3,
-        status: 0,
-        payload: Vec::new(),
-    };
+    let unknown = Cmd::Respond { id: 3, status: 0, payload: Vec::new() };
     let refused = table.server.command(table.session, unknown);
     ensure(refused.is_err(), || "an answer to nothing was taken".into())?;
     table.bears(bench, &[])
@@ -312,46 +229,23 @@ pub(super) fn c11_misuse_leaves_the_session(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn c12_every_setting_has_an_effect(bench: &mut Bench<'_>) -> Done {
     //= test HND-14 HND-12 HND-13
-    let config = Config {
-        idle_timeout_ms: 777,
-        retention_s: 33,
-        ..SMALL
-    };
+    let config = Config { idle_timeout_ms: 777, retention_s: 33, ..SMALL };
     let mut server = bench.driver().server(config);
     let mut peer = bench.plug(&mut *server)?;
-    let hello = Hello {
-        idle_ms: 5_000,
-        beat_ms: 400,
-        retention_s: 99,
-        ..Hello::default()
-    };
+    let hello = Hello { idle_ms: 5_000, beat_ms: 400, retention_s: 99, ..Hello::default() };
     bench.write(&mut peer, &hello.encode())?;
     let welcome = bench.frame(&mut peer)?;
     let fields = [
-        (
-            "max_body",
-            welcome.number::<2>(8),
-            u64::from(config.max_body),
-        ),
-        (
-            "max_reqs",
-            welcome.number::<2>(10),
-            u64::from(config.max_requests),
-        ),
+        ("max_body", welcome.number::<2>(8), u64::from(config.max_body)),
+        ("max_reqs", welcome.number::<2>(10), u64::from(config.max_requests)),
         ("idle_ms", welcome.number::<4>(12), 1_200),
         ("c_idle_ms", welcome.number::<4>(16), 5_000),
         ("window", welcome.number::<4>(20), u64::from(config.window)),
-        (
-            "max_msg",
-            welcome.number::<4>(24),
-            u64::from(config.max_message),
-        ),
+        ("max_msg", welcome.number::<4>(24), u64::from(config.max_message)),
         ("ttl_s", welcome.number::<4>(28), 33),
     ];
     for (name, announced, expected) in fields {
-        ensure(announced == expected, || {
-            format!("{name} is {announced}, not {expected}")
-        })?;
+        ensure(announced == expected, || format!("{name} is {announced}, not {expected}"))?;
     }
     Ok(())
 }
@@ -367,19 +261,12 @@ pub(super) fn c13_requests_leave_nothing_behind(bench: &mut Bench<'_>) -> Done {
             answered += u32::from(matches!(seen.what, Obs::Response { .. }));
         }
         if asked == answered && asked < COUNT {
-            let ask = Cmd::Request {
-                route: 1,
-                payload: asked.to_le_bytes().to_vec(),
-            };
+            let ask = Cmd::Request { route: 1, payload: asked.to_le_bytes().to_vec() };
             asked += u32::from(client.command(0, ask).is_ok());
         }
         while let Some(seen) = server.poll() {
             if let Obs::Request { id, payload, .. } = seen.what {
-                let answer = Cmd::Respond {
-                    id,
-                    status: 0,
-                    payload,
-                };
+                let answer = Cmd::Respond { id, status: 0, payload };
                 server.command(session, answer).ok()?;
             }
         }

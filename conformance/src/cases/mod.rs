@@ -6,7 +6,7 @@
 //! | `c…` | what broke real users of earlier systems |
 //! | `a…` | bad input and attacks |
 //!
-//! A case is written once, over a [`Bench`](crate::driver::Bench), and runs on every driver:
+//! A case is written once, over a [`Bench`], and runs on every driver:
 //!
 //! ```no_run
 //! outlast_conformance::suite!(outlast_conformance::memory::Memory::default());
@@ -46,13 +46,7 @@ pub fn cases() -> Vec<Case> {
 #[must_use]
 pub fn table() -> String {
     let mut out = String::from("| case | sentences | what must happen |\n|---|---|---|\n");
-    for Case {
-        name,
-        sentences,
-        what,
-        ..
-    } in cases()
-    {
+    for Case { name, sentences, what, .. } in cases() {
         out.push_str(&format!("| {name} | {sentences} | {what} |\n"));
     }
     out

@@ -4,26 +4,13 @@ use super::{Case, attacks, failures, histories};
 use crate::driver::Caps;
 
 /// Needs nothing that not every driver can do.
-const NOTHING: Caps = Caps {
-    virtual_time: false,
-    manual_release: false,
-    memory: false,
-};
+const NOTHING: Caps = Caps { virtual_time: false, manual_release: false, memory: false };
 /// Takes long, and so needs time that can be made to pass.
-const TIME: Caps = Caps {
-    virtual_time: true,
-    ..NOTHING
-};
+const TIME: Caps = Caps { virtual_time: true, ..NOTHING };
 /// Looks at the memory that is held.
-const MEMORY: Caps = Caps {
-    memory: true,
-    ..NOTHING
-};
+const MEMORY: Caps = Caps { memory: true, ..NOTHING };
 /// Releases what comes one by one.
-const MANUAL: Caps = Caps {
-    manual_release: true,
-    ..NOTHING
-};
+const MANUAL: Caps = Caps { manual_release: true, ..NOTHING };
 
 macro_rules! case {
     ($module:ident, $run:ident, $needs:ident, $sentences:literal, $what:literal) => {
@@ -388,13 +375,7 @@ pub(super) const CASES: &[Case] = &[
         "FRM-12 FRM-13",
         "bodies and tags that a kind does not have are refused"
     ),
-    case!(
-        attacks,
-        a04_byte_at_a_time,
-        NOTHING,
-        "FRM-17 FRM-18",
-        "legal bytes one at a time work"
-    ),
+    case!(attacks, a04_byte_at_a_time, NOTHING, "FRM-17 FRM-18", "legal bytes one at a time work"),
     case!(
         attacks,
         a05_handshake_drip,
@@ -402,20 +383,8 @@ pub(super) const CASES: &[Case] = &[
         "HND-3",
         "bytes do not extend the time for the handshake"
     ),
-    case!(
-        attacks,
-        a06_frame_drip,
-        TIME,
-        "HBT-8",
-        "bytes do not extend the time for a frame"
-    ),
-    case!(
-        attacks,
-        a09_reserved_bits,
-        NOTHING,
-        "FRM-8 FRM-9 HND-8",
-        "reserved bits are refused"
-    ),
+    case!(attacks, a06_frame_drip, TIME, "HBT-8", "bytes do not extend the time for a frame"),
+    case!(attacks, a09_reserved_bits, NOTHING, "FRM-8 FRM-9 HND-8", "reserved bits are refused"),
     case!(attacks, a10_noise, NOTHING, "FRM-5", "noise is refused"),
     case!(
         attacks,
@@ -438,20 +407,8 @@ pub(super) const CASES: &[Case] = &[
         "HND-19 FRM-20",
         "legal frames at the wrong time or from the wrong end are refused"
     ),
-    case!(
-        attacks,
-        a18_ack_regress,
-        NOTHING,
-        "POS-9",
-        "an ack that goes back ends the session"
-    ),
-    case!(
-        attacks,
-        a20_position_gap,
-        NOTHING,
-        "POS-10",
-        "a gap in the position ends the session"
-    ),
+    case!(attacks, a18_ack_regress, NOTHING, "POS-9", "an ack that goes back ends the session"),
+    case!(attacks, a20_position_gap, NOTHING, "POS-10", "a gap in the position ends the session"),
     case!(
         attacks,
         a22_credit_overrun_by_one,
@@ -459,13 +416,7 @@ pub(super) const CASES: &[Case] = &[
         "CRD-1",
         "a frame that ends one byte beyond the credit is refused"
     ),
-    case!(
-        attacks,
-        a22_credit_shrink,
-        NOTHING,
-        "POS-9 CRD-8",
-        "credit cannot be taken back"
-    ),
+    case!(attacks, a22_credit_shrink, NOTHING, "POS-9 CRD-8", "credit cannot be taken back"),
     case!(
         attacks,
         a23_extreme_hellos,
@@ -480,13 +431,7 @@ pub(super) const CASES: &[Case] = &[
         "REQ-2",
         "a request with a number in use or out of range is refused"
     ),
-    case!(
-        attacks,
-        a27_ping_flood,
-        NOTHING,
-        "BUD-2",
-        "PINGs with changing nonces are a flood too"
-    ),
+    case!(attacks, a27_ping_flood, NOTHING, "BUD-2", "PINGs with changing nonces are a flood too"),
     case!(
         attacks,
         a29_request_and_cancel_flood,

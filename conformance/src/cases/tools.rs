@@ -45,13 +45,7 @@ impl Table {
         let mut server = bench.driver().server(config);
         let (peer, claim) = open(bench, &mut *server, &hello)?;
         let session = bench.expect(&mut *server, &Obs::Opened)?;
-        Ok(Self {
-            server,
-            peer,
-            session,
-            claim,
-            hello,
-        })
+        Ok(Self { server, peer, session, claim, hello })
     }
 
     /// Writes these bytes and waits for CLOSE with this code.
@@ -70,10 +64,7 @@ impl Table {
     pub(super) fn bears(&mut self, bench: &mut Bench<'_>, bytes: &[u8]) -> Result<(), Wrong> {
         bench.write(&mut self.peer, bytes)?;
         bench.write(&mut self.peer, &raw::message(1, b"ok"))?;
-        let ok = Obs::Message {
-            route: 1,
-            payload: b"ok".to_vec(),
-        };
+        let ok = Obs::Message { route: 1, payload: b"ok".to_vec() };
         bench.expect(&mut *self.server, &ok).map(drop)
     }
 
@@ -118,27 +109,14 @@ pub(super) fn open(
     let mut peer = bench.plug(server)?;
     bench.write(&mut peer, &hello.encode())?;
     let welcome = bench.frame(&mut peer)?;
-    let Some(session) = welcome
-        .option(0x10)
-        .filter(|_| welcome.kind == kind::WELCOME)
-    else {
+    let Some(session) = welcome.option(0x10).filter(|_| welcome.kind == kind::WELCOME) else {
         return Err(Wrong(format!("no WELCOME to a HELLO, but {welcome:?}")));
     };
     let mut key = [0; 16];
     key.copy_from_slice(&session[16..32]);
-    let sid = session[..8]
-        .iter()
-        .rev()
-        .fold(0, |all, byte| all << 8 | u64::from(*byte));
+    let sid = session[..8].iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
     bench.write(&mut peer, &raw::ack(0, hello.window))?;
-    let claim = Claim {
-        sid,
-        attach: 1,
-        key_id: session[12],
-        key,
-        rx_next: 0,
-        tx_first: 0,
-    };
+    let claim = Claim { sid, attach: 1, key_id: session[12], key, rx_next: 0, tx_first: 0 };
     Ok((peer, claim))
 }
 

@@ -11,22 +11,13 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     const fn add(&mut self, word: u64) {
-        self.a = (self.a ^ word)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(29);
-        self.b = self
-            .b
-            .rotate_left(23)
-            .wrapping_add(word)
-            .wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+        self.a = (self.a ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        self.b = self.b.rotate_left(23).wrapping_add(word).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
         self.b ^= self.b >> 31;
     }
 
     pub(super) fn whole(&self) -> u128 {
-        let (a, b) = (
-            crate::rng::mix(self.a),
-            crate::rng::mix(self.b ^ self.a.rotate_left(17)),
-        );
+        let (a, b) = (crate::rng::mix(self.a), crate::rng::mix(self.b ^ self.a.rotate_left(17)));
         u128::from(a) << 64 | u128::from(b)
     }
 }

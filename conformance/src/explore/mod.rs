@@ -77,14 +77,7 @@ pub struct Trouble {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            states,
-            steps,
-            complete,
-            depth,
-            took,
-            trouble,
-        } = self;
+        let Self { states, steps, complete, depth, took, trouble } = self;
         write!(
             f,
             "{states} states, {steps} steps, {complete} complete, depth {depth}, {:.1} s",
@@ -99,13 +92,7 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} ({} states), after {} steps:",
-            self.wrong,
-            self.states,
-            self.trace.len()
-        )?;
+        writeln!(f, "{} ({} states), after {} steps:", self.wrong, self.states, self.trace.len())?;
         for (number, action) in self.trace.iter().enumerate() {
             writeln!(f, "{:4} {action:?}", number + 1)?;
         }
@@ -168,30 +155,16 @@ impl<'s> Explorer<'s> {
 
     fn explore(&mut self) -> Result<(), Trouble> {
         let rules = &self.search.rules;
-        let at_start = |wrong| Trouble {
-            wrong,
-            trace: Vec::new(),
-            states: 1,
-        };
+        let at_start = |wrong| Trouble { wrong, trace: Vec::new(), states: 1 };
         let world = World::new(rules).map_err(at_start)?;
-        self.note(
-            Node {
-                world,
-                left: self.search.faults,
-            },
-            Origin { from: 0, index: 0 },
-        );
+        self.note(Node { world, left: self.search.faults }, Origin { from: 0, index: 0 });
         let mut current = 0;
         while let Some(node) = self.queue.pop_front() {
             self.expand(current, &node)?;
             current += 1;
             if self.origins.len() > self.search.most {
                 let wrong = Wrong(format!("more than {} states", self.search.most));
-                return Err(Trouble {
-                    wrong,
-                    trace: Vec::new(),
-                    states: self.origins.len(),
-                });
+                return Err(Trouble { wrong, trace: Vec::new(), states: self.origins.len() });
             }
         }
         Ok(())
@@ -212,10 +185,7 @@ impl<'s> Explorer<'s> {
                 next.left.spend(*action);
             }
             self.steps += 1;
-            let origin = Origin {
-                from: current,
-                index: index as u8,
-            };
+            let origin = Origin { from: current, index: index as u8 };
             match next.world.step(rules, *action) {
                 Ok(false) => {}
                 Ok(true) => {
@@ -231,11 +201,7 @@ impl<'s> Explorer<'s> {
                 Err(wrong) => {
                     let mut trace = self.path(current);
                     trace.push(*action);
-                    return Err(Trouble {
-                        wrong,
-                        trace,
-                        states: 1,
-                    });
+                    return Err(Trouble { wrong, trace, states: 1 });
                 }
             }
         }
@@ -267,10 +233,7 @@ impl<'s> Explorer<'s> {
         let Ok(world) = World::new(rules) else {
             return Vec::new();
         };
-        let mut node = Node {
-            world,
-            left: self.search.faults,
-        };
+        let mut node = Node { world, left: self.search.faults };
         let mut trace = Vec::new();
         for index in indices.into_iter().rev() {
             let mut actions = Vec::new();
@@ -327,11 +290,7 @@ impl<'s> Explorer<'s> {
         let first = reached.iter().position(|reached| !reached)?;
         let states = reached.iter().filter(|reached| !**reached).count();
         let wrong = Wrong("stuck: completion cannot be reached any more".into());
-        Some(Trouble {
-            wrong,
-            trace: self.path(first as u32),
-            states,
-        })
+        Some(Trouble { wrong, trace: self.path(first as u32), states })
     }
 }
 
@@ -362,16 +321,9 @@ impl Faults {
 fn faults(node: &Node, out: &mut Vec<Action>) {
     let Node { world, left } = node;
     if left.cuts > 0 {
-        for wire in world
-            .wires
-            .iter()
-            .filter(|wire| !(wire.up.is_ended() && wire.down.is_ended()))
+        for wire in world.wires.iter().filter(|wire| !(wire.up.is_ended() && wire.down.is_ended()))
         {
-            out.push(Action::Cut {
-                wire: wire.id,
-                up: 0,
-                down: 0,
-            });
+            out.push(Action::Cut { wire: wire.id, up: 0, down: 0 });
         }
     }
     if left.abandons > 0 && world.client.wire.is_some() {

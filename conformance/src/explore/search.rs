@@ -22,23 +22,11 @@ const TINY: Config = Config {
 
 /// Messages of 28 bytes, so that two frames fill a window of 64. The seeds above give short routes.
 const fn plan(seed: u64, items: u32) -> Plan {
-    Plan {
-        seed,
-        items,
-        shortest: 28,
-        longest: 28,
-        ..Plan::SILENT
-    }
+    Plan { seed, items, shortest: 28, longest: 28, ..Plan::SILENT }
 }
 
-const NO_FAULTS: Faults = Faults {
-    cuts: 0,
-    abandons: 0,
-    crashes: 0,
-    copies: 0,
-    expiries: 0,
-    rotations: 0,
-};
+const NO_FAULTS: Faults =
+    Faults { cuts: 0, abandons: 0, crashes: 0, copies: 0, expiries: 0, rotations: 0 };
 
 impl Search {
     const fn of(name: &'static str, items: u32) -> Self {
@@ -61,72 +49,35 @@ impl Search {
     /// Every search there is, the quick ones first.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let manual = Config {
-            release: Release::Manual,
-            ..TINY
-        };
+        let manual = Config { release: Release::Manual, ..TINY };
         let mut finish = Self::of("finish", 1);
         finish.rules.up.finishes = true;
         finish.rules.down.finishes = true;
-        finish.faults = Faults {
-            cuts: 2,
-            ..NO_FAULTS
-        };
+        finish.faults = Faults { cuts: 2, ..NO_FAULTS };
         let mut credit = Self::of("credit", 3);
-        credit.faults = Faults {
-            cuts: 1,
-            ..NO_FAULTS
-        };
+        credit.faults = Faults { cuts: 1, ..NO_FAULTS };
         let mut expire = Self::of("expire", 2);
         expire.rules.may_lose = true;
-        expire.faults = Faults {
-            cuts: 1,
-            expiries: 1,
-            ..NO_FAULTS
-        };
+        expire.faults = Faults { cuts: 1, expiries: 1, ..NO_FAULTS };
         // More can be kept for sending than a window takes, so that a reconnect could overfill it.
         let mut release = Self::of("release", 2);
         release.rules.up.items = 3;
-        release.rules.client = Config {
-            send_buffer: 128,
-            ..manual
-        };
+        release.rules.client = Config { send_buffer: 128, ..manual };
         release.rules.server = manual;
-        release.faults = Faults {
-            cuts: 1,
-            ..NO_FAULTS
-        };
+        release.faults = Faults { cuts: 1, ..NO_FAULTS };
         let mut durable = Self::of("durable", 2);
         durable.rules.server = manual;
         durable.rules.store = Store::Durable;
-        durable.faults = Faults {
-            crashes: 1,
-            cuts: 1,
-            ..NO_FAULTS
-        };
+        durable.faults = Faults { crashes: 1, cuts: 1, ..NO_FAULTS };
         let mut rollback = Self::of("rollback", 2);
         rollback.rules.store = Store::Old;
         rollback.rules.may_lose = true;
-        rollback.faults = Faults {
-            crashes: 1,
-            copies: 1,
-            ..NO_FAULTS
-        };
+        rollback.faults = Faults { crashes: 1, copies: 1, ..NO_FAULTS };
         let mut rotate = Self::of("rotate", 1);
-        rotate.faults = Faults {
-            cuts: 2,
-            rotations: 1,
-            ..NO_FAULTS
-        };
+        rotate.faults = Faults { cuts: 2, rotations: 1, ..NO_FAULTS };
         let mut takeover = Self::of("takeover", 2);
-        takeover.faults = Faults {
-            cuts: 2,
-            abandons: 1,
-            ..NO_FAULTS
-        };
-        vec![
-            finish, credit, expire, release, rotate, durable, rollback, takeover,
-        ]
+        takeover.faults = Faults { cuts: 2, abandons: 1, ..NO_FAULTS };
+        vec![finish, credit, expire, release, rotate, durable, rollback, takeover]
     }
 
     /// The search with this name.

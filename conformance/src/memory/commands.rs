@@ -18,29 +18,14 @@ impl End {
         let ring = &mut held.session;
         let text = |error: outlast_core::SendError| error.to_string();
         match command {
-            Cmd::Send { route, payload } => send(
-                ring,
-                Head::Message {
-                    route: Route::new(route),
-                },
-                &payload,
-            ),
+            Cmd::Send { route, payload } => {
+                send(ring, Head::Message { route: Route::new(route) }, &payload)
+            }
             Cmd::Request { route, payload } => {
                 let id = ring.free_request().ok_or("no request is free")?;
-                send(
-                    ring,
-                    Head::Request {
-                        id,
-                        route: Route::new(route),
-                    },
-                    &payload,
-                )
+                send(ring, Head::Request { id, route: Route::new(route) }, &payload)
             }
-            Cmd::Respond {
-                id,
-                status,
-                payload,
-            } => {
+            Cmd::Respond { id, status, payload } => {
                 let (id, status) = (RequestId(id), Status(status));
                 send(ring, Head::Response { id, status }, &payload)
             }
@@ -76,9 +61,7 @@ fn send(session: &mut Session<Vec<u8>>, head: Head, payload: &[u8]) -> Result<()
     session.begin(head, first).map_err(text)?;
     let mut parts = rest.chunks(most).peekable();
     while let Some(part) = parts.next() {
-        session
-            .push_fragment(part, parts.peek().is_none())
-            .map_err(text)?;
+        session.push_fragment(part, parts.peek().is_none()).map_err(text)?;
     }
     Ok(())
 }
@@ -86,33 +69,16 @@ fn send(session: &mut Session<Vec<u8>>, head: Head, payload: &[u8]) -> Result<()
 /// An event as an observation, and the position that has to be released with it.
 pub(super) fn observe(event: &Event<'_>, partial: &mut Vec<u8>) -> (Obs, Option<Position>) {
     match *event {
-        Event::Message {
-            route,
-            payload,
-            position,
-        } => (whole(Head::Message { route }, payload), Some(position)),
-        Event::Request {
-            id,
-            route,
-            payload,
-            position,
-        } => (whole(Head::Request { id, route }, payload), Some(position)),
-        Event::Response {
-            id,
-            status,
-            payload,
-            position,
-        } => (
-            whole(Head::Response { id, status }, payload),
-            Some(position),
-        ),
-        Event::Fragment {
-            head,
-            payload,
-            last,
-            position,
-            ..
-        } => {
+        Event::Message { route, payload, position } => {
+            (whole(Head::Message { route }, payload), Some(position))
+        }
+        Event::Request { id, route, payload, position } => {
+            (whole(Head::Request { id, route }, payload), Some(position))
+        }
+        Event::Response { id, status, payload, position } => {
+            (whole(Head::Response { id, status }, payload), Some(position))
+        }
+        Event::Fragment { head, payload, last, position, .. } => {
             partial.extend_from_slice(payload);
             if last {
                 (whole(head, &std::mem::take(partial)), Some(position))
@@ -133,20 +99,9 @@ pub(super) fn observe(event: &Event<'_>, partial: &mut Vec<u8>) -> (Obs, Option<
 fn whole(head: Head, payload: &[u8]) -> Obs {
     let payload = payload.to_vec();
     match head {
-        Head::Message { route } => Obs::Message {
-            route: route.get(),
-            payload,
-        },
-        Head::Request { id, route } => Obs::Request {
-            id: id.0,
-            route: route.get(),
-            payload,
-        },
-        Head::Response { id, status } => Obs::Response {
-            id: id.0,
-            status: status.0,
-            payload,
-        },
+        Head::Message { route } => Obs::Message { route: route.get(), payload },
+        Head::Request { id, route } => Obs::Request { id: id.0, route: route.get(), payload },
+        Head::Response { id, status } => Obs::Response { id: id.0, status: status.0, payload },
     }
 }
 
@@ -158,10 +113,7 @@ fn observe_state(event: &Event<'_>) -> Obs {
         Event::Acknowledged { position } => Obs::Acked(position.get()),
         Event::Disconnected { code, .. } => Obs::Disconnected(code),
         Event::Ended => Obs::Ended,
-        Event::Lost {
-            code,
-            peer_received,
-        } => Obs::Lost(code, peer_received.map(Position::get)),
+        Event::Lost { code, peer_received } => Obs::Lost(code, peer_received.map(Position::get)),
         _ => Obs::Other("event"),
     }
 }

@@ -63,14 +63,7 @@ impl End {
     fn add_wire(&mut self, seat: Seat, outbox: Vec<u8>) -> u32 {
         self.count += 1;
         let (to, from) = (Pipe::default(), Pipe::default());
-        self.wires.push(Wire {
-            id: self.count,
-            to,
-            from,
-            seat,
-            inbox: Vec::new(),
-            outbox,
-        });
+        self.wires.push(Wire { id: self.count, to, from, seat, inbox: Vec::new(), outbox });
         self.count
     }
 
@@ -87,11 +80,7 @@ impl End {
         }
         while let Some(expired) = self.registry.poll_expired(now) {
             let sid = expired.sid;
-            for held in self
-                .sessions
-                .iter_mut()
-                .filter(|held| held.session.id() == Some(sid))
-            {
+            for held in self.sessions.iter_mut().filter(|held| held.session.id() == Some(sid)) {
                 held.session.kill(expired.code);
             }
         }
@@ -146,8 +135,7 @@ impl End {
                 if let Some(lease) = held.lease {
                     let rx_next = held.session.received().get();
                     let finished = held.session.state() == SessionState::Ended;
-                    self.registry
-                        .detached(now, lease, Parting { rx_next, finished });
+                    self.registry.detached(now, lease, Parting { rx_next, finished });
                 }
             }
         }
@@ -194,28 +182,12 @@ impl End {
         out: &mut [u8],
     ) -> Result<(usize, usize), Close<'static>> {
         let now = self.now;
-        let peer = Peer {
-            principal: None,
-            source: 1,
-            channel_binding: &[],
-            encrypted: false,
-        };
+        let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
         let sid = 0x0001_0000_0000_0000 + u64::from(self.count);
-        let entropy = Entropy {
-            sid,
-            key: [self.count as u8; 16],
-        };
+        let entropy = Entropy { sid, key: [self.count as u8; 16] };
         let seed = self.count;
-        match self
-            .registry
-            .admit(now, hello, &peer, entropy)
-            .map_err(|refusal| refusal.close())?
-        {
-            Admission::New {
-                lease,
-                grant,
-                ttl_s: _,
-            } => {
+        match self.registry.admit(now, hello, &peer, entropy).map_err(|refusal| refusal.close())? {
+            Admission::New { lease, grant, ttl_s: _ } => {
                 let storage = Vec::new();
                 let accepted = Session::server(now, self.config, hello, grant, seed, storage, out);
                 let accepted = accepted.map_err(|code| {
@@ -224,12 +196,7 @@ impl End {
                 })?;
                 let (lease, partial) = (Some(lease), Vec::new());
                 let session = accepted.session;
-                self.sessions.push(Held {
-                    session,
-                    lease,
-                    wire: None,
-                    partial,
-                });
+                self.sessions.push(Held { session, lease, wire: None, partial });
                 Ok((self.sessions.len() - 1, accepted.written))
             }
             Admission::Resume { lease, fence, .. } => self.resume(hello, lease, fence, out),
@@ -246,10 +213,7 @@ impl End {
     ) -> Result<(usize, usize), Close<'static>> {
         let (now, seed) = (self.now, self.count);
         let sid = self.registry.sid(lease.index());
-        let found = self
-            .sessions
-            .iter()
-            .position(|held| held.session.id() == sid);
+        let found = self.sessions.iter().position(|held| held.session.id() == sid);
         let index = found.ok_or(Close::new(CloseCode::INTERNAL))?;
         if fence {
             self.fence(index);
@@ -261,11 +225,7 @@ impl End {
             Err(code) => {
                 let rx_next = Some(held.session.received().get());
                 let flags = CloseFlags::SESSION_ENDED;
-                Err(Close {
-                    flags,
-                    rx_next,
-                    ..Close::new(code)
-                })
+                Err(Close { flags, rx_next, ..Close::new(code) })
             }
         }
     }
@@ -326,8 +286,7 @@ impl End {
             | SessionState::Detached
             | SessionState::Exported => return,
         };
-        self.registry
-            .ended(self.now, lease, code, held.session.received().get());
+        self.registry.ended(self.now, lease, code, held.session.received().get());
     }
 
     fn write(&mut self, at: usize) {
@@ -369,18 +328,12 @@ impl End {
             return;
         };
         if held.wire.is_some()
-            || !matches!(
-                held.session.state(),
-                SessionState::New | SessionState::Detached
-            )
+            || !matches!(held.session.state(), SessionState::New | SessionState::Detached)
         {
             return;
         }
         let mut out = [0; HANDSHAKE_MAX];
-        let attach = Attach {
-            seed,
-            ..Attach::default()
-        };
+        let attach = Attach { seed, ..Attach::default() };
         if let Ok(written) = held.session.attach(self.now, &attach, &mut out) {
             let wire = self.add_wire(Seat::Bound(0), out[..written].to_vec());
             self.sessions[0].wire = Some(wire);

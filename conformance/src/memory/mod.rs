@@ -26,10 +26,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            now: Instant::from_micros(1_000_000),
-            ends: Vec::new(),
-        }
+        Self { now: Instant::from_micros(1_000_000), ends: Vec::new() }
     }
 }
 
@@ -48,12 +45,7 @@ impl Memory {
             count: 0,
         };
         if !is_server && let Ok(session) = Session::client(config, Vec::new()) {
-            end.sessions.push(Held {
-                session,
-                lease: None,
-                wire: None,
-                partial: Vec::new(),
-            });
+            end.sessions.push(Held { session, lease: None, wire: None, partial: Vec::new() });
         }
         let end = Rc::new(RefCell::new(end));
         self.ends.push(Rc::clone(&end));
@@ -67,11 +59,7 @@ impl Driver for Memory {
     }
 
     fn caps(&self) -> Caps {
-        Caps {
-            virtual_time: true,
-            manual_release: true,
-            memory: true,
-        }
+        Caps { virtual_time: true, manual_release: true, memory: true }
     }
 
     fn server(&mut self, config: Config) -> Box<dyn Subject> {
@@ -104,29 +92,14 @@ impl Subject for Handle {
 
     fn plug(&mut self) -> Option<Box<dyn Stream>> {
         let mut end = self.0.borrow_mut();
-        let wire = if end.is_server {
-            Some(end.accept())
-        } else {
-            end.dialled.pop_front()
-        };
-        Some(Box::new(Far {
-            end: Rc::clone(&self.0),
-            wire: wire?,
-        }))
+        let wire = if end.is_server { Some(end.accept()) } else { end.dialled.pop_front() };
+        Some(Box::new(Far { end: Rc::clone(&self.0), wire: wire? }))
     }
 
     fn held_bytes(&self) -> usize {
         let end = self.0.borrow();
-        let sessions: usize = end
-            .sessions
-            .iter()
-            .map(|held| held.session.held_bytes())
-            .sum();
-        let wires: usize = end
-            .wires
-            .iter()
-            .map(|wire| wire.inbox.len() + wire.outbox.len())
-            .sum();
+        let sessions: usize = end.sessions.iter().map(|held| held.session.held_bytes()).sum();
+        let wires: usize = end.wires.iter().map(|wire| wire.inbox.len() + wire.outbox.len()).sum();
         sessions + wires
     }
 }

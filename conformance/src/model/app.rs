@@ -158,11 +158,7 @@ impl App {
         }
         let number = self.sent;
         let item = self.plan.item(number);
-        let id = if item.is_request {
-            session.free_request()
-        } else {
-            None
-        };
+        let id = if item.is_request { session.free_request() } else { None };
         if item.is_request && id.is_none() {
             return Ok(false);
         }
@@ -175,10 +171,7 @@ impl App {
         if let Some(id) = id
             && self.open.insert(id.0, number).is_some()
         {
-            return Err(Wrong(format!(
-                "request number {} was given out twice",
-                id.0
-            )));
+            return Err(Wrong(format!("request number {} was given out twice", id.0)));
         }
         self.sent += 1;
         self.said.push(self.life);
@@ -207,11 +200,7 @@ impl App {
         let is_answer = matches!(head, Head::Response { .. });
         match result {
             Ok(_) => {
-                let under_way = UnderWay {
-                    number,
-                    is_answer,
-                    offset: most,
-                };
+                let under_way = UnderWay { number, is_answer, offset: most };
                 self.under_way = (!whole).then_some(under_way);
                 Ok(true)
             }
@@ -225,11 +214,7 @@ impl App {
         session: &mut Session<Vec<u8>>,
         under_way: UnderWay,
     ) -> Result<bool, Wrong> {
-        let UnderWay {
-            number,
-            is_answer,
-            offset,
-        } = under_way;
+        let UnderWay { number, is_answer, offset } = under_way;
         let payload = if is_answer {
             self.expects.answer(number)
         } else {
@@ -241,10 +226,7 @@ impl App {
         match session.push_fragment(part, last) {
             Ok(position) => {
                 let offset = offset + part.len();
-                self.under_way = (!last).then_some(UnderWay {
-                    offset,
-                    ..under_way
-                });
+                self.under_way = (!last).then_some(UnderWay { offset, ..under_way });
                 if last && !is_answer {
                     self.positions.push(position.get());
                 }
@@ -266,10 +248,7 @@ impl App {
             return Ok(false);
         };
         let answer = self.expects.answer(number);
-        let head = Head::Response {
-            id: RequestId(id),
-            status: Status::OK,
-        };
+        let head = Head::Response { id: RequestId(id), status: Status::OK };
         let begun = self.begin(session, head, &answer, number)?;
         if begun {
             self.to_answer.pop_front();
@@ -314,39 +293,19 @@ impl App {
     /// What is wrong with it.
     pub fn take(&mut self, event: &Event<'_>) -> Result<(), Wrong> {
         match *event {
-            Event::Message {
-                route,
-                payload,
-                position,
-            } => {
+            Event::Message { route, payload, position } => {
                 self.take_item(Head::Message { route }, payload)?;
                 self.hold(position, true);
             }
-            Event::Request {
-                id,
-                route,
-                payload,
-                position,
-            } => {
+            Event::Request { id, route, payload, position } => {
                 self.take_item(Head::Request { id, route }, payload)?;
                 self.hold(position, true);
             }
-            Event::Response {
-                id,
-                status,
-                payload,
-                position,
-            } => {
+            Event::Response { id, status, payload, position } => {
                 self.take_item(Head::Response { id, status }, payload)?;
                 self.hold(position, false);
             }
-            Event::Fragment {
-                head,
-                offset,
-                payload,
-                last,
-                position,
-            } => {
+            Event::Fragment { head, offset, payload, last, position } => {
                 if offset as usize != self.partial.len() {
                     let have = self.partial.len();
                     return Err(Wrong(format!("a fragment at {offset} after {have} bytes")));
@@ -369,10 +328,7 @@ impl App {
                 self.receipt = position.get();
             }
             Event::Ended => self.note_over(Over::Ended)?,
-            Event::Lost {
-                code,
-                peer_received,
-            } => {
+            Event::Lost { code, peer_received } => {
                 self.note_over(Over::Lost(code, peer_received.map(Position::get)))?;
             }
             Event::Disconnected { code, by, .. } => self.disconnected.push((code, by)),
@@ -389,10 +345,7 @@ impl App {
         if *got == expects.items {
             return Ok(());
         }
-        Err(Wrong(format!(
-            "finished after {got} of {} items",
-            expects.items
-        )))
+        Err(Wrong(format!("finished after {got} of {} items", expects.items)))
     }
 
     fn note_over(&mut self, over: Over) -> Result<(), Wrong> {
@@ -436,9 +389,7 @@ impl App {
             return Err(self.name_wrong_item(number, payload));
         };
         if (is_request, route) != (item.is_request, item.route) {
-            return Err(Wrong(format!(
-                "item {number} came as {head:?}, sent as {item:?}"
-            )));
+            return Err(Wrong(format!("item {number} came as {head:?}, sent as {item:?}")));
         }
         self.got += 1;
         self.heard.push(life);
@@ -458,16 +409,11 @@ impl App {
 
     fn take_answer(&mut self, id: RequestId, status: Status, answer: &[u8]) -> Result<(), Wrong> {
         let Some(number) = self.open.remove(&id.0) else {
-            return Err(Wrong(format!(
-                "an answer to request number {}, which is not open",
-                id.0
-            )));
+            return Err(Wrong(format!("an answer to request number {}, which is not open", id.0)));
         };
         if status != Status::OK || answer != self.plan.answer(number) {
             let id = id.0;
-            return Err(Wrong(format!(
-                "a wrong answer to item {number} (request number {id})"
-            )));
+            return Err(Wrong(format!("a wrong answer to item {number} (request number {id})")));
         }
         self.answered += 1;
         Ok(())
@@ -492,18 +438,10 @@ impl App {
 mod tests {
     use super::*;
 
-    const PLAN: Plan = Plan {
-        seed: 1,
-        items: 50,
-        shortest: 1,
-        longest: 30,
-        ..Plan::SILENT
-    };
+    const PLAN: Plan = Plan { seed: 1, items: 50, shortest: 1, longest: 30, ..Plan::SILENT };
 
     fn message(app: &mut App, number: u32) -> Result<(), Wrong> {
-        let head = Head::Message {
-            route: PLAN.item(number).route,
-        };
+        let head = Head::Message { route: PLAN.item(number).route };
         app.take_item(head, &PLAN.payload(number, 0))
     }
 
@@ -513,20 +451,10 @@ mod tests {
         message(&mut app, 0).unwrap();
         assert!(message(&mut app, 0).unwrap_err().0.contains("duplicate"));
         assert!(message(&mut app, 2).unwrap_err().0.contains("gap"));
-        let head = Head::Message {
-            route: PLAN.item(1).route,
-        };
-        assert!(
-            app.take_item(head, b"other")
-                .unwrap_err()
-                .0
-                .contains("damage")
-        );
+        let head = Head::Message { route: PLAN.item(1).route };
+        assert!(app.take_item(head, b"other").unwrap_err().0.contains("damage"));
         let status = Status::OK;
-        let answer = Head::Response {
-            id: RequestId(1),
-            status,
-        };
+        let answer = Head::Response { id: RequestId(1), status };
         assert!(app.take_item(answer, &[]).is_err(), "nothing was asked");
         message(&mut app, 1).unwrap();
         app.note_over(Over::Ended).unwrap();
@@ -537,10 +465,7 @@ mod tests {
     fn lengths_stay_in_their_range() {
         for n in 0..10_000 {
             let item = PLAN.item(n);
-            assert!(
-                (1..=30).contains(&item.len) && !item.is_request,
-                "{n} {item:?}"
-            );
+            assert!((1..=30).contains(&item.len) && !item.is_request, "{n} {item:?}");
         }
     }
 }

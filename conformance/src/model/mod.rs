@@ -80,21 +80,13 @@ impl Plan {
     /// What the item with this number says, to one who was set back `life` times.
     #[must_use]
     pub fn payload(&self, number: u32, life: u8) -> Vec<u8> {
-        content(
-            self.seed ^ u64::from(life) << 8,
-            number,
-            self.item(number).len,
-        )
+        content(self.seed ^ u64::from(life) << 8, number, self.item(number).len)
     }
 
     /// The only right answer to the request with this number.
     #[must_use]
     pub fn answer(&self, number: u32) -> Vec<u8> {
-        content(
-            !self.seed,
-            number,
-            (self.item(number).len / 2).min(self.longest_answer),
-        )
+        content(!self.seed, number, (self.item(number).len / 2).min(self.longest_answer))
     }
 }
 

@@ -27,9 +27,7 @@ impl World {
             let has_session = self.client.session.id().is_some();
             let state = self.client.session.state();
             if has_session && !rules.may_lose && state != SessionState::Ended {
-                return wrong(format!(
-                    "the server forgot a session; the client's is {state:?}"
-                ));
+                return wrong(format!("the server forgot a session; the client's is {state:?}"));
             }
             return Ok(());
         };
@@ -55,12 +53,8 @@ impl World {
 
     /// Whether both ends consider the same connection open.
     fn is_joined(&self, server: &End) -> bool {
-        let open = |end: &End| {
-            matches!(
-                end.session.link_state(),
-                LinkState::Open | LinkState::Draining
-            )
-        };
+        let open =
+            |end: &End| matches!(end.session.link_state(), LinkState::Open | LinkState::Draining);
         self.client.wire == server.wire && open(&self.client) && open(server)
     }
 
@@ -133,17 +127,8 @@ impl World {
         }
         for wire in &self.wires {
             let id = wire.id;
-            let write = |by| Action::Write {
-                wire: id,
-                by,
-                buffer: 1024,
-                take: usize::MAX,
-            };
-            let read = |by| Action::Read {
-                wire: id,
-                by,
-                most: 0,
-            };
+            let write = |by| Action::Write { wire: id, by, buffer: 1024, take: usize::MAX };
+            let read = |by| Action::Read { wire: id, by, most: 0 };
             if client.wire == Some(id) {
                 if wants_to_write(client, wire.up.is_ended()) {
                     out.push(write(Party::Client));
@@ -203,10 +188,7 @@ fn wants_to_write(end: &End, ended: bool) -> bool {
 
 /// One direction of a session that was not set back.
 fn check_direction(from: &End, to: &End, window: Option<u32>) -> Result<(), Wrong> {
-    let (acked, sent) = (
-        from.session.acknowledged().get(),
-        from.session.transmitted().get(),
-    );
+    let (acked, sent) = (from.session.acknowledged().get(), from.session.transmitted().get());
     let received = to.session.received().get();
     if acked > received {
         return wrong(format!("acknowledged {acked}, received {received}"));
@@ -222,24 +204,15 @@ fn check_direction(from: &End, to: &End, window: Option<u32>) -> Result<(), Wron
         return wrong(format!("a receipt for {} at {acked}", from.app.receipt));
     }
     if to.app.got > from.app.sent {
-        return wrong(format!(
-            "{} items came, {} were sent",
-            to.app.got, from.app.sent
-        ));
+        return wrong(format!("{} items came, {} were sent", to.app.got, from.app.sent));
     }
     // Memory for what was not released is bounded by the window, over any number of connections.
     // A TOKEN of 20 bytes is released by itself, as there is nothing in it for applications.
-    let released = if to.app.manual {
-        to.app.released.max(acked) + 20
-    } else {
-        received
-    };
+    let released = if to.app.manual { to.app.released.max(acked) + 20 } else { received };
     if let Some(window) = window
         && sent > released.saturating_add(u64::from(window))
     {
-        return wrong(format!(
-            "{sent} transmitted, {released} released, window {window}"
-        ));
+        return wrong(format!("{sent} transmitted, {released} released, window {window}"));
     }
     Ok(())
 }
@@ -275,9 +248,7 @@ fn check_over(rules: &Rules, from: &End, to: &End, set_back: bool) -> Result<(),
         }
         Some(Over::Lost(code, _)) if !rules.may_lose => {
             let role = from.session.role();
-            return wrong(format!(
-                "the {role:?}'s session is lost without need: {code}"
-            ));
+            return wrong(format!("the {role:?}'s session is lost without need: {code}"));
         }
         Some(Over::Lost(_, received)) => received,
     };

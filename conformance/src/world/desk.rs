@@ -102,11 +102,7 @@ impl Default for Desk {
             handshake_ms: 1_000_000_000,
             ..RegistryConfig::default()
         };
-        Self {
-            sessions: Vec::new(),
-            count: 0,
-            registry: Registry::new(config, 7, Vec::new()),
-        }
+        Self { sessions: Vec::new(), count: 0, registry: Registry::new(config, 7, Vec::new()) }
     }
 }
 
@@ -161,8 +157,7 @@ impl Desk {
             };
             if !served.told.1 {
                 served.told.1 = true;
-                self.registry
-                    .ended(now, lease, code, session.received().get());
+                self.registry.ended(now, lease, code, session.received().get());
             }
         }
         while let Some(expired) = self.registry.poll_expired(now) {
@@ -179,8 +174,7 @@ impl Desk {
             let session = &served.end.session;
             let finished = session.state() == SessionState::Ended;
             let rx_next = session.received().get();
-            self.registry
-                .detached(now, lease, Parting { rx_next, finished });
+            self.registry.detached(now, lease, Parting { rx_next, finished });
         }
     }
 
@@ -218,9 +212,7 @@ impl Served {
         }
         let durable = rules.store == Store::Durable;
         let restored = Session::restore(rules.server, &bytes, durable, Vec::new());
-        let session = restored
-            .map_err(|error| Wrong(format!("restoring: {error}")))?
-            .session;
+        let session = restored.map_err(|error| Wrong(format!("restoring: {error}")))?.session;
         self.end = End::new(session, app);
         self.unsaved = false;
         if !durable {
@@ -234,10 +226,7 @@ impl Served {
 fn entropy(count: u32) -> Entropy {
     let sid = 0x0001_0000_0000_0000 + u64::from(count);
     let [a, b, c, d] = count.to_le_bytes();
-    Entropy {
-        sid,
-        key: [a, b, c, d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
-    }
+    Entropy { sid, key: [a, b, c, d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
 }
 
 impl World {
@@ -286,20 +275,11 @@ impl World {
         wire: u32,
         out: &mut [u8],
     ) -> Result<(u64, Lease, usize), Close<'static>> {
-        let peer = Peer {
-            principal: None,
-            source: 1,
-            channel_binding: &[],
-            encrypted: false,
-        };
+        let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
         let fresh = entropy(self.desk.count + 1);
         let admission = self.desk.registry.admit(self.now, hello, &peer, fresh);
         match admission.map_err(|refusal| refusal.close())? {
-            Admission::New {
-                lease,
-                grant,
-                ttl_s: _,
-            } => {
+            Admission::New { lease, grant, ttl_s: _ } => {
                 let seed = grant.sid as u32;
                 let accepted =
                     Session::server(self.now, rules.server, hello, grant, seed, Vec::new(), out)
@@ -362,11 +342,7 @@ impl World {
             }
             Err(code) => {
                 let rx_next = Some(served.end.session.received().get());
-                Err(Close {
-                    flags: CloseFlags::SESSION_ENDED,
-                    rx_next,
-                    ..Close::new(code)
-                })
+                Err(Close { flags: CloseFlags::SESSION_ENDED, rx_next, ..Close::new(code) })
             }
         }
     }
@@ -402,10 +378,7 @@ impl World {
         }
         for served in &mut self.desk.sessions {
             served.restore(rules)?;
-            let parting = Parting {
-                rx_next: served.end.session.received().get(),
-                finished: false,
-            };
+            let parting = Parting { rx_next: served.end.session.received().get(), finished: false };
             self.desk.registry.detached(self.now, served.lease, parting);
         }
         self.client.app.peer_lives += u8::from(rules.store == Store::Old);

@@ -142,13 +142,7 @@ pub struct End {
 
 impl End {
     const fn new(session: Session<Vec<u8>>, app: App) -> Self {
-        Self {
-            session,
-            app,
-            inbox: Vec::new(),
-            outbox: Vec::new(),
-            wire: None,
-        }
+        Self { session, app, inbox: Vec::new(), outbox: Vec::new(), wire: None }
     }
 }
 

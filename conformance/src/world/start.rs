@@ -17,23 +17,11 @@ impl World {
     ///
     /// If the first handshake or the restored snapshots fail.
     pub fn established(rules: &Rules, up: u64, down: u64) -> Result<Self, Wrong> {
-        let rules = &Rules {
-            capacity: usize::MAX,
-            ..rules.clone()
-        };
+        let rules = &Rules { capacity: usize::MAX, ..rules.clone() };
         let mut world = Self::new(rules)?;
         let (wire, buffer, take) = (1, 1024, usize::MAX);
-        let write = |by| Action::Write {
-            wire,
-            by,
-            buffer,
-            take,
-        };
-        let read = |by| Action::Read {
-            wire,
-            by,
-            most: usize::MAX,
-        };
+        let write = |by| Action::Write { wire, by, buffer, take };
+        let read = |by| Action::Read { wire, by, most: usize::MAX };
         let mut handshake = vec![Action::Dial];
         for (from, to) in [
             (Party::Client, Party::Server),
@@ -42,11 +30,7 @@ impl World {
         ] {
             handshake.extend([write(from), read(to)]);
         }
-        handshake.push(Action::Cut {
-            wire,
-            up: 0,
-            down: 0,
-        });
+        handshake.push(Action::Cut { wire, up: 0, down: 0 });
         handshake.extend([read(Party::Client), read(Party::Server)]);
         for action in handshake {
             world.step(rules, action)?;
@@ -86,9 +70,7 @@ fn shifted(
     let end = len - 4;
     let crc = crc32c(&bytes[..end]);
     bytes[end..].copy_from_slice(&crc.to_le_bytes());
-    Ok(Session::restore(config, &bytes, false, Vec::new())
-        .map_err(wrong)?
-        .session)
+    Ok(Session::restore(config, &bytes, false, Vec::new()).map_err(wrong)?.session)
 }
 
 /// CRC-32C, bit by bit: this crate computes it on its own, to check the core's.

@@ -24,12 +24,9 @@ impl World {
     fn perform(&mut self, rules: &Rules, action: Action) -> Result<bool, Wrong> {
         match action {
             Action::Dial => self.dial(),
-            Action::Write {
-                wire,
-                by,
-                buffer,
-                take,
-            } => Ok(self.write(rules, wire, by, buffer, take)),
+            Action::Write { wire, by, buffer, take } => {
+                Ok(self.write(rules, wire, by, buffer, take))
+            }
             Action::Read { wire, by, most } => self.read(rules, wire, by, most),
             Action::Send(party) => self.with(rules, party, |end, _| {
                 Ok(end.app.opened && end.app.send_next(&mut end.session)?)
@@ -37,9 +34,9 @@ impl World {
             Action::Answer(party) => {
                 self.with(rules, party, |end, _| end.app.answer_next(&mut end.session))
             }
-            Action::Release(party) => self.with(rules, party, |end, now| {
-                Ok(end.app.release_next(&mut end.session, now))
-            }),
+            Action::Release(party) => {
+                self.with(rules, party, |end, now| Ok(end.app.release_next(&mut end.session, now)))
+            }
             Action::Finish(party) => {
                 self.with(rules, party, |end, _| end.app.finish(&mut end.session))
             }
@@ -68,11 +65,7 @@ impl World {
             Action::Drain => {
                 let now = self.now;
                 Ok(self.served_mut().is_some_and(|served| {
-                    served
-                        .end
-                        .session
-                        .drain(now, CloseCode::GOING_AWAY, 50, 50)
-                        .is_ok()
+                    served.end.session.drain(now, CloseCode::GOING_AWAY, 50, 50).is_ok()
                 }))
             }
         }
@@ -120,10 +113,7 @@ impl World {
             return Ok(false);
         }
         self.drop_client_wire();
-        let attach = Attach {
-            seed: self.dials,
-            ..Attach::default()
-        };
+        let attach = Attach { seed: self.dials, ..Attach::default() };
         let mut out = [0; HANDSHAKE_MAX];
         let written = self
             .client
@@ -133,17 +123,10 @@ impl World {
         self.dials += 1;
         self.client.outbox = out[..written].to_vec();
         self.client.wire = Some(self.dials);
-        let seat = Seat::Greeting(
-            outlast_core::Acceptor::new(now, &self.server_config()),
-            Vec::new(),
-        );
+        let seat =
+            Seat::Greeting(outlast_core::Acceptor::new(now, &self.server_config()), Vec::new());
         let (up, down) = (Pipe::default(), Pipe::default());
-        self.wires.push(Wire {
-            id: self.dials,
-            up,
-            down,
-            seat,
-        });
+        self.wires.push(Wire { id: self.dials, up, down, seat });
         Ok(true)
     }
 
@@ -268,9 +251,7 @@ impl World {
 
     /// Whether another connection has taken over from this one: then its bytes mean nothing.
     pub(super) fn is_fenced(&self, wire: u32, sid: u64) -> bool {
-        self.desk
-            .find(sid)
-            .is_none_or(|served| served.end.wire != Some(wire))
+        self.desk.find(sid).is_none_or(|served| served.end.wire != Some(wire))
     }
 
     fn drop_server_end(&mut self, sid: u64) {
@@ -370,10 +351,7 @@ impl World {
 
 /// Whether an application may still use a session.
 fn is_usable(session: &Session<Vec<u8>>) -> bool {
-    matches!(
-        session.state(),
-        SessionState::Attached | SessionState::Detached
-    )
+    matches!(session.state(), SessionState::Attached | SessionState::Detached)
 }
 
 /// Hands bytes to a session and what comes of them to its application.
@@ -444,11 +422,7 @@ fn pump_parts(
     let count = pipe.write(&frames[..frames.len().min(*take)], capacity);
     *take -= count;
     end.outbox = frames[count..].to_vec();
-    let offered = if end.outbox.is_empty() {
-        ring.len().min(*take)
-    } else {
-        0
-    };
+    let offered = if end.outbox.is_empty() { ring.len().min(*take) } else { 0 };
     let written = pipe.write(&ring[..offered], capacity);
     *take -= written;
     end.session.handle_transmitted(now, written);

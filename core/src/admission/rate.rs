@@ -13,10 +13,7 @@ pub struct Rate {
 
 impl Rate {
     /// Everything conforms.
-    pub const UNLIMITED: Self = Self {
-        interval: 0,
-        tolerance: 0,
-    };
+    pub const UNLIMITED: Self = Self { interval: 0, tolerance: 0 };
 
     /// `events` in each `period_us`, of which up to `burst` (at least 1) may come at once.
     /// No events at all are a rate nothing conforms to, but for the burst.
@@ -27,10 +24,7 @@ impl Rate {
             None => u64::MAX,
         };
         let ahead = if burst > 0 { burst as u64 - 1 } else { 0 };
-        Self {
-            interval,
-            tolerance: interval.saturating_mul(ahead),
-        }
+        Self { interval, tolerance: interval.saturating_mul(ahead) }
     }
 
     /// `events` per second, of which up to `burst` (at least 1) may come at once.

@@ -36,12 +36,7 @@ impl Rule {
         if prefix > width(is_v4) {
             return None;
         }
-        Some(Self {
-            network,
-            prefix,
-            is_v4,
-            access,
-        })
+        Some(Self { network, prefix, is_v4, access })
     }
 
     const fn covers(&self, address: u128, is_v4: bool) -> bool {

@@ -46,22 +46,14 @@ fn sources_are_canonical() {
     let of = |text| Source::new(ip(text), 64);
     assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-    assert_ne!(
-        of("::192.0.2.1"),
-        of("192.0.2.1"),
-        "only mapped addresses are IPv4"
-    );
+    assert_ne!(of("::192.0.2.1"), of("192.0.2.1"), "only mapped addresses are IPv4");
     assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::"));
     assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
     let cut = |text, prefix| Source::new(ip(text), prefix);
     assert_eq!(cut("2001:db8:0:1::1", 48), cut("2001:db8:0:2::1", 48));
     assert_ne!(cut("2001:db8:0:1::1", 48), cut("2001:db8:1:1::1", 48));
     assert_eq!(cut("8000::", 0), cut("ffff::", 1), "one bit at least");
-    assert_eq!(
-        cut("2001:db8::1", 128),
-        of("2001:db8::2"),
-        "64 bits at most"
-    );
+    assert_eq!(cut("2001:db8::1", 128), of("2001:db8::2"), "64 bits at most");
 }
 
 #[test]
@@ -89,15 +81,10 @@ fn a_rate_lets_bursts_through_and_then_its_even_pace() {
 #[test]
 fn further_handshakes_wait() {
     let mut gate = gate(config());
-    let mut tickets: Vec<_> = (0..4)
-        .map(|n| gate.handle_connect(at(0), v4(n)).unwrap())
-        .collect();
+    let mut tickets: Vec<_> = (0..4).map(|n| gate.handle_connect(at(0), v4(n)).unwrap()).collect();
     let began: Vec<_> = tickets.iter_mut().map(|t| gate.poll_handshake(t)).collect();
     assert_eq!(began, [true, true, false, false]);
-    assert!(
-        gate.poll_handshake(&mut tickets[0]),
-        "asking again costs nothing"
-    );
+    assert!(gate.poll_handshake(&mut tickets[0]), "asking again costs nothing");
     assert_eq!((gate.stats().handshakes, gate.stats().waiting), (2, 2));
     gate.handle_open(&mut tickets[0], true);
     assert!(gate.poll_handshake(&mut tickets[2]));
@@ -108,27 +95,20 @@ fn further_handshakes_wait() {
         gate.handle_disconnect(ticket);
     }
     let stats = gate.stats();
-    assert_eq!(
-        (stats.connections, stats.handshakes, stats.waiting),
-        (0, 0, 0)
-    );
+    assert_eq!((stats.connections, stats.handshakes, stats.waiting), (0, 0, 0));
 }
 
 #[test]
 fn connections_are_limited_in_total_and_by_source() {
     let mut gate = gate(config());
-    let mut tickets: Vec<_> = (0..3)
-        .map(|_| gate.handle_connect(at(0), v4(1)).unwrap())
-        .collect();
+    let mut tickets: Vec<_> = (0..3).map(|_| gate.handle_connect(at(0), v4(1)).unwrap()).collect();
     let mapped = IpAddr::V6(Ipv4Addr::from_bits(1).to_ipv6_mapped());
     assert_eq!(gate.handle_connect(at(0), mapped), Err(Turned::SourceFull));
     for n in 2..5 {
         tickets.push(gate.handle_connect(at(0), v4(n)).unwrap());
     }
     assert_eq!(gate.handle_connect(at(0), v4(2)), Err(Turned::MakeRoom));
-    tickets
-        .iter_mut()
-        .for_each(|ticket| gate.handle_open(ticket, true));
+    tickets.iter_mut().for_each(|ticket| gate.handle_open(ticket, true));
     assert_eq!(gate.handle_connect(at(0), v4(2)), Err(Turned::Full));
     gate.handle_disconnect(tickets.remove(0));
     assert_eq!(gate.connections_of(v4(1)), 2);
@@ -141,9 +121,8 @@ fn connections_are_limited_in_total_and_by_source() {
 #[test]
 fn the_unauthenticated_make_room_and_resumes_have_a_reserve() {
     let mut gate = gate(config());
-    let mut tickets: Vec<_> = (0..6)
-        .map(|n| gate.handle_connect(at(0), v4(n % 3)).unwrap())
-        .collect();
+    let mut tickets: Vec<_> =
+        (0..6).map(|n| gate.handle_connect(at(0), v4(n % 3)).unwrap()).collect();
     assert!(gate.has_room(false));
     for ticket in &mut tickets[..4] {
         gate.poll_handshake(ticket);
@@ -164,11 +143,7 @@ fn the_unauthenticated_make_room_and_resumes_have_a_reserve() {
 fn rates_are_kept_by_source_and_in_total() {
     let source_rate = Rate::per_second(1, 2);
     let total_rate = Rate::per_second(1, 3);
-    let mut gate = gate(GateConfig {
-        source_rate,
-        total_rate,
-        ..config()
-    });
+    let mut gate = gate(GateConfig { source_rate, total_rate, ..config() });
     let mut come = |ms, n| match gate.handle_connect(at(ms), v4(n)) {
         Ok(ticket) => {
             gate.handle_disconnect(ticket);
@@ -180,11 +155,7 @@ fn rates_are_kept_by_source_and_in_total() {
     for _ in 0..9 {
         assert_eq!(come(0, 1), Some(Turned::SourceRate(1_000_000)));
     }
-    assert_eq!(
-        come(0, 2),
-        None,
-        "the noisy source used up nobody else's share"
-    );
+    assert_eq!(come(0, 2), None, "the noisy source used up nobody else's share");
     assert_eq!(come(0, 3), Some(Turned::TotalRate(1_000_000)));
     assert_eq!(come(1000, 3), None);
 }
@@ -198,10 +169,7 @@ fn failures_lock_a_source_out_for_longer_and_longer() {
         let ticket = gate.handle_connect(now, v4(1)).unwrap();
         gate.handle_failure(now, &ticket);
         gate.handle_disconnect(ticket);
-        assert_eq!(
-            gate.handle_connect(now, v4(1)),
-            Err(Turned::LockedOut(wait * 1000))
-        );
+        assert_eq!(gate.handle_connect(now, v4(1)), Err(Turned::LockedOut(wait * 1000)));
         let other = gate.handle_connect(now, v4(2)).unwrap();
         gate.handle_disconnect(other);
         now = now.after(wait * 1000);
@@ -209,17 +177,11 @@ fn failures_lock_a_source_out_for_longer_and_longer() {
     let mut ticket = gate.handle_connect(now, v4(1)).unwrap();
     gate.handle_open(&mut ticket, false);
     gate.handle_failure(now, &ticket);
-    assert_eq!(
-        gate.handle_connect(now, v4(1)),
-        Err(Turned::LockedOut(1_000_000))
-    );
+    assert_eq!(gate.handle_connect(now, v4(1)), Err(Turned::LockedOut(1_000_000)));
     gate.handle_open(&mut ticket, true);
     now = now.after(1_000_000);
     gate.handle_failure(now, &ticket);
-    assert_eq!(
-        gate.handle_connect(now, v4(1)),
-        Err(Turned::LockedOut(100_000))
-    );
+    assert_eq!(gate.handle_connect(now, v4(1)), Err(Turned::LockedOut(100_000)));
 }
 
 #[test]
@@ -230,18 +192,12 @@ fn memory_of_absent_sources_is_reused_oldest_first() {
         gate.handle_failure(at(0), &ticket);
         gate.handle_disconnect(ticket);
     }
-    assert!(
-        gate.handle_connect(at(1), v4(0)).is_err(),
-        "asking makes it recently used"
-    );
+    assert!(gate.handle_connect(at(1), v4(0)).is_err(), "asking makes it recently used");
     let ticket = gate.handle_connect(at(1), v4(9)).unwrap();
     assert_eq!(gate.stats().sources, 4);
     assert!(gate.handle_connect(at(1), v4(0)).is_err());
     assert!(gate.handle_connect(at(1), v4(2)).is_err());
-    assert!(
-        gate.handle_connect(at(1), v4(1)).is_ok(),
-        "the longest unused was forgotten"
-    );
+    assert!(gate.handle_connect(at(1), v4(1)).is_ok(), "the longest unused was forgotten");
     gate.handle_disconnect(ticket);
     let mut none = Gate::new(config(), 1, &mut [][..]);
     assert_eq!(none.handle_connect(at(0), v4(1)), Err(Turned::TableFull));
@@ -250,20 +206,12 @@ fn memory_of_absent_sources_is_reused_oldest_first() {
 #[cfg(feature = "alloc")]
 #[test]
 fn growing_memory_loses_nothing() {
-    let limits = GateConfig {
-        max_connections: 300,
-        max_per_source: 301,
-        ..config()
-    };
+    let limits = GateConfig { max_connections: 300, max_per_source: 301, ..config() };
     let mut gate = Gate::new(limits, 1, Vec::new());
-    let tickets: Vec<_> = (0..300)
-        .map(|n| gate.handle_connect(at(0), v4(n)).unwrap())
-        .collect();
+    let tickets: Vec<_> = (0..300).map(|n| gate.handle_connect(at(0), v4(n)).unwrap()).collect();
     assert_eq!(gate.handle_connect(at(0), v4(0)), Err(Turned::MakeRoom));
     assert!((0..300).all(|n| gate.connections_of(v4(n)) == 1));
-    tickets
-        .into_iter()
-        .for_each(|ticket| gate.handle_disconnect(ticket));
+    tickets.into_iter().for_each(|ticket| gate.handle_disconnect(ticket));
     assert!((0..300).all(|n| gate.connections_of(v4(n)) == 0));
     for n in 0..2000 {
         let ticket = gate.handle_connect(at(0), v4(n)).unwrap();
@@ -302,11 +250,7 @@ fn the_longest_prefix_decides() {
         assert_eq!(access(&rules, Access::Allow, ip(text)), expected, "{text}");
         let mut reversed = rules;
         reversed.reverse();
-        assert_eq!(
-            access(&reversed, Access::Allow, ip(text)),
-            expected,
-            "{text}, reversed"
-        );
+        assert_eq!(access(&reversed, Access::Allow, ip(text)), expected, "{text}, reversed");
     }
     assert_eq!(access(&[], Access::Allow, ip("::1")), Access::Allow);
     assert_eq!(access(&[], Access::Deny, ip("::1")), Access::Deny);
@@ -322,10 +266,7 @@ fn naive_access(rules: &[(IpAddr, u8, bool)], otherwise: bool, address: IpAddr) 
             IpAddr::V4(v4) => v4.octets().to_vec(),
             IpAddr::V6(v6) => v6.octets().to_vec(),
         };
-        octets
-            .iter()
-            .flat_map(|o| (0..8).map(move |n| o >> (7 - n) & 1 == 1))
-            .collect()
+        octets.iter().flat_map(|o| (0..8).map(move |n| o >> (7 - n) & 1 == 1)).collect()
     };
     let address = bits(address.to_canonical());
     let mut best: Option<(u8, bool)> = None;

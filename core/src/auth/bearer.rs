@@ -50,10 +50,7 @@ impl<T: AsRef<[(TokenDigest, u64)]>> BearerVerifier<T> {
     /// Accepts `tokens` over encrypted transports only.
     #[must_use]
     pub const fn new(tokens: T) -> Self {
-        Self {
-            tokens,
-            plaintext: false,
-        }
+        Self { tokens, plaintext: false }
     }
 
     /// Accepts them over any transport: whoever can read the wire can use the token for ever.
@@ -88,10 +85,7 @@ impl<T: AsRef<[(TokenDigest, u64)]>> Verifier for BearerVerifier<T> {
             return Verdict::Deny;
         }
         self.find(&TokenDigest::of(step.data))
-            .map_or(Verdict::Deny, |principal| Verdict::Accept {
-                principal,
-                reply: 0,
-            })
+            .map_or(Verdict::Deny, |principal| Verdict::Accept { principal, reply: 0 })
     }
 }
 
@@ -108,10 +102,7 @@ impl<B: AsRef<[u8]>> BearerProver<B> {
     /// Shows `token` over encrypted transports only.
     #[must_use]
     pub const fn new(token: B) -> Self {
-        Self {
-            token,
-            plaintext: false,
-        }
+        Self { token, plaintext: false }
     }
 
     /// Shows it over any transport: whoever can read the wire can use the token for ever.

@@ -85,10 +85,7 @@ pub struct NoAuth;
 
 impl Verifier for NoAuth {
     fn handle_step(&mut self, _: &AuthContext<'_>, _: AuthStep<'_>, _: &mut [u8]) -> Verdict {
-        Verdict::Accept {
-            principal: 0,
-            reply: 0,
-        }
+        Verdict::Accept { principal: 0, reply: 0 }
     }
 }
 

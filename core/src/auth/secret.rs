@@ -58,15 +58,8 @@ impl Secret {
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let len = u8::try_from(bytes.len()).ok()?;
-        let mut secret = Self {
-            bytes: [0; SECRET_MAX],
-            len,
-        };
-        secret
-            .bytes
-            .get_mut(..bytes.len())
-            .filter(|to| !to.is_empty())?
-            .copy_from_slice(bytes);
+        let mut secret = Self { bytes: [0; SECRET_MAX], len };
+        secret.bytes.get_mut(..bytes.len()).filter(|to| !to.is_empty())?.copy_from_slice(bytes);
         Some(secret)
     }
 

@@ -58,13 +58,7 @@ pub fn shared_key_client_proof(
     context: &AuthContext<'_>,
 ) -> [u8; 32] {
     //= AUT-6
-    proof(
-        CLIENT_LABEL,
-        key.expose(),
-        server_nonce,
-        client_nonce,
-        context,
-    )
+    proof(CLIENT_LABEL, key.expose(), server_nonce, client_nonce, context)
 }
 
 /// What the server answers to the client's proof.
@@ -76,13 +70,7 @@ pub fn shared_key_server_proof(
     context: &AuthContext<'_>,
 ) -> [u8; 32] {
     //= AUT-7
-    proof(
-        SERVER_LABEL,
-        key.expose(),
-        server_nonce,
-        client_nonce,
-        context,
-    )
+    proof(SERVER_LABEL, key.expose(), server_nonce, client_nonce, context)
 }
 
 /// A client the server knows.
@@ -97,11 +85,7 @@ impl SharedKey {
     /// The client that sends `client_id` as CLIENT_ID shares `key` and is `principal`.
     #[must_use]
     pub fn new(client_id: &[u8], key: Secret, principal: u64) -> Self {
-        Self {
-            client: TokenDigest::of(client_id),
-            key,
-            principal,
-        }
+        Self { client: TokenDigest::of(client_id), key, principal }
     }
 }
 
@@ -132,11 +116,7 @@ impl<K: AsRef<[SharedKey]>> SharedKeyVerifier<K> {
     /// A verifier for one connection. `nonce` must never be used twice.
     #[must_use]
     pub const fn new(keys: K, nonce: [u8; NONCE_LEN]) -> Self {
-        Self {
-            keys,
-            nonce,
-            state: ServerState::Start,
-        }
+        Self { keys, nonce, state: ServerState::Start }
     }
 
     fn find(&self, client_id: &[u8]) -> Option<&SharedKey> {
@@ -225,11 +205,7 @@ impl SharedKeyProver {
     /// A prover for one connection. `nonce` must never be used twice.
     #[must_use]
     pub const fn new(key: Secret, nonce: [u8; NONCE_LEN]) -> Self {
-        Self {
-            key,
-            nonce,
-            state: ClientState::Start,
-        }
+        Self { key, nonce, state: ClientState::Start }
     }
 
     fn answer(&mut self, context: &AuthContext<'_>, data: &[u8], out: &mut [u8]) -> Reply {

@@ -22,16 +22,8 @@ fn claim() -> Resume {
 //= test AUT-1
 #[test]
 fn resume_proof_matches_the_golden_vector() {
-    assert_eq!(
-        resume_proof(&SessionKey::new(KEY), &claim(), b""),
-        claim().proof
-    );
-    assert!(verify_resume_proof(
-        &SessionKey::new(KEY),
-        &claim(),
-        b"",
-        false
-    ));
+    assert_eq!(resume_proof(&SessionKey::new(KEY), &claim(), b""), claim().proof);
+    assert!(verify_resume_proof(&SessionKey::new(KEY), &claim(), b"", false));
 }
 
 //= test AUT-2
@@ -56,38 +48,16 @@ fn every_covered_field_and_every_bit_of_the_proof_counts() {
         other.proof[bit / 8] ^= 1 << (bit % 8);
         assert!(!verify_resume_proof(&key, &other, b"", true));
     }
-    assert!(!verify_resume_proof(
-        &key,
-        &claim(),
-        b"another transport",
-        true
-    ));
+    assert!(!verify_resume_proof(&key, &claim(), b"another transport", true));
 }
 
 //= test AUT-3
 #[test]
 fn the_key_itself_is_a_proof_only_where_nobody_can_read_it() {
-    let shown = Resume {
-        proof_kind: PROOF_BEARER,
-        proof: KEY,
-        ..claim()
-    };
-    assert!(verify_resume_proof(
-        &SessionKey::new(KEY),
-        &shown,
-        b"",
-        true
-    ));
-    assert!(!verify_resume_proof(
-        &SessionKey::new(KEY),
-        &shown,
-        b"",
-        false
-    ));
-    let mac = Resume {
-        proof_kind: PROOF_MAC,
-        ..shown
-    };
+    let shown = Resume { proof_kind: PROOF_BEARER, proof: KEY, ..claim() };
+    assert!(verify_resume_proof(&SessionKey::new(KEY), &shown, b"", true));
+    assert!(!verify_resume_proof(&SessionKey::new(KEY), &shown, b"", false));
+    let mac = Resume { proof_kind: PROOF_MAC, ..shown };
     assert!(!verify_resume_proof(&SessionKey::new(KEY), &mac, b"", true));
 }
 
@@ -111,57 +81,28 @@ fn secrets_are_bounded_and_not_printed() {
     assert_eq!(format!("{secret:?}"), "Secret(..)");
     assert_eq!(format!("{:?}", SessionKey::new(KEY)), "SessionKey(..)");
     assert_eq!(format!("{:?}", TokenDigest::of(b"t")), "TokenDigest(..)");
-    assert_eq!(
-        format!("{:?}", BearerProver::new(b"hunter2")),
-        "BearerProver(..)"
-    );
+    assert_eq!(format!("{:?}", BearerProver::new(b"hunter2")), "BearerProver(..)");
     let known = SharedKey::new(b"id", secret.clone(), 1);
     assert!(!format!("{known:?}").contains("hunter"));
-    assert_eq!(
-        format!("{:?}", SharedKeyProver::new(secret, [0; 16])),
-        "SharedKeyProver(..)"
-    );
+    assert_eq!(format!("{:?}", SharedKeyProver::new(secret, [0; 16])), "SharedKeyProver(..)");
 }
 
 fn context(encrypted: bool) -> AuthContext<'static> {
-    AuthContext {
-        client_id: b"sensor-7",
-        channel_binding: b"binding",
-        encrypted,
-    }
+    AuthContext { client_id: b"sensor-7", channel_binding: b"binding", encrypted }
 }
 
 //= test AUT-5
 #[test]
 fn bearer_accepts_only_its_tokens() {
-    let tokens = [
-        (TokenDigest::of(b"first"), 11),
-        (TokenDigest::of(b"second"), 22),
-    ];
+    let tokens = [(TokenDigest::of(b"first"), 11), (TokenDigest::of(b"second"), 22)];
     let mut out = [0; 64];
     let mut ask = |token: &[u8], index, method, encrypted| {
         let mut verifier = BearerVerifier::new(&tokens[..]);
-        let step = AuthStep {
-            method,
-            index,
-            data: token,
-        };
+        let step = AuthStep { method, index, data: token };
         verifier.handle_step(&context(encrypted), step, &mut out)
     };
-    assert_eq!(
-        ask(b"second", 0, 1, true),
-        Verdict::Accept {
-            principal: 22,
-            reply: 0
-        }
-    );
-    assert_eq!(
-        ask(b"first", 0, 1, true),
-        Verdict::Accept {
-            principal: 11,
-            reply: 0
-        }
-    );
+    assert_eq!(ask(b"second", 0, 1, true), Verdict::Accept { principal: 22, reply: 0 });
+    assert_eq!(ask(b"first", 0, 1, true), Verdict::Accept { principal: 11, reply: 0 });
     for wrong in [&b""[..], b"firs", b"firstt", b"FIRST"] {
         assert_eq!(ask(wrong, 0, 1, true), Verdict::Deny);
     }
@@ -169,19 +110,9 @@ fn bearer_accepts_only_its_tokens() {
     assert_eq!(ask(b"first", 0, 2, true), Verdict::Deny);
     assert_eq!(ask(b"first", 0, 1, false), Verdict::Deny);
     let mut open = BearerVerifier::new(&tokens[..]).allow_plaintext();
-    let step = AuthStep {
-        method: 1,
-        index: 0,
-        data: b"first",
-    };
+    let step = AuthStep { method: 1, index: 0, data: b"first" };
     let verdict = open.handle_step(&context(false), step, &mut out);
-    assert_eq!(
-        verdict,
-        Verdict::Accept {
-            principal: 11,
-            reply: 0
-        }
-    );
+    assert_eq!(verdict, Verdict::Accept { principal: 11, reply: 0 });
 }
 
 #[test]
@@ -192,15 +123,9 @@ fn bearer_client_shows_its_token_only_where_allowed() {
     assert_eq!(&out[..5], b"token");
     assert_eq!(prover.start(&context(false), &mut out), None);
     assert_eq!(prover.start(&context(true), &mut out[..4]), None);
-    assert_eq!(
-        prover.handle_step(&context(true), b"?", &mut out),
-        Reply::Refuse
-    );
+    assert_eq!(prover.handle_step(&context(true), b"?", &mut out), Reply::Refuse);
     assert!(prover.is_satisfied());
-    assert_eq!(
-        prover.allow_plaintext().start(&context(false), &mut out),
-        Some(5)
-    );
+    assert_eq!(prover.allow_plaintext().start(&context(false), &mut out), Some(5));
 }
 
 struct Pair {
@@ -224,11 +149,7 @@ fn pair(client_key: &[u8], client_id: &[u8]) -> Pair {
 fn exchange(pair: &mut Pair, server_context: &AuthContext<'_>) -> (Verdict, Reply) {
     let (mut a, mut b) = ([0; 64], [0; 64]);
     let n = pair.client.start(&context(false), &mut a).unwrap();
-    let step = AuthStep {
-        method: METHOD_SHARED_KEY,
-        index: 0,
-        data: &a[..n],
-    };
+    let step = AuthStep { method: METHOD_SHARED_KEY, index: 0, data: &a[..n] };
     let Verdict::Continue(n) = pair.server.handle_step(server_context, step, &mut b) else {
         return (Verdict::Deny, Reply::Refuse);
     };
@@ -236,20 +157,12 @@ fn exchange(pair: &mut Pair, server_context: &AuthContext<'_>) -> (Verdict, Repl
     let Reply::Send(n) = pair.client.handle_step(&context(false), &b[..n], &mut a) else {
         return (Verdict::Deny, Reply::Refuse);
     };
-    let step = AuthStep {
-        method: METHOD_SHARED_KEY,
-        index: 2,
-        data: &a[..n],
-    };
+    let step = AuthStep { method: METHOD_SHARED_KEY, index: 2, data: &a[..n] };
     let verdict = pair.server.handle_step(server_context, step, &mut b);
     let Verdict::Accept { reply, .. } = verdict else {
         return (verdict, Reply::Refuse);
     };
-    (
-        verdict,
-        pair.client
-            .handle_step(&context(false), &b[..reply], &mut a),
-    )
+    (verdict, pair.client.handle_step(&context(false), &b[..reply], &mut a))
 }
 
 //= test AUT-6
@@ -258,25 +171,11 @@ fn exchange(pair: &mut Pair, server_context: &AuthContext<'_>) -> (Verdict, Repl
 fn shared_key_proves_both_ends() {
     let mut both = pair(b"the shared key", b"sensor-7");
     let (verdict, reply) = exchange(&mut both, &context(false));
-    assert_eq!(
-        verdict,
-        Verdict::Accept {
-            principal: 7,
-            reply: 32
-        }
-    );
+    assert_eq!(verdict, Verdict::Accept { principal: 7, reply: 32 });
     assert_eq!(reply, Reply::Wait);
     assert!(both.client.is_satisfied());
-    let again = AuthStep {
-        method: METHOD_SHARED_KEY,
-        index: 3,
-        data: &[0; 16],
-    };
-    assert_eq!(
-        both.server
-            .handle_step(&context(false), again, &mut [0; 64]),
-        Verdict::Deny
-    );
+    let again = AuthStep { method: METHOD_SHARED_KEY, index: 3, data: &[0; 16] };
+    assert_eq!(both.server.handle_step(&context(false), again, &mut [0; 64]), Verdict::Deny);
 }
 
 #[test]
@@ -285,14 +184,8 @@ fn shared_key_refuses_a_wrong_key_client_or_transport() {
     assert_eq!(wrong_key.0, Verdict::Deny);
     let unknown = exchange(&mut pair(b"the shared key", b"sensor-8"), &context(false));
     assert_eq!(unknown.0, Verdict::Deny);
-    let relayed = AuthContext {
-        channel_binding: b"in the middle",
-        ..context(false)
-    };
-    assert_eq!(
-        exchange(&mut pair(b"the shared key", b"sensor-7"), &relayed).0,
-        Verdict::Deny
-    );
+    let relayed = AuthContext { channel_binding: b"in the middle", ..context(false) };
+    assert_eq!(exchange(&mut pair(b"the shared key", b"sensor-7"), &relayed).0, Verdict::Deny);
     // The dummy key of unknown clients opens nothing.
     let dummy = exchange(&mut pair(&[0; 16], b"sensor-8"), &context(false));
     assert_eq!(dummy.0, Verdict::Deny);
@@ -309,14 +202,8 @@ fn shared_key_proofs_are_the_documented_hmac() {
     text.extend_from_slice(&[8, 0]);
     text.extend_from_slice(b"sensor-7binding");
     let expected = hmac_sha256(b"the shared key", &[&text]);
-    assert_eq!(
-        shared_key_client_proof(&key, &server, &client, &context(false)),
-        expected
-    );
-    assert_ne!(
-        shared_key_server_proof(&key, &server, &client, &context(false)),
-        expected
-    );
+    assert_eq!(shared_key_client_proof(&key, &server, &client, &context(false)), expected);
+    assert_ne!(shared_key_server_proof(&key, &server, &client, &context(false)), expected);
 }
 
 #[test]
@@ -328,9 +215,7 @@ fn a_server_without_the_key_is_refused() {
     assert_eq!(sent, Reply::Send(32));
     // Reflecting the client's own proof does not help: the labels differ.
     let reflected = out;
-    let reply = both
-        .client
-        .handle_step(&context(false), &reflected[..32], &mut out);
+    let reply = both.client.handle_step(&context(false), &reflected[..32], &mut out);
     assert_eq!(reply, Reply::Refuse);
     assert!(!both.client.is_satisfied());
 }

@@ -196,13 +196,7 @@ impl fmt::Display for DialTable {
         for state in DialState::ALL {
             for event in DialEvent::ALL {
                 if let Some(next) = state.next(event) {
-                    writeln!(
-                        f,
-                        "{:<9} --{}--> {}",
-                        state.name(),
-                        event.name(),
-                        next.name()
-                    )?;
+                    writeln!(f, "{:<9} --{}--> {}", state.name(), event.name(), next.name())?;
                 }
             }
         }

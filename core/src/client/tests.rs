@@ -99,10 +99,7 @@ fn failures_walk_the_list_with_growing_delays() {
         dialer.handle_failure(now, dial.attempt);
         dialer.handle_failure(now, dial.attempt);
         let wait = dialer.poll_timeout().unwrap().micros_since(now);
-        assert!(
-            wait <= ((100 * MS) << n).min(1000 * MS),
-            "seed {SEED}, failure {n}"
-        );
+        assert!(wait <= ((100 * MS) << n).min(1000 * MS), "seed {SEED}, failure {n}");
         assert_eq!(dialer.failures(), n + 1);
     }
     assert_eq!(targets, [0, 1, 2, 0, 1].map(Target::Listed));
@@ -147,10 +144,7 @@ fn an_attempt_that_takes_too_long_is_aborted() {
         if transport {
             dialer.handle_transport(dial.attempt);
         }
-        assert_eq!(
-            dialer.poll_action(dial.deadline),
-            Some(Action::Abort(dial.attempt))
-        );
+        assert_eq!(dialer.poll_action(dial.deadline), Some(Action::Abort(dial.attempt)));
         assert_eq!(dialer.state(), DialState::Waiting);
         dialer.handle_welcome(dial.deadline, dial.attempt, true);
         assert_eq!(dialer.state(), DialState::Waiting, "too late");
@@ -162,25 +156,16 @@ fn an_attempt_that_takes_too_long_is_aborted() {
 fn a_hint_of_the_server_is_a_lower_bound() {
     let mut dialer = started(config());
     let (now, attempt) = opened(&mut dialer);
-    let closed = Closed {
-        retry_ms: 30_000,
-        ..Closed::by(CloseCode::BUSY)
-    };
+    let closed = Closed { retry_ms: 30_000, ..Closed::by(CloseCode::BUSY) };
     dialer.handle_close(now, attempt, closed);
     let wait = dialer.poll_timeout().unwrap().micros_since(now);
-    assert!(
-        (30_000 * MS..=30_100 * MS).contains(&wait),
-        "seed {SEED}: {wait}"
-    );
+    assert!((30_000 * MS..=30_100 * MS).contains(&wait), "seed {SEED}: {wait}");
 }
 
 //= test CLI-6
 #[test]
 fn a_stale_attach_is_repeated_once_at_once() {
-    let mut dialer = started(DialerConfig {
-        backoff_base: u64::MAX,
-        ..config()
-    });
+    let mut dialer = started(DialerConfig { backoff_base: u64::MAX, ..config() });
     let (now, attempt) = opened(&mut dialer);
     dialer.handle_failure(now, attempt);
     let stale = |dialer: &mut Dialer| {
@@ -194,21 +179,14 @@ fn a_stale_attach_is_repeated_once_at_once() {
     assert!(stale(&mut dialer) > 0, "seed {SEED}");
     let (now, attempt) = opened(&mut dialer);
     dialer.handle_failure(now, attempt);
-    assert_eq!(
-        stale(&mut dialer),
-        0,
-        "a connection that opened renews the permission"
-    );
+    assert_eq!(stale(&mut dialer), 0, "a connection that opened renews the permission");
 }
 
 //= test CLI-5
 //= test COD-5
 #[test]
 fn superseded_and_no_retry_stop() {
-    let no_retry = Closed {
-        no_retry: true,
-        ..Closed::by(CloseCode::GOING_AWAY)
-    };
+    let no_retry = Closed { no_retry: true, ..Closed::by(CloseCode::GOING_AWAY) };
     for closed in [Closed::by(CloseCode::SUPERSEDED), no_retry] {
         let mut dialer = started(config());
         let (now, attempt) = opened(&mut dialer);
@@ -225,25 +203,16 @@ fn superseded_and_no_retry_stop() {
 fn a_finished_session_stops() {
     let mut dialer = started(config());
     let (now, attempt) = opened(&mut dialer);
-    let closed = Closed {
-        session_ended: true,
-        ..Closed::by(CloseCode::OK)
-    };
+    let closed = Closed { session_ended: true, ..Closed::by(CloseCode::OK) };
     dialer.handle_close(now, attempt, closed);
-    assert_eq!(
-        dialer.poll_action(now),
-        Some(Action::Stop(StopReason::Finished))
-    );
+    assert_eq!(dialer.poll_action(now), Some(Action::Stop(StopReason::Finished)));
 }
 
 //= test CLI-8
 #[test]
 fn a_lost_session_is_replaced_or_reported() {
     let lost = |on_lost| {
-        let mut dialer = started(DialerConfig {
-            on_lost,
-            ..config()
-        });
+        let mut dialer = started(DialerConfig { on_lost, ..config() });
         let (now, attempt) = opened(&mut dialer);
         dialer.handle_failure(now, attempt);
         let (now, dial) = dial(&mut dialer);
@@ -257,10 +226,7 @@ fn a_lost_session_is_replaced_or_reported() {
     assert_eq!(action, Some(Action::Replace(CloseCode::EXPIRED)));
     assert!(!dial(&mut dialer).1.resume);
     let (mut dialer, action) = lost(OnLost::Stop);
-    assert_eq!(
-        action,
-        Some(Action::Stop(StopReason::SessionLost(CloseCode::EXPIRED)))
-    );
+    assert_eq!(action, Some(Action::Stop(StopReason::SessionLost(CloseCode::EXPIRED))));
     dialer.handle_start(at(99), false);
     assert!(!dial(&mut dialer).1.resume);
 }
@@ -269,10 +235,7 @@ fn a_lost_session_is_replaced_or_reported() {
 #[test]
 fn attempts_end_when_configured() {
     let attempts = |attempts, rounds: u32| {
-        let mut dialer = started(DialerConfig {
-            attempts,
-            ..config()
-        });
+        let mut dialer = started(DialerConfig { attempts, ..config() });
         for n in 1..=rounds {
             let (now, dial) = dial(&mut dialer);
             dialer.handle_failure(now, dial.attempt);
@@ -293,10 +256,7 @@ fn attempts_end_when_configured() {
 //= test CLI-3
 #[test]
 fn only_a_success_renews_the_attempts() {
-    let mut dialer = started(DialerConfig {
-        attempts: Attempts::UpTo(2),
-        ..config()
-    });
+    let mut dialer = started(DialerConfig { attempts: Attempts::UpTo(2), ..config() });
     let (now, dialled) = dial(&mut dialer);
     dialer.handle_failure(now, dialled.attempt);
     let (now, attempt) = opened(&mut dialer);
@@ -326,16 +286,9 @@ fn a_drain_spreads_departures_and_prefers_the_hint() {
         assert_eq!(dialer.poll_action(leave), Some(Action::Leave(attempt)));
         dialer.handle_close(leave, attempt, Closed::by(CloseCode::GOING_AWAY));
         let (again, hinted) = dial(&mut dialer);
-        assert_eq!(
-            (again, hinted.target, hinted.resume),
-            (leave, Target::Hinted, true)
-        );
+        assert_eq!((again, hinted.target, hinted.resume), (leave, Target::Hinted, true));
         dialer.handle_failure(leave, hinted.attempt);
-        assert_eq!(
-            dial(&mut dialer).1.target,
-            Target::Listed(0),
-            "the hint is tried once"
-        );
+        assert_eq!(dial(&mut dialer).1.target, Target::Listed(0), "the hint is tried once");
     }
     assert_eq!(seen, [true; 4]);
 }
@@ -352,10 +305,7 @@ fn a_hinted_address_that_worked_is_tried_first_again() {
 
 #[test]
 fn once_means_once_even_after_a_drain() {
-    let mut dialer = started(DialerConfig {
-        attempts: Attempts::Once,
-        ..config()
-    });
+    let mut dialer = started(DialerConfig { attempts: Attempts::Once, ..config() });
     let (now, attempt) = opened(&mut dialer);
     dialer.handle_drain(now, attempt, 0, true);
     assert_eq!(dialer.poll_action(now), Some(Action::Leave(attempt)));
@@ -368,10 +318,7 @@ fn the_application_stops_and_starts_it() {
     let mut dialer = started(config());
     let (now, _) = opened(&mut dialer);
     dialer.handle_stop();
-    assert_eq!(
-        dialer.poll_action(now),
-        Some(Action::Stop(StopReason::Requested))
-    );
+    assert_eq!(dialer.poll_action(now), Some(Action::Stop(StopReason::Requested)));
     dialer.handle_stop();
     assert_eq!(dialer.poll_action(now), None);
     dialer.handle_start(now, true);
@@ -386,12 +333,7 @@ enum Op {
     Welcome(bool),
     Progress,
     Failure(bool),
-    Close {
-        code: usize,
-        ended: bool,
-        no_retry: bool,
-        retry_ms: u32,
-    },
+    Close { code: usize, ended: bool, no_retry: bool, retry_ms: u32 },
     Drain(u32, bool),
     Hint,
     Stop,
@@ -399,18 +341,9 @@ enum Op {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let close = (
-        0..CloseCode::ALL.len(),
-        any::<bool>(),
-        any::<bool>(),
-        0..5000u32,
-    )
-        .prop_map(|(code, ended, no_retry, retry_ms)| Op::Close {
-            code,
-            ended,
-            no_retry,
-            retry_ms,
-        });
+    let close = (0..CloseCode::ALL.len(), any::<bool>(), any::<bool>(), 0..5000u32).prop_map(
+        |(code, ended, no_retry, retry_ms)| Op::Close { code, ended, no_retry, retry_ms },
+    );
     let op = prop_oneof![
         4 => (0..20_000u64).prop_map(Op::Pass),
         4 => any::<bool>().prop_map(Op::Transport),
@@ -443,16 +376,10 @@ impl Watch {
             assert!(round < 8, "the dialer keeps its driver busy for nothing");
             let due = dialer.poll_timeout();
             let Some(action) = dialer.poll_action(self.now) else {
-                assert!(
-                    due.is_none_or(|due| due > self.now),
-                    "due, yet nothing to do"
-                );
+                assert!(due.is_none_or(|due| due > self.now), "due, yet nothing to do");
                 return;
             };
-            assert!(
-                due.is_some_and(|due| due <= self.now),
-                "an action nobody was woken for"
-            );
+            assert!(due.is_some_and(|due| due <= self.now), "an action nobody was woken for");
             match action {
                 Action::Dial(dial) => {
                     assert!(!self.stopped, "dialled after a stop");
@@ -503,19 +430,9 @@ impl Watch {
             Op::Failure(current) => {
                 dialer.handle_failure(self.now, if current { attempt } else { late });
             }
-            Op::Close {
-                code,
-                ended,
-                no_retry,
-                retry_ms,
-            } => {
+            Op::Close { code, ended, no_retry, retry_ms } => {
                 let code = CloseCode::ALL[code];
-                let closed = Closed {
-                    code,
-                    session_ended: ended,
-                    no_retry,
-                    retry_ms,
-                };
+                let closed = Closed { code, session_ended: ended, no_retry, retry_ms };
                 self.close(dialer, attempt, closed);
             }
             Op::Drain(spread, hint) => dialer.handle_drain(self.now, attempt, spread, hint),

@@ -44,9 +44,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entropy: Entropy,
     ) -> Result<Admission, Refusal> {
         //= REG-7
-        let id = peer
-            .principal
-            .map_or(OwnerId::Source(peer.source), OwnerId::Principal);
+        let id = peer.principal.map_or(OwnerId::Source(peer.source), OwnerId::Principal);
         let (alive, unconfirmed) = self.owned_by(id);
         if alive >= self.config.max_per_owner {
             return Err(self.no_room(self.config.busy_retry_ms));
@@ -84,16 +82,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let deadline = now.after(millis(self.config.handshake_ms));
         let generation = self.enter(at, id, session, deadline);
         self.stats.created = self.stats.created.wrapping_add(1);
-        let lease = Lease {
-            index: at,
-            generation,
-            attach: FIRST_ATTACH,
-        };
-        Ok(Admission::New {
-            lease,
-            grant,
-            ttl_s,
-        })
+        let lease = Lease { index: at, generation, attach: FIRST_ATTACH };
+        Ok(Admission::New { lease, grant, ttl_s })
     }
 
     /// Takes in a session from a snapshot as a detached one; the answer is its entry.
@@ -101,9 +91,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// The limits for detached sessions hold, so taking in may evict. `None`: there is no room, or
     /// a session of this number already.
     pub fn restore(&mut self, now: Instant, session: Stored) -> Option<u32> {
-        let id = session
-            .principal
-            .map_or(OwnerId::Source(session.source), OwnerId::Principal);
+        let id = session.principal.map_or(OwnerId::Source(session.source), OwnerId::Principal);
         if self.find(session.sid).is_some() {
             return None;
         }
@@ -153,10 +141,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
 
     fn no_room(&mut self, retry_ms: u32) -> Refusal {
         self.stats.refused_full = self.stats.refused_full.wrapping_add(1);
-        Refusal {
-            retry_ms,
-            ..Refusal::by(CloseCode::BUSY)
-        }
+        Refusal { retry_ms, ..Refusal::by(CloseCode::BUSY) }
     }
 
     fn resume(
@@ -179,8 +164,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             return Err(self.unproven(found, peer));
         };
         self.check(now, at, claim, peer)?;
-        self.reattach(at, claim.attach)
-            .ok_or(Refusal::by(CloseCode::NO_SESSION))
+        self.reattach(at, claim.attach).ok_or(Refusal::by(CloseCode::NO_SESSION))
     }
 
     /// The key of entry `at` with this number, if it is valid now.
@@ -200,15 +184,10 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// else has identified, learns that the session exists.
     fn unproven(&mut self, found: Option<u32>, peer: &Peer<'_>) -> Refusal {
         //= REG-3
-        let owner = found
-            .and_then(|at| self.entry(at))
-            .and_then(|entry| entry.principal);
+        let owner = found.and_then(|at| self.entry(at)).and_then(|entry| entry.principal);
         if owner.is_some() && owner == peer.principal {
             self.stats.bad_tokens = self.stats.bad_tokens.wrapping_add(1);
-            return Refusal {
-                index: found,
-                ..Refusal::by(CloseCode::BAD_TOKEN)
-            };
+            return Refusal { index: found, ..Refusal::by(CloseCode::BAD_TOKEN) };
         }
         self.stats.unproven = self.stats.unproven.wrapping_add(1);
         Refusal::by(CloseCode::NO_SESSION)
@@ -225,10 +204,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let Some(entry) = self.entries.as_slice().get(at as usize) else {
             return Err(Refusal::by(CloseCode::NO_SESSION));
         };
-        let refusal = |code| Refusal {
-            index: Some(at),
-            ..Refusal::by(code)
-        };
+        let refusal = |code| Refusal { index: Some(at), ..Refusal::by(code) };
         let stats = &mut self.stats;
         //= AUT-10
         //= RSM-4
@@ -240,20 +216,14 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if let Some((code, rx_next)) = entry.over(now) {
             //= REG-9
             stats.answered_dead = stats.answered_dead.wrapping_add(1);
-            return Err(Refusal {
-                rx_next,
-                ..refusal(code)
-            });
+            return Err(Refusal { rx_next, ..refusal(code) });
         }
         //= RSM-3
         if claim.attach <= entry.last_attach {
             //= REG-5
             stats.stale_attaches = stats.stale_attaches.wrapping_add(1);
             let last_attach = Some(entry.last_attach);
-            return Err(Refusal {
-                last_attach,
-                ..refusal(CloseCode::STALE_ATTACH)
-            });
+            return Err(Refusal { last_attach, ..refusal(CloseCode::STALE_ATTACH) });
         }
         Ok(())
     }
@@ -265,22 +235,13 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.state = Some(SessionState::Attached);
         entry.last_attach = attach;
         let fence = core::mem::replace(&mut entry.owned, true);
-        let lease = Lease {
-            index: at,
-            generation: entry.generation,
-            attach,
-        };
+        let lease = Lease { index: at, generation: entry.generation, attach };
         let epoch = entry.epoch;
         let ttl_s = u32::try_from(entry.ttl / seconds(1)).unwrap_or(u32::MAX);
         self.stats.attached = self.stats.attached.wrapping_add(1);
         self.stats.resumed = self.stats.resumed.wrapping_add(1);
         self.stats.taken_over = self.stats.taken_over.wrapping_add(u64::from(fence));
-        Some(Admission::Resume {
-            lease,
-            fence,
-            epoch,
-            ttl_s,
-        })
+        Some(Admission::Resume { lease, fence, epoch, ttl_s })
     }
 }
 
@@ -292,11 +253,7 @@ impl Entry {
         match self.state? {
             SessionState::Tombstone => {
                 let forgotten = self.deadline <= now;
-                let code = if forgotten {
-                    CloseCode::NO_SESSION
-                } else {
-                    self.code
-                };
+                let code = if forgotten { CloseCode::NO_SESSION } else { self.code };
                 //= REG-17
                 let says_rx = !forgotten && code != CloseCode::MOVED;
                 Some((code, Some(self.rx_next).filter(|_| says_rx)))

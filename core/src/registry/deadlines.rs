@@ -54,15 +54,11 @@ impl Deadlines {
 }
 
 fn standing(entries: &[Entry], position: u32) -> u32 {
-    entries
-        .get(position as usize)
-        .map_or(NONE, |entry| entry.heap)
+    entries.get(position as usize).map_or(NONE, |entry| entry.heap)
 }
 
 fn deadline(entries: &[Entry], position: u32) -> Option<Instant> {
-    entries
-        .get(standing(entries, position) as usize)
-        .map(|entry| entry.deadline)
+    entries.get(standing(entries, position) as usize).map(|entry| entry.deadline)
 }
 
 fn place(entries: &mut [Entry], position: u32, at: u32) {

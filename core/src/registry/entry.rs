@@ -100,10 +100,7 @@ impl OwnerId {
 }
 
 impl Bucket {
-    const NEW: Self = Self {
-        head: NONE,
-        next: NONE,
-    };
+    const NEW: Self = Self { head: NONE, next: NONE };
 
     pub(super) const fn reset(&mut self) {
         *self = Self::NEW;
@@ -159,9 +156,7 @@ impl Default for Entry {
 
 impl core::fmt::Debug for Entry {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Entry")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Entry").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

@@ -160,9 +160,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if self.to_report.first().is_some() {
             return Some(Instant::from_micros(0));
         }
-        self.deadlines
-            .first(self.entries.as_slice())
-            .map(|(deadline, _)| deadline)
+        self.deadlines.first(self.entries.as_slice()).map(|(deadline, _)| deadline)
     }
 
     fn evict(&mut self, now: Instant, at: u32) {
@@ -179,12 +177,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         } else {
             self.bury(at);
         }
-        Some(Expired {
-            index: at,
-            sid,
-            code,
-            owned,
-        })
+        Some(Expired { index: at, sid, code, owned })
     }
 
     /// Moves a tombstone from those to report to the others.
@@ -201,9 +194,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
 
     /// Undoes what the state of the living session in entry `at` has set up.
     pub(super) fn leave_state(&mut self, at: u32) {
-        let Some((state, owner)) = self
-            .entry(at)
-            .and_then(|entry| Some((entry.state?, entry.owner)))
+        let Some((state, owner)) =
+            self.entry(at).and_then(|entry| Some((entry.state?, entry.owner)))
         else {
             return;
         };

@@ -17,27 +17,11 @@ use crate::time::Instant;
 #[derive(Debug, Clone)]
 enum Op {
     Pass(u16),
-    Create {
-        who: Option<u64>,
-        ttl_s: u32,
-    },
-    Resume {
-        pick: usize,
-        attach: u32,
-        next_key: bool,
-        forged: bool,
-        thief: bool,
-    },
+    Create { who: Option<u64>, ttl_s: u32 },
+    Resume { pick: usize, attach: u32, next_key: bool, forged: bool, thief: bool },
     Confirm(usize),
-    Detach {
-        pick: usize,
-        rx_next: u64,
-        finished: bool,
-    },
-    End {
-        pick: usize,
-        rx_next: u64,
-    },
+    Detach { pick: usize, rx_next: u64, finished: bool },
+    End { pick: usize, rx_next: u64 },
     Rotate(usize),
     ConfirmKey(usize),
     Poll,
@@ -169,11 +153,7 @@ impl Model {
         let s = self.sessions.get_mut(&sid).ok_or(unknown)?;
         if shown.is_none() || (shown != Some(s.key) && shown != s.next_key) {
             let own = s.who.is_some() && s.who == who;
-            return Err(if own {
-                (CloseCode::BAD_TOKEN, None, None)
-            } else {
-                unknown
-            });
+            return Err(if own { (CloseCode::BAD_TOKEN, None, None) } else { unknown });
         }
         if s.who != who {
             return Err((CloseCode::IDENTITY_MISMATCH, None, None));
@@ -251,22 +231,14 @@ impl Model {
                 return reports;
             };
             let is_due = |(_, s): &(&u64, &Session)| s.deadline == Some(deadline);
-            let (sid, state) = self
-                .sessions
-                .iter()
-                .find(is_due)
-                .map(|(sid, s)| (*sid, s.state))
-                .unwrap();
+            let (sid, state) =
+                self.sessions.iter().find(is_due).map(|(sid, s)| (*sid, s.state)).unwrap();
             if state == SessionState::Tombstone {
                 self.sessions.remove(&sid);
                 continue;
             }
             let detached = state == SessionState::Detached;
-            let code = if detached {
-                CloseCode::EXPIRED
-            } else {
-                CloseCode::HS_TIMEOUT
-            };
+            let code = if detached { CloseCode::EXPIRED } else { CloseCode::HS_TIMEOUT };
             self.die(deadline, sid, code, detached);
             self.to_report.push_back(sid);
         }
@@ -297,16 +269,11 @@ impl Run {
         let number = self.model.next_number + 1;
         let mut hello = hello(None);
         hello.terms.ttl_s = ttl_s;
-        let made = self
-            .real
-            .admit(self.now, &hello, &peer(who), entropy(number));
+        let made = self.real.admit(self.now, &hello, &peer(who), entropy(number));
         match (made, self.model.create(self.now, who, ttl_s)) {
             (Ok(Admission::New { lease, .. }), Ok(sid)) => self.leases.push((sid, lease)),
             (Err(refusal), Err(retry_ms)) => {
-                assert_eq!(
-                    (refusal.code, refusal.retry_ms),
-                    (CloseCode::BUSY, retry_ms)
-                );
+                assert_eq!((refusal.code, refusal.retry_ms), (CloseCode::BUSY, retry_ms));
             }
             (made, expected) => panic!("{made:?}, expected {expected:?}"),
         }
@@ -315,25 +282,17 @@ impl Run {
     fn resume(&mut self, pick: usize, attach: u32, next_key: bool, forged: bool, thief: bool) {
         let sid = self.model.next_number.saturating_sub(pick as u64 % 12);
         let s = self.model.sessions.get(&sid).cloned();
-        let known = s.as_ref().map_or((1, sid), |s| {
-            if next_key {
-                s.next_key.unwrap_or(s.key)
-            } else {
-                s.key
-            }
-        });
-        let attach = s
+        let known = s
             .as_ref()
-            .map_or(2, |s| s.attach.saturating_sub(1) + attach);
+            .map_or((1, sid), |s| if next_key { s.next_key.unwrap_or(s.key) } else { s.key });
+        let attach = s.as_ref().map_or(2, |s| s.attach.saturating_sub(1) + attach);
         let mut who = s.as_ref().and_then(|s| s.who);
         if thief {
             who = Some(77);
         }
         let number = if forged { known.1 + 1000 } else { known.1 };
         let claim = claim(sid, attach, known.0, key(number));
-        let made = self
-            .real
-            .admit(self.now, &hello(Some(claim)), &peer(who), entropy(0));
+        let made = self.real.admit(self.now, &hello(Some(claim)), &peer(who), entropy(0));
         let shown = (!forged).then_some(known);
         let expected = self.model.resume(self.now, sid, attach, shown, who);
         match (made, expected) {
@@ -352,11 +311,9 @@ impl Run {
         };
         let done = match *op {
             Op::Confirm(_) => self.real.confirmed(lease),
-            Op::Detach {
-                rx_next, finished, ..
-            } => self
-                .real
-                .detached(self.now, lease, Parting { rx_next, finished }),
+            Op::Detach { rx_next, finished, .. } => {
+                self.real.detached(self.now, lease, Parting { rx_next, finished })
+            }
             Op::End { rx_next, .. } => self.real.ended(self.now, lease, CloseCode::POISON, rx_next),
             Op::Pass(_)
             | Op::Create { .. }
@@ -374,11 +331,7 @@ impl Run {
                 let s = self.model.sessions.get_mut(&sid).unwrap();
                 (s.state, s.deadline) = (SessionState::Attached, None);
             }
-            Op::Detach {
-                rx_next,
-                finished: false,
-                ..
-            } => {
+            Op::Detach { rx_next, finished: false, .. } => {
                 self.model.detach(self.now, sid, rx_next);
             }
             Op::Detach { rx_next, .. } => self.model.end(self.now, sid, CloseCode::OK, rx_next),
@@ -417,10 +370,7 @@ impl Run {
             s.key = s.next_key.take()?;
             Some(s.key.0)
         });
-        assert_eq!(
-            self.real.confirm_key(lease, next.unwrap_or(2)),
-            next.is_some()
-        );
+        assert_eq!(self.real.confirm_key(lease, next.unwrap_or(2)), next.is_some());
     }
 
     fn poll(&mut self) {
@@ -436,13 +386,7 @@ impl Run {
         match *op {
             Op::Pass(ms) => self.now = self.now.after(u64::from(ms) * 1000),
             Op::Create { who, ttl_s } => self.create(who, ttl_s),
-            Op::Resume {
-                pick,
-                attach,
-                next_key,
-                forged,
-                thief,
-            } => {
+            Op::Resume { pick, attach, next_key, forged, thief } => {
                 self.resume(pick, attach, next_key, forged, thief);
             }
             Op::Confirm(pick) | Op::Detach { pick, .. } | Op::End { pick, .. } => {

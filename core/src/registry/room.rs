@@ -19,29 +19,14 @@ fn owners_are_limited_each_for_itself() {
         create(&mut registry, at(0), sid, None);
     }
     let new = |registry: &mut Fixed, sid, peer: &Peer<'_>| {
-        registry
-            .admit(at(1), &hello(None), peer, entropy(sid))
-            .map(|_| ())
+        registry.admit(at(1), &hello(None), peer, entropy(sid)).map(|_| ())
     };
     let before = image(&registry);
     let full = new(&mut registry, 3, &peer(None)).unwrap_err();
     assert_eq!((full.code, full.retry_ms), (CloseCode::BUSY, 5000));
     assert_eq!(image(&registry), before);
-    assert!(
-        new(
-            &mut registry,
-            3,
-            &Peer {
-                source: 98,
-                ..peer(None)
-            }
-        )
-        .is_ok()
-    );
-    assert!(
-        new(&mut registry, 4, &peer(Some(99))).is_ok(),
-        "a principal is not a source"
-    );
+    assert!(new(&mut registry, 3, &Peer { source: 98, ..peer(None) }).is_ok());
+    assert!(new(&mut registry, 4, &peer(Some(99))).is_ok(), "a principal is not a source");
     for sid in 5..9 {
         let lease = create(&mut registry, at(1), sid, Some(7));
         registry.confirmed(lease);
@@ -50,11 +35,7 @@ fn owners_are_limited_each_for_itself() {
         }
     }
     let room = new(&mut registry, 8, &peer(Some(1))).unwrap_err();
-    assert_eq!(
-        (room.code, room.retry_ms),
-        (CloseCode::BUSY, 700),
-        "no entry is left"
-    );
+    assert_eq!((room.code, room.retry_ms), (CloseCode::BUSY, 700), "no entry is left");
 }
 
 #[test]
@@ -63,14 +44,10 @@ fn sessions_of_one_owner_are_limited() {
     for sid in 0..5 {
         attached(&mut registry, at(0), sid, Some(1));
     }
-    let full = registry
-        .admit(at(0), &hello(None), &peer(Some(1)), entropy(5))
-        .unwrap_err();
+    let full = registry.admit(at(0), &hello(None), &peer(Some(1)), entropy(5)).unwrap_err();
     assert_eq!((full.code, full.retry_ms), (CloseCode::BUSY, 700));
     attached(&mut registry, at(0), 5, Some(2));
-    let again = registry
-        .admit(at(0), &hello(None), &peer(Some(3)), entropy(5))
-        .unwrap_err();
+    let again = registry.admit(at(0), &hello(None), &peer(Some(3)), entropy(5)).unwrap_err();
     assert_eq!(again.code, CloseCode::BUSY, "one number, two sessions");
 }
 
@@ -78,9 +55,8 @@ fn sessions_of_one_owner_are_limited() {
 #[test]
 fn the_session_detached_longest_makes_room() {
     let mut registry = fixed(config());
-    let leases: Vec<_> = (0..5)
-        .map(|sid| attached(&mut registry, at(0), sid, Some(sid / 3)))
-        .collect();
+    let leases: Vec<_> =
+        (0..5).map(|sid| attached(&mut registry, at(0), sid, Some(sid / 3))).collect();
     for (n, lease) in (1..).zip(&leases[..3]) {
         assert!(registry.detached(at(n), *lease, PARTING));
     }
@@ -88,10 +64,7 @@ fn the_session_detached_longest_makes_room() {
     assert_eq!((evicted.sid, evicted.code), (0, CloseCode::EVICTED));
     assert_eq!(registry.poll_expired(at(3)), None);
     let answer = resume(&mut registry, at(4), Some(0), claim(0, 2, 1, key(0))).unwrap_err();
-    assert_eq!(
-        (answer.code, answer.rx_next),
-        (CloseCode::EVICTED, Some(42))
-    );
+    assert_eq!((answer.code, answer.rx_next), (CloseCode::EVICTED, Some(42)));
     assert!(resume(&mut registry, at(4), Some(0), claim(1, 2, 1, key(1))).is_ok());
 
     let mut small = config();
@@ -101,15 +74,8 @@ fn the_session_detached_longest_makes_room() {
     let second = attached(&mut registry, at(0), 2, Some(2));
     registry.detached(at(1), first, PARTING);
     registry.detached(at(2), second, PARTING);
-    assert_eq!(
-        registry.poll_timeout(),
-        Some(at(0)),
-        "there is something to tell"
-    );
-    assert_eq!(
-        registry.poll_expired(at(2)).map(|expired| expired.sid),
-        Some(1)
-    );
+    assert_eq!(registry.poll_timeout(), Some(at(0)), "there is something to tell");
+    assert_eq!(registry.poll_expired(at(2)).map(|expired| expired.sid), Some(1));
     assert_eq!(registry.state(second.index()), Some(SessionState::Detached));
 }
 
@@ -154,17 +120,8 @@ fn a_stored_session_is_resumed_or_expires_as_if_never_away() {
         assert_eq!(registry.poll_timeout(), Some(at(4000)));
         let resume = hello(Some(claim(1, attach, key_id, key(number))));
         match registry.admit(at(3999), &resume, &peer(Some(5)), entropy(0)) {
-            Ok(Admission::Resume {
-                lease,
-                fence: false,
-                epoch: 9,
-                ttl_s: 10,
-            }) => {
-                assert_eq!(
-                    registry.rotate(lease, key(3)),
-                    None,
-                    "a rotation is under way"
-                );
+            Ok(Admission::Resume { lease, fence: false, epoch: 9, ttl_s: 10 }) => {
+                assert_eq!(registry.rotate(lease, key(3)), None, "a rotation is under way");
                 assert!(registry.confirm_key(lease, 5));
             }
             other => panic!("{other:?}"),
@@ -172,50 +129,27 @@ fn a_stored_session_is_resumed_or_expires_as_if_never_away() {
     }
     let mut registry = fixed(config());
     registry.restore(at(0), stored(1)).unwrap();
-    assert_eq!(
-        registry.poll_expired(at(4000)).map(|e| e.code),
-        Some(CloseCode::EXPIRED)
-    );
+    assert_eq!(registry.poll_expired(at(4000)).map(|e| e.code), Some(CloseCode::EXPIRED));
     for sid in 2..5 {
         registry.restore(at(5000), stored(sid)).unwrap();
     }
     let evicted = registry.poll_expired(at(5000)).unwrap();
-    assert_eq!(
-        (evicted.sid, evicted.code, evicted.owned),
-        (2, CloseCode::EVICTED, false)
-    );
-    assert_eq!(
-        (registry.stats().detached, registry.stats().unconfirmed),
-        (2, 0)
-    );
+    assert_eq!((evicted.sid, evicted.code, evicted.owned), (2, CloseCode::EVICTED, false));
+    assert_eq!((registry.stats().detached, registry.stats().unconfirmed), (2, 0));
 }
 
 #[test]
 fn memory_may_be_borrowed_and_its_size_erased() {
     let mut memory = [const { Entry::EMPTY }; 2];
     let mut registry = Registry::new(config(), SEED, &mut memory[..]);
-    assert!(
-        registry
-            .admit(at(0), &hello(None), &peer(None), entropy(1))
-            .is_ok()
-    );
+    assert!(registry.admit(at(0), &hello(None), &peer(None), entropy(1)).is_ok());
     let mut fixed = fixed(config());
     let erased: &mut Registry<[Entry]> = &mut fixed;
-    assert!(
-        erased
-            .admit(at(0), &hello(None), &peer(None), entropy(1))
-            .is_ok()
-    );
+    assert!(erased.admit(at(0), &hello(None), &peer(None), entropy(1)).is_ok());
     let mut none = Registry::new(config(), SEED, &mut [][..]);
-    assert!(
-        none.admit(at(0), &hello(None), &peer(None), entropy(1))
-            .is_err()
-    );
+    assert!(none.admit(at(0), &hello(None), &peer(None), entropy(1)).is_err());
     let unknown = hello(Some(claim(1, 2, 1, key(1))));
-    assert!(
-        none.admit(at(0), &unknown, &peer(None), entropy(1))
-            .is_err()
-    );
+    assert!(none.admit(at(0), &unknown, &peer(None), entropy(1)).is_err());
 }
 
 #[cfg(feature = "alloc")]
@@ -232,9 +166,7 @@ fn growing_memory_grows_to_the_limit_and_loses_nothing() {
         let made = registry.admit(at(sid), &hello(None), &peer(Some(sid % 7)), entropy(sid));
         assert!(made.is_ok());
     }
-    let full = registry
-        .admit(at(0), &hello(None), &peer(None), entropy(1000))
-        .unwrap_err();
+    let full = registry.admit(at(0), &hello(None), &peer(None), entropy(1000)).unwrap_err();
     assert_eq!(full.code, CloseCode::BUSY);
     assert_eq!(registry.entries.len(), 1000);
     for sid in 0..1000 {

@@ -35,12 +35,7 @@ pub(super) fn fixed(config: RegistryConfig) -> Fixed {
 }
 
 pub(super) fn peer(principal: Option<u64>) -> Peer<'static> {
-    Peer {
-        principal,
-        source: 99,
-        channel_binding: b"cb",
-        encrypted: false,
-    }
+    Peer { principal, source: 99, channel_binding: b"cb", encrypted: false }
 }
 
 pub(super) fn hello(resume: Option<Resume>) -> Hello<'static> {
@@ -94,15 +89,8 @@ pub(super) fn claim(sid: u64, attach: u32, key_id: u8, key: [u8; 16]) -> Resume 
 
 pub(super) fn create(registry: &mut Fixed, now: Instant, sid: u64, who: Option<u64>) -> Lease {
     match registry.admit(now, &hello(None), &peer(who), entropy(sid)) {
-        Ok(Admission::New {
-            lease,
-            grant,
-            ttl_s,
-        }) => {
-            assert_eq!(
-                (grant.sid, grant.epoch, grant.key_id, grant.key),
-                (sid, 3, 1, key(sid))
-            );
+        Ok(Admission::New { lease, grant, ttl_s }) => {
+            assert_eq!((grant.sid, grant.epoch, grant.key_id, grant.key), (sid, 3, 1, key(sid)));
             assert_eq!((lease.attach(), ttl_s), (1, 10));
             lease
         }
@@ -123,12 +111,7 @@ pub(super) fn resume(
     claim: Resume,
 ) -> Result<(Lease, bool), Refusal> {
     match registry.admit(now, &hello(Some(claim)), &peer(who), entropy(u64::MAX))? {
-        Admission::Resume {
-            lease,
-            fence,
-            epoch,
-            ttl_s,
-        } => {
+        Admission::Resume { lease, fence, epoch, ttl_s } => {
             assert_eq!((epoch, ttl_s), (3, 10));
             Ok((lease, fence))
         }
@@ -136,45 +119,20 @@ pub(super) fn resume(
     }
 }
 
-pub(super) const PARTING: Parting = Parting {
-    rx_next: 42,
-    finished: false,
-};
+pub(super) const PARTING: Parting = Parting { rx_next: 42, finished: false };
 
 /// Everything an entry holds, to compare.
 pub(super) fn image(registry: &Fixed) -> Vec<alloc::string::String> {
     let entry = |e: &Entry| {
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            (
-                e.state,
-                e.generation,
-                e.sid,
-                e.principal,
-                e.key.expose(),
-                e.next_key.expose()
-            ),
-            (
-                e.key_id,
-                e.rotating,
-                e.owned,
-                e.keep,
-                e.fresh,
-                e.last_attach,
-                e.epoch
-            ),
-            (
-                e.ttl, e.rx_next, e.code, e.deadline, e.heap, e.heap_at, e.owner
-            ),
+            (e.state, e.generation, e.sid, e.principal, e.key.expose(), e.next_key.expose()),
+            (e.key_id, e.rotating, e.owned, e.keep, e.fresh, e.last_attach, e.epoch),
+            (e.ttl, e.rx_next, e.code, e.deadline, e.heap, e.heap_at, e.owner),
             e.by_sid,
             e.order,
             e.siblings,
-            (
-                e.record.id,
-                e.record.alive,
-                e.record.unconfirmed,
-                e.record.detached
-            ),
+            (e.record.id, e.record.alive, e.record.unconfirmed, e.record.detached),
             e.record.by_id,
             e.record.order
         )
@@ -186,10 +144,7 @@ pub(super) fn image(registry: &Fixed) -> Vec<alloc::string::String> {
 fn a_session_is_created_confirmed_left_and_resumed() {
     let mut registry = fixed(config());
     let lease = create(&mut registry, at(0), 1, Some(5));
-    assert_eq!(
-        registry.state(lease.index()),
-        Some(SessionState::Unconfirmed)
-    );
+    assert_eq!(registry.state(lease.index()), Some(SessionState::Unconfirmed));
     assert_eq!(registry.poll_timeout(), Some(at(5000)));
     assert!(registry.confirmed(lease));
     assert!(registry.confirmed(lease));
@@ -197,28 +152,14 @@ fn a_session_is_created_confirmed_left_and_resumed() {
     assert!(registry.detached(at(100), lease, PARTING));
     assert_eq!(registry.state(lease.index()), Some(SessionState::Detached));
     assert_eq!(registry.poll_timeout(), Some(at(10_100)));
-    assert!(
-        !registry.confirmed(lease),
-        "the lease ended with the connection"
-    );
+    assert!(!registry.confirmed(lease), "the lease ended with the connection");
 
     let (again, fence) = resume(&mut registry, at(200), Some(5), claim(1, 2, 1, key(1))).unwrap();
-    assert_eq!(
-        (again.index(), again.attach(), fence),
-        (lease.index(), 2, false)
-    );
+    assert_eq!((again.index(), again.attach(), fence), (lease.index(), 2, false));
     assert_eq!(registry.state(again.index()), Some(SessionState::Attached));
     assert_eq!(registry.poll_timeout(), None);
     let stats = registry.stats();
-    assert_eq!(
-        (
-            stats.created,
-            stats.resumed,
-            stats.taken_over,
-            stats.attached
-        ),
-        (1, 1, 0, 1)
-    );
+    assert_eq!((stats.created, stats.resumed, stats.taken_over, stats.attached), (1, 1, 0, 1));
 }
 
 //= test REG-1
@@ -257,10 +198,7 @@ fn unknown_sessions_and_wrong_proofs_look_the_same() {
     let dummy = resume(&mut registry, at(1), None, claim(1, 2, 77, [0; 16])).unwrap_err();
     assert_eq!(dummy, unknown);
     assert_eq!(image(&registry), before);
-    assert_eq!(
-        (registry.stats().unproven, registry.stats().bad_tokens),
-        (6, 1)
-    );
+    assert_eq!((registry.stats().unproven, registry.stats().bad_tokens), (6, 1));
 }
 
 //= test REG-4
@@ -272,15 +210,9 @@ fn a_refused_hello_changes_nothing() {
     registry.rotate(lease, key(11)).unwrap();
     let before = image(&registry);
     let thief = resume(&mut registry, at(1), Some(6), claim(1, 2, 1, key(1))).unwrap_err();
-    assert_eq!(
-        (thief.code, thief.index),
-        (CloseCode::IDENTITY_MISMATCH, Some(lease.index()))
-    );
+    assert_eq!((thief.code, thief.index), (CloseCode::IDENTITY_MISMATCH, Some(lease.index())));
     let stale = resume(&mut registry, at(1), Some(5), claim(1, 1, 1, key(1))).unwrap_err();
-    assert_eq!(
-        (stale.code, stale.last_attach),
-        (CloseCode::STALE_ATTACH, Some(1))
-    );
+    assert_eq!((stale.code, stale.last_attach), (CloseCode::STALE_ATTACH, Some(1)));
     assert_eq!(stale.close().last_attach, Some(1));
     assert_eq!(stale.close().flags, CloseFlags::NONE);
     let replayed = claim(1, 0, 1, key(1));
@@ -289,32 +221,18 @@ fn a_refused_hello_changes_nothing() {
     let (taken, _) = resume(&mut registry, at(2), Some(5), claim(1, 900, 1, key(1))).unwrap();
     assert_eq!(taken.attach(), 900);
     let replay = resume(&mut registry, at(3), Some(5), claim(1, 900, 1, key(1))).unwrap_err();
-    assert_eq!(
-        (replay.code, replay.last_attach),
-        (CloseCode::STALE_ATTACH, Some(900))
-    );
+    assert_eq!((replay.code, replay.last_attach), (CloseCode::STALE_ATTACH, Some(900)));
 }
 
 #[test]
 fn the_key_itself_counts_only_where_it_cannot_be_read() {
     let mut registry = fixed(config());
-    let shown = Resume {
-        proof_kind: PROOF_BEARER,
-        proof: key(1),
-        ..claim(1, 2, 1, key(1))
-    };
+    let shown = Resume { proof_kind: PROOF_BEARER, proof: key(1), ..claim(1, 2, 1, key(1)) };
     attached(&mut registry, at(0), 1, None);
     let refusal = resume(&mut registry, at(1), None, shown).unwrap_err();
     assert_eq!(refusal.code, CloseCode::NO_SESSION);
-    let encrypted = Peer {
-        encrypted: true,
-        ..peer(None)
-    };
-    assert!(
-        registry
-            .admit(at(1), &hello(Some(shown)), &encrypted, entropy(2))
-            .is_ok()
-    );
+    let encrypted = Peer { encrypted: true, ..peer(None) };
+    assert!(registry.admit(at(1), &hello(Some(shown)), &encrypted, entropy(2)).is_ok());
 }
 
 //= test REG-6
@@ -323,11 +241,7 @@ fn both_keys_are_valid_until_the_new_one_is_acknowledged() {
     let mut registry = fixed(config());
     let mut lease = attached(&mut registry, at(0), 1, None);
     assert_eq!(registry.rotate(lease, key(11)), Some(2));
-    assert_eq!(
-        registry.rotate(lease, key(12)),
-        None,
-        "one rotation at a time"
-    );
+    assert_eq!(registry.rotate(lease, key(12)), None, "one rotation at a time");
     for (attach, key_id, number) in [(2, 1, 1), (3, 2, 11), (4, 1, 1)] {
         let claim = claim(1, attach, key_id, key(number));
         lease = resume(&mut registry, at(1), None, claim).unwrap().0;
@@ -338,11 +252,7 @@ fn both_keys_are_valid_until_the_new_one_is_acknowledged() {
     let old = resume(&mut registry, at(2), None, claim(1, 5, 1, key(1))).unwrap_err();
     assert_eq!(old.code, CloseCode::NO_SESSION);
     let none = resume(&mut registry, at(2), None, claim(1, 5, 3, [0; 16])).unwrap_err();
-    assert_eq!(
-        none.code,
-        CloseCode::NO_SESSION,
-        "a cleared key opens nothing"
-    );
+    assert_eq!(none.code, CloseCode::NO_SESSION, "a cleared key opens nothing");
     assert!(resume(&mut registry, at(2), None, claim(1, 5, 2, key(11))).is_ok());
 }
 
@@ -389,10 +299,7 @@ fn tombstones_answer_the_same_for_twice_the_retention() {
     assert_eq!(registry.stats().tombstones, 1);
     assert_eq!(registry.poll_timeout(), Some(at(20_100)));
     assert_eq!(registry.poll_expired(at(20_100)), None);
-    assert_eq!(
-        (registry.stats().tombstones, registry.poll_timeout()),
-        (0, None)
-    );
+    assert_eq!((registry.stats().tombstones, registry.poll_timeout()), (0, None));
 }
 
 //= test REG-17
@@ -410,14 +317,7 @@ fn an_exported_session_has_moved_and_is_not_over() {
 fn a_finished_session_leaves_a_tombstone_that_says_so() {
     let mut registry = fixed(config());
     let lease = attached(&mut registry, at(0), 1, None);
-    assert!(registry.detached(
-        at(1),
-        lease,
-        Parting {
-            rx_next: 5,
-            finished: true
-        }
-    ));
+    assert!(registry.detached(at(1), lease, Parting { rx_next: 5, finished: true }));
     let answer = resume(&mut registry, at(2), None, claim(1, 2, 1, key(1))).unwrap_err();
     assert_eq!((answer.code, answer.rx_next), (CloseCode::OK, Some(5)));
 }

@@ -68,10 +68,8 @@ impl<S: Storage> Session<S> {
         session.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
         session.identity.attach = 1;
         session.grant_window();
-        let written = session
-            .welcome(hello, Some(grant), None)
-            .encode(out)
-            .ok_or(CloseCode::LIMITS)?;
+        let written =
+            session.welcome(hello, Some(grant), None).encode(out).ok_or(CloseCode::LIMITS)?;
         session.link = session.fresh_link(now, seed);
         session.greeted(session.silence_limit(hello), hello.terms.idle_ms);
         Ok(Accepted { session, written })
@@ -94,12 +92,7 @@ impl<S: Storage + ?Sized> Session<S> {
         with: &Attach<'_>,
         out: &mut [u8],
     ) -> Result<usize, StateError> {
-        let refused = |state| {
-            Err(StateError {
-                verb: "attach",
-                state,
-            })
-        };
+        let refused = |state| Err(StateError { verb: "attach", state });
         if !matches!(self.link.state, LinkState::Idle | LinkState::Closed) {
             return refused(self.link.state.name());
         }
@@ -145,9 +138,7 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<usize, CloseCode> {
         let resume = hello.resume.ok_or(CloseCode::BAD_STATE)?;
         if self.state != SessionState::Detached || self.is_client() {
-            return Err(self
-                .death()
-                .map_or(CloseCode::NO_SESSION, |death| death.code));
+            return Err(self.death().map_or(CloseCode::NO_SESSION, |death| death.code));
         }
         self.check_terms(&hello.terms)?;
         if let Err(code) = self.check_resume(resume.rx_next, resume.tx_first) {
@@ -155,11 +146,8 @@ impl<S: Storage + ?Sized> Session<S> {
             self.die(code, Some(Position(resume.rx_next)));
             return Err(code);
         }
-        let resumed = Resumed {
-            rx_next: self.rx.next,
-            tx_first: self.tx.acked,
-            epoch: self.identity.epoch,
-        };
+        let resumed =
+            Resumed { rx_next: self.rx.next, tx_first: self.tx.acked, epoch: self.identity.epoch };
         let welcome = self.welcome(hello, None, Some(resumed));
         let written = welcome.encode(out).ok_or(CloseCode::LIMITS)?;
         self.grant_window();
@@ -211,24 +199,15 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn authenticate(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
         let state = self.link.state;
         if state != LinkState::Auth {
-            return Err(StateError {
-                verb: "authenticate",
-                state: state.name(),
-            });
+            return Err(StateError { verb: "authenticate", state: state.name() });
         }
-        let frame = crate::wire::Frame::Auth {
-            step: self.link.auth_step,
-            data,
-        };
+        let frame = crate::wire::Frame::Auth { step: self.link.auth_step, data };
         match frame.encode(out) {
             Some(written) => {
                 self.link.auth_step = self.link.auth_step.wrapping_add(1);
                 Ok(written)
             }
-            None => Err(StateError {
-                verb: "authenticate",
-                state: "the step does not fit",
-            }),
+            None => Err(StateError { verb: "authenticate", state: "the step does not fit" }),
         }
     }
 
@@ -288,19 +267,8 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Adopts the name and key that the server gave.
     fn name(&mut self, grant: Grant) {
-        let Grant {
-            sid,
-            epoch,
-            key_id,
-            key,
-        } = grant;
-        self.identity = Identity {
-            sid,
-            epoch,
-            key_id,
-            key,
-            ..self.identity
-        };
+        let Grant { sid, epoch, key_id, key } = grant;
+        self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
     }
 
     /// Fixes the limits of the session from what the peer declared.
@@ -312,9 +280,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let bits = bitmap_len(self.config.max_requests) + bitmap_len(max_requests);
         self.ring.reserve_bits(bits);
         let header = HEADER_LEN as u64;
-        let fits = (self.ring.limit() as u64)
-            .min(u64::from(terms.window))
-            .saturating_sub(header);
+        let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
         let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
         if fits < Config::MIN_BODY {
             return Err(CloseCode::LIMITS);
@@ -339,11 +305,7 @@ impl<S: Storage + ?Sized> Session<S> {
             && terms.max_body >= self.peer.max_body
             && terms.max_requests >= self.peer.max_requests
             && terms.max_msg >= self.peer.max_message;
-        if covers {
-            Ok(())
-        } else {
-            Err(CloseCode::LIMITS)
-        }
+        if covers { Ok(()) } else { Err(CloseCode::LIMITS) }
     }
 
     /// Whether the peer's positions fit ours.
@@ -420,10 +382,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// no more for resuming often: what nobody releases must stay within the window.
     //= RSM-11
     pub(super) fn grant_window(&mut self) {
-        self.rx.limit = self
-            .rx
-            .limit
-            .max(self.rx.done + u64::from(self.window.size()));
+        self.rx.limit = self.rx.limit.max(self.rx.done + u64::from(self.window.size()));
     }
 
     /// How much silence a server bears: a slow device is never asked for more than it can do.

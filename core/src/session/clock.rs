@@ -120,19 +120,13 @@ impl<S: Storage + ?Sized> Session<S> {
     /// When a frame that began must be whole.
     //= HBT-8
     fn frame_deadline(&self) -> Option<Instant> {
-        let limit = self
-            .config
-            .frame_timeout_ms
-            .max(self.config.idle_timeout_ms);
-        self.link
-            .frame_since
-            .map(|at| at.after(u64::from(limit) * 1_000))
+        let limit = self.config.frame_timeout_ms.max(self.config.idle_timeout_ms);
+        self.link.frame_since.map(|at| at.after(u64::from(limit) * 1_000))
     }
 
     /// When data without any progress calls for a probe, or a probe for giving up.
     fn stalled_at(&self) -> Option<Instant> {
-        self.unanswered_at()
-            .or_else(|| self.probe_for_progress_at())
+        self.unanswered_at().or_else(|| self.probe_for_progress_at())
     }
 
     //= HBT-7
@@ -145,10 +139,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn unanswered_at(&self) -> Option<Instant> {
-        self.link
-            .heartbeat
-            .unanswered_at()
-            .filter(|_| self.is_in_flight())
+        self.link.heartbeat.unanswered_at().filter(|_| self.is_in_flight())
     }
 
     const fn is_in_flight(&self) -> bool {

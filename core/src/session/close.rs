@@ -12,6 +12,9 @@ use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wire::{Close, CloseFlags, Drain, Header, Op};
 
+/// Whoever used up its budget is to stay away for so long, in milliseconds.
+const CALM_RETRY_MS: u32 = 1_000;
+
 impl<S: Storage + ?Sized> Session<S> {
     /// Finishes: nothing more will be sent. Once both ends have finished and everything was
     /// acknowledged, the session ends by itself.
@@ -36,13 +39,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// `retry_ms` is a hint when to come back; 0 is none.
     pub fn close(&mut self, now: Instant, code: CloseCode, retry_ms: u32) {
         let now = self.link.tick(now);
-        self.begin_closing(
-            now,
-            Closing {
-                retry_ms,
-                ..Closing::of(code, Side::Local)
-            },
-        );
+        self.begin_closing(now, Closing { retry_ms, ..Closing::of(code, Side::Local) });
     }
 
     /// Ends the session, whatever was not delivered yet; the peer is told if a connection is up.
@@ -52,10 +49,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.is_live() && self.state != SessionState::New {
             return;
         }
-        let closing = Closing {
-            session_ended: true,
-            ..Closing::of(code, Side::Local)
-        };
+        let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
         self.die(code, None);
         self.begin_closing(now, closing);
     }
@@ -76,30 +70,16 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<(), StateError> {
         self.link.tick(now);
         if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
-            return Err(StateError {
-                verb: "drain",
-                state: self.link.state.name(),
-            });
+            return Err(StateError { verb: "drain", state: self.link.state.name() });
         }
-        self.link.farewell = Leaving {
-            code,
-            grace_ms,
-            spread_ms,
-        }
-        .into();
+        self.link.farewell = Leaving { code, grace_ms, spread_ms }.into();
         self.link.owed.add(Owed::DRAIN);
         Ok(())
     }
 
     /// The old connection must go because another took over.
     pub(super) fn leave(&mut self, now: Instant, code: CloseCode, no_retry: bool) {
-        self.begin_closing(
-            now,
-            Closing {
-                no_retry,
-                ..Closing::of(code, Side::Local)
-            },
-        );
+        self.begin_closing(now, Closing { no_retry, ..Closing::of(code, Side::Local) });
     }
 
     /// The peer broke a rule.
@@ -125,7 +105,17 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             LinkState::Idle | LinkState::Closing | LinkState::Closed => LinkEvent::Eof,
         };
-        self.closing_by(now, event, Closing::of(code, Side::Local));
+        //= BUD-4
+        let retry_ms = if code == CloseCode::CALM {
+            CALM_RETRY_MS
+        } else {
+            0
+        };
+        let closing = Closing {
+            retry_ms,
+            ..Closing::of(code, Side::Local)
+        };
+        self.closing_by(now, event, closing);
         Violation { code }
     }
 
@@ -163,11 +153,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return;
         }
         self.link.farewell = closing.into();
-        self.link.owed = if closing.by == Side::Local {
-            Owed::CLOSE
-        } else {
-            Owed::NOTHING
-        };
+        self.link.owed = if closing.by == Side::Local { Owed::CLOSE } else { Owed::NOTHING };
         //= CLS-11
         self.link.deadline = Some(now.after(u64::from(self.config.linger_ms) * 1_000));
         self.pending.add(Pending::DISCONNECTED);
@@ -179,10 +165,9 @@ impl<S: Storage + ?Sized> Session<S> {
         let code = close.code;
         let ended = close.flags.contains(CloseFlags::SESSION_ENDED);
         let received = close.rx_next.map(Position);
-        if let Some(last) = close.last_attach
-            && code == CloseCode::STALE_ATTACH
-        {
+        if code == CloseCode::STALE_ATTACH {
             //= RSM-20
+            let last = close.last_attach.unwrap_or_default();
             self.identity.attach = self.identity.attach.max(last);
         } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live()
         {
@@ -215,18 +200,8 @@ impl<S: Storage + ?Sized> Session<S> {
             let spread = u64::from(drain.spread_ms) * 1_000;
             self.link.deadline = Some(now.after((spread * seed) >> 32));
         }
-        let Drain {
-            code,
-            grace_ms,
-            spread_ms,
-            address,
-        } = drain;
-        Some(Event::Draining {
-            code,
-            grace_ms,
-            spread_ms,
-            address,
-        })
+        let Drain { code, grace_ms, spread_ms, address } = drain;
+        Some(Event::Draining { code, grace_ms, spread_ms, address })
     }
 
     /// The session cannot go on; it says why and keeps what was not acknowledged.
@@ -254,10 +229,8 @@ impl<S: Storage + ?Sized> Session<S> {
         if ours && theirs && self.is_live() && self.link.is_open() {
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);
-            let closing = Closing {
-                session_ended: true,
-                ..Closing::of(CloseCode::OK, Side::Local)
-            };
+            let closing =
+                Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
             self.begin_closing(now, closing);
         }
     }

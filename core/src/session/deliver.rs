@@ -53,35 +53,17 @@ impl<S: Storage + ?Sized> Session<S> {
         position: Position,
     ) -> Result<Option<Event<'b>>, CloseCode> {
         match *frame {
-            Frame::Message {
-                route,
-                payload,
-                more,
-            } => {
+            Frame::Message { route, payload, more } => {
                 let head = Head::Message { route };
                 self.deliver_head(head, payload, more, position).map(Some)
             }
-            Frame::Request {
-                id,
-                route,
-                payload,
-                more,
-            } => {
+            Frame::Request { id, route, payload, more } => {
                 self.check_new_request(id)?;
                 let head = Head::Request { id, route };
                 let event = self.deliver_head(head, payload, more, position)?;
-                if self.set_open_in(id, true) {
-                    Ok(Some(event))
-                } else {
-                    Err(CloseCode::INTERNAL)
-                }
+                if self.set_open_in(id, true) { Ok(Some(event)) } else { Err(CloseCode::INTERNAL) }
             }
-            Frame::Response {
-                id,
-                status,
-                payload,
-                more,
-            } => {
+            Frame::Response { id, status, payload, more } => {
                 //= REQ-4
                 if !self.is_open_out(id) {
                     return Err(CloseCode::BAD_REQUEST);
@@ -125,32 +107,12 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<Event<'b>, CloseCode> {
         if self.begin_in(head, payload, more)? {
             //= FRG-11
-            return Ok(Event::Fragment {
-                head,
-                offset: 0,
-                payload,
-                last: false,
-                position,
-            });
+            return Ok(Event::Fragment { head, offset: 0, payload, last: false, position });
         }
         Ok(match head {
-            Head::Message { route } => Event::Message {
-                route,
-                payload,
-                position,
-            },
-            Head::Request { id, route } => Event::Request {
-                id,
-                route,
-                payload,
-                position,
-            },
-            Head::Response { id, status } => Event::Response {
-                id,
-                status,
-                payload,
-                position,
-            },
+            Head::Message { route } => Event::Message { route, payload, position },
+            Head::Request { id, route } => Event::Request { id, route, payload, position },
+            Head::Response { id, status } => Event::Response { id, status, payload, position },
         })
     }
 
@@ -177,11 +139,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::BAD_REQUEST);
         }
         // Its response may have crossed it on the way: then there is nothing to cancel.
-        let event = Event::Cancelled {
-            id,
-            reason,
-            position,
-        };
+        let event = Event::Cancelled { id, reason, position };
         Ok(self.is_open_in(id).then_some(event))
     }
 
@@ -239,13 +197,7 @@ impl<S: Storage + ?Sized> Session<S> {
             }
         }
         let (head, offset, last) = (open.head, open.total, !more);
-        Ok(Event::Fragment {
-            head,
-            offset,
-            payload,
-            last,
-            position,
-        })
+        Ok(Event::Fragment { head, offset, payload, last, position })
     }
 
     /// Length of a message so far, at most what was declared.

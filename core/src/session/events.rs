@@ -48,20 +48,14 @@ impl<S: Storage + ?Sized> Session<S> {
             return Some(if self.stats.attaches <= 1 {
                 Event::Opened
             } else {
-                Event::Resumed {
-                    resent: self.tx.high - self.tx.sent.min(self.tx.high),
-                }
+                Event::Resumed { resent: self.tx.high - self.tx.sent.min(self.tx.high) }
             });
         }
         if self.pending.take(Pending::ACKNOWLEDGED) {
-            return Some(Event::Acknowledged {
-                position: self.acknowledged(),
-            });
+            return Some(Event::Acknowledged { position: self.acknowledged() });
         }
         if self.pending.take(Pending::KEY) {
-            return Some(Event::KeyConfirmed {
-                key_id: self.identity.key_id,
-            });
+            return Some(Event::KeyConfirmed { key_id: self.identity.key_id });
         }
         if self.pending.take(Pending::WRITABLE) {
             return Some(Event::Writable);
@@ -72,21 +66,14 @@ impl<S: Storage + ?Sized> Session<S> {
         //= CLS-13
         if self.pending.take(Pending::LOST) {
             let death = self.death()?;
-            return Some(Event::Lost {
-                code: death.code,
-                peer_received: death.peer_received,
-            });
+            return Some(Event::Lost { code: death.code, peer_received: death.peer_received });
         }
         self.pending.take(Pending::DISCONNECTED);
         let closing = self.link.closing()?;
         Some(Event::Disconnected {
             code: closing.code,
             by: closing.by,
-            retry_ms: if closing.by == Side::Peer {
-                closing.retry_ms
-            } else {
-                0
-            },
+            retry_ms: if closing.by == Side::Peer { closing.retry_ms } else { 0 },
             no_retry: closing.no_retry,
         })
     }

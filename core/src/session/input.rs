@@ -45,6 +45,8 @@ impl<S: Storage + ?Sized> Session<S> {
                 && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
             {
                 *input = rest;
+                //= HBT-12
+                let now = now.max(self.link.now);
                 if self.link.heartbeat.received_at != now || self.link.frame_since.is_some() {
                     self.link.heartbeat.received(now);
                     self.link.frame_since = None;
@@ -53,11 +55,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.stats.messages_in = self.stats.messages_in.wrapping_add(1);
                 let route = Route::from(header.tag());
                 let position = Position(next);
-                return Ok(Some(Event::Message {
-                    route,
-                    payload,
-                    position,
-                }));
+                return Ok(Some(Event::Message { route, payload, position }));
             }
         }
         let (rest, result) = self.handle_unpredicted(now, input);
@@ -295,11 +293,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let news = progress || limit > self.tx.limit;
         self.tx.limit = limit;
         if progress {
-            if self
-                .identity
-                .token
-                .is_some_and(|after| after.get() <= acked)
-            {
+            if self.identity.token.is_some_and(|after| after.get() <= acked) {
                 self.adopt_next_key();
             }
             self.tx.acked = acked;
@@ -332,10 +326,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Compares positions: on an in-order stream they must be equal exactly.
     //= POS-10
     fn audit(&mut self, now: Instant, probe: Probe) -> Result<(), CloseCode> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the wire carries the low half"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
         if probe.tx != self.rx.next as u32 {
             return Err(CloseCode::SEQ_DESYNC);
         }
@@ -354,11 +345,7 @@ impl<S: Storage + ?Sized> Session<S> {
     //= BUD-2
     pub(super) fn charge(&mut self, now: Instant, cost: u16) -> Result<(), CloseCode> {
         self.stats.charged = self.stats.charged.wrapping_add(1);
-        if self.link.budget.charge(now, self.rx.next, cost) {
-            Ok(())
-        } else {
-            Err(CloseCode::CALM)
-        }
+        if self.link.budget.charge(now, self.rx.next, cost) { Ok(()) } else { Err(CloseCode::CALM) }
     }
 
     /// Releases everything up to `position`: it is acknowledged and its credit returned.
@@ -372,11 +359,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if position.0 > self.rx.done && position.0 <= self.rx.next {
             //= POS-16
             let nothing_shown_after = position.0 >= self.rx.shown;
-            self.rx.done = if nothing_shown_after {
-                self.rx.next
-            } else {
-                position.0
-            };
+            self.rx.done = if nothing_shown_after { self.rx.next } else { position.0 };
             if self.link.is_open() {
                 let at = now.after(self.ack_delay());
                 self.link.ack_at.get_or_insert(at);
@@ -400,10 +383,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
 /// The position whose low half is `low` and which is at or less than 2^31 after `known`.
 //= POS-2
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the wire carries the low half"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
 fn expand(known: u64, low: u32) -> Option<u64> {
     let distance = low.wrapping_sub(known as u32);
     (distance < 1 << 31).then(|| known.saturating_add(u64::from(distance)))

@@ -31,22 +31,12 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn rotate_key(&mut self, key_id: u8, key: [u8; 16]) -> Result<Position, SendError> {
         self.check_state()?;
         if self.is_client() || self.identity.token.is_some() {
-            let state = if self.is_client() {
-                "client"
-            } else {
-                "rotating"
-            };
-            return Err(SendError::State(StateError {
-                verb: "rotate the key",
-                state,
-            }));
+            let state = if self.is_client() { "client" } else { "rotating" };
+            return Err(SendError::State(StateError { verb: "rotate the key", state }));
         }
         if key_id == self.identity.key_id {
             let state = "the present key has this number";
-            return Err(SendError::State(StateError {
-                verb: "rotate the key",
-                state,
-            }));
+            return Err(SendError::State(StateError { verb: "rotate the key", state }));
         }
         let position = self.push(Header::new(Op::Token, key_id, 16), &[], &key)?;
         self.identity.token = NonZeroU64::new(position.0);

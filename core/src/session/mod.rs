@@ -195,10 +195,7 @@ impl Rx {
     }
 
     /// The peer is told `done`: what goes on the wire.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the wire carries the low half"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
     pub(crate) const fn report(&mut self) -> u32 {
         self.reported = self.done as u32;
         self.reported
@@ -309,10 +306,7 @@ impl<S: Storage + ?Sized> Session<S> {
     #[must_use]
     pub fn death(&self) -> Option<Death> {
         let peer_received = self.death_received.map(|after| Position(after.get() - 1));
-        (self.state == SessionState::Dead).then_some(Death {
-            code: self.death_code,
-            peer_received,
-        })
+        (self.state == SessionState::Dead).then_some(Death { code: self.death_code, peer_received })
     }
 
     /// What counts and has been counted since the session began.
@@ -367,8 +361,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// acknowledged, or, with the position at which it said it stopped, what it never received.
     #[must_use]
     pub fn retained(&self, from: Position) -> [&[u8]; 2] {
-        self.ring
-            .slices(self.offset(from.0.max(self.tx.acked)), self.ring.len())
+        self.ring.slices(self.offset(from.0.max(self.tx.acked)), self.ring.len())
     }
 
     /// Whether a message in fragments was begun and waits for its continuation.
@@ -453,10 +446,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Where in the ring a position is.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the ring is shorter than 2^30 bytes"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
     pub(crate) const fn offset(&self, position: u64) -> usize {
         position.saturating_sub(self.tx.acked) as usize
     }

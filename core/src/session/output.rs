@@ -72,11 +72,7 @@ impl<S: Storage + ?Sized> Session<S> {
             let ring = self.ring_parts(self.tx.frame_end);
             return Parts { control: &[], ring };
         }
-        let written = if due {
-            self.write_control(now, control)
-        } else {
-            0
-        };
+        let written = if due { self.write_control(now, control) } else { 0 };
         self.note_transmitted(now, written);
         let ring = if self.link.is_open() {
             self.open_gate();
@@ -84,20 +80,13 @@ impl<S: Storage + ?Sized> Session<S> {
         } else {
             [&[][..]; 2]
         };
-        Parts {
-            control: control.get(..written).unwrap_or_default(),
-            ring,
-        }
+        Parts { control: control.get(..written).unwrap_or_default(), ring }
     }
 
     /// `count` bytes of [`Parts::ring`] were written.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         let now = self.link.tick(now);
-        let left = self
-            .tx
-            .gate
-            .max(self.tx.frame_end)
-            .saturating_sub(self.tx.sent);
+        let left = self.tx.gate.max(self.tx.frame_end).saturating_sub(self.tx.sent);
         self.advance_tx((count as u64).min(left));
         self.note_transmitted(now, count);
     }
@@ -129,9 +118,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// A quarter of the window, or half of what the peer can keep, whichever is less.
     fn ack_threshold(&self) -> u32 {
-        (self.window.size() / 4)
-            .min(self.peer.send_buffer / 2)
-            .max(1)
+        (self.window.size() / 4).min(self.peer.send_buffer / 2).max(1)
     }
 
     #[inline]
@@ -305,26 +292,15 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn probe(&mut self, nonce: u32) -> Probe {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the wire carries the low half"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
         let tx = self.tx.sent as u32;
         let (ack, limit) = self.report();
-        Probe {
-            nonce,
-            tx,
-            ack,
-            limit,
-        }
+        Probe { nonce, tx, ack, limit }
     }
 
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the wire carries the low half"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
     fn report(&mut self) -> (u32, u32) {
         self.grant_window();
         self.link.ack_at = None;

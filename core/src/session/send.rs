@@ -40,16 +40,10 @@ impl fmt::Display for SendError {
         match self {
             Self::Full => f.write_str("the send buffer is full: wait for Event::Writable"),
             Self::TooLarge { limit } => {
-                write!(
-                    f,
-                    "the payload exceeds the {limit} bytes that the peer accepts"
-                )
+                write!(f, "the payload exceeds the {limit} bytes that the peer accepts")
             }
             Self::TooManyRequests { limit } => {
-                write!(
-                    f,
-                    "the peer allows {limit} open requests: wait for a response"
-                )
+                write!(f, "the peer allows {limit} open requests: wait for a response")
             }
             Self::NoSuchRequest => f.write_str("no request with this number is open"),
             Self::MessageOpen => f.write_str("a fragmented message must be completed first"),
@@ -161,9 +155,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
         let total = self.checked_total(open.total, payload.len())?;
         if payload.is_empty() || payload.len() > usize::from(self.peer.max_body) {
-            return Err(SendError::TooLarge {
-                limit: self.peer.max_body.into(),
-            });
+            return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
         }
         let header = Header::new(Op::Continue, 0, body_len(payload.len())).with_more(!last);
         let position = self.push(header, &[], payload)?;
@@ -231,11 +223,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// There is room: it was counted frame by frame. Memory that is not to be had after all is
     /// the one case in which a booked frame is missing, and ends the session.
     fn append(&mut self, frames: &[u8], count: usize) {
-        if self
-            .ring
-            .append(frames.get(..count).unwrap_or_default())
-            .is_err()
-        {
+        if self.ring.append(frames.get(..count).unwrap_or_default()).is_err() {
             self.die(crate::CloseCode::INTERNAL, None);
         }
     }
@@ -249,9 +237,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(SendError::MessageOpen);
         }
         if body.len() > usize::from(self.peer.max_body) {
-            return Err(SendError::TooLarge {
-                limit: self.peer.max_body.into(),
-            });
+            return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
         }
         if op == Some(Op::Message) && !header.more() {
             self.stats.messages_out = self.stats.messages_out.wrapping_add(1);
@@ -264,26 +250,12 @@ impl<S: Storage + ?Sized> Session<S> {
         use crate::wire::Frame;
         let frame = Frame::decode(header, body).map_err(|_| SendError::NoSuchRequest)?;
         let (head, len, more) = match frame {
-            Frame::Message {
-                route,
-                payload,
-                more,
-            } => (Head::Message { route }, payload, more),
-            Frame::Request {
-                id,
-                route,
-                payload,
-                more,
-            } => {
+            Frame::Message { route, payload, more } => (Head::Message { route }, payload, more),
+            Frame::Request { id, route, payload, more } => {
                 self.open_request(id)?;
                 (Head::Request { id, route }, payload, more)
             }
-            Frame::Response {
-                id,
-                status,
-                payload,
-                more,
-            } => {
+            Frame::Response { id, status, payload, more } => {
                 self.close_request(id)?;
                 (Head::Response { id, status }, payload, more)
             }
@@ -304,11 +276,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 return Ok(());
             }
             Frame::Cancel { id, .. } => {
-                return if self.is_open_out(id) {
-                    Ok(())
-                } else {
-                    Err(SendError::NoSuchRequest)
-                };
+                return if self.is_open_out(id) { Ok(()) } else { Err(SendError::NoSuchRequest) };
             }
             Frame::Hello(_)
             | Frame::Welcome(_)
@@ -341,9 +309,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let (op, tag, ahead) = encode_head(head, &mut front);
         let limit = usize::from(self.peer.max_body).saturating_sub(ahead.len());
         if payload.len() > limit {
-            return Err(SendError::TooLarge {
-                limit: u32::try_from(limit).unwrap_or(0),
-            });
+            return Err(SendError::TooLarge { limit: u32::try_from(limit).unwrap_or(0) });
         }
         let total = self.checked_total(0, payload.len())?;
         let size = HEADER_LEN + ahead.len() + payload.len();
@@ -398,9 +364,7 @@ impl<S: Storage + ?Sized> Session<S> {
             .ok()
             .and_then(|more| so_far.checked_add(more))
             .filter(|total| *total <= self.peer.max_message)
-            .ok_or(SendError::TooLarge {
-                limit: self.peer.max_message,
-            })
+            .ok_or(SendError::TooLarge { limit: self.peer.max_message })
     }
 
     //= FRG-1
@@ -429,19 +393,14 @@ impl<S: Storage + ?Sized> Session<S> {
             | SessionState::Dead
             | SessionState::Exported => self.state.name(),
         };
-        Err(SendError::State(StateError {
-            verb: "send",
-            state,
-        }))
+        Err(SendError::State(StateError { verb: "send", state }))
     }
 
     /// Marks one of our requests as open.
     //= REQ-1
     fn open_request(&mut self, id: RequestId) -> Result<(), SendError> {
         if id.0 >= self.peer.max_requests {
-            return Err(SendError::TooManyRequests {
-                limit: self.peer.max_requests,
-            });
+            return Err(SendError::TooManyRequests { limit: self.peer.max_requests });
         }
         if self.is_open_out(id) {
             return Err(SendError::NoSuchRequest);

@@ -53,11 +53,7 @@ impl<'b> Options<'b> {
     pub(super) fn next(&mut self) -> Result<Option<(u8, &'b [u8])>, CloseCode> {
         //= FRM-22, FRM-24
         let [kind, len, rest @ ..] = self.0 else {
-            return if self.0.is_empty() {
-                Ok(None)
-            } else {
-                Err(CloseCode::BAD_OPTION)
-            };
+            return if self.0.is_empty() { Ok(None) } else { Err(CloseCode::BAD_OPTION) };
         };
         let Some((value, rest)) = rest.split_at_checked(usize::from(*len)) else {
             return Err(CloseCode::BAD_OPTION);
@@ -70,11 +66,7 @@ impl<'b> Options<'b> {
 /// What becomes of an option nobody knows: skipped, unless its type has the critical bit.
 pub(super) const fn unknown_option(kind: u8) -> Result<(), CloseCode> {
     //= FRM-23
-    if kind & 0x80 == 0 {
-        Ok(())
-    } else {
-        Err(CloseCode::BAD_OPTION)
-    }
+    if kind & 0x80 == 0 { Ok(()) } else { Err(CloseCode::BAD_OPTION) }
 }
 
 /// Keeps the value of an option that may come once; `None` is a malformed value.
@@ -97,10 +89,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) const fn new(out: &'a mut [u8]) -> Self {
-        Self {
-            out,
-            len: HEADER_LEN,
-        }
+        Self { out, len: HEADER_LEN }
     }
 
     /// Bytes that can still be written.

@@ -146,15 +146,7 @@ impl<'b> Drain<'b> {
             return None;
         }
         let (grace_ms, spread_ms) = (reader.u32()?, reader.u32()?);
-        Some((
-            Self {
-                code,
-                grace_ms,
-                spread_ms,
-                address: None,
-            },
-            Options::new(options),
-        ))
+        Some((Self { code, grace_ms, spread_ms, address: None }, Options::new(options)))
     }
 
     /// Writes the whole frame and returns its size.
@@ -292,9 +284,7 @@ pub const fn encode_probe(op: Op, probe: Probe) -> [u8; 20] {
     let [t0, t1, t2, t3] = probe.tx.to_le_bytes();
     let [a0, a1, a2, a3] = probe.ack.to_le_bytes();
     let [l0, l1, l2, l3] = probe.limit.to_le_bytes();
-    [
-        h0, h1, h2, h3, n0, n1, n2, n3, t0, t1, t2, t3, a0, a1, a2, a3, l0, l1, l2, l3,
-    ]
+    [h0, h1, h2, h3, n0, n1, n2, n3, t0, t1, t2, t3, a0, a1, a2, a3, l0, l1, l2, l3]
 }
 
 /// A whole frame of kind `op` without a body.

@@ -191,11 +191,7 @@ impl<'b> Frame<'b> {
         // Whole messages outnumber everything else; what is rare can afford the call.
         if header.is_whole(Op::Message) && body.len() == usize::from(header.body_len()) {
             let (route, payload) = Route::split(header.tag(), body)?;
-            return Ok(Self::Message {
-                route,
-                payload,
-                more: false,
-            });
+            return Ok(Self::Message { route, payload, more: false });
         }
         Self::decode_any(header, body)
     }
@@ -212,9 +208,7 @@ impl<'b> Frame<'b> {
             Some(op) if header.tag() != 0 && is_tagless(op) => Err(BAD_FRAME),
             Some(op) => Self::decode_op(op, header, body),
             // The check let only ignorable kinds pass.
-            None => Ok(Self::Ignored {
-                sequenced: header.is_sequenced(),
-            }),
+            None => Ok(Self::Ignored { sequenced: header.is_sequenced() }),
         }
     }
 
@@ -228,10 +222,7 @@ impl<'b> Frame<'b> {
             Op::Close => Close::decode(body).map(Self::Close)?,
             Op::Auth => {
                 check_handshake_len(body)?;
-                Self::Auth {
-                    step: tag,
-                    data: body,
-                }
+                Self::Auth { step: tag, data: body }
             }
             Op::Note => {
                 let (route, payload) = Route::split(tag, body)?;
@@ -239,30 +230,16 @@ impl<'b> Frame<'b> {
             }
             Op::Message => {
                 let (route, payload) = Route::split(tag, body)?;
-                Self::Message {
-                    route,
-                    payload,
-                    more,
-                }
+                Self::Message { route, payload, more }
             }
             Op::Request => {
                 let (route, body) = Route::split(tag, body)?;
                 let (id, payload) = split_id(body)?;
-                Self::Request {
-                    id,
-                    route,
-                    payload,
-                    more,
-                }
+                Self::Request { id, route, payload, more }
             }
             Op::Response => {
                 let (id, payload) = split_id(body)?;
-                Self::Response {
-                    id,
-                    status: Status(tag),
-                    payload,
-                    more,
-                }
+                Self::Response { id, status: Status(tag), payload, more }
             }
             Op::Ack => decode_ack(body).ok_or(BAD_FRAME)?,
             Op::Ping => Self::Ping(Probe::decode(body).ok_or(BAD_FRAME)?),
@@ -272,10 +249,7 @@ impl<'b> Frame<'b> {
                 Self::Cancel { id, reason: tag }
             }
             Op::Fin => exactly(body).map(|[]| Self::Fin)?,
-            Op::Token => Self::Token {
-                key_id: tag,
-                key: exactly(body)?,
-            },
+            Op::Token => Self::Token { key_id: tag, key: exactly(body)? },
             Op::Continue => Self::decode_continue(header, body)?,
             //= FRM-27
             Op::Skip => Self::Skip,
@@ -289,10 +263,7 @@ impl<'b> Frame<'b> {
     fn decode_continue(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
         //= FRG-8
         match (header.tag(), body, header.more()) {
-            (CONTINUE_DATA, [_, ..], more) => Ok(Self::Continue {
-                payload: body,
-                more,
-            }),
+            (CONTINUE_DATA, [_, ..], more) => Ok(Self::Continue { payload: body, more }),
             (CONTINUE_ABORT, [], false) => Ok(Self::Abort),
             _ => Err(BAD_FRAME),
         }
@@ -329,35 +300,17 @@ impl<'b> Frame<'b> {
             Self::Ping(probe) => (encode_probe(&mut writer, Op::Ping, probe), &[]),
             Self::Pong(probe) => (encode_probe(&mut writer, Op::Pong, probe), &[]),
             Self::Note { route, payload } => (routed(&mut writer, Op::Note, route), payload),
-            Self::Message {
-                route,
-                payload,
-                more,
-            } => (
-                routed(&mut writer, Op::Message, route).with_more(more),
-                payload,
-            ),
-            Self::Request {
-                id,
-                route,
-                payload,
-                more,
-            } => {
+            Self::Message { route, payload, more } => {
+                (routed(&mut writer, Op::Message, route).with_more(more), payload)
+            }
+            Self::Request { id, route, payload, more } => {
                 let header = routed(&mut writer, Op::Request, route).with_more(more);
                 writer.put(&id.0.to_le_bytes());
                 (header, payload)
             }
-            Self::Response {
-                id,
-                status,
-                payload,
-                more,
-            } => {
+            Self::Response { id, status, payload, more } => {
                 writer.put(&id.0.to_le_bytes());
-                (
-                    Header::new(Op::Response, status.0, 0).with_more(more),
-                    payload,
-                )
+                (Header::new(Op::Response, status.0, 0).with_more(more), payload)
             }
             Self::Cancel { id, reason } => {
                 writer.put(&id.0.to_le_bytes());
@@ -366,10 +319,9 @@ impl<'b> Frame<'b> {
             Self::Fin => (Header::new(Op::Fin, 0, 0), &[]),
             Self::Token { key_id, ref key } => (Header::new(Op::Token, key_id, 0), key),
             Self::Continue { payload: [], .. } => return None,
-            Self::Continue { payload, more } => (
-                Header::new(Op::Continue, CONTINUE_DATA, 0).with_more(more),
-                payload,
-            ),
+            Self::Continue { payload, more } => {
+                (Header::new(Op::Continue, CONTINUE_DATA, 0).with_more(more), payload)
+            }
             Self::Abort => (Header::new(Op::Continue, CONTINUE_ABORT, 0), &[]),
             Self::Skip => (Header::new(Op::Skip, 0, 0), &[]),
             Self::Ignored { sequenced: true } => (Header::from_word(IGNORED_SEQUENCED), &[]),
@@ -382,10 +334,7 @@ impl<'b> Frame<'b> {
 
 /// The kinds whose tag says nothing and must be zero.
 const fn is_tagless(op: Op) -> bool {
-    matches!(
-        op,
-        Op::Ack | Op::Ping | Op::Pong | Op::Drain | Op::Close | Op::Fin
-    )
+    matches!(op, Op::Ack | Op::Ping | Op::Pong | Op::Drain | Op::Close | Op::Fin)
 }
 
 /// Lets the bodies of HELLO and WELCOME through if they have the layout of this version.
@@ -423,10 +372,7 @@ fn split_id(body: &[u8]) -> Result<(RequestId, &[u8]), CloseCode> {
 
 fn decode_ack<'b>(body: &[u8]) -> Option<Frame<'b>> {
     let mut fields = Reader::new(body);
-    let frame = Frame::Ack {
-        ack: fields.u32()?,
-        limit: fields.u32()?,
-    };
+    let frame = Frame::Ack { ack: fields.u32()?, limit: fields.u32()? };
     fields.rest().is_empty().then_some(frame)
 }
 
@@ -457,39 +403,19 @@ impl fmt::Debug for Frame<'_> {
             Self::Note { route, payload } => {
                 write!(f, "Note {{ route: {}, payload: {payload:?} }}", route.get())
             }
-            Self::Message {
-                route,
-                payload,
-                more,
-            } => {
+            Self::Message { route, payload, more } => {
                 let route = route.get();
-                write!(
-                    f,
-                    "Message {{ route: {route}, payload: {payload:?}, more: {more} }}"
-                )
+                write!(f, "Message {{ route: {route}, payload: {payload:?}, more: {more} }}")
             }
-            Self::Request {
-                id: RequestId(id),
-                route,
-                payload,
-                more,
-            } => {
+            Self::Request { id: RequestId(id), route, payload, more } => {
                 write!(f, "Request {{ id: {id}, route: {}, ", route.get())?;
                 write!(f, "payload: {payload:?}, more: {more} }}")
             }
-            Self::Response {
-                id: RequestId(id),
-                status: Status(status),
-                payload,
-                more,
-            } => {
+            Self::Response { id: RequestId(id), status: Status(status), payload, more } => {
                 write!(f, "Response {{ id: {id}, status: {status}, ")?;
                 write!(f, "payload: {payload:?}, more: {more} }}")
             }
-            Self::Cancel {
-                id: RequestId(id),
-                reason,
-            } => {
+            Self::Cancel { id: RequestId(id), reason } => {
                 write!(f, "Cancel {{ id: {id}, reason: {reason} }}")
             }
             Self::Fin => f.write_str("Fin"),

@@ -443,12 +443,7 @@ impl Grant {
         let [key_id, 0, 0, 0] = reader.take()? else {
             return None;
         };
-        Some(Self {
-            sid,
-            epoch,
-            key_id,
-            key: reader.take()?,
-        })
+        Some(Self { sid, epoch, key_id, key: reader.take()? })
     }
 
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -465,11 +460,7 @@ impl Resumed {
 
     fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
-        Some(Self {
-            rx_next: reader.u64()?,
-            tx_first: reader.u64()?,
-            epoch: reader.u32()?,
-        })
+        Some(Self { rx_next: reader.u64()?, tx_first: reader.u64()?, epoch: reader.u32()? })
     }
 
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -483,10 +474,7 @@ impl Resumed {
 impl<'b> AuthData<'b> {
     fn decode(value: &'b [u8]) -> Option<Self> {
         let (method, data) = value.split_first()?;
-        Some(Self {
-            method: *method,
-            data,
-        })
+        Some(Self { method: *method, data })
     }
 
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -538,9 +526,7 @@ impl fmt::Debug for Resume {
 impl fmt::Debug for AuthData<'_> {
     /// Leaves the data out: it may be a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthData")
-            .field("method", &self.method)
-            .finish_non_exhaustive()
+        f.debug_struct("AuthData").field("method", &self.method).finish_non_exhaustive()
     }
 }
 

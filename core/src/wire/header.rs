@@ -37,15 +37,8 @@ const CONTROL_OPS: u32 = ops([
     Op::Close,
     Op::Note,
 ]);
-const SEQUENCED_OPS: u32 = ops([
-    Op::Message,
-    Op::Request,
-    Op::Response,
-    Op::Cancel,
-    Op::Fin,
-    Op::Token,
-    Op::Continue,
-]);
+const SEQUENCED_OPS: u32 =
+    ops([Op::Message, Op::Request, Op::Response, Op::Cancel, Op::Fin, Op::Token, Op::Continue]);
 const IGNORABLE_OPS: u32 = !(1 << OP_ILLEGAL);
 
 /// The frame kinds of version 1, reserved ones included.
@@ -206,11 +199,7 @@ impl Header {
     #[inline]
     #[must_use]
     pub const fn with_more(self, more: bool) -> Self {
-        if more {
-            Self(self.0 | MORE)
-        } else {
-            Self(self.0 & !MORE)
-        }
+        if more { Self(self.0 | MORE) } else { Self(self.0 & !MORE) }
     }
 
     /// Whether the frame counts in the position of its direction, known or not.
@@ -305,22 +294,13 @@ impl Header {
     }
 
     const fn may_continue(self) -> bool {
-        matches!(
-            self.op(),
-            Some(Op::Message | Op::Request | Op::Response | Op::Continue)
-        )
+        matches!(self.op(), Some(Op::Message | Op::Request | Op::Response | Op::Continue))
     }
 }
 
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Header({:#04x}, tag {:#04x}, {} B",
-            self.kind(),
-            self.tag(),
-            self.body_len()
-        )?;
+        write!(f, "Header({:#04x}, tag {:#04x}, {} B", self.kind(), self.tag(), self.body_len())?;
         f.write_str(if self.more() { ", more" } else { "" })?;
         f.write_str(if self.lane() { ", lane 1)" } else { ")" })
     }
@@ -381,9 +361,6 @@ mod tests {
     fn a_header_is_shown_with_its_fields() {
         let shown = format!("{:?}", Header::new(Op::Request, 9, 6).with_more(true));
         assert_eq!(shown, "Header(0x81, tag 0x09, 6 B, more)");
-        assert_eq!(
-            format!("{:?}", Header(1 << 31)),
-            "Header(0x00, tag 0x00, 0 B, lane 1)"
-        );
+        assert_eq!(format!("{:?}", Header(1 << 31)), "Header(0x00, tag 0x00, 0 B, lane 1)");
     }
 }

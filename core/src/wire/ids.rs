@@ -60,11 +60,7 @@ impl Route {
 
     //= FRM-16
     pub(super) fn encode(self, writer: &mut Writer<'_>) {
-        writer.put(
-            self.to_bytes()
-                .get(..self.encoded_len())
-                .unwrap_or_default(),
-        );
+        writer.put(self.to_bytes().get(..self.encoded_len()).unwrap_or_default());
     }
 
     /// Reads the route of a frame with this tag; returns it with the body behind it.
@@ -188,33 +184,18 @@ mod tests {
         let seven = Route::from(7u8);
         assert_eq!(Route::split(7, b"x"), Ok((seven, &b"x"[..])));
         assert_eq!(Route::split(0xFE, b"\x07\x00x"), Ok((seven, &b"x"[..])));
-        assert_eq!(
-            Route::split(0xFF, b"\x07\x00\x00\x00x"),
-            Ok((seven, &b"x"[..]))
-        );
+        assert_eq!(Route::split(0xFF, b"\x07\x00\x00\x00x"), Ok((seven, &b"x"[..])));
         assert_eq!(Route::split(0xFE, b"\x07"), Err(CloseCode::BAD_FRAME));
-        assert_eq!(
-            Route::split(0xFF, b"\x07\x00\x00"),
-            Err(CloseCode::BAD_FRAME)
-        );
-        assert_eq!(
-            Route::split(0xFC, b"\x00\x00\x00\x00"),
-            Err(CloseCode::BAD_FRAME)
-        );
-        assert_eq!(
-            Route::split(0xFD, b"\x00\x00\x00\x00"),
-            Err(CloseCode::BAD_FRAME)
-        );
+        assert_eq!(Route::split(0xFF, b"\x07\x00\x00"), Err(CloseCode::BAD_FRAME));
+        assert_eq!(Route::split(0xFC, b"\x00\x00\x00\x00"), Err(CloseCode::BAD_FRAME));
+        assert_eq!(Route::split(0xFD, b"\x00\x00\x00\x00"), Err(CloseCode::BAD_FRAME));
     }
 
     #[test]
     fn only_three_statuses_promise_that_nothing_ran() {
         for status in 0..=0xFF {
             let promised = [Status::NO_ROUTE, Status::REFUSED, Status::OVERLOADED];
-            assert_eq!(
-                Status(status).may_have_run(),
-                !promised.contains(&Status(status))
-            );
+            assert_eq!(Status(status).may_have_run(), !promised.contains(&Status(status)));
             assert_eq!(Status(status).is_ok(), status == 0);
         }
     }

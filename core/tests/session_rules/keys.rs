@@ -5,19 +5,9 @@ use super::*;
 type Sessions = Registry<[Entry; 4]>;
 
 fn admit(sessions: &mut Sessions, hello: &Hello<'_>) -> Result<Admission, CloseCode> {
-    let peer = Peer {
-        principal: None,
-        source: 1,
-        channel_binding: &[],
-        encrypted: false,
-    };
-    let entropy = Entropy {
-        sid: GRANT.sid,
-        key: GRANT.key,
-    };
-    sessions
-        .admit(T, hello, &peer, entropy)
-        .map_err(|refusal| refusal.code)
+    let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
+    let entropy = Entropy { sid: GRANT.sid, key: GRANT.key };
+    sessions.admit(T, hello, &peer, entropy).map_err(|refusal| refusal.code)
 }
 
 /// A registry with the session of [`pair`] in it.
@@ -50,11 +40,7 @@ fn resume(sessions: &mut Sessions, client: &mut End, server: &mut End) -> Result
 fn confirmed(server: &mut End, input: &[u8]) -> Option<u8> {
     let (events, _) = take(server, input);
     let mut keys = events.iter().filter_map(|event| {
-        if let Event::KeyConfirmed { key_id } = event {
-            Some(*key_id)
-        } else {
-            None
-        }
+        if let Event::KeyConfirmed { key_id } = event { Some(*key_id) } else { None }
     });
     keys.next()
 }
@@ -71,10 +57,7 @@ fn session_and_registry_agree_which_key_is_good() {
         server.rotate_key(key_id, [8; 16]).unwrap();
         assert!(server.rotate_key(key_id, [9; 16]).is_err(), "one at a time");
         assert_eq!(server.grant().key_id, FIRST_KEY_ID, "not yet");
-        assert_eq!(
-            take(&mut client, &output(&mut server)).0,
-            [Event::KeyRotated { key_id }]
-        );
+        assert_eq!(take(&mut client, &output(&mut server)).0, [Event::KeyRotated { key_id }]);
         let told = if by_resume {
             lease = resume(&mut sessions, &mut client, &mut server).unwrap();
             confirmed(&mut server, &[])
@@ -123,10 +106,7 @@ fn a_rotation_that_was_not_sent_can_be_taken_back() {
     assert!(!sessions.abandon_key(lease, key_id + 1));
     assert!(sessions.abandon_key(lease, key_id));
     assert!(!sessions.abandon_key(lease, key_id), "there is none");
-    assert!(
-        !sessions.confirm_key(lease, key_id),
-        "nor can it be confirmed"
-    );
+    assert!(!sessions.confirm_key(lease, key_id), "nor can it be confirmed");
     assert_eq!(sessions.rotate(lease, [9; 16]), Some(key_id));
 }
 
@@ -140,14 +120,7 @@ fn a_snapshot_tells_the_last_of_two_tokens() {
     let said = hello(&mut client);
     server.detach(T);
     let mut out = [0; HANDSHAKE_MAX];
-    server
-        .accept(
-            T,
-            &Hello::decode(body(&said, Op::Hello)).unwrap(),
-            5,
-            &mut out,
-        )
-        .unwrap();
+    server.accept(T, &Hello::decode(body(&said, Op::Hello)).unwrap(), 5, &mut out).unwrap();
     assert_eq!(server.unacknowledged(), 20);
     server.rotate_key(3, [9; 16]).unwrap();
     let bytes = snapshot(&server).unwrap();

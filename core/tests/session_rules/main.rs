@@ -29,28 +29,14 @@ const ROUTE: u8 = 7;
 type End = Session<Vec<u8>>;
 
 fn config() -> Config {
-    Config {
-        window: 512,
-        window_max: 512,
-        max_body: 200,
-        send_buffer: 4096,
-        ..Config::SERVER
-    }
+    Config { window: 512, window_max: 512, max_body: 200, send_buffer: 4096, ..Config::SERVER }
 }
 
 fn manual() -> Config {
-    Config {
-        release: Release::Manual,
-        ..config()
-    }
+    Config { release: Release::Manual, ..config() }
 }
 
-const GRANT: Grant = Grant {
-    sid: 9,
-    epoch: 1,
-    key_id: FIRST_KEY_ID,
-    key: [3; 16],
-};
+const GRANT: Grant = Grant { sid: 9, epoch: 1, key_id: FIRST_KEY_ID, key: [3; 16] };
 
 /// The first body in `bytes`, which must be of kind `op`.
 fn body(bytes: &[u8], op: Op) -> &[u8] {
@@ -87,16 +73,7 @@ fn take<'b>(end: &mut End, mut input: &'b [u8]) -> (Vec<Event<'b>>, Option<Close
 fn hello(client: &mut End) -> Vec<u8> {
     let mut out = [0; HANDSHAKE_MAX];
     client.detach(T);
-    let len = client
-        .attach(
-            T,
-            &Attach {
-                seed: 7,
-                ..Attach::default()
-            },
-            &mut out,
-        )
-        .unwrap();
+    let len = client.attach(T, &Attach { seed: 7, ..Attach::default() }, &mut out).unwrap();
     out[..len].to_vec()
 }
 
@@ -105,12 +82,7 @@ fn connect(client: &mut End, server: &mut End) {
     let said = hello(client);
     server.fence(T, &mut [0; 64]);
     let mut out = [0; HANDSHAKE_MAX];
-    let len = server.accept(
-        T,
-        &Hello::decode(body(&said, Op::Hello)).unwrap(),
-        5,
-        &mut out,
-    );
+    let len = server.accept(T, &Hello::decode(body(&said, Op::Hello)).unwrap(), 5, &mut out);
     assert_eq!(take(client, &out[..len.unwrap()]).1, None);
     exchange(client, server);
 }
@@ -127,10 +99,8 @@ fn pair_with(client: Config, server: Config, grant: Grant) -> (End, End) {
     let said = hello(&mut client);
     let mut out = [0; HANDSHAKE_MAX];
     let greeting = Hello::decode(body(&said, Op::Hello)).unwrap();
-    let Accepted {
-        session: mut server,
-        written,
-    } = Session::server(T, server, &greeting, grant, 5, Vec::new(), &mut out).unwrap();
+    let Accepted { session: mut server, written } =
+        Session::server(T, server, &greeting, grant, 5, Vec::new(), &mut out).unwrap();
     assert_eq!(take(&mut client, &out[..written]).1, None);
     exchange(&mut client, &mut server);
     (client, server)
@@ -166,10 +136,7 @@ fn what_was_not_released_is_in_no_snapshot_and_comes_again() {
     client.finish().unwrap();
     let sent = output(&mut client);
     let (events, _) = take(&mut server, &sent);
-    assert!(
-        matches!(events[..], [Event::Request { .. }, Event::Finished { .. }]),
-        "{events:?}"
-    );
+    assert!(matches!(events[..], [Event::Request { .. }, Event::Finished { .. }]), "{events:?}");
     assert_eq!(snapshot(&server), Err(SnapshotError::Unreleased));
     server.release(T, Position::default());
     assert_eq!(snapshot(&server), Err(SnapshotError::Unreleased));
@@ -187,19 +154,14 @@ fn what_was_not_released_is_in_no_snapshot_and_comes_again() {
     assert!(!once_more.is_open_in(id) && !client.is_open_out(id));
     once_more.finish().unwrap();
     exchange(&mut client, &mut once_more);
-    assert_eq!(
-        (client.state(), once_more.state()),
-        (SessionState::Ended, SessionState::Ended)
-    );
+    assert_eq!((client.state(), once_more.state()), (SessionState::Ended, SessionState::Ended));
 }
 
 //= test SNP-2
 #[test]
 fn fragments_and_responses_have_to_be_released_before_a_snapshot() {
     let (mut client, mut server) = pair(manual(), manual());
-    let head = Head::Message {
-        route: Route::from(ROUTE),
-    };
+    let head = Head::Message { route: Route::from(ROUTE) };
     client.begin(head, b"part").unwrap();
     let id = server.free_request().unwrap();
     server.request(id, Route::from(ROUTE), b"?").unwrap();
@@ -208,20 +170,11 @@ fn fragments_and_responses_have_to_be_released_before_a_snapshot() {
     server.release(T, server.received());
     let mut bytes = vec![0; server.snapshot_len(4)];
     server.snapshot(600, b"part", &mut bytes).unwrap();
-    assert_eq!(
-        Session::restore(manual(), &bytes, false, Vec::new())
-            .unwrap()
-            .partial,
-        b"part"
-    );
+    assert_eq!(Session::restore(manual(), &bytes, false, Vec::new()).unwrap().partial, b"part");
     client.push_fragment(b"last", true).unwrap();
     client.respond(id, Status::OK, b"!").unwrap();
     exchange(&mut client, &mut server);
-    assert_eq!(
-        snapshot(&server),
-        Err(SnapshotError::Unreleased),
-        "last fragment, response"
-    );
+    assert_eq!(snapshot(&server), Err(SnapshotError::Unreleased), "last fragment, response");
     server.release(T, server.received());
     assert!(snapshot(&server).is_ok());
 }
@@ -235,11 +188,7 @@ fn connecting_often_does_not_widen_what_an_application_does_not_take() {
         while client.send(Route::from(ROUTE), &[1; 60]).is_ok() {}
         connect(&mut client, &mut server);
         assert_eq!(server.released().get(), 0);
-        assert!(
-            server.received().get() <= window,
-            "round {round}: {:?}",
-            server.received()
-        );
+        assert!(server.received().get() <= window, "round {round}: {:?}", server.received());
         assert_eq!(client.transmitted(), server.received());
     }
     // A client that believes it may send more is wrong.
@@ -252,18 +201,9 @@ fn connecting_often_does_not_widen_what_an_application_does_not_take() {
 
 fn narrowed(terms: Terms) -> [Terms; 3] {
     [
-        Terms {
-            max_body: terms.max_body - 1,
-            ..terms
-        },
-        Terms {
-            max_requests: 1,
-            ..terms
-        },
-        Terms {
-            max_msg: terms.max_msg - 1,
-            ..terms
-        },
+        Terms { max_body: terms.max_body - 1, ..terms },
+        Terms { max_requests: 1, ..terms },
+        Terms { max_msg: terms.max_msg - 1, ..terms },
     ]
 }
 
@@ -279,31 +219,11 @@ fn a_server_refuses_a_resume_with_narrower_limits() {
     let before = server.clone();
     for terms in narrowed(honest.terms) {
         let hello = Hello { terms, ..honest };
-        assert_eq!(
-            server.accept(T, &hello, 5, &mut out),
-            Err(CloseCode::LIMITS),
-            "{terms:?}"
-        );
+        assert_eq!(server.accept(T, &hello, 5, &mut out), Err(CloseCode::LIMITS), "{terms:?}");
         assert!(server == before, "refused without a trace");
     }
-    let wide = Terms {
-        max_body: 16_383,
-        window: 1 << 20,
-        ..honest.terms
-    };
-    assert!(
-        server
-            .accept(
-                T,
-                &Hello {
-                    terms: wide,
-                    ..honest
-                },
-                5,
-                &mut out
-            )
-            .is_ok()
-    );
+    let wide = Terms { max_body: 16_383, window: 1 << 20, ..honest.terms };
+    assert!(server.accept(T, &Hello { terms: wide, ..honest }, 5, &mut out).is_ok());
     assert_eq!(server.max_body(), 200, "and more is of no use");
 }
 
@@ -321,11 +241,7 @@ fn a_client_refuses_a_resume_with_narrower_limits() {
         let mut client = client.clone();
         let mut bytes = [0; HANDSHAKE_MAX];
         let len = Welcome { terms, ..welcome }.encode(&mut bytes).unwrap();
-        assert_eq!(
-            take(&mut client, &bytes[..len]).1,
-            Some(CloseCode::LIMITS),
-            "{terms:?}"
-        );
+        assert_eq!(take(&mut client, &bytes[..len]).1, Some(CloseCode::LIMITS), "{terms:?}");
         assert_eq!(client.state(), SessionState::Detached);
     }
     assert_eq!(take(&mut client, &out[..len]).1, None);
@@ -334,11 +250,7 @@ fn a_client_refuses_a_resume_with_narrower_limits() {
 //= test AUT-7
 #[test]
 fn a_welcome_is_not_believed_before_the_server_proved_itself() {
-    let context = AuthContext {
-        client_id: b"c",
-        channel_binding: &[],
-        encrypted: false,
-    };
+    let context = AuthContext { client_id: b"c", channel_binding: &[], encrypted: false };
     let key = Secret::new(&[4; 32]).unwrap();
     for proves in [false, true] {
         let mut prover = SharedKeyProver::new(key.clone(), [1; 16]);
@@ -346,11 +258,7 @@ fn a_welcome_is_not_believed_before_the_server_proved_itself() {
         prover.start(&context, &mut data).unwrap();
         let mut client = Session::client(config(), Vec::new()).unwrap();
         let mut out = [0; HANDSHAKE_MAX];
-        let attach = Attach {
-            seed: 7,
-            mutual: true,
-            ..Attach::default()
-        };
+        let attach = Attach { seed: 7, mutual: true, ..Attach::default() };
         let len = client.attach(T, &attach, &mut out).unwrap();
         let greeting = out[..len].to_vec();
         let greeting = Hello::decode(body(&greeting, Op::Hello)).unwrap();
@@ -366,10 +274,7 @@ fn a_welcome_is_not_believed_before_the_server_proved_itself() {
             Session::server(T, config(), &greeting, GRANT, 5, Vec::new(), &mut out).unwrap();
         let (_, broken) = take(&mut client, &out[..accepted.written]);
         let expected = (!proves).then_some(CloseCode::AUTH_FAILED);
-        assert_eq!(
-            (broken, client.id()),
-            (expected, proves.then_some(GRANT.sid))
-        );
+        assert_eq!((broken, client.id()), (expected, proves.then_some(GRANT.sid)));
     }
 }
 
@@ -388,14 +293,8 @@ fn a_refusal_fits_the_peer_before_and_after_its_hello() {
         let mut acceptor = Acceptor::new(T, &config());
         let mut out = [0; HANDSHAKE_MAX];
         let len = acceptor.clone().refuse(&close, &mut out);
-        assert!(
-            len <= HEADER_LEN + 60,
-            "nothing is known of the peer: {len}"
-        );
-        let own = Config {
-            max_body,
-            ..config()
-        };
+        assert!(len <= HEADER_LEN + 60, "nothing is known of the peer: {len}");
+        let own = Config { max_body, ..config() };
         let said = hello(&mut Session::client(own, Vec::new()).unwrap());
         let greeting = acceptor.handle_input(T, &mut &said[..]).unwrap();
         assert!(matches!(greeting, Some(Greeting::Hello(_))));
@@ -434,10 +333,7 @@ fn only_errors_in_a_row_are_poison() {
     assert_eq!(offend(&mut client), CloseCode::BAD_REQUEST);
     connect(&mut client, &mut server);
     assert_eq!(offend(&mut client), CloseCode::POISON);
-    assert_eq!(
-        client.death().map(|death| death.code),
-        Some(CloseCode::POISON)
-    );
+    assert_eq!(client.death().map(|death| death.code), Some(CloseCode::POISON));
 }
 
 //= test CLS-12
@@ -461,9 +357,7 @@ fn attempts_that_carry_no_session_neither_poison_nor_heal_it() {
         let (_, broken) = take(client, b"HTTP/1.1 302 Found\r\n");
         assert_eq!(broken.map(CloseCode::scope), Some(Scope::Connection));
         hello(client);
-        let len = Close::new(CloseCode::HS_TIMEOUT)
-            .encode(&mut bytes)
-            .unwrap();
+        let len = Close::new(CloseCode::HS_TIMEOUT).encode(&mut bytes).unwrap();
         assert_eq!(take(client, &bytes[..len]).1, None);
         assert_eq!(client.state(), SessionState::Detached);
     };

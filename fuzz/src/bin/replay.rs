@@ -26,9 +26,7 @@ const STUCK: Duration = Duration::from_secs(10);
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
-        TARGETS
-            .iter()
-            .for_each(|target| println!("{}", target.name));
+        TARGETS.iter().for_each(|target| println!("{}", target.name));
         return ExitCode::SUCCESS;
     }
     match dispatch(&arguments) {
@@ -41,9 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &[String]) -> Result<(), String> {
-    let (name, rest) = arguments
-        .split_first()
-        .ok_or("usage: replay --list | NAME …")?;
+    let (name, rest) = arguments.split_first().ok_or("usage: replay --list | NAME …")?;
     let target = target(name).ok_or_else(|| format!("no target is called {name}"))?;
     let (mut seconds, mut seed, mut index) = (None, None, None);
     let mut words = rest.iter();
@@ -94,11 +90,7 @@ fn replay_input(target: &Target, seed: u64, index: u64) -> Result<(), String> {
 }
 
 fn fuzz(target: &Target, time: Duration, seed: Option<u64>) -> Result<(), String> {
-    let now = || {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |age| age.as_micros())
-    };
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros());
     let seed = seed.unwrap_or_else(|| u64::try_from(now() % u128::from(u32::MAX)).unwrap_or(0));
     println!("seed: {seed}");
     let progress = Arc::new(AtomicU64::new(0));

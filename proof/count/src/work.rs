@@ -28,27 +28,19 @@ pub(crate) const ALL: &[Work] = &[
     Work::new("wire_encode_256", |rounds| encode(rounds, &[0x5A; 256])),
     Work::new("one_way_16", |rounds| pair::one_way(rounds, &[0x5A; 16])),
     Work::new("one_way_256", |rounds| pair::one_way(rounds, &[0x5A; 256])),
-    Work::new("one_way_4096", |rounds| {
-        pair::one_way(rounds, &[0x5A; 4_096])
-    }),
+    Work::new("one_way_4096", |rounds| pair::one_way(rounds, &[0x5A; 4_096])),
     Work::new("request_16", |rounds| pair::requests(rounds, &[0x5A; 16])),
     Work::new("idle_hour", pair::idle_hours),
 ];
 
 fn message(payload: &[u8]) -> Frame<'_> {
-    Frame::Message {
-        route: Route::from(7_u8),
-        payload,
-        more: false,
-    }
+    Frame::Message { route: Route::from(7_u8), payload, more: false }
 }
 
 /// Splits and decodes messages out of one buffer and looks at each payload.
 fn decode(rounds: u32, payload: &[u8]) -> usize {
     let mut frame = vec![0; payload.len() + 4];
-    let size = message(payload)
-        .encode(&mut frame)
-        .expect("room for one frame");
+    let size = message(payload).encode(&mut frame).expect("room for one frame");
     let stream = frame[..size].repeat(ROUND);
     let mut seen = 0;
     for _ in 0..rounds {

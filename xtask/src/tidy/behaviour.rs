@@ -5,12 +5,8 @@ use super::{Finding, Tree};
 
 /// Whether `text` holds `word` with no letter, digit or underscore directly before it.
 fn starts_word(text: &str, word: &str) -> bool {
-    let clear = |at: usize| {
-        !text
-            .get(..at)
-            .and_then(|head| head.chars().next_back())
-            .is_some_and(is_word)
-    };
+    let clear =
+        |at: usize| !text.get(..at).and_then(|head| head.chars().next_back()).is_some_and(is_word);
     text.match_indices(word).any(|(at, _)| clear(at))
 }
 
@@ -33,9 +29,7 @@ fn code_lines(
 pub(super) fn stubs(tree: &Tree) -> Vec<Finding> {
     let unfinished = |line: &str| {
         let bad = ["todo!", "unimplemented!", "#[ignore"].into_iter();
-        bad.filter(|word| line.contains(word))
-            .map(|word| format!("`{word}` is not allowed"))
-            .next()
+        bad.filter(|word| line.contains(word)).map(|word| format!("`{word}` is not allowed")).next()
     };
     let mut found = code_lines(tree, "stub", |_, _| true, unfinished);
     let notes = ["TO\u{44}O", "FIX\u{4d}E", "XX\u{58}", "HAC\u{4b}"];
@@ -53,12 +47,8 @@ pub(super) fn stubs(tree: &Tree) -> Vec<Finding> {
 /// No test rests on how long something takes.
 pub(super) fn sleeps(tree: &Tree) -> Vec<Finding> {
     code_lines(tree, "sleep", Source::is_test, |line| {
-        let nap = ["thread::sleep", "time::sleep"]
-            .into_iter()
-            .find(|nap| line.contains(nap))?;
-        Some(format!(
-            "`{nap}` in a test: wait for the event, or use virtual time"
-        ))
+        let nap = ["thread::sleep", "time::sleep"].into_iter().find(|nap| line.contains(nap))?;
+        Some(format!("`{nap}` in a test: wait for the event, or use virtual time"))
     })
 }
 
@@ -68,12 +58,7 @@ pub(super) fn unbounded_channels(tree: &Tree) -> Vec<Finding> {
         if std_channel(line) {
             return Some("`mpsc::channel()` has no limit: use `sync_channel`".to_owned());
         }
-        let calls = [
-            "unbounded_channel(",
-            "unbounded_channel::<",
-            "unbounded(",
-            "unbounded::<",
-        ];
+        let calls = ["unbounded_channel(", "unbounded_channel::<", "unbounded(", "unbounded::<"];
         let call = calls.iter().find(|call| starts_word(line, call))?;
         Some(format!("`{call}`: a queue needs a limit"))
     };
@@ -85,9 +70,7 @@ fn std_channel(line: &str) -> bool {
     line.match_indices("mpsc::channel").any(|(at, name)| {
         let rest = line.get(at + name.len()..).unwrap_or_default();
         let rest = match rest.strip_prefix("::<") {
-            Some(generic) => generic
-                .split_once(">(")
-                .map_or("", |(_, arguments)| arguments),
+            Some(generic) => generic.split_once(">(").map_or("", |(_, arguments)| arguments),
             None => rest.strip_prefix('(').unwrap_or_default(),
         };
         rest.starts_with(')')
@@ -135,18 +118,9 @@ fn wire_name(rest: &str) -> Option<&str> {
     let Some(names) = behind.strip_prefix("::") else {
         return Some("wire");
     };
-    let end = if names.starts_with('{') {
-        names.find('}')
-    } else {
-        names.find(|c| !is_word(c))
-    };
-    let names = names
-        .get(..end.unwrap_or(names.len()))?
-        .trim_start_matches('{');
-    let mut each = names
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
+    let end = if names.starts_with('{') { names.find('}') } else { names.find(|c| !is_word(c)) };
+    let names = names.get(..end.unwrap_or(names.len()))?.trim_start_matches('{');
+    let mut each = names.split(',').map(str::trim).filter(|name| !name.is_empty());
     each.find(|name| !WIRE_VALUES.contains(name))
 }
 
@@ -155,10 +129,7 @@ mod tests {
     use super::*;
 
     fn lines(rule: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<usize> {
-        rule(&Tree::of(&[(path, text)]))
-            .into_iter()
-            .map(|finding| finding.line)
-            .collect()
+        rule(&Tree::of(&[(path, text)])).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]
@@ -166,10 +137,7 @@ mod tests {
         let note = ["// TO", "DO: later"].concat();
         let text = format!("fn a() {{ todo!() }}\n#[ignore]\n{note}\nlet s = \"todo!\";\n");
         assert_eq!(lines(stubs, "core/src/a.rs", &text), [1, 2, 3]);
-        assert_eq!(
-            lines(stubs, "core/src/a.rs", "fn a() { unimplemented!() }"),
-            [1]
-        );
+        assert_eq!(lines(stubs, "core/src/a.rs", "fn a() { unimplemented!() }"), [1]);
         assert!(lines(stubs, "core/src/a.rs", "// a todo list has items\n").is_empty());
     }
 
@@ -189,10 +157,7 @@ mod tests {
             let c = mpsc::channel();\nlet d = mpsc::channel::<Vec<u8>>();\n\
             let e = mpsc::channel(8);\nlet f = mpsc::channel::<u8>(8);\nlet g = is_unbounded();\n\
             let h = unbounded_channels();\n";
-        assert_eq!(
-            lines(unbounded_channels, "service/src/a.rs", text),
-            [1, 2, 3, 4]
-        );
+        assert_eq!(lines(unbounded_channels, "service/src/a.rs", text), [1, 2, 3, 4]);
     }
 
     #[test]
@@ -203,10 +168,7 @@ mod tests {
             pub use outlast_core::wire::{Route, Status};\n\
             use outlast_core::{Instant, wire::{Route, Frame}};\n\
             fn g(r: outlast_core::wire::Route) {}\n";
-        assert_eq!(
-            lines(wire_in_runtimes, "runtime-tokio/src/a.rs", text),
-            [1, 2, 3, 5, 8]
-        );
+        assert_eq!(lines(wire_in_runtimes, "runtime-tokio/src/a.rs", text), [1, 2, 3, 5, 8]);
         assert!(lines(wire_in_runtimes, "cli/src/a.rs", text).is_empty());
         assert!(lines(wire_in_runtimes, "runtime-tokio/tests/a.rs", text).is_empty());
     }

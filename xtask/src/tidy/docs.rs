@@ -45,16 +45,9 @@ fn prose(text: &str) -> Vec<(usize, String)> {
 
 /// What stands in the round brackets of `[text](target)`, and behind `[name]: ` at a line's start.
 fn targets(line: &str) -> Vec<&str> {
-    let inline = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split([')', ' ']).next());
-    let reference = line
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("]: "));
-    inline
-        .chain(reference.map(|(_, target)| target.trim()))
-        .collect()
+    let inline = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+    let reference = line.strip_prefix('[').and_then(|rest| rest.split_once("]: "));
+    inline.chain(reference.map(|(_, target)| target.trim())).collect()
 }
 
 /// `target` as seen from the file at `from`, as a path from the top.
@@ -103,10 +96,7 @@ mod tests {
     use super::*;
 
     fn lines(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<usize> {
-        rule(&Tree::of(files))
-            .into_iter()
-            .map(|finding| finding.line)
-            .collect()
+        rule(&Tree::of(files)).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]
@@ -114,11 +104,7 @@ mod tests {
         let text = "[a](guide.md) [b](../core/src/lib.rs#L3) [c](https://x.test/y)\n\
             [d](gone.md) [e](#here)\n`[f](in_code.md)`\n```\n[g](fenced.md)\n```\n\
             [h](../core)\n[i]: ../gone\n";
-        let files = [
-            ("docs/a.md", text),
-            ("docs/guide.md", ""),
-            ("core/src/lib.rs", ""),
-        ];
+        let files = [("docs/a.md", text), ("docs/guide.md", ""), ("core/src/lib.rs", "")];
         assert_eq!(lines(links, &files), [2, 8]);
     }
 

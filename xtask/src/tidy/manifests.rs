@@ -33,15 +33,9 @@ mod tests {
             rust-version = \"1.85\"\n";
         let bare = "[package]\nname = \"b\"\nedition = \"2024\"\n[dependencies]\nlicense = \"1\"\n";
         let top = "[workspace]\nmembers = [\"a\", \"b\"]\n";
-        let files = [
-            ("a/Cargo.toml", full),
-            ("b/Cargo.toml", bare),
-            ("Cargo.toml", top),
-        ];
-        let found: Vec<String> = check(&Tree::of(&files))
-            .into_iter()
-            .map(|finding| finding.to_string())
-            .collect();
+        let files = [("a/Cargo.toml", full), ("b/Cargo.toml", bare), ("Cargo.toml", top)];
+        let found: Vec<String> =
+            check(&Tree::of(&files)).into_iter().map(|finding| finding.to_string()).collect();
         assert_eq!(
             found,
             [

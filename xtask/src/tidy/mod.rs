@@ -30,11 +30,7 @@ pub(crate) struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: [{}] {}",
-            self.path, self.line, self.rule, self.message
-        )
+        write!(f, "{}:{}: [{}] {}", self.path, self.line, self.rule, self.message)
     }
 }
 
@@ -50,20 +46,11 @@ struct File {
 impl File {
     fn new(path: &str, text: String) -> Self {
         let source = path.ends_with(".rs").then(|| Source::new(path, &text));
-        Self {
-            path: path.to_owned(),
-            text,
-            source,
-        }
+        Self { path: path.to_owned(), text, source }
     }
 
     fn finding(&self, line: usize, rule: &'static str, message: impl Into<String>) -> Finding {
-        Finding {
-            path: self.path.clone(),
-            line,
-            rule,
-            message: message.into(),
-        }
+        Finding { path: self.path.clone(), line, rule, message: message.into() }
     }
 }
 
@@ -80,10 +67,7 @@ impl Tree {
             .capture()?;
         let read = |path: &str| {
             let bytes = fs::read(workspace.root().join(path)).ok()?;
-            Some(File::new(
-                path,
-                String::from_utf8(bytes).unwrap_or_default(),
-            ))
+            Some(File::new(path, String::from_utf8(bytes).unwrap_or_default()))
         };
         Ok(Self::new(list.lines().filter_map(read).collect()))
     }
@@ -93,9 +77,7 @@ impl Tree {
         let mut tests = Vec::new();
         for file in &files {
             let stem = file.path.trim_end_matches(".rs");
-            let root = ["/mod", "/lib", "/main"]
-                .iter()
-                .find_map(|root| stem.strip_suffix(root));
+            let root = ["/mod", "/lib", "/main"].iter().find_map(|root| stem.strip_suffix(root));
             let folder = root.unwrap_or(stem);
             let modules = file.source.iter().flat_map(Source::test_modules);
             tests.extend(modules.map(|name| format!("{folder}/{name}.rs")));
@@ -118,17 +100,11 @@ impl Tree {
 
     fn has_path(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
-        path.is_empty()
-            || self
-                .files
-                .iter()
-                .any(|f| f.path == path || f.path.starts_with(&folder))
+        path.is_empty() || self.files.iter().any(|f| f.path == path || f.path.starts_with(&folder))
     }
 
     fn sources(&self) -> impl Iterator<Item = (&File, &Source)> {
-        self.files
-            .iter()
-            .filter_map(|file| file.source.as_ref().map(|source| (file, source)))
+        self.files.iter().filter_map(|file| file.source.as_ref().map(|source| (file, source)))
     }
 }
 
@@ -158,10 +134,8 @@ fn findings(tree: &Tree) -> Vec<Finding> {
 /// nothing is itself a finding, so that none outlives its cause.
 fn permitted(tree: &Tree, raw: Vec<Finding>) -> Vec<Finding> {
     let mut left = raw;
-    let sources: HashMap<&str, &Source> = tree
-        .sources()
-        .map(|(file, source)| (file.path.as_str(), source))
-        .collect();
+    let sources: HashMap<&str, &Source> =
+        tree.sources().map(|(file, source)| (file.path.as_str(), source)).collect();
     let mut used = Vec::new();
     left.retain(|finding| {
         let source = sources.get(finding.path.as_str());
@@ -186,19 +160,15 @@ fn permitted(tree: &Tree, raw: Vec<Finding>) -> Vec<Finding> {
 pub(crate) fn step(workspace: &Workspace) -> Verdict {
     let tree = Tree::of_repository(workspace)?;
     // A sentence without code or test is reported, not refused: the text may lead the code.
-    let (gaps, found): (Vec<_>, Vec<_>) = findings(&tree)
-        .into_iter()
-        .partition(|finding| finding.rule == spec::GAP);
+    let (gaps, found): (Vec<_>, Vec<_>) =
+        findings(&tree).into_iter().partition(|finding| finding.rule == spec::GAP);
     for finding in gaps.iter().chain(&found) {
         println!("{finding}");
     }
     let counts = spec::counts(&tree);
     println!("{counts}");
     if found.is_empty() {
-        Ok(Outcome::Passed(format!(
-            "{} files; {counts}",
-            tree.files.len()
-        )))
+        Ok(Outcome::Passed(format!("{} files; {counts}", tree.files.len())))
     } else {
         Err(format!("{} findings", found.len()))
     }
@@ -214,10 +184,7 @@ mod tests {
     fn all(path: &str, text: &str) -> Vec<&'static str> {
         let tree = Tree::of(&[(path, text)]);
         let raw = behaviour::sleeps(&tree);
-        permitted(&tree, raw)
-            .into_iter()
-            .map(|finding| finding.rule)
-            .collect()
+        permitted(&tree, raw).into_iter().map(|finding| finding.rule).collect()
     }
 
     #[test]
@@ -237,10 +204,7 @@ mod tests {
     #[test]
     fn modules_declared_for_tests_are_tests() {
         let parent = ("core/src/registry.rs", "#[cfg(test)]\nmod room;\n");
-        let child = (
-            "core/src/registry/room.rs",
-            "fn f() { std::thread::sleep(d); }\n",
-        );
+        let child = ("core/src/registry/room.rs", "fn f() { std::thread::sleep(d); }\n");
         assert_eq!(behaviour::sleeps(&Tree::of(&[parent, child])).len(), 1);
         assert!(behaviour::sleeps(&Tree::of(&[child])).is_empty());
     }

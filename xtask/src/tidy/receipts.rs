@@ -43,9 +43,7 @@ fn is_row(lines: &[&str], index: usize) -> bool {
         line.starts_with('|') && line.chars().all(|c| "|-: ".contains(c)) && line.contains('-')
     };
     let head = lines.get(index + 1).is_some_and(is_rule);
-    lines
-        .get(index)
-        .is_some_and(|line| line.trim().starts_with('|') && !is_rule(line) && !head)
+    lines.get(index).is_some_and(|line| line.trim().starts_with('|') && !is_rule(line) && !head)
 }
 
 /// The names of all functions, and of cases that macros turn into functions.
@@ -53,9 +51,7 @@ fn names(tree: &Tree) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, source) in tree.sources() {
         for (_, line) in source.code() {
-            let words = line
-                .split(|c| !is_word(c))
-                .filter(|word| word.contains('_'));
+            let words = line.split(|c| !is_word(c)).filter(|word| word.contains('_'));
             names.extend(words.map(str::to_owned));
         }
         names.extend(source.functions().into_iter().map(|function| function.name));
@@ -86,10 +82,7 @@ mod tests {
         let text = format!("# Receipts\n\n| promise | proof |\n|---|---|\n{rows}");
         let test = "#[test]\nfn nothing_is_lost() {}\nsuite! { a17_ack_future }\n";
         let tree = Tree::of(&[(RECEIPTS, &text), ("conformance/tests/faults.rs", test)]);
-        check(&tree)
-            .into_iter()
-            .map(|finding| finding.line)
-            .collect()
+        check(&tree).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]
@@ -109,9 +102,6 @@ mod tests {
     #[test]
     fn a_dead_name_beside_a_good_one_is_caught() {
         assert_eq!(lines("| a | `nothing_is_lost`, `faults::gone` |\n"), [5]);
-        assert_eq!(
-            lines("| a | `nothing_is_lost`, `conformance/tests/gone.rs` |\n"),
-            [5]
-        );
+        assert_eq!(lines("| a | `nothing_is_lost`, `conformance/tests/gone.rs` |\n"), [5]);
     }
 }

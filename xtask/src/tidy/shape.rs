@@ -37,10 +37,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn is_code(path: &str) -> bool {
-    path == ".ci/run"
-        || [".rs", ".py", ".sh", ".js"]
-            .iter()
-            .any(|ending| path.ends_with(ending))
+    path == ".ci/run" || [".rs", ".py", ".sh", ".js"].iter().any(|ending| path.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -48,10 +45,7 @@ mod tests {
     use super::*;
 
     fn rules(text: &str) -> Vec<&'static str> {
-        check(&Tree::of(&[("core/src/a.rs", text)]))
-            .into_iter()
-            .map(|f| f.rule)
-            .collect()
+        check(&Tree::of(&[("core/src/a.rs", text)])).into_iter().map(|f| f.rule).collect()
     }
 
     #[test]
@@ -65,10 +59,7 @@ mod tests {
     #[test]
     fn one_more_is_caught() {
         assert_eq!(rules(&"\n".repeat(FILE_LINES + 1)), ["file-length"]);
-        assert_eq!(
-            rules(&format!("// {}\n", "é".repeat(COLUMNS - 2))),
-            ["line-length"]
-        );
+        assert_eq!(rules(&format!("// {}\n", "é".repeat(COLUMNS - 2))), ["line-length"]);
         let body = "\n".repeat(FUNCTION_LINES);
         assert_eq!(rules(&format!("fn f() {{{body}}}\n")), ["function-length"]);
     }

@@ -25,27 +25,17 @@ impl Source {
         let (code, comments) = views(text);
         let lines = |view: &str| view.lines().map(str::to_owned).collect::<Vec<String>>();
         let test = test_lines(&code, is_test_path(path));
-        Self {
-            code: lines(&code),
-            comments: lines(&comments),
-            test,
-        }
+        Self { code: lines(&code), comments: lines(&comments), test }
     }
 
     /// Numbered lines of code.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.code
-            .iter()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line.as_str()))
+        self.code.iter().enumerate().map(|(index, line)| (index + 1, line.as_str()))
     }
 
     /// Numbered lines of comments, slashes included.
     pub(crate) fn comments(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.comments
-            .iter()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line.as_str()))
+        self.comments.iter().enumerate().map(|(index, line)| (index + 1, line.as_str()))
     }
 
     /// The whole code as one text.
@@ -55,10 +45,7 @@ impl Source {
 
     /// Whether the line belongs to a test, by its file or by `#[cfg(test)]`.
     pub(crate) fn is_test(&self, line: usize) -> bool {
-        self.test
-            .get(line.wrapping_sub(1))
-            .copied()
-            .unwrap_or(false)
+        self.test.get(line.wrapping_sub(1)).copied().unwrap_or(false)
     }
 
     /// Takes the whole file for a test.
@@ -80,9 +67,7 @@ impl Source {
 
     /// Whether the line above carries a marker for `rule`, with a reason.
     pub(crate) fn permits(&self, line: usize, rule: &str) -> bool {
-        let above = line
-            .checked_sub(2)
-            .and_then(|index| self.comments.get(index));
+        let above = line.checked_sub(2).and_then(|index| self.comments.get(index));
         above.is_some_and(|comment| {
             let marker = format!("// tidy: allow({rule}):");
             let reason = comment.trim().strip_prefix(&marker);
@@ -113,11 +98,7 @@ impl Source {
             }
             if let Some(end) = body_end(rest) {
                 let first = line_of(&code, at);
-                found.push(Function {
-                    name,
-                    first,
-                    last: line_of(&code, at + 3 + end),
-                });
+                found.push(Function { name, first, last: line_of(&code, at + 3 + end) });
             }
         }
         found
@@ -178,16 +159,9 @@ fn test_lines(code: &str, all: bool) -> Vec<bool> {
         for (at, _) in code.match_indices(attribute) {
             let rest = code.get(at..).unwrap_or_default();
             let item = attribute.len();
-            let end = rest
-                .get(item..)
-                .and_then(body_end)
-                .map_or(at, |end| at + item + end);
+            let end = rest.get(item..).and_then(body_end).map_or(at, |end| at + item + end);
             let (first, last) = (line_of(code, at), line_of(code, end));
-            marks
-                .iter_mut()
-                .take(last)
-                .skip(first - 1)
-                .for_each(|mark| *mark = true);
+            marks.iter_mut().take(last).skip(first - 1).for_each(|mark| *mark = true);
         }
     }
     marks
@@ -253,10 +227,7 @@ fn step(inside: Inside, chars: &[char], at: usize) -> (Inside, usize) {
 
 /// `r"` and `r#"` open a raw string; `r#name` and an `r` that ends a word do not.
 fn raw_text(chars: &[char], at: usize) -> (Inside, usize) {
-    let before = at
-        .checked_sub(1)
-        .and_then(|index| chars.get(index))
-        .copied();
+    let before = at.checked_sub(1).and_then(|index| chars.get(index)).copied();
     let starts_word = before.is_none_or(|c| !is_word(c) || c == 'b' || c == 'c');
     let hashes = chars.iter().skip(at + 1).take_while(|c| **c == '#').count();
     if starts_word && chars.get(at + 1 + hashes) == Some(&'"') {
@@ -276,10 +247,7 @@ mod tests {
         let (code, comments) = views(text);
         assert_eq!(code.lines().count(), 2);
         assert!(code.contains("let a =") && code.contains("d();"));
-        assert!(
-            !code.contains("no") && !code.contains("fn") && !code.contains('c'),
-            "{code}"
-        );
+        assert!(!code.contains("no") && !code.contains("fn") && !code.contains('c'), "{code}");
         assert!(comments.contains("// yes") && comments.contains("/* a /* b */ c */"));
         assert!(!comments.contains("no") && !comments.contains("d()"));
     }
@@ -297,10 +265,7 @@ mod tests {
         let text = "trait T { fn none(&self); }\nfn one() {}\nfn two(\n    a: [u8; 2],\n) \
             -> u8 {\n    let g: fn(u8) = h; { 1 }\n}\n";
         let found = Source::new("a.rs", text).functions();
-        let told: Vec<_> = found
-            .iter()
-            .map(|f| (f.name.as_str(), f.first, f.last))
-            .collect();
+        let told: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.first, f.last)).collect();
         assert_eq!(told, [("one", 2, 2), ("two", 3, 7)]);
     }
 

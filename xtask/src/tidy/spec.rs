@@ -39,12 +39,7 @@ pub(super) struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            sentences,
-            text_only,
-            with_code,
-            with_test,
-        } = self;
+        let Self { sentences, text_only, with_code, with_test } = self;
         write!(
             f,
             "spec: {sentences} sentences, {text_only} text only, {with_code} with code, \
@@ -58,15 +53,9 @@ pub(super) fn counts(tree: &Tree) -> Counts {
     let sentences = sentences(tree);
     let quotes = quotes(tree);
     let covered = |proves: bool| {
-        let ids: BTreeSet<&str> = quotes
-            .iter()
-            .filter(|q| q.proves == proves)
-            .map(|q| q.id.as_str())
-            .collect();
-        sentences
-            .iter()
-            .filter(|s| !s.text_only && ids.contains(s.id.as_str()))
-            .count()
+        let ids: BTreeSet<&str> =
+            quotes.iter().filter(|q| q.proves == proves).map(|q| q.id.as_str()).collect();
+        sentences.iter().filter(|s| !s.text_only && ids.contains(s.id.as_str())).count()
     };
     Counts {
         sentences: sentences.len(),
@@ -85,12 +74,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let quotes = quotes(tree);
     let mut found = Vec::new();
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
-    for Sentence {
-        id,
-        line,
-        text_only,
-    } in &sentences
-    {
+    for Sentence { id, line, text_only } in &sentences {
         if let Some(other) = first.insert(id, *line) {
             found.push(spec.finding(*line, "spec", format!("{id} stands on line {other} too")));
         }
@@ -102,14 +86,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             found.push(spec.finding(*line, GAP, format!("no test says `//= test {id}`")));
         }
     }
-    for Quote {
-        id,
-        file,
-        line,
-        proves,
-        in_test,
-    } in &quotes
-    {
+    for Quote { id, file, line, proves, in_test } in &quotes {
         if !first.contains_key(id.as_str()) {
             found.push(file.finding(*line, "spec", format!("{SPEC} has no sentence {id}")));
         }
@@ -123,12 +100,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 fn missing_spec() -> Finding {
     let message = "the specification is missing".to_owned();
-    Finding {
-        path: SPEC.to_owned(),
-        line: 0,
-        rule: "spec",
-        message,
-    }
+    Finding { path: SPEC.to_owned(), line: 0, rule: "spec", message }
 }
 
 fn sentences(tree: &Tree) -> Vec<Sentence> {
@@ -142,11 +114,7 @@ fn sentences(tree: &Tree) -> Vec<Sentence> {
             };
             if is_id(inner) {
                 let text_only = behind.trim_start().starts_with("(text)");
-                found.push(Sentence {
-                    id: inner.to_owned(),
-                    line: index + 1,
-                    text_only,
-                });
+                found.push(Sentence { id: inner.to_owned(), line: index + 1, text_only });
             }
             rest = behind;
         }
@@ -168,13 +136,7 @@ fn quotes(tree: &Tree) -> Vec<Quote<'_>> {
             };
             for id in ids.split([' ', ',']).filter(|id| !id.is_empty()) {
                 let in_test = source.is_test(line);
-                found.push(Quote {
-                    id: id.to_owned(),
-                    file,
-                    line,
-                    proves,
-                    in_test,
-                });
+                found.push(Quote { id: id.to_owned(), file, line, proves, in_test });
             }
         }
     }
@@ -205,10 +167,7 @@ mod tests {
 
     fn messages(spec: &str, code: &str) -> Vec<String> {
         let tree = Tree::of(&[(SPEC, spec), ("core/src/a.rs", code)]);
-        check(&tree)
-            .into_iter()
-            .map(|finding| finding.to_string())
-            .collect()
+        check(&tree).into_iter().map(|finding| finding.to_string()).collect()
     }
 
     #[test]
@@ -233,28 +192,19 @@ mod tests {
     fn quotations_of_nothing_are_caught() {
         let code = format!("{CODE}//= FRM-9\n");
         let found = messages(TEXT, &code);
-        assert_eq!(
-            found,
-            ["core/src/a.rs:8: [spec] docs/spec.md has no sentence FRM-9"]
-        );
+        assert_eq!(found, ["core/src/a.rs:8: [spec] docs/spec.md has no sentence FRM-9"]);
     }
 
     #[test]
     fn a_proof_outside_tests_is_caught() {
         let found = messages(TEXT, &format!("{CODE}//= test FRM-1\n"));
-        assert!(
-            found.len() == 1 && found[0].contains("outside a test"),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found[0].contains("outside a test"), "{found:?}");
     }
 
     #[test]
     fn ids_stand_once() {
         let found = messages(&format!("{TEXT}**FRM-1** again\n"), CODE);
-        assert!(
-            found.len() == 1 && found[0].contains("stands on line 2 too"),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found[0].contains("stands on line 2 too"), "{found:?}");
     }
 
     #[test]

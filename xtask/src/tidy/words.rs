@@ -15,12 +15,7 @@ const WORDS: [[&str; 2]; 7] = [
 ];
 
 /// Paths that exist on one machine only, at the beginning of a path.
-const PLACES: [[&str; 2]; 4] = [
-    ["/wo", "rk/"],
-    ["/ro", "ot/"],
-    ["/fa", "rm/"],
-    ["/ho", "me/"],
-];
+const PLACES: [[&str; 2]; 4] = [["/wo", "rk/"], ["/ro", "ot/"], ["/fa", "rm/"], ["/ho", "me/"]];
 
 /// Hosts of package registries: which one serves a package is the affair of whoever builds.
 const HOSTS: [[&str; 2]; 6] = [
@@ -35,11 +30,7 @@ const HOSTS: [[&str; 2]; 6] = [
 /// No such word in any text file but lock files, which cargo writes.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
-    for file in tree
-        .files
-        .iter()
-        .filter(|file| !file.path.ends_with(".lock"))
-    {
+    for file in tree.files.iter().filter(|file| !file.path.ends_with(".lock")) {
         for (index, line) in file.text.lines().enumerate() {
             for word in offending(line) {
                 let message = format!("`{word}` does not belong here");
@@ -67,10 +58,7 @@ fn offending(line: &str) -> Vec<String> {
             starts && next(line, at + place.len()).is_some_and(leads_on)
         })
     });
-    let hosts = HOSTS
-        .iter()
-        .map(|parts| parts.concat())
-        .filter(|host| lower.contains(host));
+    let hosts = HOSTS.iter().map(|parts| parts.concat()).filter(|host| lower.contains(host));
     whole.chain(places).chain(hosts).collect()
 }
 

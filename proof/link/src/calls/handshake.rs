@@ -27,9 +27,7 @@ fn acceptor(input: &[u8], out: &mut [u8]) -> usize {
     kept = keep(acceptor.handle_input(now(word), &mut rest)).wrapping_add(kept);
     kept = keep((acceptor.poll_timeout(), acceptor.handle_timeout(now(word)))).wrapping_add(kept);
     if let Ok(close) = Close::decode(input) {
-        kept = black_box(&mut acceptor)
-            .refuse(&close, out)
-            .wrapping_add(kept);
+        kept = black_box(&mut acceptor).refuse(&close, out).wrapping_add(kept);
     }
     kept
 }
@@ -46,20 +44,12 @@ fn proofs(input: &[u8]) -> usize {
 }
 
 fn context(input: &[u8]) -> AuthContext<'_> {
-    AuthContext {
-        client_id: input,
-        channel_binding: input,
-        encrypted: word(input) & 1 == 0,
-    }
+    AuthContext { client_id: input, channel_binding: input, encrypted: word(input) & 1 == 0 }
 }
 
 fn step(input: &[u8]) -> AuthStep<'_> {
     let word = word(input);
-    AuthStep {
-        method: word as u8,
-        index: (word >> 8) as u8,
-        data: input,
-    }
+    AuthStep { method: word as u8, index: (word >> 8) as u8, data: input }
 }
 
 fn bearer(input: &[u8], out: &mut [u8]) -> usize {
@@ -87,17 +77,9 @@ fn exchange(
 ) -> usize {
     let context = context(input);
     keep(verifier.handle_step(&context, step(input), out))
-        .wrapping_add(keep(black_box(&mut *verifier).handle_step(
-            &context,
-            step(input),
-            out,
-        )))
+        .wrapping_add(keep(black_box(&mut *verifier).handle_step(&context, step(input), out)))
         .wrapping_add(keep(prover.start(&context, out)))
-        .wrapping_add(keep(
-            black_box(&mut *prover).handle_step(&context, input, out),
-        ))
-        .wrapping_add(keep(
-            black_box(&mut *prover).handle_step(&context, input, out),
-        ))
+        .wrapping_add(keep(black_box(&mut *prover).handle_step(&context, input, out)))
+        .wrapping_add(keep(black_box(&mut *prover).handle_step(&context, input, out)))
         .wrapping_add(keep((prover.method(), prover.is_satisfied())))
 }

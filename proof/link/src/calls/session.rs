@@ -23,33 +23,16 @@ pub(super) fn all(input: &[u8], out: &mut [u8]) -> usize {
 }
 
 fn grant(word: u64) -> Grant {
-    Grant {
-        sid: word,
-        epoch: word as u32,
-        key_id: word as u8,
-        key: [word as u8; 16],
-    }
+    Grant { sid: word, epoch: word as u32, key_id: word as u8, key: [word as u8; 16] }
 }
 
 fn server(config: Config, hello: &Hello<'_>, input: &[u8], out: &mut [u8]) -> usize {
     let word = word(input);
-    let accepted = Session::server(
-        now(word),
-        config,
-        hello,
-        grant(word),
-        word as u32,
-        [0; 512],
-        out,
-    );
+    let accepted =
+        Session::server(now(word), config, hello, grant(word), word as u32, [0; 512], out);
     let Ok(mut accepted) = accepted else { return 0 };
     let kept = every_verb(&mut accepted.session, input, out);
-    kept.wrapping_add(keep(accepted.session.accept(
-        now(word),
-        hello,
-        word as u32,
-        out,
-    )))
+    kept.wrapping_add(keep(accepted.session.accept(now(word), hello, word as u32, out)))
 }
 
 fn restored(config: Config, input: &[u8], out: &mut [u8]) -> usize {
@@ -114,10 +97,7 @@ fn fragments(session: &mut Session<[u8]>, word: u64, payload: &[u8]) -> usize {
     let head = match word % 3 {
         0 => Head::Message { route },
         1 => Head::Request { id, route },
-        _ => Head::Response {
-            id,
-            status: Status(word as u8),
-        },
+        _ => Head::Response { id, status: Status(word as u8) },
     };
     keep(session.begin(black_box(head), payload))
         .wrapping_add(keep(session.push_fragment(payload, word & 8 == 0)))
@@ -157,17 +137,8 @@ fn ask(session: &Session<[u8]>, word: u64) -> usize {
         .wrapping_add(keep(session.has_output()))
         .wrapping_add(keep(session.is_open_in(id)))
         .wrapping_add(keep(session.is_open_out(id)))
-        .wrapping_add(keep((
-            session.state(),
-            session.link_state(),
-            session.role(),
-        )))
-        .wrapping_add(keep((
-            session.id(),
-            session.death(),
-            session.stats(),
-            session.grant(),
-        )))
+        .wrapping_add(keep((session.state(), session.link_state(), session.role())))
+        .wrapping_add(keep((session.id(), session.death(), session.stats(), session.grant())))
         .wrapping_add(keep((
             session.acknowledged(),
             session.sent(),
@@ -176,11 +147,7 @@ fn ask(session: &Session<[u8]>, word: u64) -> usize {
             session.released(),
         )))
         .wrapping_add(session.room() ^ session.unacknowledged() ^ session.held_bytes())
-        .wrapping_add(keep((
-            session.rtt_us(),
-            session.max_body(),
-            session.max_message(),
-        )))
+        .wrapping_add(keep((session.rtt_us(), session.max_body(), session.max_message())))
         .wrapping_add(keep((session.is_confirmed(), session.is_closing())))
 }
 

@@ -32,11 +32,7 @@ fn dialer(input: &[u8]) -> usize {
         dialer.handle_hint();
     }
     dialer.handle_stop();
-    kept.wrapping_add(keep((
-        dialer.poll_timeout(),
-        dialer.state(),
-        dialer.failures(),
-    )))
+    kept.wrapping_add(keep((dialer.poll_timeout(), dialer.state(), dialer.failures())))
 }
 
 fn registry(input: &[u8]) -> usize {
@@ -47,48 +43,26 @@ fn registry(input: &[u8]) -> usize {
     let (now, peer) = (now(word), peer(input));
     let config = black_box(RegistryConfig::default());
     let mut sessions = Registry::new(config, word, [Entry::EMPTY; 4]);
-    let entropy = Entropy {
-        sid: word,
-        key: [word as u8; 16],
-    };
+    let entropy = Entropy { sid: word, key: [word as u8; 16] };
     let sessions: &mut Registry<[Entry]> = black_box(&mut sessions);
     let lease = match sessions.admit(now, &hello, &peer, entropy) {
         Ok(Admission::New { lease, .. } | Admission::Resume { lease, .. }) => lease,
         Err(refusal) => return keep(refusal.close()),
     };
-    let parting = Parting {
-        rx_next: word,
-        finished: word & 1 == 0,
-    };
+    let parting = Parting { rx_next: word, finished: word & 1 == 0 };
     let code = CloseCode::new(word as u16);
     keep(black_box(&mut *sessions).confirmed(lease))
         .wrapping_add(keep(sessions.rotate(lease, [word as u8; 16])))
-        .wrapping_add(keep(
-            black_box(&mut *sessions).abandon_key(lease, word as u8),
-        ))
-        .wrapping_add(keep(
-            black_box(&mut *sessions).confirm_key(lease, word as u8),
-        ))
-        .wrapping_add(keep(
-            black_box(&mut *sessions).detached(now, lease, parting),
-        ))
-        .wrapping_add(keep(
-            black_box(&mut *sessions).ended(now, lease, code, word),
-        ))
+        .wrapping_add(keep(black_box(&mut *sessions).abandon_key(lease, word as u8)))
+        .wrapping_add(keep(black_box(&mut *sessions).confirm_key(lease, word as u8)))
+        .wrapping_add(keep(black_box(&mut *sessions).detached(now, lease, parting)))
+        .wrapping_add(keep(black_box(&mut *sessions).ended(now, lease, code, word)))
         .wrapping_add(keep(black_box(&mut *sessions).poll_expired(now)))
         .wrapping_add(keep(sessions.poll_timeout()))
-        .wrapping_add(keep((
-            sessions.state(lease.index()),
-            sessions.sid(lease.index()),
-        )))
+        .wrapping_add(keep((sessions.state(lease.index()), sessions.sid(lease.index()))))
 }
 
 fn peer(input: &[u8]) -> Peer<'_> {
     let word = word(input);
-    Peer {
-        principal: Some(word),
-        source: word,
-        channel_binding: input,
-        encrypted: word & 1 == 0,
-    }
+    Peer { principal: Some(word), source: word, channel_binding: input, encrypted: word & 1 == 0 }
 }

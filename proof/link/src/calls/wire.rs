@@ -33,12 +33,7 @@ fn codes(word: u64) -> usize {
 
 fn headers(word: u64) -> usize {
     let header = Header::from_word(word as u32).with_more(word & 1 == 0);
-    let flags = [
-        header.more(),
-        header.lane(),
-        header.is_sequenced(),
-        header.is_ignorable(),
-    ];
+    let flags = [header.more(), header.lane(), header.is_sequenced(), header.is_ignorable()];
     let set = flags.iter().filter(|flag| **flag).count();
     set ^ header.frame_size() ^ usize::from(header.tag()) ^ header.op().map_or(0, |op| op as usize)
 }
@@ -69,31 +64,12 @@ fn frame(header: Header, body: &[u8], out: &mut [u8]) -> usize {
 /// The encoders that take values instead of frames.
 fn replies(word: u64, out: &mut [u8]) -> usize {
     let (low, high) = (word as u32, (word >> 32) as u32);
-    let probe = Probe {
-        nonce: low,
-        tx: high,
-        ack: low,
-        limit: high,
-    };
-    let sum = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0_usize, |sum, b| sum.wrapping_add((*b).into()))
-    };
+    let probe = Probe { nonce: low, tx: high, ack: low, limit: high };
+    let sum = |bytes: &[u8]| bytes.iter().fold(0_usize, |sum, b| sum.wrapping_add((*b).into()));
     let id = RequestId(low as u16);
     let (route, status) = (Route::from(high), Status(low as u8));
-    let response = Frame::Response {
-        id,
-        status,
-        payload: &[],
-        more: status.is_ok(),
-    };
-    let request = Frame::Request {
-        id,
-        route,
-        payload: &[],
-        more: status.may_have_run(),
-    };
+    let response = Frame::Response { id, status, payload: &[], more: status.is_ok() };
+    let request = Frame::Request { id, route, payload: &[], more: status.may_have_run() };
     sum(&wire::encode_ack(low, high))
         .wrapping_add(sum(&wire::encode_probe(Op::Ping, probe)))
         .wrapping_add(sum(&wire::encode_empty(Op::Fin)))
