@@ -1,6 +1,6 @@
 //! A client of the demonstration: streams, asks, sends files, and checks what comes back.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::stream::{Checker, Stream, Tally};
 use crate::health::Health;
 use crate::transfer::{Progress, Source, Trouble, send};
 
+/// Files under way at once.
+const CARRIERS: usize = 4;
 /// Requests under way at once.
 const CALLERS: u64 = 4;
 /// Messages of a stream between two pauses, which leave room for the files and requests.
@@ -37,7 +39,8 @@ pub(super) struct Client {
     /// Answers that were not what they should be.
     pub(super) wrong: AtomicU64,
     pub(super) down: Arc<Down>,
-    rounds: AtomicU64,
+    /// Lanes that have sent all of their files at least once.
+    carried: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -94,14 +97,14 @@ impl Client {
             answered: AtomicU64::new(0),
             wrong: AtomicU64::new(0),
             down: Arc::new(down),
-            rounds: AtomicU64::new(0),
+            carried: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         }
     }
 
-    /// How often all files of this client were carried.
-    pub(super) fn rounds(&self) -> u64 {
-        self.rounds.load(Ordering::Relaxed)
+    /// Whether every file of this client was carried at least once.
+    pub(super) fn has_carried(&self) -> bool {
+        self.carried.load(Ordering::Relaxed) == CARRIERS
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -142,7 +145,10 @@ impl Client {
         begun.map_err(|error| error.to_string())?;
         tokio::try_join!(
             self.stream(&handle, stop),
-            self.carry(&handle, stop),
+            self.carry(&handle, stop, 0),
+            self.carry(&handle, stop, 1),
+            self.carry(&handle, stop, 2),
+            self.carry(&handle, stop, 3),
             self.ask(&handle, stop, 0),
             self.ask(&handle, stop, 1),
             self.ask(&handle, stop, 2),
@@ -180,12 +186,15 @@ impl Client {
         Ok(())
     }
 
-    /// Every `clients`-th file is this client's; they are sent again and again.
-    async fn carry(&self, handle: &Handle, stop: &AtomicBool) -> Result<(), String> {
-        let mine = || self.files.iter().skip(self.index as usize).step_by(self.clients as usize);
+    /// Sends the files of one lane again and again; every client and every lane has its share.
+    async fn carry(&self, handle: &Handle, stop: &AtomicBool, lane: usize) -> Result<(), String> {
+        let (start, step) = (self.index as usize, self.clients as usize);
+        let mine =
+            || self.files.iter().enumerate().skip(start + lane * step).step_by(step * CARRIERS);
+        let mut rounds: u64 = 0;
         loop {
-            for (index, source) in mine().enumerate() {
-                if self.rounds() > 0 && stop.load(Ordering::Relaxed) {
+            for (index, source) in mine() {
+                if rounds > 0 && stop.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -197,9 +206,10 @@ impl Client {
                 })?;
                 self.progress.files.fetch_add(1, Ordering::Relaxed);
             }
-            self.rounds.fetch_add(1, Ordering::Relaxed);
-            // With nothing to carry there would be nothing to wait for either.
-            tokio::task::yield_now().await;
+            rounds += 1;
+            if rounds == 1 {
+                self.carried.fetch_add(1, Ordering::Relaxed);
+            }
             if stop.load(Ordering::Relaxed) || mine().next().is_none() {
                 return Ok(());
             }

@@ -127,7 +127,7 @@ async fn watch(
         tokio::time::sleep(TICK).await;
         let resumes: u64 = clients.iter().map(|client| client.health.facts().resumes).sum();
         view.show(clients, &control.counts(), resumes);
-        let carried = clients.iter().all(|client| client.rounds() > 0);
+        let carried = clients.iter().all(|client| client.has_carried());
         let time = start.elapsed();
         if resumes >= plan.cuts && time >= plan.least && carried {
             return true;

@@ -64,8 +64,9 @@ fn undump(line: &str) -> &str {
     if offset.len() == 8 && rest.starts_with("  ") {
         return rest.split('|').next().unwrap_or_default();
     }
-    // The last line of `hexdump -C` is an offset alone; nobody writes a frame like that.
-    if rest.is_empty() && offset.len() == 8 && offset.starts_with("0000") { "" } else { line }
+    // The last line of `hexdump -C` is an offset alone, and not zero if there was anything to dump.
+    let alone = rest.is_empty() && offset.len() == 8 && offset.starts_with("0000");
+    if alone && offset != "00000000" { "" } else { line }
 }
 
 fn read_token(token: &str, bytes: &mut Vec<u8>) -> Result<(), String> {

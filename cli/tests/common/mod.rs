@@ -61,6 +61,11 @@ impl Running {
         }
     }
 
+    /// Everything it said so far.
+    pub(crate) fn seen(&self) -> String {
+        self.seen.join("\n")
+    }
+
     /// The address behind ` on `, as the commands print it when they listen.
     pub(crate) fn address(&mut self) -> String {
         let line = self.wait_for(" on 127.0.0.1:");
