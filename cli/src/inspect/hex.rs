@@ -12,11 +12,14 @@ const REPEAT_MAX: usize = 1 << 20;
 pub(super) fn parse(text: &str) -> Result<Conversation, String> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut sender = Sender::Unknown;
+    let mut dump = false;
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         let (marked, rest) = split_sender(line);
         let mut bytes = Vec::new();
-        for token in undump(rest).split(|c: char| c.is_whitespace() || "|,:;_-".contains(c)) {
+        for token in
+            undump(rest, &mut dump).split(|c: char| c.is_whitespace() || "|,:;_-".contains(c))
+        {
             read_token(token, &mut bytes).map_err(|why| format!("line {}: {why}", index + 1))?;
         }
         if bytes.is_empty() {
@@ -51,22 +54,23 @@ fn split_sender(line: &str) -> (Option<Sender>, &str) {
     (None, line)
 }
 
-/// Removes the offset and the text column of a dump's line.
-fn undump(line: &str) -> &str {
+/// Removes the offset and the text column of a dump's line; `dump` says that there was one before.
+fn undump<'l>(line: &'l str, dump: &mut bool) -> &'l str {
     let digits = line.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(line.len());
     let (offset, rest) = line.split_at(digits);
     if offset.len() < 6 {
         return line;
     }
     if let Some(rest) = rest.strip_prefix(": ") {
+        *dump = true;
         return rest.split("  ").next().unwrap_or_default();
     }
-    if offset.len() == 8 && rest.starts_with("  ") {
+    if offset.len() == 8 && rest.starts_with("  ") && rest.ends_with('|') {
+        *dump = true;
         return rest.split('|').next().unwrap_or_default();
     }
-    // The last line of `hexdump -C` is an offset alone, and not zero if there was anything to dump.
-    let alone = rest.is_empty() && offset.len() == 8 && offset.starts_with("0000");
-    if alone && offset != "00000000" { "" } else { line }
+    // The last line of `hexdump -C` is an offset alone.
+    if *dump && offset.len() == 8 && rest.is_empty() { "" } else { line }
 }
 
 fn read_token(token: &str, bytes: &mut Vec<u8>) -> Result<(), String> {
@@ -122,6 +126,7 @@ mod tests {
             "> 81 09 06 00\n  01 00\n  70 69 6e 67",
             "00000000: 8109 0600 0100 7069 6e67            ......ping",
             "00000000  81 09 06 00 01 00 70 69  6e 67      |......ping|\n0000000a\n",
+            "81090600  01007069  6e67",
             "# only\n8109 06 00*1 01 00*1 70 69 6e 67",
         ] {
             assert_eq!(bytes(text), frame, "{text}");

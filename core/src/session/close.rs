@@ -106,15 +106,8 @@ impl<S: Storage + ?Sized> Session<S> {
             LinkState::Idle | LinkState::Closing | LinkState::Closed => LinkEvent::Eof,
         };
         //= BUD-4
-        let retry_ms = if code == CloseCode::CALM {
-            CALM_RETRY_MS
-        } else {
-            0
-        };
-        let closing = Closing {
-            retry_ms,
-            ..Closing::of(code, Side::Local)
-        };
+        let retry_ms = if code == CloseCode::CALM { CALM_RETRY_MS } else { 0 };
+        let closing = Closing { retry_ms, ..Closing::of(code, Side::Local) };
         self.closing_by(now, event, closing);
         Violation { code }
     }

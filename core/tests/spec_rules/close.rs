@@ -34,11 +34,7 @@ fn nothing_is_sent_behind_the_end() {
 fn nothing_sequenced_is_taken_behind_the_end() {
     let (_, mut server) = pair(config(), config());
     assert_eq!(take(&mut server, &raw(Op::Fin, 0, false, &[])).1, None);
-    for bytes in [
-        message(),
-        raw(Op::Fin, 0, false, &[]),
-        raw(Op::Skip, 0, false, &[]),
-    ] {
+    for bytes in [message(), raw(Op::Fin, 0, false, &[]), raw(Op::Skip, 0, false, &[])] {
         let broken = take(&mut server.clone(), &bytes).1;
         assert_eq!(broken, Some(CloseCode::BAD_STATE), "{bytes:?}");
     }
@@ -101,10 +97,7 @@ fn a_connection_goes_on_after_a_drain_was_announced() {
 fn clients_leave_a_draining_server_spread_over_the_time_it_names() {
     let mut moments = Vec::new();
     for seed in 0..32u32 {
-        let calm = Config {
-            idle_timeout_ms: 0,
-            ..config()
-        };
+        let calm = Config { idle_timeout_ms: 0, ..config() };
         let (mut client, mut server) = fresh(calm, calm, seed << 27 | 1);
         exchange(&mut client, &mut server);
         server.drain(T, CloseCode::GOING_AWAY, 0, 32_000).unwrap();
@@ -161,11 +154,7 @@ fn codes_of_session_scope_end_the_session_and_others_do_not() {
             take(&mut end, &close(*code, false, None));
             end.detach(T);
             let ends = code.scope() == Scope::Session && *code != CloseCode::STALE_ATTACH;
-            let state = if ends {
-                SessionState::Dead
-            } else {
-                SessionState::Detached
-            };
+            let state = if ends { SessionState::Dead } else { SessionState::Detached };
             assert_eq!(end.state(), state, "{code}");
         }
     }

@@ -39,10 +39,7 @@ fn a_message_that_was_begun_is_continued_before_anything_else_is_sent() {
     client.cancel(ID, 0).unwrap();
     client.push_fragment(b"gun", true).unwrap();
     client.send(route(), b"x").unwrap();
-    assert_eq!(
-        ops(&output(&mut client)),
-        [Op::Message, Op::Cancel, Op::Continue, Op::Message]
-    );
+    assert_eq!(ops(&output(&mut client)), [Op::Message, Op::Cancel, Op::Continue, Op::Message]);
 }
 
 //= test FRG-2
@@ -79,10 +76,7 @@ fn between_fragments_come_only_frames_that_are_not_messages() {
 #[test]
 fn nothing_is_continued_that_is_not_open() {
     let (_, server) = pair(config(), config());
-    for bytes in [
-        raw(Op::Continue, 0, false, b"x"),
-        raw(Op::Continue, 1, false, &[]),
-    ] {
+    for bytes in [raw(Op::Continue, 0, false, b"x"), raw(Op::Continue, 1, false, &[])] {
         let broken = take(&mut server.clone(), &bytes).1;
         assert_eq!(broken, Some(CloseCode::BAD_LANE));
         let mut after = in_the_middle();
@@ -110,11 +104,7 @@ fn fragments_follow_each_other_and_the_last_one_says_so() {
     }
     assert_eq!(
         seen,
-        [
-            (0, &b"be"[..], false, 6),
-            (2, b"gun ", false, 14),
-            (6, b"and ended", true, 27)
-        ]
+        [(0, &b"be"[..], false, 6), (2, b"gun ", false, 14), (6, b"and ended", true, 27)]
     );
 }
 

@@ -15,12 +15,8 @@ fn a_session_that_cannot_keep_a_message_takes_none_and_says_in_which_state_it_is
     ended.finish().unwrap();
     other.finish().unwrap();
     settle(&mut ended, &mut other);
-    for (mut end, name) in [
-        (new, "new"),
-        (dead, "dead"),
-        (exported, "exported"),
-        (ended, "ended"),
-    ] {
+    for (mut end, name) in [(new, "new"), (dead, "dead"), (exported, "exported"), (ended, "ended")]
+    {
         let before = end.clone();
         assert_eq!(state_of(end.send(route(), b"x")), name);
         assert_eq!(state_of(end.finish()), name);
@@ -69,10 +65,7 @@ fn a_client_takes_only_the_welcome_it_asked_for() {
 fn a_hello_that_wants_no_session_is_refused() {
     let mut client = Session::client(config(), Vec::new()).unwrap();
     let said = hello_of(&mut client, T, 7);
-    let greeting = Hello {
-        wants_session: false,
-        ..hello(&said)
-    };
+    let greeting = Hello { wants_session: false, ..hello(&said) };
     let mut out = [0; HANDSHAKE_MAX];
     let len = greeting.encode(&mut out).unwrap();
     let mut acceptor = Acceptor::new(T, &config());
@@ -95,20 +88,11 @@ fn a_client_confirms_each_welcome_and_both_ends_a_resume() {
 //= test HND-23
 #[test]
 fn the_longest_message_is_at_least_the_longest_body() {
-    let equal = Config {
-        max_message: 200,
-        ..config()
-    };
-    let less = Config {
-        max_message: 199,
-        ..config()
-    };
+    let equal = Config { max_message: 200, ..config() };
+    let less = Config { max_message: 199, ..config() };
     let said = hello_of(&mut Session::client(equal, Vec::new()).unwrap(), T, 7);
     assert_eq!(hello(&said).terms.max_msg, 200);
-    assert_eq!(
-        Session::client(less, Vec::new()).unwrap_err().key(),
-        "max_message"
-    );
+    assert_eq!(Session::client(less, Vec::new()).unwrap_err().key(), "max_message");
 }
 
 /// An acceptor that was greeted.
@@ -148,10 +132,7 @@ fn steps_are_numbered_from_zero_answered_by_number_and_eight_at_most() {
 fn steps_out_of_turn_and_too_many_bytes_are_refused() {
     let refused = |acceptor: &mut Acceptor, step, data: &[u8]| {
         let bytes = raw(Op::Auth, step, false, data);
-        acceptor
-            .handle_input(T, &mut &bytes[..])
-            .err()
-            .map(|violation| violation.code())
+        acceptor.handle_input(T, &mut &bytes[..]).err().map(|violation| violation.code())
     };
     let mut out = [0; HANDSHAKE_MAX];
     assert_eq!(refused(&mut greeted(), 0, b"unasked"), Some(CloseCode::BAD_STATE));
@@ -176,10 +157,7 @@ fn only_servers_replace_keys_and_one_at_a_time() {
     let (mut client, mut server) = pair(config(), config());
     assert_eq!(state_of(client.rotate_key(2, [8; 16])), "client");
     let token = raw(Op::Token, 2, false, &[8; 16]);
-    assert_eq!(
-        take(&mut server.clone(), &token).1,
-        Some(CloseCode::BAD_STATE)
-    );
+    assert_eq!(take(&mut server.clone(), &token).1, Some(CloseCode::BAD_STATE));
     server.rotate_key(2, [8; 16]).unwrap();
     assert_eq!(state_of(server.rotate_key(3, [9; 16])), "rotating");
     settle(&mut client, &mut server);
@@ -212,10 +190,7 @@ fn a_stale_attempt_is_followed_by_the_number_after_the_one_told() {
     for (told, next) in [(Some(7), 8), (Some(3), 9), (None, 10)] {
         let said = hello_of(&mut client, T, 7);
         let mut out = [0; 64];
-        let close = Close {
-            last_attach: told,
-            ..Close::new(CloseCode::STALE_ATTACH)
-        };
+        let close = Close { last_attach: told, ..Close::new(CloseCode::STALE_ATTACH) };
         let len = close.encode(&mut out).unwrap();
         assert_eq!(take(&mut client, &out[..len]).1, None);
         assert_eq!(client.state(), SessionState::Detached, "told {told:?} in {said:?}");

@@ -1,4 +1,5 @@
 //! Sentences of the specification, one by one: two ends in virtual time, and bytes by hand.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it expects, and no more")]
 #![cfg(feature = "alloc")]
 #![expect(
     clippy::unwrap_used,
@@ -30,12 +31,7 @@ use outlast_core::{
 type End = Session<Vec<u8>>;
 
 const T: Instant = Instant::from_micros(1_000_000);
-const GRANT: Grant = Grant {
-    sid: 9,
-    epoch: 4,
-    key_id: 1,
-    key: [3; 16],
-};
+const GRANT: Grant = Grant { sid: 9, epoch: 4, key_id: 1, key: [3; 16] };
 
 /// So many milliseconds after the beginning.
 fn ms(count: u64) -> Instant {
@@ -58,10 +54,7 @@ fn config() -> Config {
 }
 
 fn manual() -> Config {
-    Config {
-        release: Release::Manual,
-        ..config()
-    }
+    Config { release: Release::Manual, ..config() }
 }
 
 /// What `end` makes of `input`, and the rule it found broken.
@@ -113,10 +106,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(Header, &[u8])> {
 }
 
 fn ops(bytes: &[u8]) -> Vec<Op> {
-    frames(bytes)
-        .iter()
-        .map(|(header, _)| header.op().unwrap())
-        .collect()
+    frames(bytes).iter().map(|(header, _)| header.op().unwrap()).collect()
 }
 
 /// A frame made by hand.
@@ -127,10 +117,8 @@ fn raw(op: Op, tag: u8, more: bool, body: &[u8]) -> Vec<u8> {
 
 fn ack_in(bytes: &[u8]) -> Option<(u32, u32)> {
     frames(bytes).iter().find_map(|(header, body)| {
-        match Frame::decode(*header, body).unwrap() {
-            Frame::Ack { ack, limit } => Some((ack, limit)),
-            _ => None,
-        }
+        let frame = Frame::decode(*header, body).unwrap();
+        if let Frame::Ack { ack, limit } = frame { Some((ack, limit)) } else { None }
     })
 }
 
@@ -143,10 +131,7 @@ fn close_in(bytes: &[u8]) -> Close<'_> {
 fn hello_of(client: &mut End, now: Instant, seed: u32) -> Vec<u8> {
     let mut out = [0; HANDSHAKE_MAX];
     client.detach(now);
-    let attach = Attach {
-        seed,
-        ..Attach::default()
-    };
+    let attach = Attach { seed, ..Attach::default() };
     let len = client.attach(now, &attach, &mut out).unwrap();
     out[..len].to_vec()
 }

@@ -55,24 +55,14 @@ fn a_full_ping_or_pong_acknowledges_and_grants() {
     client.send(route(), &[1; 96]).unwrap();
     output(&mut client);
     for (op, ack) in probes {
-        let probe = Probe {
-            nonce: 1,
-            tx: 0,
-            ack,
-            limit: 700 + ack,
-        };
+        let probe = Probe { nonce: 1, tx: 0, ack, limit: 700 + ack };
         assert_eq!(take(&mut client, &encode_probe(op, probe)).1, None);
         assert_eq!(client.acknowledged().get(), u64::from(ack));
     }
     while client.send(route(), &[1; 96]).is_ok() {}
     output(&mut client);
     assert_eq!(client.transmitted().get(), 900);
-    let less = Probe {
-        nonce: 1,
-        tx: 0,
-        ack: 200,
-        limit: 899,
-    };
+    let less = Probe { nonce: 1, tx: 0, ack: 200, limit: 899 };
     let broken = take(&mut client, &encode_probe(Op::Ping, less)).1;
     assert_eq!(broken, Some(CloseCode::CREDIT_SHRINK));
 }
@@ -87,9 +77,9 @@ fn an_application_learns_that_its_message_was_taken_and_not_before() {
         take_at(server, now, &output_at(client, now));
         let said = output_at(server, now);
         let (events, _) = take_at(client, now, &said);
-        events.iter().any(
-            |event| matches!(event, Event::Acknowledged { position } if *position >= end),
-        )
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Acknowledged { position } if *position >= end))
     };
     assert!(!told(&mut client, &mut server, ms(30)), "it was received");
     server.release(ms(30), Position::default());
@@ -107,9 +97,7 @@ fn what_gives_the_application_nothing_is_released_with_what_came_before() {
     let bytes = [message(10), skip(8), skip(12)].concat();
     let (events, broken) = take(&mut server, &bytes);
     assert_eq!(broken, None);
-    let [Event::Message { position, .. }] = events[..] else {
-        panic!("{events:?}")
-    };
+    let [Event::Message { position, .. }] = events[..] else { panic!("{events:?}") };
     assert_eq!((position.get(), server.released().get()), (22, 8));
     server.release(T, position);
     assert_eq!(server.released(), server.received());
@@ -144,19 +132,15 @@ fn every_report_grants_a_window_beyond_what_was_released() {
     for _ in 0..2 {
         take(&mut server, &message(196));
     }
-    let ping = Probe {
-        nonce: 1,
-        tx: 400,
-        ack: 0,
-        limit: 512,
-    };
+    let ping = Probe { nonce: 1, tx: 400, ack: 0, limit: 512 };
     let pong = |server: &mut End| {
         assert_eq!(take(server, &encode_probe(Op::Ping, ping)).1, None);
         let said = output(server);
-        match Frame::decode(frames(&said)[0].0, frames(&said)[0].1).unwrap() {
-            Frame::Pong(Some(probe)) => (probe.ack, probe.limit),
-            other => panic!("{other:?}"),
-        }
+        let (header, body) = frames(&said)[0];
+        let Ok(Frame::Pong(Some(probe))) = Frame::decode(header, body) else {
+            panic!("{header:?}")
+        };
+        (probe.ack, probe.limit)
     };
     assert_eq!(pong(&mut server), (0, 512));
     let mut other = server.clone();
@@ -170,10 +154,7 @@ fn every_report_grants_a_window_beyond_what_was_released() {
 //= test CRD-5
 #[test]
 fn acknowledgements_come_for_a_quarter_of_the_window_or_after_their_delay() {
-    let small = Config {
-        send_buffer: 204,
-        ..config()
-    };
+    let small = Config { send_buffer: 204, ..config() };
     for (client, least) in [(config(), 128), (small, 102)] {
         let (_, mut server) = pair(client, config());
         assert_eq!(take(&mut server, &message(least - 5)).1, None);
@@ -228,12 +209,7 @@ fn control_frames_wait_for_a_frame_to_end_and_go_ahead_of_those_that_wait() {
     let mut out = [0; 50];
     assert_eq!(client.poll_transmit(T, &mut out), 50);
     client.send(route(), &[1; 96]).unwrap();
-    let ping = Probe {
-        nonce: 1,
-        tx: 0,
-        ack: 0,
-        limit: 512,
-    };
+    let ping = Probe { nonce: 1, tx: 0, ack: 0, limit: 512 };
     take(&mut client, &encode_probe(Op::Ping, ping));
     take(&mut client, &message(196));
     let mut closing = client.clone();

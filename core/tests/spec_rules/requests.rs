@@ -3,10 +3,7 @@
 use super::*;
 
 fn few() -> Config {
-    Config {
-        max_requests: 2,
-        ..config()
-    }
+    Config { max_requests: 2, ..config() }
 }
 
 //= test REQ-1

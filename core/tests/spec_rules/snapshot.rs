@@ -71,18 +71,9 @@ fn a_snapshot_needs_the_limits_it_was_taken_with_and_room() {
     }
     let bytes = snapshot(&client);
     let others = [
-        Config {
-            max_body: 201,
-            ..config()
-        },
-        Config {
-            max_message: 1 << 19,
-            ..config()
-        },
-        Config {
-            max_requests: 8,
-            ..config()
-        },
+        Config { max_body: 201, ..config() },
+        Config { max_message: 1 << 19, ..config() },
+        Config { max_requests: 8, ..config() },
     ];
     for other in others {
         let refused = Session::restore(other, &bytes, false, Vec::new()).err();

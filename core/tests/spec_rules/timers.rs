@@ -5,10 +5,7 @@ use super::*;
 const BEAT: [u8; 4] = encode_empty(Op::Pong);
 
 fn silent(idle_timeout_ms: u32) -> Config {
-    Config {
-        idle_timeout_ms,
-        ..config()
-    }
+    Config { idle_timeout_ms, ..config() }
 }
 
 /// Polls `end` at its deadlines and nothing else, until it gives the connection up; when it did.
@@ -32,10 +29,7 @@ fn each_end_bears_the_silence_that_welcome_names() {
     assert_eq!(left_alone(&mut client), Some(ms(15_000)));
     assert_eq!(left_alone(&mut server), Some(ms(45_000)));
     // A client that beats slowly is given the time.
-    let slow = Config {
-        heartbeat_min_ms: 20_000,
-        ..silent(15_000)
-    };
+    let slow = Config { heartbeat_min_ms: 20_000, ..silent(15_000) };
     let (mut client, mut server) = pair(slow, silent(45_000));
     assert_eq!(left_alone(&mut client), Some(ms(15_000)));
     assert_eq!(left_alone(&mut server), Some(ms(60_000)));
@@ -89,20 +83,10 @@ fn measure(end: &mut End, from: u64, delay: u64) -> u64 {
     end.handle_timeout(ms(due));
     let said = output_at(end, ms(due));
     let (header, body) = frames(&said)[0];
-    let Ok(Frame::Ping(Some(probe))) = Frame::decode(header, body) else {
-        panic!("{header:?}")
-    };
+    let Ok(Frame::Ping(Some(probe))) = Frame::decode(header, body) else { panic!("{header:?}") };
     assert_eq!(output_at(end, ms(due)), [], "one at a time");
-    let pong = Probe {
-        nonce: probe.nonce,
-        tx: 0,
-        ack: 0,
-        limit: 512,
-    };
-    let wrong = Probe {
-        nonce: probe.nonce ^ 1,
-        ..pong
-    };
+    let pong = Probe { nonce: probe.nonce, tx: 0, ack: 0, limit: 512 };
+    let wrong = Probe { nonce: probe.nonce ^ 1, ..pong };
     let charged = end.stats().charged;
     let before = end.rtt_us();
     take_at(end, ms(due + 1), &encode_probe(Op::Pong, wrong));
