@@ -20,7 +20,7 @@ const CARRIERS: usize = 4;
 /// Requests under way at once.
 const CALLERS: u64 = 4;
 /// Messages of a stream between two pauses, which leave room for the files and requests.
-pub(super) const BURST: u64 = 64;
+pub(super) const BURST: u64 = 16;
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 /// The first back-off and the longest, in microseconds: the point is to see many of them.
 const BACKOFF: (u64, u64) = (3_000, 60_000);

@@ -49,8 +49,8 @@ const CONFIG: Config = Config {
 
 /// Trouble of every kind, several times a second.
 const CHAOS: Chaos = Chaos {
-    cut_bytes: Some((16, 4 << 20)),
-    cut_ms: Some((30, 600)),
+    cut_bytes: Some((16, 16 << 20)),
+    cut_ms: Some((50, 800)),
     stall: 10,
     stall_ms: (50, 800),
     split: 15,

@@ -29,8 +29,8 @@ pub(crate) type Range = (u64, u64);
 /// How much is to go wrong. Percentages are of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chaos {
-    /// Bytes that one direction carries until the connection is cut; small numbers are as likely
-    /// as large ones, so that handshakes are hit too.
+    /// Bytes that one direction has carried, whichever is the first, when the connection is cut;
+    /// small numbers are as likely as large ones, so that handshakes are hit too.
     pub(crate) cut_bytes: Option<Range>,
     /// Milliseconds until the connection is cut, if bytes did not do it before.
     pub(crate) cut_ms: Option<Range>,
@@ -162,8 +162,8 @@ impl Plan {
         }
         plan.after = chaos.cut_ms.map(|range| millis(&mut rng, range));
         if let Some((from, to)) = chaos.cut_bytes {
-            plan.up.cut_at = Some(rng.magnitude(from, to));
-            plan.down.cut_at = Some(rng.magnitude(from, to));
+            let at = rng.magnitude(from, to);
+            (plan.up.cut_at, plan.down.cut_at) = (Some(at), Some(at));
         }
         if rng.percent(chaos.stall) {
             let time = millis(&mut rng, chaos.stall_ms);
@@ -202,9 +202,7 @@ impl fmt::Display for Plan {
             plans.extend(lane.stall_at.map(|(at, _)| format!("stall at byte {at} {way}")));
         }
         plans.extend(self.up.rate.map(|rate| format!("{rate} bytes a second")));
-        for (way, lane) in self.lanes() {
-            plans.extend(lane.cut_at.map(|at| format!("cut at byte {at} {}", way.name())));
-        }
+        plans.extend(self.up.cut_at.map(|at| format!("cut at byte {at} of either direction")));
         plans.extend(self.after.map(|time| format!("cut after {} ms", time.as_millis())));
         if plans.is_empty() { f.write_str("no trouble") } else { f.write_str(&plans.join(", ")) }
     }
