@@ -53,8 +53,42 @@ fn what_peers_refuse_is_named() {
         ("< 09000000", "BAD_STATE (0x0104)"),
     ] {
         let text = inspect(&["--", hex]);
-        assert!(text.contains("REFUSED") && text.contains(words), "{hex}:\n{text}");
+        assert!(text.contains("ILLEGAL") && text.contains(words), "{hex}:\n{text}");
     }
+}
+
+/// The frames that other implementations check themselves against.
+#[test]
+fn golden_vectors_are_explained_or_refused_as_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/vectors");
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).expect("the vectors are there").map_while(Result::ok) {
+        let text = fs::read_to_string(entry.path()).expect("it is text");
+        for block in text.split("\n\n") {
+            let field = |name: &str| {
+                let line = block.lines().find_map(|line| line.strip_prefix(name))?;
+                Some(line.strip_prefix(':')?.trim())
+            };
+            // Limits other than the greatest are what a reader announces, and nobody did here.
+            let (Some(name), Some(bytes), None) =
+                (field("name"), field("bytes"), field("our_max_body"))
+            else {
+                continue;
+            };
+            // Only the beginning of a connection is judged as such.
+            let sender = if field("stage") == Some("first") { "> " } else { "" };
+            let said = inspect(&["--", &format!("{sender}{bytes}")]);
+            match field("refuse") {
+                Some(code) => assert!(
+                    said.contains("ILLEGAL") && said.contains(&format!("{code} (0x")),
+                    "{name} is not refused with {code}:\n{said}"
+                ),
+                None => assert!(!said.contains("ILLEGAL"), "{name} is refused:\n{said}"),
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count} vectors");
 }
 
 #[test]
@@ -163,7 +197,7 @@ fn a_capture_is_put_together_whatever_order_it_has() {
         assert!(found >= count.min(1), "{name} is missing:\n{text}");
     }
     assert!(text.contains("client: 12 frames") && text.contains("server: 9 frames"), "{text}");
-    assert!(!text.contains("REFUSED") && !text.contains("gap"), "{text}");
+    assert!(!text.contains("ILLEGAL") && !text.contains("gap"), "{text}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_relay_passes_lines_on_to_the_others() {
 fn lines_survive_connections_that_are_cut_all_the_time() {
     let mut server = Running::start(&["serve", "--echo", "127.0.0.1:0"]);
     let target = server.address();
-    let chaos = ["proxy", "--seed", "5", "--cut-bytes", "40..3000", "127.0.0.1:0", &target];
+    let chaos = ["proxy", "--seed", "5", "--cut-bytes", "200..6000", "127.0.0.1:0", &target];
     let mut proxy = Running::start(&chaos);
     let mut client = Running::start(&["connect", &proxy.address()]);
     let lines: Vec<String> = (0..300).map(|number| format!("line {number}")).collect();

@@ -127,7 +127,7 @@ impl Track<'_> {
                 // Skipping a bad body would show frames that no peer gets to see.
                 self.lanes[me].stopped = true;
                 let details = vec![format!("body: {}", hex(&body[..body.len().min(64)]))];
-                Words { summary: format!("REFUSED: {code}"), details }
+                Words { summary: format!("ILLEGAL: {code}"), details }
             }
         };
         let lane = &mut self.lanes[me];
@@ -280,7 +280,7 @@ impl Track<'_> {
             details.push(format!("this looks like {other}"));
         }
         let at = lane.offset;
-        let words = Words { summary: format!("REFUSED at byte {at}: {code}"), details };
+        let words = Words { summary: format!("ILLEGAL at byte {at}: {code}"), details };
         self.line(piece, "?", rest.len(), "", &words);
     }
 

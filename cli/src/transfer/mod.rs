@@ -9,6 +9,8 @@ mod name;
 mod receiver;
 mod sender;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use message::Offer;
 pub(crate) use receiver::{Arrived, Receiver};
