@@ -304,6 +304,7 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn replace(&mut self, session: Session<Vec<u8>>) {
         self.session = session;
         self.over = false;
+        self.finish = false;
         self.ending = None;
         self.shared.lock().replace();
     }

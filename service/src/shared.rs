@@ -330,12 +330,17 @@ impl Inner {
     pub(crate) fn replace(&mut self) {
         self.open = false;
         self.closed = None;
+        self.orders = Orders::default();
+        self.late.clear();
         self.facts = Facts::default();
         self.set_gate();
     }
 
-    /// What was staged and will not be sent.
+    /// What was staged and will not be sent. From now on nothing is staged for the lost session:
+    /// it would be told of neither as lost nor as sent.
     pub(crate) fn discard(&mut self) -> Vec<u8> {
+        self.facts = Facts::default();
+        self.set_gate();
         std::mem::take(&mut self.staged)
     }
 
