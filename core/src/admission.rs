@@ -26,8 +26,8 @@ pub use source::Source;
 pub struct GateConfig {
     /// Connections in total.
     pub max_connections: u32,
-    /// How many of them only resumes may have, see [`Gate::has_room`].
-    pub reserve: u32,
+    /// One in this many of them only resumes may have, see [`Gate::has_room`]; 0: none.
+    pub reserve_share: u32,
     /// Handshakes under way; further connections wait for one of them to end.
     pub max_handshakes: u32,
     /// Connections of one source.
@@ -38,8 +38,11 @@ pub struct GateConfig {
     pub total_rate: Rate,
     /// How many bits of an IPv6 address make a source, 1 to 64.
     pub v6_prefix: u8,
-    /// How long a source is locked out after its first failed authentication, in microseconds;
-    /// each further one doubles it.
+    /// Failed authentications in a row that a source may have without being locked out: an honest
+    /// client can present a session that is gone.
+    pub free_failures: u32,
+    /// How long a source is locked out after the first failure beyond those, in microseconds; each
+    /// further one doubles it.
     pub lockout_base: u64,
     /// The longest lock-out, in microseconds.
     pub lockout_cap: u64,
@@ -47,18 +50,18 @@ pub struct GateConfig {
 
 impl Default for GateConfig {
     /// 65,536 connections, 4,096 of them for resumes, 512 handshakes; per source 1,024 connections
-    /// and 64 new ones a second
-    /// (256 at once); in total 8,192 new ones a second (16,384 at once); IPv6 by /64; locked out
-    /// for 0.1 s to 60 s.
+    /// and 64 new ones a second (256 at once); in total 8,192 new ones a second (16,384 at once);
+    /// IPv6 by /64; locked out for 0.1 s to 60 s from the ninth failure in a row.
     fn default() -> Self {
         Self {
             max_connections: 65_536,
-            reserve: 4096,
+            reserve_share: 16,
             max_handshakes: 512,
             max_per_source: 1024,
             source_rate: Rate::per_second(64, 256),
             total_rate: Rate::per_second(8192, 16_384),
             v6_prefix: 64,
+            free_failures: 8,
             lockout_base: 100_000,
             lockout_cap: 60_000_000,
         }
@@ -264,8 +267,12 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
     #[must_use]
     pub const fn has_room(&self, resumes: bool) -> bool {
         //= REG-14
-        let reserve = if resumes { 0 } else { self.config.reserve };
-        self.open() < self.config.max_connections.saturating_sub(reserve)
+        let all = self.config.max_connections;
+        let reserve = match all.checked_div(self.config.reserve_share) {
+            Some(reserve) if !resumes => reserve,
+            Some(_) | None => 0,
+        };
+        self.open() < all.saturating_sub(reserve)
     }
 
     /// Connections whose handshake succeeded.
@@ -284,16 +291,19 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         }
     }
 
-    /// The connection failed to authenticate, or could not prove the session it named: its
-    /// source is locked out. Connections it has already stay.
+    /// The connection failed to authenticate, or could not prove the session it named: with too
+    /// many of those its source is locked out. Connections it has already stay.
     pub fn handle_failure(&mut self, now: Instant, ticket: &Ticket) {
         //= REG-12
-        let (base, cap) = (self.config.lockout_base, self.config.lockout_cap);
+        let GateConfig { lockout_base: base, lockout_cap: cap, free_failures: free, .. } =
+            self.config;
         if let Some(entry) = self.entry_mut(ticket.at) {
-            let factor = 1u64.checked_shl(entry.failures).unwrap_or(u64::MAX);
-            let until = now.after(base.saturating_mul(factor).min(cap));
             entry.failures = entry.failures.saturating_add(1);
-            entry.locked_until = entry.locked_until.max(until);
+            if let Some(doublings) = entry.failures.checked_sub(free.saturating_add(1)) {
+                let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
+                let until = now.after(base.saturating_mul(factor).min(cap));
+                entry.locked_until = entry.locked_until.max(until);
+            }
         }
         self.stats.failures = self.stats.failures.wrapping_add(1);
     }

@@ -124,6 +124,12 @@ impl Lease {
         self.index
     }
 
+    /// Whether both are leases of one session: entries are used again.
+    #[must_use]
+    pub const fn is_of_same_session(&self, other: &Self) -> bool {
+        self.index == other.index && self.generation == other.generation
+    }
+
     /// The number of the attempt to attach that got this lease; 1 is the session's creation.
     #[must_use]
     pub const fn attach(&self) -> u32 {

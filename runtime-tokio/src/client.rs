@@ -1,10 +1,13 @@
 //! A client over TCP.
 
 use std::io;
+use std::sync::Arc;
 
 use outlast_core::client::DialerConfig;
 use outlast_core::{Config, ConfigError};
-use outlast_service::{ClientConfig, Connector, Dialed, Handle, Handler, Runner};
+use outlast_service::{
+    ClientConfig, Connector, Credentials, Dialed, Handle, Handler, Runner, Token,
+};
 
 use crate::runtime::{Tcp, Tokio};
 use crate::socket::SocketOptions;
@@ -55,11 +58,18 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the token that the server wants to see. Over plain TCP everybody on the way can read
-    /// it.
+    /// Sets the token that the server wants to see, over any transport: without encryption
+    /// everybody on the way can read it. [`credentials`](Self::credentials) has the other ways.
     #[must_use]
-    pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
-        self.config.token = Some(token.into());
+    pub fn token(self, token: impl Into<Vec<u8>>) -> Self {
+        self.credentials(Token::new(token.into()).allow_plaintext())
+    }
+
+    /// Sets what is shown to the server: a [`Token`], a [`KeyedClient`](crate::KeyedClient), or a
+    /// method of one's own.
+    #[must_use]
+    pub fn credentials(mut self, credentials: impl Credentials) -> Self {
+        self.config.credentials = Some(Arc::new(credentials));
         self
     }
 

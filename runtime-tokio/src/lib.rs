@@ -90,8 +90,9 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::wire::{Route, Status};
 pub use outlast_core::{CloseCode, Config, Position, Release};
 pub use outlast_service::{
-    Closed, Handle, Handler, Incoming, Limits, Peer, Receipt, Report, RequestError, Responder,
-    Response, Runner, SendError, ServerHandle, ServerStats, SessionInfo, Undelivered,
+    Authenticator, Closed, Credentials, Handle, Handler, Incoming, KeyedClient, Limits, Peer,
+    Receipt, Report, RequestError, Responder, Response, Runner, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered,
 };
 pub use runtime::Tokio;
 pub use server::{Running, Server, ServerBuilder};

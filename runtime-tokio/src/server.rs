@@ -3,10 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_core::Config;
-use outlast_service::{Handler, Limits, ServerHandle, SessionInfo};
+use outlast_service::{
+    Authenticator, Handler, Limits, ServerConfig, ServerHandle, SessionInfo, Tokens,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
@@ -17,10 +20,8 @@ use crate::socket::SocketOptions;
 /// Describes a server. See [`Server::builder`].
 #[derive(Debug, Clone)]
 pub struct ServerBuilder {
-    config: Config,
-    limits: Limits,
+    config: ServerConfig,
     socket: SocketOptions,
-    token: Option<Vec<u8>>,
 }
 
 /// A server that listens and does not accept yet.
@@ -34,12 +35,7 @@ impl Server {
     /// Starts to describe a server.
     #[must_use]
     pub fn builder() -> ServerBuilder {
-        ServerBuilder {
-            config: Config::SERVER,
-            limits: Limits::default(),
-            socket: SocketOptions::default(),
-            token: None,
-        }
+        ServerBuilder { config: ServerConfig::default(), socket: SocketOptions::default() }
     }
 
     /// The address it listens at, with the port that the system chose if none was given.
@@ -62,9 +58,8 @@ impl Server {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
         let Self { listener, options } = self;
-        let ServerBuilder { config, limits, socket, token } = options;
-        let server = outlast_service::Server::new(Tokio, config, limits, token.as_deref(), factory)
-            .map_err(invalid)?;
+        let ServerBuilder { config, socket } = options;
+        let server = outlast_service::Server::new(Tokio, config, factory).map_err(invalid)?;
         let handle = server.handle();
         let local = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
@@ -112,14 +107,14 @@ impl ServerBuilder {
     /// Sets the limits and intervals of sessions; [`Config::SERVER`] otherwise.
     #[must_use]
     pub const fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.config.session = config;
         self
     }
 
-    /// Sets how many connections and sessions there may be.
+    /// Sets how many connections and sessions there may be, in total and of each source.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.config.limits = limits;
         self
     }
 
@@ -130,10 +125,25 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the token that clients must show.
+    /// Sets a token that clients must show, over any transport: without encryption everybody on
+    /// the way can read it. [`authenticator`](Self::authenticator) has the other ways.
     #[must_use]
-    pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
-        self.token = Some(token.into());
+    pub fn token(self, token: impl AsRef<[u8]>) -> Self {
+        self.authenticator(Tokens::new([(token.as_ref(), 0)]).allow_plaintext())
+    }
+
+    /// Sets what clients must show: [`Tokens`], [`SharedKeys`](crate::SharedKeys), or a method of
+    /// one's own.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.config.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Sets whether sessions get another key each time they are resumed; they do otherwise.
+    #[must_use]
+    pub const fn rotate_keys(mut self, rotate: bool) -> Self {
+        self.config.rotate_keys = rotate;
         self
     }
 
@@ -144,7 +154,7 @@ impl ServerBuilder {
     /// If the configuration is out of range, the name has no address, or the operating system
     /// refuses.
     pub async fn bind(self, address: impl tokio::net::ToSocketAddrs) -> io::Result<Server> {
-        self.config.validate().map_err(invalid)?;
+        self.config.session.validate().map_err(invalid)?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in tokio::net::lookup_host(address).await? {
             match self.socket.listen(address) {

@@ -12,6 +12,7 @@ use outlast_core::client::{StopReason, Target};
 use outlast_core::wire::AuthData;
 use outlast_core::{Attach, CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
 
+use crate::auth::{Credentials, Proving};
 use crate::drive::{Drive, Driven};
 use crate::error::Closed;
 use crate::handle::Handle;
@@ -41,11 +42,6 @@ pub struct Dialed<T> {
     pub remote: Option<SocketAddr>,
 }
 
-/// Answers a server's authentication steps, beyond what HELLO carries.
-pub(crate) trait Prover: Send {
-    fn prove(&mut self, step: u8, challenge: &[u8]) -> Option<Vec<u8>>;
-}
-
 /// What a client is made from.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
@@ -53,8 +49,8 @@ pub struct ClientConfig {
     pub session: Option<Config>,
     /// When to dial again, and when to give up.
     pub dialer: DialerConfig,
-    /// The token that the server wants to see.
-    pub token: Option<Vec<u8>>,
+    /// What the server wants to see.
+    pub credentials: Option<Arc<dyn Credentials>>,
     /// Entropy for back-off and nonces. Clients that start together must differ in it.
     pub seed: u64,
 }
@@ -85,18 +81,19 @@ impl Runner {
     ) -> Result<(Handle, Self), ConfigError> {
         let wanted = config.session.unwrap_or(Config::CLIENT);
         let session = Session::client(core_config(wanted), Vec::new())?;
-        let shared = Arc::new(Shared::new(None));
+        let shared = Arc::new(Shared::new(None, 0));
         let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
         let client = Client {
             dialer: Dialer::new(config.dialer, config.seed),
             seed: config.seed,
             wanted,
-            token: config.token,
+            credentials: config.credentials,
             runtime,
             clock,
             connector,
             owner: Some(owner),
+            failed_by: CloseCode::GOING_AWAY,
         };
         Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
     }
@@ -114,11 +111,13 @@ struct Client<R, C, H> {
     dialer: Dialer,
     seed: u64,
     wanted: Config,
-    token: Option<Vec<u8>>,
+    credentials: Option<Arc<dyn Credentials>>,
     runtime: R,
     clock: Clock,
     connector: C,
     owner: Option<Box<Owner<H>>>,
+    /// Why the last connection failed.
+    failed_by: CloseCode,
 }
 
 impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
@@ -150,6 +149,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let deadline = self.clock.std(dial.deadline);
         let connecting = self.connector.connect(address);
         let Some(Ok(dialed)) = before(&self.runtime, deadline, connecting).await else {
+            self.failed_by = CloseCode::GOING_AWAY;
             return self.dialer.handle_failure(self.now(), dial.attempt);
         };
         let Some(mut owner) = self.owner.take() else {
@@ -158,16 +158,10 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let now = self.now();
         let mut greeting = vec![0; HANDSHAKE_MAX];
         let seed = self.fresh_seed();
-        let auth = self.token.as_deref();
-        let attach = Attach {
-            seed,
-            auth: auth.map(|data| AuthData { method: outlast_core::auth::METHOD_BEARER, data }),
-            ..Attach::default()
-        };
-        match owner.session.attach(now, &attach, &mut greeting) {
-            Ok(len) => greeting.truncate(len),
-            Err(_) => {
-                owner.give_up(now, CloseCode::INTERNAL);
+        match self.greet(now, &mut owner, &dialed.io, seed, &mut greeting) {
+            Some(len) => greeting.truncate(len),
+            None => {
+                owner.give_up(now, CloseCode::AUTH_FAILED);
                 self.owner = Some(owner);
                 self.dialer.handle_stop();
                 return;
@@ -182,9 +176,43 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.ended(dial.attempt, driven, before);
     }
 
+    /// Writes HELLO to `out`; `None` if what is to be shown must not be, or does not fit.
+    fn greet(
+        &self,
+        now: Instant,
+        owner: &mut Owner<H>,
+        io: &C::Io,
+        seed: u32,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let Some(credentials) = &self.credentials else {
+            return owner.session.attach(now, &Attach { seed, ..Attach::default() }, out).ok();
+        };
+        let mut proving = Box::new(Proving {
+            prover: credentials.prover(),
+            client_id: credentials.client_id().to_vec(),
+            channel_binding: io.channel_binding().to_vec(),
+            encrypted: io.is_encrypted(),
+        });
+        let mut data = [0; HANDSHAKE_MAX];
+        let (prover, context) = proving.parts();
+        let len = prover.start(&context, &mut data)?;
+        let attach = Attach {
+            seed,
+            auth: Some(AuthData { method: prover.method(), data: data.get(..len)? }),
+            mutual: !prover.is_satisfied(),
+            channel_binding: context.channel_binding,
+            client_id: Some(context.client_id).filter(|id| !id.is_empty()),
+            ..Attach::default()
+        };
+        let written = owner.session.attach(now, &attach, out).ok()?;
+        owner.proving = Some(proving);
+        Some(written)
+    }
+
     /// A connection ended: what that means for the next.
     fn ended(&mut self, attempt: Attempt, driven: Driven<H>, before: outlast_core::Position) {
-        let Driven { owner, ending, .. } = driven;
+        let Driven { owner, ending } = driven;
         let now = self.now();
         if let Some(opened_at) = owner.opened_at {
             self.dialer.handle_welcome(opened_at, attempt, true);
@@ -212,6 +240,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
                 Parting { no_retry: end.no_retry, retry_ms: end.retry_ms, ..Parting::by(end.code) };
             self.dialer.handle_close(now, attempt, parting);
         } else {
+            self.failed_by = ending.code;
             self.dialer.handle_failure(now, attempt);
         }
         self.owner = Some(owner);
@@ -272,7 +301,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let code = match reason {
             StopReason::Requested | StopReason::Finished => CloseCode::OK,
             StopReason::SessionLost(code) | StopReason::Refused(code) => code,
-            StopReason::GaveUp { .. } => CloseCode::GOING_AWAY,
+            StopReason::GaveUp { .. } => self.failed_by,
         };
         let now = self.now();
         let unknown = Closed { code, complete: false, peer_received: None };

@@ -14,7 +14,7 @@ use outlast_core::state::LinkState;
 use outlast_core::{CONTROL_MAX, CloseCode, Instant};
 
 use crate::handler::Handler;
-use crate::owner::{Ending, Owner};
+use crate::owner::{Ending, News, Owner};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Bytes read at once: many frames, so that the one that is cut at the end costs little.
@@ -62,16 +62,12 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     eof: bool,
     shut: bool,
     fenced: bool,
-    /// Called once the peer has been heard after the handshake.
-    on_confirmed: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// What is left when a connection has ended.
 pub(crate) struct Driven<H> {
     pub(crate) owner: Box<Owner<H>>,
     pub(crate) ending: Ending,
-    /// Another connection asked for the session.
-    pub(crate) fenced: bool,
 }
 
 impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
@@ -101,14 +97,13 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             eof: false,
             shut: false,
             fenced: false,
-            on_confirmed: None,
         }
     }
 
-    /// Calls `tell` once the peer has been heard after the handshake.
-    pub(crate) fn on_confirmed(mut self, tell: Box<dyn FnOnce() + Send>) -> Self {
-        self.on_confirmed = Some(tell);
-        self
+    /// What the session's registry has to know, if there is something new.
+    #[inline]
+    pub(crate) fn take_news(&mut self) -> Option<News> {
+        self.owner.as_deref_mut().and_then(Owner::take_news)
     }
 
     /// Reads once and handles what came. Ready means that another read may bring more.
@@ -242,16 +237,19 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     }
 
     fn finish(&mut self, now: Instant) -> Poll<Driven<H>> {
-        let Some(mut owner) = self.owner.take() else {
-            return Poll::Pending;
-        };
+        self.leave(now).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Leaves the connection; `None` if it was left already.
+    pub(crate) fn leave(&mut self, now: Instant) -> Option<Driven<H>> {
+        let mut owner = self.owner.take()?;
         // What waits to be told is told before the connection is forgotten.
         let _ = owner.handle_input(now, self.remote, &mut &[][..]);
         //= DRV-7
         owner.session.detach(now);
         let ending = owner.disconnected(now);
         owner.shrink();
-        Poll::Ready(Driven { owner, ending, fenced: self.fenced })
+        Some(Driven { owner, ending })
     }
 
     /// Says goodbye to a connection whose session another one takes over.
@@ -290,9 +288,6 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
-        if self.on_confirmed.is_some() && owner.session.is_confirmed() {
-            self.on_confirmed.take().into_iter().for_each(|tell| tell());
-        }
         //= DRV-4
         //= DRV-5
         owner.session.handle_timeout(now);

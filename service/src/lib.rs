@@ -103,7 +103,9 @@
 #![warn(missing_docs)]
 
 mod asked;
+mod auth;
 mod client;
+mod door;
 mod drive;
 mod encode;
 mod error;
@@ -112,16 +114,18 @@ mod handle;
 mod handler;
 mod overview;
 mod owner;
+mod places;
 mod queues;
 mod server;
 mod shared;
 mod transport;
 
+pub use auth::{Authenticator, Credentials, KeyedClient, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Report, ServerHandle, ServerStats, SessionInfo};
-pub use server::{Limits, Server};
+pub use server::{Limits, Server, ServerConfig};
 pub use transport::{Runtime, Timer, Transport};

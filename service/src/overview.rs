@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use outlast_core::wire::Route;
 
+use crate::door::Door;
 use crate::error::SendError;
 use crate::handle::Handle;
 use crate::shared::Shared;
@@ -20,6 +20,8 @@ pub struct SessionInfo {
     pub id: u64,
     /// The other end's address when the session began.
     pub remote: Option<SocketAddr>,
+    /// Whom authentication found it to be with, if it asked and this is somebody in particular.
+    pub principal: Option<u64>,
     /// Whether a connection carries it now.
     pub connected: bool,
 }
@@ -30,11 +32,15 @@ pub struct SessionInfo {
 pub struct ServerStats {
     /// Connections now.
     pub connections: usize,
+    /// Of these, how many are in their handshake.
+    pub handshakes: usize,
     /// Sessions now, with and without connection.
     pub sessions: usize,
-    /// Connections accepted.
+    /// Connections let in.
     pub accepted: u64,
-    /// Connections refused for want of room.
+    /// Connections turned away before a byte of theirs was read: see [`Limits::connections`].
+    ///
+    /// [`Limits::connections`]: crate::Limits::connections
     pub refused: u64,
     /// Handshakes that failed.
     pub failed_handshakes: u64,
@@ -42,6 +48,8 @@ pub struct ServerStats {
     pub created: u64,
     /// Sessions resumed on another connection.
     pub resumed: u64,
+    /// Failed authentications and failed claims to a session.
+    pub denied: u64,
 }
 
 /// What became of a message to many.
@@ -54,44 +62,26 @@ pub struct Report {
 }
 
 /// What does not depend on the handlers' type.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Common {
+    pub(crate) door: Arc<Door>,
     pub(crate) draining: AtomicBool,
-    pub(crate) connections: AtomicUsize,
-    pub(crate) handshakes: AtomicUsize,
-    pub(crate) accepted: AtomicU64,
-    pub(crate) refused: AtomicU64,
     pub(crate) failed_handshakes: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
-    /// Who waits for a free handshake, for the drain, or for its end.
-    pub(crate) waiting: Mutex<Vec<Waker>>,
     pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
 }
 
 impl Common {
-    pub(crate) fn wake_all(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
-        waiting.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// Counts a connection, and its handshake as long as that lasts, however they end.
-pub(crate) struct Counted {
-    pub(crate) common: Arc<Common>,
-}
-
-impl Counted {
-    pub(crate) fn greeted(&self) {
-        self.common.handshakes.fetch_sub(1, Ordering::AcqRel);
-        self.common.wake_all();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.common.connections.fetch_sub(1, Ordering::AcqRel);
-        self.common.wake_all();
+    pub(crate) fn new(door: Door) -> Self {
+        Self {
+            door: Arc::new(door),
+            draining: AtomicBool::new(false),
+            failed_handshakes: AtomicU64::new(0),
+            created: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            directory: Mutex::new(HashMap::new()),
+        }
     }
 }
 
@@ -110,6 +100,7 @@ impl ServerHandle {
             .map(|(id, shared)| SessionInfo {
                 id: *id,
                 remote: shared.remote,
+                principal: shared.principal(),
                 connected: shared.lock().facts.connected,
             })
             .collect()
@@ -164,14 +155,17 @@ impl ServerHandle {
     #[must_use]
     pub fn stats(&self) -> ServerStats {
         let common = &self.common;
+        let door = common.door.stats();
         ServerStats {
-            connections: common.connections.load(Ordering::Acquire),
+            connections: door.connections as usize,
+            handshakes: door.handshakes as usize,
             sessions: lock(&common.directory).len(),
-            accepted: common.accepted.load(Ordering::Relaxed),
-            refused: common.refused.load(Ordering::Relaxed),
+            accepted: door.admitted,
+            refused: door.turned,
             failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),
+            denied: door.failures,
         }
     }
 }

@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
+use outlast_core::auth::Reply;
 use outlast_core::wire::{RequestId, Status};
 use outlast_core::{
     CloseCode, Config, Event, HANDSHAKE_MAX, Head, Instant, Position, Release, Session, Violation,
 };
 
-use crate::client::Prover;
+use crate::auth::Proving;
 use crate::error::Closed;
 use crate::handler::{Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
@@ -40,11 +41,21 @@ pub(crate) struct Owner<H> {
     /// When the present connection was greeted.
     pub(crate) opened_at: Option<Instant>,
     /// Answers the server's authentication steps.
-    pub(crate) prover: Option<Box<dyn Prover>>,
+    pub(crate) proving: Option<Box<Proving>>,
+    news: News,
     /// Handshake frames to transmit.
     pub(crate) handshake: Vec<u8>,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
+}
+
+/// What a server's registry has to know about a session.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The client was heard after WELCOME.
+    pub(crate) confirmed: bool,
+    /// The client has the key with this number.
+    pub(crate) key: Option<u8>,
 }
 
 /// How a connection ended.
@@ -80,7 +91,8 @@ impl<H: Handler> Owner<H> {
             left_staged: false,
             over: false,
             opened_at: None,
-            prover: None,
+            proving: None,
+            news: News::default(),
             handshake: Vec::new(),
             ending: None,
         }
@@ -161,11 +173,13 @@ impl<H: Handler> Owner<H> {
             }
             Event::Opened => {
                 self.opened_at = Some(now);
+                self.proving = None;
                 self.publish(true);
                 self.tell(now, remote, Incoming::Opened);
             }
             Event::Resumed { resent } => {
                 self.opened_at = Some(now);
+                self.proving = None;
                 self.publish(true);
                 self.tell(now, remote, Incoming::Resumed { resent });
             }
@@ -190,8 +204,8 @@ impl<H: Handler> Owner<H> {
                 self.end(Closed { code: CloseCode::OK, complete: true, peer_received: None });
             }
             Event::Lost { code, peer_received } => self.lost(now, remote, code, peer_received),
-            Event::Challenge { step, data } => self.prove(now, step, data),
-            // A new key is in use already.
+            Event::Challenge { data, .. } => self.prove(now, data),
+            Event::KeyConfirmed { key_id } => self.news.key = Some(key_id),
             _ => {}
         }
     }
@@ -259,14 +273,43 @@ impl<H: Handler> Owner<H> {
         }
     }
 
-    /// Answers an authentication step; without an answer the connection is of no use.
-    fn prove(&mut self, now: Instant, step: u8, data: &[u8]) {
-        let mut out = [0; HANDSHAKE_MAX];
-        let answer = self.prover.as_mut().and_then(|prover| prover.prove(step, data));
-        match answer.and_then(|answer| self.session.authenticate(&answer, &mut out).ok()) {
-            Some(len) => self.handshake.extend_from_slice(&out[..len]),
-            None => self.session.close(now, CloseCode::AUTH_FAILED, 0),
+    /// Answers an authentication step; a server that cannot be answered is left.
+    fn prove(&mut self, now: Instant, data: &[u8]) {
+        let mut answer = [0; HANDSHAKE_MAX];
+        let mut frame = [0; HANDSHAKE_MAX];
+        let goes_on = self.proving.as_mut().is_some_and(|proving| {
+            let (prover, context) = proving.parts();
+            let reply = prover.handle_step(&context, data, &mut answer);
+            //= AUT-7
+            if prover.is_satisfied() {
+                self.session.trust_server();
+            }
+            match reply {
+                Reply::Send(len) => {
+                    let answer = answer.get(..len).unwrap_or_default();
+                    let sent = self.session.authenticate(answer, &mut frame);
+                    sent.is_ok_and(|len| {
+                        self.handshake.extend_from_slice(&frame[..len]);
+                        true
+                    })
+                }
+                Reply::Wait => true,
+                Reply::Refuse => false,
+            }
+        });
+        if !goes_on {
+            self.session.close(now, CloseCode::AUTH_FAILED, 0);
         }
+    }
+
+    /// What the registry has to know, if there is something new.
+    pub(crate) fn take_news(&mut self) -> Option<News> {
+        let confirmed = !self.news.confirmed && self.session.is_confirmed();
+        if !confirmed && self.news.key.is_none() {
+            return None;
+        }
+        self.news.confirmed |= confirmed;
+        Some(News { confirmed, key: self.news.key.take() })
     }
 
     fn acknowledged(&mut self, now: Instant, remote: Option<SocketAddr>, position: Position) {

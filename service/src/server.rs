@@ -1,34 +1,37 @@
 //! A server: greets connections, finds or makes their sessions, and keeps those that have none.
 
-use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use outlast_core::auth::TokenDigest;
-use outlast_core::registry::{Admission, Entry, Lease, Parting, Registry, RegistryConfig};
-use outlast_core::wire::Hello;
+use outlast_core::admission::{GateConfig, Rate, Source, Turned};
+use outlast_core::registry::{Admission, Lease, Peer, Registry, RegistryConfig};
+use outlast_core::wire::{Grant, Hello};
 use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
 
+use crate::auth::Authenticator;
+use crate::door::{Door, Stay, Visit};
 use crate::drive::{Drive, Driven};
-use crate::error::Closed;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
-use crate::overview::{Common, Counted, ServerHandle, SessionInfo, lock};
+use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
+use crate::places::Places;
 use crate::shared::Shared;
 use crate::transport::{Clock, Runtime, Transport, sleep_until};
 
 /// How many of what a server takes.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once. More are told to come back later.
-    pub max_connections: usize,
-    /// Handshakes at once. More wait in the listener's backlog.
-    pub max_handshakes: usize,
+    /// Connections: in total, of each source, and how fast they come. What is beyond is refused
+    /// with [`BUSY`](CloseCode::BUSY) and told when to come again; handshakes beyond
+    /// [`max_handshakes`](GateConfig::max_handshakes) wait in the listener's backlog. Connections
+    /// whose address is unknown count as one source.
+    pub connections: GateConfig,
     /// Sessions, with and without connection, and what allows them.
     pub sessions: RegistryConfig,
 }
@@ -41,7 +44,42 @@ impl Default for Limits {
             max_detached_per_owner: 65_536,
             ..RegistryConfig::default()
         };
-        Self { max_connections: 65_536, max_handshakes: 512, sessions }
+        Self { connections: GateConfig::default(), sessions }
+    }
+}
+
+impl Limits {
+    /// The default limits, but one source may have as many connections and sessions as all
+    /// together, as fast as it can: for servers behind a proxy, for closed networks, for tests.
+    #[must_use]
+    pub fn one_source() -> Self {
+        let mut limits = Self::default();
+        limits.connections.max_per_source = limits.connections.max_connections;
+        limits.connections.source_rate = Rate::UNLIMITED;
+        limits.connections.total_rate = Rate::UNLIMITED;
+        limits
+    }
+}
+
+/// What a server is made from.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Limits and intervals of sessions.
+    pub session: Config,
+    /// How many connections and sessions there may be.
+    pub limits: Limits,
+    /// What clients have to show; without it everybody is let in.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// Whether a session gets another key each time it is resumed, so that a stolen or copied one
+    /// is of no use after that.
+    pub rotate_keys: bool,
+}
+
+impl Default for ServerConfig {
+    /// [`Config::SERVER`], the default limits, everybody let in, keys rotated.
+    fn default() -> Self {
+        let (session, limits) = (Config::SERVER, Limits::default());
+        Self { session, limits, authenticator: None, rotate_keys: true }
     }
 }
 
@@ -64,30 +102,17 @@ impl<R: Runtime, H> std::fmt::Debug for Server<R, H> {
 
 type Factory<H> = Box<dyn Fn(&SessionInfo) -> H + Send + Sync>;
 
-struct Inner<R, H> {
-    runtime: R,
-    clock: Clock,
-    wanted: Config,
-    limits: Limits,
-    token: Option<TokenDigest>,
+pub(crate) struct Inner<R, H> {
+    pub(crate) runtime: R,
+    pub(crate) clock: Clock,
+    pub(crate) wanted: Config,
+    busy_retry_ms: u32,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    rotate_keys: bool,
+    v6_prefix: u8,
     factory: Factory<H>,
-    state: Mutex<State<H>>,
-    common: Arc<Common>,
-}
-
-struct State<H> {
-    registry: Registry<Vec<Entry>>,
-    /// By index of the registry's entry.
-    places: Vec<Place<H>>,
-}
-
-/// Where a session is.
-enum Place<H> {
-    Empty,
-    /// Without a connection.
-    Here(Box<Owner<H>>),
-    /// With the task of a connection, and who waits to take it over.
-    Out(Arc<Shared>, Option<Waker>),
+    pub(crate) state: Mutex<Places<H>>,
+    pub(crate) common: Arc<Common>,
 }
 
 impl<R: Runtime, H: Handler> Server<R, H> {
@@ -98,26 +123,28 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     /// If the configuration is out of range.
     pub fn new(
         runtime: R,
-        config: Config,
-        limits: Limits,
-        token: Option<&[u8]>,
+        config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        config.validate()?;
-        let mut limits = limits;
+        let ServerConfig { session: wanted, limits, authenticator, rotate_keys } = config;
+        wanted.validate()?;
+        let mut sessions = limits.sessions;
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
-        limits.sessions.max_ttl_s = config.retention_s;
-        limits.sessions.handshake_ms = config.handshake_timeout_ms;
-        let registry = Registry::new(limits.sessions, greet::entropy_u64(), Vec::new());
+        sessions.max_ttl_s = wanted.retention_s;
+        sessions.handshake_ms = wanted.handshake_timeout_ms;
+        let registry = Registry::new(sessions, greet::entropy_u64(), Vec::new());
+        let door = Door::new(limits.connections, greet::entropy_u64());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
             runtime,
-            wanted: config,
-            limits,
-            token: token.map(TokenDigest::of),
+            wanted,
+            busy_retry_ms: sessions.busy_retry_ms,
+            authenticator,
+            rotate_keys,
+            v6_prefix: limits.connections.v6_prefix,
             factory: Box::new(factory),
-            state: Mutex::new(State { registry, places: Vec::new() }),
-            common: Arc::new(Common::default()),
+            state: Mutex::new(Places::new(registry)),
+            common: Arc::new(Common::new(door)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -130,47 +157,50 @@ impl<R: Runtime, H: Handler> Server<R, H> {
 
     /// Waits until another connection should be accepted; false once none should any more.
     pub async fn ready(&self) -> bool {
-        let inner = &self.inner;
-        poll_fn(|cx| {
-            let mut waiting = lock(&inner.common.waiting);
-            if inner.common.draining.load(Ordering::Acquire) {
-                return Poll::Ready(false);
-            }
-            if inner.common.handshakes.load(Ordering::Acquire) < inner.limits.max_handshakes {
-                return Poll::Ready(true);
-            }
-            waiting.push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
+        let common = &self.inner.common;
+        common.door.ready(|| common.draining.load(Ordering::Acquire)).await
     }
 
-    /// Serves an accepted connection in a task of its own.
-    pub fn spawn_connection<T: Transport>(&self, io: T, remote: Option<SocketAddr>) {
+    /// Serves an accepted connection in a task of its own, or turns it away.
+    pub fn spawn_connection<T: Transport>(&self, mut io: T, remote: Option<SocketAddr>) {
         let inner = Arc::clone(&self.inner);
-        let common = &inner.common;
-        common.accepted.fetch_add(1, Ordering::Relaxed);
-        common.handshakes.fetch_add(1, Ordering::AcqRel);
-        let full =
-            common.connections.fetch_add(1, Ordering::AcqRel) >= inner.limits.max_connections;
         let runtime = inner.runtime.clone();
-        runtime.clone().spawn(async move {
-            let counted = Counted { common: Arc::clone(&inner.common) };
-            let greeted = Arc::clone(&inner).greet(io, remote, full).await;
-            counted.greeted();
-            if let Some((lease, drive)) = greeted {
+        let door = Arc::clone(&inner.common.door);
+        match door.enter(inner.now(), remote) {
+            Ok(visit) => runtime.clone().spawn(async move {
+                let greeted = Arc::clone(&inner).greet(io, remote, &visit).await;
                 // The task of a handshake is large, that of an idle connection should not be.
-                runtime.spawn(Connection { drive, lease, inner, _counted: counted, done: false });
+                let Some((lease, mut drive)) = greeted else {
+                    return;
+                };
+                match visit.opened() {
+                    Some(stay) => {
+                        let connection =
+                            Connection { drive, lease, inner, _stay: stay, done: false };
+                        runtime.spawn(connection);
+                    }
+                    // It had to make room in the same moment: its client may come again.
+                    None => drive.leave(inner.now()).into_iter().for_each(|driven| {
+                        inner.ended(lease, driven);
+                    }),
+                }
+            }),
+            Err(turned) if door.may_refuse() => {
+                let close = inner.turned_away(turned);
+                runtime.clone().spawn(async move {
+                    greet::refuse(&runtime, &mut io, &close).await;
+                    door.refused();
+                });
             }
-        });
+            // Many are turned away: no more is done for this one.
+            Err(_) => {}
+        }
     }
 
     /// Ends sessions whose time is over. Runs until the server has drained.
     pub async fn keep_house(&self) {
         let common = &self.inner.common;
-        while !common.draining.load(Ordering::Acquire)
-            || common.connections.load(Ordering::Acquire) > 0
-        {
+        while !common.draining.load(Ordering::Acquire) || common.door.stats().connections > 0 {
             self.inner.expire();
             let at = self.inner.runtime.now() + Duration::from_secs(1);
             sleep_until(&self.inner.runtime, at).await;
@@ -184,7 +214,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     pub async fn drain(&self, grace: Duration) {
         let inner = &self.inner;
         inner.common.draining.store(true, Ordering::Release);
-        inner.common.wake_all();
+        inner.common.door.wake_all();
         let spread = u32::try_from(grace.as_millis() / 2).unwrap_or(u32::MAX);
         inner.for_each_out(|orders| orders.drain = Some((spread, spread)));
         if !inner.emptied_before(inner.runtime.now() + grace).await {
@@ -195,7 +225,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
 }
 
 impl<R: Runtime, H: Handler> Inner<R, H> {
-    fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.clock.core(self.runtime.now())
     }
 
@@ -204,161 +234,146 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         self: Arc<Self>,
         mut io: T,
         remote: Option<SocketAddr>,
-        full: bool,
+        visit: &Visit,
     ) -> Option<(Lease, Drive<R, T, H>)> {
-        let busy = full || self.common.draining.load(Ordering::Acquire);
-        if busy {
-            self.common.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        let config = core_config(self.wanted);
-        let heard = greet::hear(&self.runtime, self.clock, &config, &mut io).await;
-        let refuse_all = busy.then_some(CloseCode::BUSY);
-        let outcome = match heard {
-            Ok(greeted) => match refuse_all.or_else(|| self.check_token(&greeted)) {
-                Some(code) => Err(greet::refusal(code)),
-                None => self.open(&greeted, remote).await,
-            },
-            Err(code) => Err(greet::refusal(code)),
-        };
+        let outcome = visit.unless_shown_out(self.introduce(&mut io, remote)).await;
+        let outcome = outcome.unwrap_or_else(|| Err(self.busy()));
         match outcome {
             Ok((lease, owner, greeting)) => {
-                let confirm = self.confirmer(lease);
-                let drive =
-                    Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting)
-                        .on_confirmed(confirm);
-                Some((lease, drive))
+                let (runtime, clock) = (self.runtime.clone(), self.clock);
+                Some((lease, Drive::new(owner, io, runtime, clock, remote, greeting)))
             }
             Err(close) => {
                 self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+                //= REG-12
+                if is_denial(close.code) {
+                    visit.failed(self.now());
+                }
                 greet::refuse(&self.runtime, &mut io, &close).await;
                 None
             }
         }
     }
 
-    //= AUT-9
-    fn check_token(&self, greeted: &Greeted) -> Option<CloseCode> {
-        let wanted = self.token.as_ref()?;
-        let hello = greeted.hello();
-        match hello.auth {
-            Some(auth) if auth.method == outlast_core::auth::METHOD_BEARER => {
-                (!wanted.matches(&TokenDigest::of(auth.data))).then_some(CloseCode::AUTH_FAILED)
-            }
-            Some(_) | None => Some(CloseCode::AUTH_REQUIRED),
+    /// Hears who the client is and finds or makes its session.
+    async fn introduce<T: Transport>(
+        &self,
+        io: &mut T,
+        remote: Option<SocketAddr>,
+    ) -> Result<Opening<H>, greet::Refusal> {
+        let config = core_config(self.wanted);
+        let verifier = self.authenticator.as_ref().map(|known| known.verifier(remote));
+        let greeted = greet::hear(&self.runtime, self.clock, &config, io, verifier).await;
+        let greeted = greeted.map_err(greet::refusal)?;
+        let resumes = greeted.hello().resume.is_some();
+        let draining = self.common.draining.load(Ordering::Acquire);
+        if draining || !self.common.door.has_room(resumes) {
+            return Err(self.busy());
         }
+        let source = remote.map_or(0, |remote| Source::new(remote.ip(), self.v6_prefix).get());
+        let peer = Peer {
+            principal: Some(greeted.principal).filter(|principal| *principal != 0),
+            source,
+            channel_binding: io.channel_binding(),
+            encrypted: io.is_encrypted(),
+        };
+        self.open(&greeted, &peer, remote).await
+    }
+
+    pub(crate) fn busy(&self) -> greet::Refusal {
+        greet::Refusal { retry_ms: self.busy_retry_ms, ..greet::refusal(CloseCode::BUSY) }
+    }
+
+    /// What a connection is told that may not come in.
+    fn turned_away(&self, turned: Turned) -> greet::Refusal {
+        let micros = match turned {
+            Turned::SourceRate(wait) | Turned::TotalRate(wait) | Turned::LockedOut(wait) => wait,
+            Turned::Full | Turned::MakeRoom | Turned::SourceFull | Turned::TableFull => 0,
+        };
+        let wait_ms = u32::try_from(micros.div_ceil(1000)).unwrap_or(u32::MAX);
+        let mut busy = self.busy();
+        if wait_ms > 0 {
+            busy.retry_ms = wait_ms;
+        }
+        busy
     }
 
     /// Makes or finds the session that the greeting is about.
+    //= AUT-10
     async fn open(
         &self,
         greeted: &Greeted,
+        peer: &Peer<'_>,
         remote: Option<SocketAddr>,
-    ) -> Result<(Lease, Box<Owner<H>>, Vec<u8>), greet::Refusal> {
+    ) -> Result<Opening<H>, greet::Refusal> {
         let hello = greeted.hello();
         let entropy = greet::entropy();
-        let source = remote.map_or(0, |remote| source_of(remote.ip()));
-        let peer = outlast_core::registry::Peer {
-            principal: None,
-            source,
-            channel_binding: &[],
-            encrypted: false,
-        };
         let admission = {
             let mut state = lock(&self.state);
             let now = self.now();
-            state.registry.admit(now, &hello, &peer, entropy).map_err(|refusal| refusal.close())?
+            let admitted = state.registry.admit(now, &hello, peer, entropy);
+            let admission = admitted.map_err(|refusal| refusal.close())?;
+            if let Admission::Resume { lease, .. } = admission {
+                state.claim(lease);
+            }
+            admission
         };
-        let mut greeting = vec![0; HANDSHAKE_MAX];
-        match admission {
+        let mut greeting = greeted.proof.clone();
+        let ahead = greeting.len();
+        greeting.resize(ahead + HANDSHAKE_MAX, 0);
+        let welcome = &mut greeting[ahead..];
+        let (lease, owner, written) = match admission {
             Admission::New { lease, grant, .. } => {
-                let owner = self.create(lease, &hello, grant, remote, &mut greeting)?;
-                Ok((lease, owner, greeting))
+                let info = SessionInfo {
+                    id: grant.sid,
+                    remote,
+                    principal: peer.principal,
+                    connected: true,
+                };
+                let (owner, written) = self.create(lease, &hello, grant, &info, welcome)?;
+                (lease, owner, written)
             }
             Admission::Resume { lease, .. } => {
                 let mut owner = self.take_over(lease).await?;
                 let now = self.now();
-                match owner.session.accept(now, &hello, greet::seed(), &mut greeting) {
-                    Ok(len) => {
-                        greeting.truncate(len);
+                match owner.session.accept(now, &hello, greet::seed(), welcome) {
+                    Ok(written) => {
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
-                        Ok((lease, owner, greeting))
+                        if self.rotate_keys {
+                            self.rotate_key(lease, &mut owner);
+                        }
+                        (lease, owner, written)
                     }
-                    Err(code) => Err(self.bury(lease, owner, code)),
+                    Err(code) => return Err(self.bury(lease, owner, code)),
                 }
             }
-        }
+        };
+        greeting.truncate(ahead + written);
+        Ok((lease, owner, greeting))
     }
 
     fn create(
         &self,
         lease: Lease,
         hello: &Hello<'_>,
-        grant: outlast_core::wire::Grant,
-        remote: Option<SocketAddr>,
-        greeting: &mut Vec<u8>,
-    ) -> Result<Box<Owner<H>>, greet::Refusal> {
+        grant: Grant,
+        info: &SessionInfo,
+        welcome: &mut [u8],
+    ) -> Result<(Box<Owner<H>>, usize), greet::Refusal> {
         let (now, config, seed) = (self.now(), core_config(self.wanted), greet::seed());
-        let made = Session::server(now, config, hello, grant, seed, Vec::new(), greeting);
+        let made = Session::server(now, config, hello, grant, seed, Vec::new(), welcome);
         let accepted = made.map_err(|code| {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
-        greeting.truncate(accepted.written);
-        let info = SessionInfo { id: grant.sid, remote, connected: true };
-        let shared = Arc::new(Shared::new(remote));
-        let handler = (self.factory)(&info);
+        let shared = Arc::new(Shared::new(info.remote, info.principal.unwrap_or(0)));
+        let handler = (self.factory)(info);
         let release = self.wanted.release;
         let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
         self.common.created.fetch_add(1, Ordering::Relaxed);
         lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
-        let mut state = lock(&self.state);
-        let index = lease.index() as usize;
-        if state.places.len() <= index {
-            state.places.resize_with(index + 1, || Place::Empty);
-        }
-        state.places[index] = Place::Out(shared, None);
-        Ok(Box::new(owner))
-    }
-
-    /// Takes a session over, from a connection that has it if need be.
-    ///
-    /// The old connection gives it back before anything is read from it: what it had read and not
-    /// handled is lost with it, and the peer is told to send that again.
-    //= DRV-6
-    //= DRV-16
-    //= RSM-8
-    async fn take_over(&self, lease: Lease) -> Result<Box<Owner<H>>, greet::Refusal> {
-        let limit = Duration::from_millis(self.wanted.handshake_timeout_ms.into());
-        let until = self.runtime.now() + limit;
-        let taking = poll_fn(|cx| {
-            let mut state = lock(&self.state);
-            let Some(place) = state.places.get_mut(lease.index() as usize) else {
-                return Poll::Ready(Err(greet::refusal(CloseCode::NO_SESSION)));
-            };
-            match std::mem::replace(place, Place::Empty) {
-                Place::Here(owner) => {
-                    *place = Place::Out(Arc::clone(&owner.shared), None);
-                    // The connection that was told to go may have ended by itself before it read
-                    // that; the next one must not obey in its place.
-                    owner.shared.order(|orders| orders.fence = false);
-                    Poll::Ready(Ok(owner))
-                }
-                Place::Out(shared, waiter) => {
-                    let newest = waiter.is_none_or(|waiter| waiter.will_wake(cx.waker()));
-                    *place = Place::Out(Arc::clone(&shared), Some(cx.waker().clone()));
-                    // Under the lock: a late order would hit the connection that comes after.
-                    if newest {
-                        shared.order(|orders| orders.fence = true);
-                    }
-                    drop(state);
-                    Poll::Pending
-                }
-                Place::Empty => Poll::Ready(Err(greet::refusal(CloseCode::NO_SESSION))),
-            }
-        });
-        crate::client::before(&self.runtime, until, taking)
-            .await
-            .unwrap_or_else(|| Err(greet::refusal(CloseCode::BUSY)))
+        lock(&self.state).send_out(lease, shared);
+        Ok((Box::new(owner), accepted.written))
     }
 
     /// The resume failed in a way that ends the session.
@@ -369,108 +384,34 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             close.rx_next = Some(owner.session.received().get());
             let _ = owner.handle_input(now, None, &mut &[][..]);
         }
-        self.put_back(lease, owner, false);
+        self.put_back(lease, owner);
         close
     }
 
     /// A connection ended: its session stays, or is over.
     fn ended(&self, lease: Lease, driven: Driven<H>) {
-        self.put_back(lease, driven.owner, driven.fenced);
-    }
-
-    fn put_back(&self, lease: Lease, owner: Box<Owner<H>>, fenced: bool) {
-        let now = self.now();
-        let rx_next = owner.session.received().get();
-        let mut state = lock(&self.state);
-        let state = &mut *state;
-        let over = owner.over || owner.session.death().is_some();
-        if over {
-            let code = owner.session.death().map_or(CloseCode::OK, |death| death.code);
-            state.registry.ended(now, lease, code, rx_next);
-        } else if !fenced {
-            state.registry.detached(now, lease, Parting { rx_next, finished: false });
-        }
-        let Some(place) = state.places.get_mut(lease.index() as usize) else {
-            return;
-        };
-        let waiter = match place {
-            Place::Out(_, waiter) => waiter.take(),
-            Place::Empty | Place::Here(_) => None,
-        };
-        if over {
-            if let Some(id) = owner.session.id() {
-                lock(&self.common.directory).remove(&id);
-            }
-            *place = Place::Empty;
-        } else {
-            *place = Place::Here(owner);
-        }
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
-    }
-
-    /// Tells the registry once the client is known to have its session.
-    fn confirmer(self: &Arc<Self>, lease: Lease) -> Box<dyn FnOnce() + Send> {
-        let inner = Arc::clone(self);
-        Box::new(move || {
-            lock(&inner.state).registry.confirmed(lease);
-        })
-    }
-
-    /// Ends sessions whose retention is over or which had to make room.
-    fn expire(&self) {
-        loop {
-            let now = self.now();
-            let mut state = lock(&self.state);
-            let state = &mut *state;
-            let Some(expired) = state.registry.poll_expired(now) else {
-                return;
-            };
-            lock(&self.common.directory).remove(&expired.sid);
-            let Some(place) = state.places.get_mut(expired.index as usize) else {
-                continue;
-            };
-            match std::mem::replace(place, Place::Empty) {
-                Place::Here(mut owner) => {
-                    owner.session.kill(expired.code);
-                    let _ = owner.handle_input(now, None, &mut &[][..]);
-                }
-                Place::Out(shared, _) => {
-                    shared.order(|orders| orders.close = Some((expired.code, true)));
-                }
-                Place::Empty => {}
-            }
-        }
-    }
-
-    fn for_each_out(&self, order: impl Fn(&mut crate::shared::Orders)) {
-        let out: Vec<Arc<Shared>> = lock(&self.state)
-            .places
-            .iter()
-            .filter_map(|place| match place {
-                Place::Out(shared, _) => Some(Arc::clone(shared)),
-                Place::Empty | Place::Here(_) => None,
-            })
-            .collect();
-        for shared in out {
-            shared.order(&order);
-        }
+        self.put_back(lease, driven.owner);
     }
 
     /// Waits for the last connection to go; false if `until` comes first.
     async fn emptied_before(&self, until: std::time::Instant) -> bool {
-        let common = &self.common;
-        let emptied = poll_fn(|cx| {
-            let mut waiting = lock(&common.waiting);
-            if common.connections.load(Ordering::Acquire) == 0 {
-                return Poll::Ready(());
-            }
-            waiting.push(cx.waker().clone());
-            Poll::Pending
-        });
+        let emptied = self.common.door.emptied();
         crate::client::before(&self.runtime, until, emptied).await.is_some()
     }
+}
+
+/// A session, and the bytes that open it.
+type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);
+
+/// Whether it was refused for what it could not show.
+fn is_denial(code: CloseCode) -> bool {
+    [
+        CloseCode::AUTH_FAILED,
+        CloseCode::BAD_TOKEN,
+        CloseCode::IDENTITY_MISMATCH,
+        CloseCode::NO_SESSION,
+    ]
+    .contains(&code)
 }
 
 /// A connection with a session, to its end.
@@ -478,7 +419,7 @@ struct Connection<R: Runtime, T, H> {
     drive: Drive<R, T, H>,
     lease: Lease,
     inner: Arc<Inner<R, H>>,
-    _counted: Counted,
+    _stay: Stay,
     /// The session was given back.
     done: bool,
 }
@@ -488,7 +429,14 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let driven = ready!(Pin::new(&mut this.drive).poll(cx));
+        let polled = Pin::new(&mut this.drive).poll(cx);
+        if let Some(news) = this.drive.take_news() {
+            this.inner.heed(this.lease, news);
+        }
+        let mut driven = ready!(polled);
+        if let Some(news) = driven.owner.take_news() {
+            this.inner.heed(this.lease, news);
+        }
         this.done = true;
         this.inner.ended(this.lease, driven);
         Poll::Ready(())
@@ -501,33 +449,5 @@ impl<R: Runtime, T, H> Drop for Connection<R, T, H> {
         if !self.done {
             self.inner.abandoned(self.lease);
         }
-    }
-}
-
-impl<R: Runtime, H> Inner<R, H> {
-    /// The task of a connection is gone, and the session with it.
-    fn abandoned(&self, lease: Lease) {
-        let now = self.clock.core(self.runtime.now());
-        let mut state = lock(&self.state);
-        let state = &mut *state;
-        state.registry.ended(now, lease, CloseCode::INTERNAL, 0);
-        let Some(place) = state.places.get_mut(lease.index() as usize) else {
-            return;
-        };
-        if let Place::Out(shared, waiter) = std::mem::replace(place, Place::Empty) {
-            let code = CloseCode::INTERNAL;
-            let closed = Closed { code, complete: false, peer_received: None };
-            let wake = shared.lock().close(closed);
-            wake.into_iter().chain(waiter).for_each(Waker::wake);
-            lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));
-        }
-    }
-}
-
-/// What stands for an address in limits: IPv4 in IPv6 counts as IPv4, IPv6 by its /64.
-fn source_of(address: IpAddr) -> u64 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => u64::from(address.to_bits()) | 1 << 63,
-        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
 }

@@ -22,6 +22,8 @@ pub(crate) const STAGED_MAX: usize = 256 << 10;
 pub(crate) struct Shared {
     /// The other end's address when the session began, on a server.
     pub(crate) remote: Option<SocketAddr>,
+    /// Whom authentication found, on a server; 0 is nobody in particular.
+    principal: u64,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
     inner: Mutex<Inner>,
@@ -76,8 +78,13 @@ pub(crate) struct Orders {
 }
 
 impl Shared {
-    pub(crate) fn new(remote: Option<SocketAddr>) -> Self {
-        Self { remote, dirty: AtomicBool::new(false), inner: Mutex::new(Inner::default()) }
+    pub(crate) fn new(remote: Option<SocketAddr>, principal: u64) -> Self {
+        let (dirty, inner) = (AtomicBool::new(false), Mutex::new(Inner::default()));
+        Self { remote, principal, dirty, inner }
+    }
+
+    pub(crate) const fn principal(&self) -> Option<u64> {
+        if self.principal == 0 { None } else { Some(self.principal) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

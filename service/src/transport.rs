@@ -17,6 +17,16 @@ pub trait Transport: Send + Unpin + 'static {
 
     /// Shuts the writing direction down.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether what goes by is confidential and the server is known to be the right one.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
+    /// What both ends know about this transport and no other has; empty where there is nothing.
+    fn channel_binding(&self) -> &[u8] {
+        &[]
+    }
 }
 
 /// What runs tasks and tells the time.

@@ -15,7 +15,7 @@ pub(super) const AVAILABLE: bool = true;
 pub(super) async fn serve(mode: Mode) -> io::Result<()> {
     let server = Server::builder()
         .config(Config { max_requests: 256, ..Config::SERVER })
-        .limits(Limits::default())
+        .limits(Limits::one_source())
         .bind("127.0.0.1:0")
         .await?;
     let port = server.local_addr()?.port();

@@ -106,7 +106,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 async fn own_server() -> Result<outlast_tokio::Running, String> {
-    let server = Server::builder().config(Config::SERVER).bind("127.0.0.1:0").await;
+    let server = Server::builder()
+        .config(Config::SERVER)
+        .limits(outlast_tokio::Limits::one_source())
+        .bind("127.0.0.1:0")
+        .await;
     let server = server.map_err(|error| format!("no port on this machine: {error}"))?;
     let answer = |_: &SessionInfo| {
         |peer: &mut Peer<'_>, event: Incoming<'_>| match event {

@@ -25,12 +25,13 @@ fn v4(n: u32) -> IpAddr {
 fn config() -> GateConfig {
     GateConfig {
         max_connections: 6,
-        reserve: 2,
+        reserve_share: 3,
         max_handshakes: 2,
         max_per_source: 3,
         source_rate: Rate::UNLIMITED,
         total_rate: Rate::UNLIMITED,
         v6_prefix: 64,
+        free_failures: 0,
         lockout_base: 100_000,
         lockout_cap: 1_000_000,
     }
@@ -182,6 +183,24 @@ fn failures_lock_a_source_out_for_longer_and_longer() {
     now = now.after(1_000_000);
     gate.handle_failure(now, &ticket);
     assert_eq!(gate.handle_connect(now, v4(1)), Err(Turned::LockedOut(100_000)));
+}
+
+#[test]
+fn a_few_failures_in_a_row_are_free() {
+    let mut gate = gate(GateConfig { free_failures: 2, ..config() });
+    for failure in [None, None, Some(100_000), Some(200_000)] {
+        let now = at(1_000 * gate.stats().failures);
+        let ticket = gate.handle_connect(now, v4(1)).unwrap();
+        gate.handle_failure(now, &ticket);
+        gate.handle_disconnect(ticket);
+        match gate.handle_connect(now, v4(1)) {
+            Ok(ticket) => {
+                assert_eq!(failure, None);
+                gate.handle_disconnect(ticket);
+            }
+            Err(turned) => assert_eq!(Some(turned), failure.map(Turned::LockedOut)),
+        }
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct AuthContext<'a> {
 pub struct AuthStep<'a> {
     /// The method the client chose in its HELLO.
     pub method: u8,
-    /// 0 for the data of the HELLO, then the step of the AUTH frame.
+    /// 0 for the data of the HELLO, 1 for the client's first AUTH frame, and so on.
     pub index: u8,
     /// What the client sent.
     pub data: &'a [u8],

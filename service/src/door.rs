@@ -1,0 +1,237 @@
+//! Who may come in, before a byte of theirs is read: connections in total and by source, and how
+//! many handshakes there may be.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use outlast_core::Instant;
+use outlast_core::admission::{Gate, GateConfig, GateStats, SourceEntry, Ticket, Turned};
+
+use crate::overview::lock;
+
+/// Refused connections that are told so at the same time; what comes beyond is just closed.
+const MAX_REFUSING: usize = 64;
+
+/// A server's door.
+#[derive(Debug)]
+pub(crate) struct Door {
+    inside: Mutex<Inside>,
+    /// Who waits for a free handshake, for the drain, or for its end.
+    waiting: Mutex<Vec<Waker>>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    gate: Gate<Vec<SourceEntry>>,
+    max_handshakes: u32,
+    /// Handshakes under way, the oldest first, numbered in the order they came.
+    greeting: VecDeque<(u64, Arc<Mutex<Guest>>)>,
+    next: u64,
+    refusing: usize,
+}
+
+/// A connection in its handshake.
+#[derive(Debug)]
+struct Guest {
+    /// None once it has been shown out to make room.
+    ticket: Option<Ticket>,
+    waker: Option<Waker>,
+}
+
+impl Door {
+    /// `seed` is entropy no client can know.
+    pub(crate) fn new(config: GateConfig, seed: u64) -> Self {
+        let inside = Inside {
+            gate: Gate::new(config, seed, Vec::new()),
+            max_handshakes: config.max_handshakes,
+            greeting: VecDeque::new(),
+            next: 0,
+            refusing: 0,
+        };
+        Self { inside: Mutex::new(inside), waiting: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn stats(&self) -> GateStats {
+        *lock(&self.inside).gate.stats()
+    }
+
+    /// Waits until there is room for a handshake, or `stop` says so; whether there is room.
+    pub(crate) async fn ready(&self, stop: impl Fn() -> bool) -> bool {
+        self.wait_until(|| {
+            if stop() {
+                return Some(false);
+            }
+            let inside = lock(&self.inside);
+            (inside.gate.stats().handshakes < inside.max_handshakes).then_some(true)
+        })
+        .await
+    }
+
+    /// Waits until everybody has left.
+    pub(crate) async fn emptied(&self) {
+        self.wait_until(|| {
+            let inside = lock(&self.inside);
+            (inside.gate.stats().connections == 0 && inside.refusing == 0).then_some(())
+        })
+        .await;
+    }
+
+    async fn wait_until<T>(&self, is_so: impl Fn() -> Option<T>) -> T {
+        poll_fn(|cx| {
+            let mut waiting = lock(&self.waiting);
+            match is_so() {
+                Some(so) => Poll::Ready(so),
+                None => {
+                    waiting.push(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// A connection was accepted. Those without an address count as one source.
+    //= REG-14
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        now: Instant,
+        remote: Option<SocketAddr>,
+    ) -> Result<Visit, Turned> {
+        let address = remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
+        let mut inside = lock(&self.inside);
+        let mut entered = inside.gate.handle_connect(now, address);
+        let mut shown_out = None;
+        if entered == Err(Turned::MakeRoom) {
+            shown_out = inside.show_out_oldest();
+            if shown_out.is_some() {
+                entered = inside.gate.handle_connect(now, address);
+            }
+        }
+        shown_out.into_iter().for_each(Waker::wake);
+        let mut ticket = entered?;
+        // The accept loop waits for room, so a handshake begins at once.
+        inside.gate.poll_handshake(&mut ticket);
+        let number = inside.next;
+        inside.next += 1;
+        let guest = Arc::new(Mutex::new(Guest { ticket: Some(ticket), waker: None }));
+        inside.greeting.push_back((number, Arc::clone(&guest)));
+        Ok(Visit { door: Arc::clone(self), number, guest })
+    }
+
+    /// Whether a refused connection may be told so; it counts until [`Door::refused`].
+    pub(crate) fn may_refuse(&self) -> bool {
+        let mut inside = lock(&self.inside);
+        let may = inside.refusing < MAX_REFUSING;
+        inside.refusing += usize::from(may);
+        may
+    }
+
+    pub(crate) fn refused(&self) {
+        lock(&self.inside).refusing -= 1;
+        self.wake_all();
+    }
+
+    /// Whether a session may come in that is resumed, or new.
+    pub(crate) fn has_room(&self, resumes: bool) -> bool {
+        lock(&self.inside).gate.has_room(resumes)
+    }
+}
+
+impl Inside {
+    /// Takes the place of the connection that has been longest in its handshake.
+    fn show_out_oldest(&mut self) -> Option<Waker> {
+        let (_, guest) = self.greeting.pop_front()?;
+        let mut guest = lock(&guest);
+        if let Some(ticket) = guest.ticket.take() {
+            self.gate.handle_disconnect(ticket);
+        }
+        Some(guest.waker.take().unwrap_or_else(|| Waker::noop().clone()))
+    }
+
+    fn forget(&mut self, number: u64) {
+        if let Ok(at) = self.greeting.binary_search_by_key(&number, |(number, _)| *number) {
+            self.greeting.remove(at);
+        }
+    }
+}
+
+/// A connection in its handshake. Dropped, it has left.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    door: Arc<Door>,
+    number: u64,
+    guest: Arc<Mutex<Guest>>,
+}
+
+impl Visit {
+    /// The future's output, unless the connection has to make room for another one.
+    pub(crate) async fn unless_shown_out<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| {
+            {
+                let mut guest = lock(&self.guest);
+                if guest.ticket.is_none() {
+                    return Poll::Ready(None);
+                }
+                guest.waker = Some(cx.waker().clone());
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// It failed to authenticate, or to prove that a session is its own.
+    pub(crate) fn failed(&self, now: Instant) {
+        let mut inside = lock(&self.door.inside);
+        if let Some(ticket) = &lock(&self.guest).ticket {
+            inside.gate.handle_failure(now, ticket);
+        }
+    }
+
+    /// The handshake succeeded; `None` if the connection has lost its place meanwhile.
+    pub(crate) fn opened(self) -> Option<Stay> {
+        let mut inside = lock(&self.door.inside);
+        inside.forget(self.number);
+        let mut ticket = lock(&self.guest).ticket.take()?;
+        inside.gate.handle_open(&mut ticket, true);
+        drop(inside);
+        self.door.wake_all();
+        Some(Stay { door: Arc::clone(&self.door), ticket: Some(ticket) })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut inside = lock(&self.door.inside);
+        inside.forget(self.number);
+        if let Some(ticket) = lock(&self.guest).ticket.take() {
+            inside.gate.handle_disconnect(ticket);
+            drop(inside);
+            self.door.wake_all();
+        }
+    }
+}
+
+/// A connection that is open. Dropped, it has left.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    door: Arc<Door>,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            lock(&self.door.inside).gate.handle_disconnect(ticket);
+            self.door.wake_all();
+        }
+    }
+}

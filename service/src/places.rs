@@ -1,0 +1,272 @@
+//! Where a server's sessions are: with the task of a connection, or here, without one.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use outlast_core::CloseCode;
+use outlast_core::registry::{Entry, Lease, Parting, Registry};
+
+use crate::error::Closed;
+use crate::greet;
+use crate::handler::Handler;
+use crate::overview::lock;
+use crate::owner::{News, Owner};
+use crate::server::Inner;
+use crate::shared::{Orders, Shared};
+use crate::transport::Runtime;
+
+/// All sessions of a server, and where they are.
+pub(crate) struct Places<H> {
+    pub(crate) registry: Registry<Vec<Entry>>,
+    /// By index of the registry's entry.
+    places: Vec<Option<Place<H>>>,
+}
+
+/// A session that is not over.
+struct Place<H> {
+    /// Who has the right to it, or had it last: all news of it is told under this lease.
+    lease: Lease,
+    /// The holder of the lease has not come for it yet. Until it does, or gives up, the session
+    /// is not without connection for the registry.
+    claimed: bool,
+    at: At<H>,
+}
+
+/// Where a session is.
+enum At<H> {
+    /// Without a connection.
+    Here(Box<Owner<H>>),
+    /// With the task of a connection, and who waits to take it over.
+    Out(Arc<Shared>, Option<Waker>),
+}
+
+impl<H> Places<H> {
+    pub(crate) const fn new(registry: Registry<Vec<Entry>>) -> Self {
+        Self { registry, places: Vec::new() }
+    }
+
+    /// A new session goes out with its first connection.
+    pub(crate) fn send_out(&mut self, lease: Lease, shared: Arc<Shared>) {
+        let index = lease.index() as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
+        }
+        self.places[index] = Some(Place { lease, claimed: false, at: At::Out(shared, None) });
+    }
+
+    /// A connection has the right to a session from now on, and will come for it.
+    pub(crate) fn claim(&mut self, lease: Lease) {
+        if let Some(place) = self.place(lease) {
+            (place.lease, place.claimed) = (lease, true);
+        }
+    }
+
+    /// The place of the session that this is a lease of.
+    fn place(&mut self, lease: Lease) -> Option<&mut Place<H>> {
+        let place = self.places.get_mut(lease.index() as usize)?.as_mut()?;
+        place.lease.is_of_same_session(&lease).then_some(place)
+    }
+
+    fn remove(&mut self, lease: Lease) -> Option<Place<H>> {
+        self.place(lease)?;
+        self.places.get_mut(lease.index() as usize)?.take()
+    }
+}
+
+/// A claim that was not made good: nobody comes for the session.
+struct Claim<'a, R: Runtime, H: Handler> {
+    inner: &'a Inner<R, H>,
+    lease: Lease,
+}
+
+impl<R: Runtime, H: Handler> Drop for Claim<'_, R, H> {
+    fn drop(&mut self) {
+        let now = self.inner.now();
+        let mut state = lock(&self.inner.state);
+        let Some(place) = state.place(self.lease) else {
+            return;
+        };
+        if place.claimed && place.lease == self.lease {
+            place.claimed = false;
+            if let At::Here(owner) = &place.at {
+                let rx_next = owner.session.received().get();
+                let parting = Parting { rx_next, finished: false };
+                state.registry.detached(now, self.lease, parting);
+            }
+        }
+    }
+}
+
+impl<R: Runtime, H: Handler> Inner<R, H> {
+    /// Takes a session over, from a connection that has it if need be.
+    ///
+    /// The old connection gives it back before anything is read from it: what it had read and not
+    /// handled is lost with it, and the peer is told to send that again.
+    //= DRV-6
+    //= DRV-16
+    //= RSM-8
+    pub(crate) async fn take_over(&self, lease: Lease) -> Result<Box<Owner<H>>, greet::Refusal> {
+        let limit = Duration::from_millis(self.wanted.handshake_timeout_ms.into());
+        let until = self.runtime.now() + limit;
+        // However this ends: a claim that got the session has nothing left to give up.
+        let _claim = Claim { inner: self, lease };
+        let taking = poll_fn(|cx| {
+            let mut state = lock(&self.state);
+            let Some(place) = state.place(lease) else {
+                return Poll::Ready(Err(greet::refusal(CloseCode::NO_SESSION)));
+            };
+            if let At::Out(shared, waiter) = &mut place.at {
+                let newest = waiter.as_ref().is_none_or(|waiter| waiter.will_wake(cx.waker()));
+                *waiter = Some(cx.waker().clone());
+                // Under the lock: a late order would hit the connection that comes after.
+                if newest {
+                    shared.order(|orders| orders.fence = true);
+                }
+                return Poll::Pending;
+            }
+            Poll::Ready(place.take_out(lease).ok_or(greet::refusal(CloseCode::NO_SESSION)))
+        });
+        crate::client::before(&self.runtime, until, taking)
+            .await
+            .unwrap_or_else(|| Err(self.busy()))
+    }
+
+    /// A connection has ended, or a claim has failed: the session stays, or is over.
+    pub(crate) fn put_back(&self, lease: Lease, owner: Box<Owner<H>>) {
+        let now = self.now();
+        let rx_next = owner.session.received().get();
+        let over = owner.over || owner.session.death().is_some();
+        let mut state = lock(&self.state);
+        let Some(place) = state.place(lease) else {
+            return;
+        };
+        let (newest, claimed) = (place.lease, place.claimed);
+        let waiter = match &mut place.at {
+            At::Out(_, waiter) => waiter.take(),
+            At::Here(_) => None,
+        };
+        if over {
+            let code = owner.session.death().map_or(CloseCode::OK, |death| death.code);
+            state.remove(lease);
+            state.registry.ended(now, newest, code, rx_next);
+            if let Some(id) = owner.session.id() {
+                lock(&self.common.directory).remove(&id);
+            }
+        } else {
+            place.at = At::Here(owner);
+            if !claimed {
+                let parting = Parting { rx_next, finished: false };
+                state.registry.detached(now, newest, parting);
+            }
+        }
+        drop(state);
+        waiter.into_iter().for_each(Waker::wake);
+    }
+
+    /// What the task of a connection has to tell.
+    pub(crate) fn heed(&self, lease: Lease, news: News) {
+        let mut state = lock(&self.state);
+        if news.confirmed {
+            state.registry.confirmed(lease);
+        }
+        //= REG-6
+        if let Some(key_id) = news.key {
+            state.registry.confirm_key(lease, key_id);
+        }
+    }
+
+    /// Gives the session another key, from which the client proves it from now on.
+    pub(crate) fn rotate_key(&self, lease: Lease, owner: &mut Owner<H>) {
+        let mut key = [0; 16];
+        greet::fill(&mut key);
+        // An earlier key may be under way still: then that is the next one.
+        let Some(key_id) = lock(&self.state).registry.rotate(lease, key) else {
+            return;
+        };
+        if owner.session.rotate_key(key_id, key).is_err() {
+            lock(&self.state).registry.abandon_key(lease, key_id);
+        }
+    }
+
+    /// Ends sessions whose retention is over or which had to make room.
+    pub(crate) fn expire(&self) {
+        loop {
+            let now = self.now();
+            let mut state = lock(&self.state);
+            let Some(expired) = state.registry.poll_expired(now) else {
+                return;
+            };
+            let place = state.places.get_mut(expired.index as usize).and_then(Option::take);
+            drop(state);
+            lock(&self.common.directory).remove(&expired.sid);
+            match place.map(|place| place.at) {
+                Some(At::Here(mut owner)) => {
+                    owner.session.kill(expired.code);
+                    // The handler is told.
+                    let _ = owner.handle_input(now, None, &mut &[][..]);
+                }
+                Some(At::Out(shared, _)) => {
+                    shared.order(|orders| orders.close = Some((expired.code, true)));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Orders something of every session that has a connection.
+    pub(crate) fn for_each_out(&self, order: impl Fn(&mut Orders)) {
+        let state = lock(&self.state);
+        let places = state.places.iter().flatten();
+        let out = places.filter_map(|place| match &place.at {
+            At::Out(shared, _) => Some(Arc::clone(shared)),
+            At::Here(_) => None,
+        });
+        let out: Vec<Arc<Shared>> = out.collect();
+        drop(state);
+        for shared in out {
+            shared.order(&order);
+        }
+    }
+}
+
+impl<H> Place<H> {
+    /// Gives the session that is here to the claim under `lease`.
+    fn take_out(&mut self, lease: Lease) -> Option<Box<Owner<H>>> {
+        let At::Here(owner) = &self.at else {
+            return None;
+        };
+        let out = At::Out(Arc::clone(&owner.shared), None);
+        let At::Here(owner) = std::mem::replace(&mut self.at, out) else {
+            return None;
+        };
+        // The connection that was told to go may have ended by itself before it read that; the
+        // next one must not obey in its place.
+        owner.shared.order(|orders| orders.fence = false);
+        if self.lease == lease {
+            self.claimed = false;
+        }
+        Some(owner)
+    }
+}
+
+impl<R: Runtime, H> Inner<R, H> {
+    /// The task of a connection is gone, and the session with it.
+    pub(crate) fn abandoned(&self, lease: Lease) {
+        let now = self.clock.core(self.runtime.now());
+        let mut state = lock(&self.state);
+        let Some(Place { lease, at, .. }) = state.remove(lease) else {
+            return;
+        };
+        let code = CloseCode::INTERNAL;
+        state.registry.ended(now, lease, code, 0);
+        drop(state);
+        if let At::Out(shared, waiter) = at {
+            let closed = Closed { code, complete: false, peer_received: None };
+            let wake = shared.lock().close(closed);
+            wake.into_iter().chain(waiter).for_each(Waker::wake);
+            lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));
+        }
+    }
+}
