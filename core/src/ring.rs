@@ -198,13 +198,32 @@ impl<S: Storage + ?Sized> Ring<S> {
     #[inline]
     pub(crate) fn boundary(&self, mut from: usize, to: usize, limit: usize) -> usize {
         while from < to {
-            let next = from + self.header_at(from).frame_size();
-            if next > limit {
+            let size = self.header_at(from).frame_size();
+            if from + size > limit {
                 break;
             }
-            from = next;
+            from += size;
+            from += self.run(from, size, to.min(limit).saturating_sub(from));
         }
         from
+    }
+
+    /// Bytes of the frames from `offset` on that all have this size, at most `most` of them.
+    ///
+    /// Streams send messages of one size one after the other. To expect the next one where it then
+    /// begins, and to look whether it is, lets the processor look at several at a time; to learn
+    /// from each header where the next one is does not.
+    fn run(&self, offset: usize, size: usize, most: usize) -> usize {
+        let straight = self.storage.as_slice().get(self.place(offset)..).unwrap_or_default();
+        let frames = straight.get(..most).unwrap_or(straight);
+        let mut count = 0;
+        while let Some(head) = frames.get(count..).and_then(<[u8]>::first_chunk)
+            && Header::from_bytes(*head).frame_size() == size
+            && count + size <= frames.len()
+        {
+            count += size;
+        }
+        count
     }
 
     /// Gives memory back after a quiet time; does nothing while something is retained.

@@ -215,6 +215,13 @@ impl<S: Storage + ?Sized> Session<S> {
                 return Err((taken, error));
             }
             taken += size;
+            if header.is_whole(Op::Message) {
+                let room = self.ring.room().saturating_sub(taken);
+                let rest = frames.get(taken..).unwrap_or_default();
+                let (run, count) = run_of(rest, header, room);
+                self.stats.messages_out = self.stats.messages_out.wrapping_add(count);
+                taken += run;
+            }
         }
         self.append(frames, taken);
         Ok(taken)
@@ -239,7 +246,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if body.len() > usize::from(self.peer.max_body) {
             return Err(SendError::TooLarge { limit: self.peer.max_body.into() });
         }
-        if op == Some(Op::Message) && !header.more() {
+        if header.is_whole(Op::Message) {
             self.stats.messages_out = self.stats.messages_out.wrapping_add(1);
             return Ok(());
         }
@@ -489,4 +496,22 @@ fn put(target: &mut [u8; 6], bytes: &[u8]) -> usize {
 #[expect(clippy::cast_possible_truncation, reason = "checked by every caller")]
 const fn body_len(len: usize) -> u16 {
     len as u16
+}
+
+/// The frames at the front of `frames` that all have this header, in at most `most` bytes: their
+/// bytes and how many they are.
+///
+/// What holds for the first of them holds for all, and the processor can look at several at a time.
+fn run_of(frames: &[u8], header: Header, most: usize) -> (usize, u32) {
+    let frames = frames.get(..most).unwrap_or(frames);
+    let (size, bytes) = (header.frame_size(), header.to_bytes());
+    let (mut end, mut count) = (0, 0);
+    while let Some(head) = frames.get(end..).and_then(<[u8]>::first_chunk)
+        && *head == bytes
+        && end + size <= frames.len()
+    {
+        end += size;
+        count += 1;
+    }
+    (end, count)
 }

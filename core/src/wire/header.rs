@@ -191,7 +191,7 @@ impl Header {
 
     /// Whether the header is of this kind, with MORE and LANE clear.
     #[inline]
-    pub(super) const fn is_whole(self, op: Op) -> bool {
+    pub(crate) const fn is_whole(self, op: Op) -> bool {
         self.0 & (MORE | LANE | 0xFF) == op as u32
     }
 
