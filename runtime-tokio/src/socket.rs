@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Options of TCP sockets, listening ones and connections.
@@ -21,6 +21,10 @@ pub struct SocketOptions {
     pub send_buffer: Option<usize>,
     /// Bytes of the kernel's receive buffer; `None` is the system's choice.
     pub receive_buffer: Option<usize>,
+    /// Bytes that the kernel takes beyond what it has sent (`TCP_NOTSENT_LOWAT`, on Linux): a
+    /// heartbeat or an acknowledgement never waits behind more than these. `None` is the system's
+    /// choice, which is megabytes.
+    pub unsent: Option<u32>,
     /// Connections the kernel holds until they are accepted.
     pub backlog: i32,
     /// Whether an IPv6 listener takes IPv4 connections as well.
@@ -35,6 +39,7 @@ impl Default for SocketOptions {
             reuse_address: true,
             send_buffer: None,
             receive_buffer: None,
+            unsent: Some(128 << 10),
             backlog: 4096,
             dual_stack: true,
         }
@@ -50,6 +55,8 @@ impl SocketOptions {
         }
         socket.set_reuse_address(self.reuse_address)?;
         self.buffers(&socket)?;
+        // Accepted connections inherit these on Linux: no system calls for each of them.
+        self.connection(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(self.backlog)?;
         TcpListener::from_std(socket.into())
@@ -59,17 +66,28 @@ impl SocketOptions {
     pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let socket = Self::socket(address)?;
         self.buffers(&socket)?;
-        let stream = tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await?;
-        self.apply(&stream)?;
-        Ok(stream)
+        self.connection(&socket)?;
+        tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await
     }
 
-    /// Sets the options of a connection.
-    pub(crate) fn apply(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(self.nodelay)?;
+    /// Sets the options of a connection that was accepted.
+    pub(crate) fn accepted(&self, stream: &TcpStream) -> io::Result<()> {
+        if cfg!(target_os = "linux") {
+            return Ok(());
+        }
+        self.connection(&SockRef::from(stream))
+    }
+
+    /// What a connection inherits from its listener on Linux, and is told elsewhere.
+    fn connection(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_tcp_nodelay(self.nodelay)?;
         if let Some(time) = self.keepalive {
-            let keepalive = TcpKeepalive::new().with_time(time);
-            socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
+        }
+        //= DRV-14
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        if let Some(bytes) = self.unsent {
+            socket.set_tcp_notsent_lowat(bytes)?;
         }
         Ok(())
     }
@@ -89,5 +107,82 @@ impl SocketOptions {
             socket.set_recv_buffer_size(bytes)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ends of a connection with these options.
+    async fn pair(options: &SocketOptions, address: &str) -> (TcpStream, TcpStream) {
+        let listener = options.listen(address.parse().unwrap()).unwrap();
+        let connecting = options.connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        let server = accepted.unwrap().0;
+        options.accepted(&server).unwrap();
+        (client.unwrap(), server)
+    }
+
+    //= test DRV-14
+    #[tokio::test]
+    async fn options_take_effect_at_both_ends() {
+        let set = SocketOptions {
+            nodelay: false,
+            keepalive: Some(Duration::from_secs(77)),
+            send_buffer: Some(32 << 10),
+            receive_buffer: Some(48 << 10),
+            unsent: Some(9_000),
+            ..SocketOptions::default()
+        };
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (client, server) = pair(&set, address).await;
+            for stream in [&client, &server] {
+                let socket = SockRef::from(stream);
+                assert!(!socket.tcp_nodelay().unwrap());
+                assert!(socket.keepalive().unwrap());
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+                // Linux accounts for its own overhead in twice of what is asked for.
+                assert_eq!(socket.send_buffer_size().unwrap(), 64 << 10);
+                assert_eq!(socket.recv_buffer_size().unwrap(), 96 << 10);
+                assert_eq!(socket.tcp_notsent_lowat().unwrap(), 9_000);
+            }
+            let (client, server) = pair(&SocketOptions::default(), address).await;
+            for stream in [&client, &server] {
+                let socket = SockRef::from(stream);
+                assert!(socket.tcp_nodelay().unwrap());
+                assert!(!socket.keepalive().unwrap());
+                assert_eq!(socket.tcp_notsent_lowat().unwrap(), 128 << 10);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn listeners_are_told_apart() {
+        let reuses = |reuse_address| {
+            let options = SocketOptions { reuse_address, ..SocketOptions::default() };
+            let listener = options.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            SockRef::from(&listener).reuse_address().unwrap()
+        };
+        assert!(reuses(true) && !reuses(false));
+        for dual_stack in [true, false] {
+            let options = SocketOptions { dual_stack, ..SocketOptions::default() };
+            let listener = options.listen("[::]:0".parse().unwrap()).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let over_v4 = TcpStream::connect(("127.0.0.1", port)).await;
+            assert_eq!(over_v4.is_ok(), dual_stack);
+        }
+        // A full backlog leaves further connections without an answer: on Linux one more than
+        // the number is taken.
+        let options = SocketOptions { backlog: 1, ..SocketOptions::default() };
+        let listener = options.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut taken = Vec::new();
+        let limit = Duration::from_millis(300);
+        while let Ok(stream) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            taken.push(stream.unwrap());
+            assert!(taken.len() <= 2, "the backlog has no effect");
+        }
+        assert!(!taken.is_empty());
     }
 }
