@@ -12,7 +12,7 @@ use outlast_core::auth::{
     SharedKeyProver, SharedKeyVerifier, TokenDigest, Verifier,
 };
 
-use crate::greet::fill;
+use crate::entropy::fill;
 
 /// What a server asks of its clients. Without one it lets everybody in, as nobody in particular.
 pub trait Authenticator: fmt::Debug + Send + Sync + 'static {

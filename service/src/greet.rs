@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use outlast_core::auth::{AuthContext, AuthStep, Verdict, Verifier};
-use outlast_core::registry::Entropy;
 use outlast_core::wire::{Close, Frame, HEADER_LEN, Hello, MAX_BODY};
 use outlast_core::{Acceptor, CloseCode, Config, Greeting, HANDSHAKE_MAX};
 
@@ -198,30 +197,4 @@ pub(crate) async fn refuse<R: Runtime, T: Transport>(runtime: &R, io: &mut T, cl
     };
     // Nothing follows from a refusal that could not be said.
     let _ = crate::client::before(runtime, until, saying).await;
-}
-
-/// A fresh name and key for a session that may be made.
-//= REG-15
-pub(crate) fn entropy() -> Entropy {
-    let mut key = [0; 16];
-    fill(&mut key);
-    Entropy { sid: entropy_u64(), key }
-}
-
-pub(crate) fn entropy_u64() -> u64 {
-    let mut bytes = [0; 8];
-    fill(&mut bytes);
-    u64::from_le_bytes(bytes)
-}
-
-//= DRV-13
-pub(crate) fn seed() -> u32 {
-    (entropy_u64() >> 32) as u32
-}
-
-/// Secrets must not be guessable: without the system's entropy there is nothing to go on with.
-pub(crate) fn fill(bytes: &mut [u8]) {
-    if let Err(error) = getrandom::fill(bytes) {
-        panic!("the operating system gives no entropy: {error}");
-    }
 }

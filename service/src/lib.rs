@@ -108,6 +108,7 @@ mod client;
 mod door;
 mod drive;
 mod encode;
+mod entropy;
 mod error;
 mod greet;
 mod handle;

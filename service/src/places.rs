@@ -8,6 +8,7 @@ use std::time::Duration;
 use outlast_core::CloseCode;
 use outlast_core::registry::{Entry, Lease, Parting, Registry};
 
+use crate::entropy;
 use crate::error::Closed;
 use crate::greet;
 use crate::handler::Handler;
@@ -180,7 +181,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// Gives the session another key, from which the client proves it from now on.
     pub(crate) fn rotate_key(&self, lease: Lease, owner: &mut Owner<H>) {
         let mut key = [0; 16];
-        greet::fill(&mut key);
+        entropy::fill(&mut key);
         // An earlier key may be under way still: then that is the next one.
         let Some(key_id) = lock(&self.state).registry.rotate(lease, key) else {
             return;

@@ -16,6 +16,7 @@ use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Sessi
 use crate::auth::Authenticator;
 use crate::door::{Door, Stay, Visit};
 use crate::drive::{Drive, Driven};
+use crate::entropy;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
 use crate::overview::{Common, ServerHandle, SessionInfo, lock};
@@ -132,8 +133,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
         sessions.max_ttl_s = wanted.retention_s;
         sessions.handshake_ms = wanted.handshake_timeout_ms;
-        let registry = Registry::new(sessions, greet::entropy_u64(), Vec::new());
-        let door = Door::new(limits.connections, greet::entropy_u64());
+        let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
+        let door = Door::new(limits.connections, entropy::random_u64());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
             runtime,
@@ -307,7 +308,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         remote: Option<SocketAddr>,
     ) -> Result<Opening<H>, greet::Refusal> {
         let hello = greeted.hello();
-        let entropy = greet::entropy();
+        let entropy = entropy::for_session();
         let admission = {
             let mut state = lock(&self.state);
             let now = self.now();
@@ -336,7 +337,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             Admission::Resume { lease, .. } => {
                 let mut owner = self.take_over(lease).await?;
                 let now = self.now();
-                match owner.session.accept(now, &hello, greet::seed(), welcome) {
+                match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
                         if self.rotate_keys {
@@ -360,7 +361,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         info: &SessionInfo,
         welcome: &mut [u8],
     ) -> Result<(Box<Owner<H>>, usize), greet::Refusal> {
-        let (now, config, seed) = (self.now(), core_config(self.wanted), greet::seed());
+        let (now, config, seed) = (self.now(), core_config(self.wanted), entropy::seed());
         let made = Session::server(now, config, hello, grant, seed, Vec::new(), welcome);
         let accepted = made.map_err(|code| {
             lock(&self.state).registry.ended(now, lease, code, 0);
