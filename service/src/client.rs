@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -147,8 +147,11 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             Target::Hinted => 0,
         };
         let deadline = self.clock.std(dial.deadline);
-        let connecting = self.connector.connect(address);
-        let Some(Ok(dialed)) = before(&self.runtime, deadline, connecting).await else {
+        let dialed = {
+            let connecting = pin!(self.connector.connect(address));
+            before(&self.runtime, deadline, connecting).await
+        };
+        let Some(Ok(dialed)) = dialed else {
             self.failed_by = CloseCode::GOING_AWAY;
             return self.dialer.handle_failure(self.now(), dial.attempt);
         };
@@ -320,14 +323,14 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
     }
 }
 
-/// The future's output, unless `at` comes first.
+/// The future's output, unless `at` comes first. It is borrowed, since each layer that holds one by
+/// value doubles the memory of the whole.
 pub(crate) async fn before<R: Runtime, T>(
     runtime: &R,
     at: std::time::Instant,
-    future: impl Future<Output = T>,
+    mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     let mut timer = runtime.timer();
-    let mut future = std::pin::pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
         Poll::Pending => timer.poll_until(cx, at).map(|()| None),

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
@@ -173,8 +174,10 @@ pub(crate) struct Visit {
 
 impl Visit {
     /// The future's output, unless the connection has to make room for another one.
-    pub(crate) async fn unless_shown_out<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = std::pin::pin!(future);
+    pub(crate) async fn unless_shown_out<T>(
+        &self,
+        mut future: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
         poll_fn(|cx| {
             {
                 let mut guest = lock(&self.guest);

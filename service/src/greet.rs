@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use outlast_core::auth::{AuthContext, AuthStep, Verdict, Verifier};
@@ -57,7 +59,7 @@ pub(crate) async fn hear<R: Runtime, T: Transport>(
     let acceptor = Acceptor::new(clock.core(runtime.now()), config);
     let until = acceptor.poll_timeout().map_or_else(|| runtime.now(), |at| clock.std(at));
     let mut hearing = Hearing { runtime, clock, io, acceptor };
-    let heard = crate::client::before(runtime, until, hearing.introduction(verifier)).await;
+    let heard = crate::client::before(runtime, until, pin!(hearing.introduction(verifier))).await;
     heard.unwrap_or(Err(CloseCode::HS_TIMEOUT))
 }
 
@@ -93,55 +95,64 @@ impl<R: Runtime, T: Transport> Hearing<'_, R, T> {
         mut verifier: Box<dyn Verifier + Send>,
     ) -> Result<(u64, Vec<u8>), CloseCode> {
         let auth = hello.auth.ok_or(CloseCode::AUTH_REQUIRED)?;
-        let mut data = auth.data.to_vec();
+        let mut frame = Vec::new();
         let mut index = 0;
         loop {
-            let mut out = [0; HANDSHAKE_MAX];
-            let context = AuthContext {
-                client_id: hello.client_id.unwrap_or_default(),
-                channel_binding: self.io.channel_binding(),
-                encrypted: self.io.is_encrypted(),
-            };
-            let step = AuthStep { method: auth.method, index, data: &data };
-            match verifier.handle_step(&context, step, &mut out) {
-                Verdict::Deny => return Err(CloseCode::AUTH_FAILED),
-                Verdict::Accept { principal, reply: 0 } => return Ok((principal, Vec::new())),
-                Verdict::Accept { principal, reply } => {
-                    return Ok((principal, self.challenge(out.get(..reply))?));
-                }
-                Verdict::Continue(len) => {
-                    let frame = self.challenge(out.get(..len))?;
-                    let sent = write_all(self.io, &frame).await;
-                    sent.map_err(|_| CloseCode::GOING_AWAY)?;
-                }
+            let data = if index == 0 { auth.data } else { auth_data(&frame) };
+            let step = AuthStep { method: auth.method, index, data };
+            let (principal, reply) = self.judge(hello, &mut *verifier, step)?;
+            if let Some(principal) = principal {
+                return Ok((principal, reply));
             }
-            let (frame, is_auth) = self.next().await?;
+            let sent = write_all(self.io, &reply).await;
+            sent.map_err(|_| CloseCode::GOING_AWAY)?;
+            let (next, is_auth) = self.next().await?;
             if !is_auth {
                 return Err(CloseCode::BAD_STATE);
             }
-            data = frame.get(HEADER_LEN..).unwrap_or_default().to_vec();
+            frame = next;
             index += 1;
+        }
+    }
+
+    /// One step: the principal if that was the last one, and the AUTH frame to send, if any.
+    fn judge(
+        &mut self,
+        hello: &Hello<'_>,
+        verifier: &mut dyn Verifier,
+        step: AuthStep<'_>,
+    ) -> Result<(Option<u64>, Vec<u8>), CloseCode> {
+        let mut out = [0; HANDSHAKE_MAX];
+        let context = AuthContext {
+            client_id: hello.client_id.unwrap_or_default(),
+            channel_binding: self.io.channel_binding(),
+            encrypted: self.io.is_encrypted(),
+        };
+        match verifier.handle_step(&context, step, &mut out) {
+            Verdict::Deny => Err(CloseCode::AUTH_FAILED),
+            Verdict::Accept { principal, reply: 0 } => Ok((Some(principal), Vec::new())),
+            Verdict::Accept { principal, reply } => {
+                Ok((Some(principal), self.challenge(out.get(..reply))?))
+            }
+            Verdict::Continue(len) => Ok((None, self.challenge(out.get(..len))?)),
         }
     }
 
     /// The AUTH frame with the verifier's `data`; a verifier that says more than fits fails.
     fn challenge(&mut self, data: Option<&[u8]>) -> Result<Vec<u8>, CloseCode> {
-        let mut frame = vec![0; HEADER_LEN + HANDSHAKE_MAX];
+        let mut frame = [0; HEADER_LEN + HANDSHAKE_MAX];
         let data = data.ok_or(CloseCode::INTERNAL)?;
         let len = self.acceptor.challenge(data, &mut frame).map_err(|_| CloseCode::AUTH_FAILED)?;
-        frame.truncate(len);
-        Ok(frame)
+        Ok(frame[..len].to_vec())
     }
 
     /// Reads the next handshake frame, and whether it is AUTH; nothing may follow it.
     async fn next(&mut self) -> Result<(Vec<u8>, bool), CloseCode> {
         let mut bytes: Vec<u8> = Vec::new();
         loop {
-            let mut chunk = [0; 512];
-            let read = poll_fn(|cx| self.io.poll_read(cx, &mut chunk)).await;
-            match read {
+            match poll_fn(|cx| read_more(self.io, cx, &mut bytes)).await {
                 Ok(0) | Err(_) => return Err(CloseCode::GOING_AWAY),
-                Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+                Ok(_) => {}
             }
             let now = self.clock.core(self.runtime.now());
             let mut input = &bytes[..];
@@ -160,6 +171,24 @@ impl<R: Runtime, T: Transport> Hearing<'_, R, T> {
     }
 }
 
+/// The data of an AUTH frame.
+fn auth_data(frame: &[u8]) -> &[u8] {
+    frame.get(HEADER_LEN..).unwrap_or_default()
+}
+
+/// Reads what has arrived to the end of `bytes`. The memory to read into is that of the thread's
+/// stack: thousands of handshakes may be waiting.
+fn read_more<T: Transport>(
+    io: &mut T,
+    cx: &mut Context<'_>,
+    bytes: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    let mut chunk = [0; 1024];
+    let read = ready!(io.poll_read(cx, &mut chunk))?;
+    bytes.extend_from_slice(&chunk[..read]);
+    Poll::Ready(Ok(read))
+}
+
 async fn write_all<T: Transport>(io: &mut T, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match poll_fn(|cx| io.poll_write(cx, &[IoSlice::new(bytes)])).await? {
@@ -176,25 +205,25 @@ pub(crate) async fn refuse<R: Runtime, T: Transport>(runtime: &R, io: &mut T, cl
     if close.code == CloseCode::VERSION {
         close.versions = Some((outlast_core::wire::VERSION, outlast_core::wire::VERSION));
     }
-    let mut frame = [0; 256];
+    let mut frame = vec![0; 256];
     let Some(len) = close.encode(&mut frame) else {
         return;
     };
+    frame.truncate(len);
     let until = runtime.now() + REFUSAL_TIME;
     let saying = async {
-        write_all(io, &frame[..len]).await?;
+        write_all(io, &frame).await?;
         poll_fn(|cx| io.poll_shutdown(cx)).await?;
         // Closing with unread input would reset the connection and take the refusal with it.
-        let mut rest = [0; 512];
-        let mut read = 0;
-        while read < 64 << 10 {
-            match poll_fn(|cx| io.poll_read(cx, &mut rest)).await? {
+        let mut discarded = 0;
+        while discarded < 64 << 10 {
+            match poll_fn(|cx| read_more(io, cx, &mut Vec::new())).await? {
                 0 => break,
-                more => read += more,
+                more => discarded += more,
             }
         }
         Ok::<(), io::Error>(())
     };
     // Nothing follows from a refusal that could not be said.
-    let _ = crate::client::before(runtime, until, saying).await;
+    let _ = crate::client::before(runtime, until, pin!(saying)).await;
 }

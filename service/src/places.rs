@@ -1,6 +1,7 @@
 //! Where a server's sessions are: with the task of a connection, or here, without one.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -113,7 +114,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let until = self.runtime.now() + limit;
         // However this ends: a claim that got the session has nothing left to give up.
         let _claim = Claim { inner: self, lease };
-        let taking = poll_fn(|cx| {
+        let mut taking = poll_fn(|cx| {
             let mut state = lock(&self.state);
             let Some(place) = state.place(lease) else {
                 return Poll::Ready(Err(greet::refusal(CloseCode::NO_SESSION)));
@@ -129,7 +130,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             }
             Poll::Ready(place.take_out(lease).ok_or(greet::refusal(CloseCode::NO_SESSION)))
         });
-        crate::client::before(&self.runtime, until, taking)
+        crate::client::before(&self.runtime, until, Pin::new(&mut taking))
             .await
             .unwrap_or_else(|| Err(self.busy()))
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -237,8 +237,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         remote: Option<SocketAddr>,
         visit: &Visit,
     ) -> Option<(Lease, Drive<R, T, H>)> {
-        let outcome = visit.unless_shown_out(self.introduce(&mut io, remote)).await;
-        let outcome = outcome.unwrap_or_else(|| Err(self.busy()));
+        let outcome = {
+            let introduced = pin!(self.introduce(&mut io, remote));
+            visit.unless_shown_out(introduced).await.unwrap_or_else(|| Err(self.busy()))
+        };
         match outcome {
             Ok((lease, owner, greeting)) => {
                 let (runtime, clock) = (self.runtime.clone(), self.clock);
@@ -396,7 +398,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 
     /// Waits for the last connection to go; false if `until` comes first.
     async fn emptied_before(&self, until: std::time::Instant) -> bool {
-        let emptied = self.common.door.emptied();
+        let emptied = pin!(self.common.door.emptied());
         crate::client::before(&self.runtime, until, emptied).await.is_some()
     }
 }
