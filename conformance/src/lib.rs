@@ -6,8 +6,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cases`], [`driver`] | named cases, written once, run on every runtime |
+//! | [`cases`], [`driver`], [`bench`] | named cases, written once, run on every runtime |
 //! | [`memory`], [`raw`] | a driver in memory and virtual time; a peer made of bytes |
+//! | `net` | drivers of runtimes with sockets, real time; behind the feature of that name |
 //! | [`explore`] | every order of events within small bounds |
 //! | [`sim`] | long histories from one number |
 //! | [`world`], [`link`], [`model`] | two ends, the stream between them, and a judge that knows |
@@ -74,6 +75,8 @@
     reason = "a test suite runs where there is an operating system"
 )]
 
+pub mod bench;
+mod bystander;
 pub mod cases;
 pub mod driver;
 pub mod explore;
@@ -81,6 +84,8 @@ pub mod link;
 pub mod memory;
 pub mod model;
 pub mod mutation;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod raw;
 pub mod rng;
 pub mod sim;

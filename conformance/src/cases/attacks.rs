@@ -2,8 +2,9 @@
 
 use outlast_core::{CloseCode, Config};
 
-use super::tools::{SMALL, Table, ensure};
-use crate::driver::{Bench, Obs};
+use super::tools::{SMALL, Table, ensure, open, within};
+use crate::bench::Bench;
+use crate::driver::Obs;
 use crate::model::Wrong;
 use crate::raw::{self, Hello, LANE, MORE, kind};
 use crate::rng::Rng;
@@ -11,8 +12,8 @@ use crate::rng::Rng;
 type Done = Result<(), Wrong>;
 
 /// A server that reads these bytes first answers with this code.
-fn refuses_first(bench: &mut Bench<'_>, bytes: &[u8], code: CloseCode) -> Done {
-    let mut server = bench.driver().server(SMALL);
+pub(super) fn refuses_first(bench: &mut Bench<'_>, bytes: &[u8], code: CloseCode) -> Done {
+    let mut server = bench.server(SMALL)?;
     let mut peer = bench.plug(&mut *server)?;
     let _ = peer.stream().write(bytes);
     bench
@@ -33,16 +34,20 @@ pub(super) fn a01_length_over_the_limit(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn a02_announced_body_costs_nothing(bench: &mut Bench<'_>) -> Done {
     //= test FRG-10
-    let mut table = Table::set(bench, Config::SERVER)?;
-    let before = table.server.held_bytes();
+    let mut table = Table::set(bench, Config { idle_timeout_ms: 0, ..Config::SERVER })?;
     let mut peers = Vec::new();
     for _ in 0..100 {
-        let (mut peer, _) = super::tools::open(bench, &mut *table.server, &Hello::default())?;
-        bench.write(&mut peer, &raw::message(1, &[0; 16_000])[..4])?;
+        let (peer, _) = open(bench, &mut *table.server, &Hello::default())?;
         peers.push(peer);
+        bench.expect(&mut *table.server, &Obs::Opened)?;
     }
-    bench.driver().wait(1_000);
-    let held = table.server.held_bytes() - before;
+    bench.pass(10_000);
+    let before = table.server.held_bytes();
+    for peer in &mut peers {
+        bench.write(peer, &raw::message(1, &[0; 16_000])[..4])?;
+    }
+    bench.pass(100_000);
+    let held = table.server.held_bytes().saturating_sub(before);
     ensure(held <= 100 * 300, || format!("{held} bytes for 100 headers"))
 }
 
@@ -81,17 +86,17 @@ pub(super) fn a03_wrong_body_sizes(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn a04_byte_at_a_time(bench: &mut Bench<'_>) -> Done {
     //= test FRM-17
-    let mut server = bench.driver().server(SMALL);
+    let mut server = bench.server(SMALL)?;
     let mut peer = bench.plug(&mut *server)?;
     for byte in Hello::default().encode() {
         bench.write(&mut peer, &[byte])?;
-        bench.driver().wait(10);
+        bench.pass(10);
     }
     let welcome = bench.frame(&mut peer)?;
     ensure(welcome.kind == kind::WELCOME, || format!("{welcome:?}"))?;
     for byte in raw::message(1, &[5; 100]) {
         bench.write(&mut peer, &[byte])?;
-        bench.driver().wait(10);
+        bench.pass(10);
     }
     bench.expect(&mut *server, &Obs::Opened)?;
     bench.expect(&mut *server, &Obs::Message { route: 1, payload: vec![5; 100] }).map(drop)
@@ -99,35 +104,38 @@ pub(super) fn a04_byte_at_a_time(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn a05_handshake_drip(bench: &mut Bench<'_>) -> Done {
     //= test HND-3
-    let mut server = bench.driver().server(SMALL);
+    let (limit, every) = bench.either((5_000, 1_000), (500, 100));
+    let mut server = bench.server(Config { handshake_timeout_ms: limit, ..SMALL })?;
+    let start = bench.driver().now();
     let mut peer = bench.plug(&mut *server)?;
-    for (second, byte) in Hello::default().encode().into_iter().enumerate() {
+    for byte in Hello::default().encode() {
         let _ = peer.stream().write(&[byte]);
-        bench.driver().wait(1_000_000);
-        bench.driver().wait(1_000);
+        bench.pass(every * 1_000);
         peer.pull();
         if !peer.open {
-            return ensure(second == 4, || format!("closed after {second} s"));
+            return within(bench, start, limit, 1_010);
         }
     }
-    Err(Wrong("a handshake of 40 s".into()))
+    Err(Wrong("its bytes extended the time".into()))
 }
 
 pub(super) fn a06_frame_drip(bench: &mut Bench<'_>) -> Done {
     //= test HBT-8
-    let mut table = Table::set(bench, SMALL)?;
-    for (second, byte) in raw::message(1, &[0; 100]).into_iter().enumerate() {
+    let (limit, every) = bench.either((10_000, 500), (500, 60));
+    let mut table = Table::set(bench, Config { frame_timeout_ms: limit, ..SMALL })?;
+    let start = bench.driver().now();
+    for byte in raw::message(1, &[0; 100]) {
         let _ = table.peer.stream().write(&[byte]);
-        bench.driver().wait(500_000);
-        bench.driver().wait(500_000);
+        bench.pass(every * 1_000);
         table.peer.pull();
         if let Some(frame) = raw::Frame::take(&mut table.peer.inbox) {
             let code = frame.close().map(|(code, _)| code);
             let expected = Some(CloseCode::FRAME_TIMEOUT.get());
-            return ensure(code == expected && second <= 11, || format!("{second} s {frame:?}"));
+            ensure(code == expected, || format!("{frame:?}"))?;
+            return within(bench, start, limit, 1_010);
         }
     }
-    Err(Wrong("a frame of 100 s".into()))
+    Err(Wrong("its bytes extended the time".into()))
 }
 
 pub(super) fn a09_reserved_bits(bench: &mut Bench<'_>) -> Done {
@@ -187,7 +195,7 @@ pub(super) fn a11_foreign_protocols(bench: &mut Bench<'_>) -> Done {
         b"EHLO mail.example\r\n",
     ];
     for opening in openings {
-        let mut server = bench.driver().server(SMALL);
+        let mut server = bench.server(SMALL)?;
         let mut peer = bench.plug(&mut *server)?;
         let _ = peer.stream().write(opening);
         let (code, close) = bench.close(&mut peer)?;
@@ -288,14 +296,15 @@ pub(super) fn a23_extreme_hellos(bench: &mut Bench<'_>) -> Done {
             Hello { send_buffer: value, ..base() },
         ];
         for hello in hellos {
-            let mut server = bench.driver().server(SMALL);
+            let mut server = bench.server(SMALL)?;
             let mut peer = bench.plug(&mut *server)?;
             bench.write(&mut peer, &hello.encode())?;
             let frame = bench.frame(&mut peer)?;
             let limits = Some(CloseCode::LIMITS.get());
             let fits = frame.kind == kind::WELCOME || frame.close().map(|c| c.0) == limits;
             ensure(fits, || format!("{frame:?} to {hello:?}"))?;
-            bench.driver().wait(1_000_000);
+            let a_while = bench.either(1_000_000, 10_000);
+            bench.pass(a_while);
         }
     }
     Ok(())
@@ -345,9 +354,9 @@ pub(super) fn a42_end_in_mid_frame(bench: &mut Bench<'_>) -> Done {
     //= test POS-7
     let mut table = Table::set(bench, SMALL)?;
     bench.write(&mut table.peer, &raw::message(1, b"half")[..6])?;
-    bench.driver().wait(1_000);
+    bench.pass(1_000);
     table.peer.stream().shut();
-    bench.driver().wait(1_000);
+    bench.pass(1_000);
     table.resumes(bench)?;
     bench.write(&mut table.peer, &raw::message(1, b"whole"))?;
     loop {
@@ -377,7 +386,7 @@ pub(super) fn a46_late_bytes_after_takeover(bench: &mut Bench<'_>) -> Done {
     let (mut old, _) = table.takes_over(bench)?;
     for _ in 0..10 {
         let _ = old.stream().write(&raw::message(1, b"late"));
-        bench.driver().wait(1_000);
+        bench.pass(1_000);
     }
     bench.write(&mut table.peer, &raw::message(1, b"new"))?;
     loop {

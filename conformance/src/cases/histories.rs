@@ -3,7 +3,8 @@
 use outlast_core::{CloseCode, Config};
 
 use super::tools::{SMALL, Table, ensure, open};
-use crate::driver::{Bench, Cmd, Obs, Proxy, Seen, Subject};
+use crate::bench::{Bench, Proxy};
+use crate::driver::{Cmd, Obs, Seen, Subject};
 use crate::model::Wrong;
 use crate::raw::{self, Hello, kind};
 use crate::rng::Rng;
@@ -59,7 +60,7 @@ pub(super) fn c01_any_split(bench: &mut Bench<'_>) -> Done {
             let count = rng.range(1, 1 + round * 3).min(rest.len() as u64) as usize;
             bench.write(&mut table.peer, &rest[..count])?;
             rest = &rest[count..];
-            bench.driver().wait(10);
+            bench.pass(10);
         }
         for payload in messages {
             bench.expect(&mut *table.server, &Obs::Message { route: 3, payload })?;
@@ -78,7 +79,7 @@ pub(super) fn c02_connections_do_not_mix(bench: &mut Bench<'_>) -> Done {
         let range = part * 9..(part * 9 + 9).min(one.len());
         bench.write(&mut table.peer, &one[range.clone()])?;
         bench.write(&mut other, &two[range])?;
-        bench.driver().wait(100);
+        bench.pass(100);
     }
     let mut seen = vec![bench.next(&mut *table.server)?, bench.next(&mut *table.server)?];
     seen.sort_by_key(|seen| seen.session != table.session);
@@ -92,12 +93,13 @@ pub(super) fn c02_connections_do_not_mix(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn c03_pauses_lose_nothing(bench: &mut Bench<'_>) -> Done {
     //= test DRV-10 DRV-11
-    let mut table = Table::set(bench, Config { idle_timeout_ms: 3_000, ..SMALL })?;
+    let mut table = Table::alone(bench, Config { idle_timeout_ms: 3_000, ..SMALL })?;
+    let pause = bench.either(900_000, 400_000);
     let bytes = raw::message(1, b"slowly");
     for byte in bytes {
         bench.write(&mut table.peer, &[byte])?;
         for _ in 0..9 {
-            bench.driver().wait(100_000);
+            bench.pass(pause / 9);
         }
     }
     bench.expect(&mut *table.server, &Obs::Message { route: 1, payload: b"slowly".to_vec() })?;
@@ -110,7 +112,7 @@ pub(super) fn c04_empty_is_not_the_end(bench: &mut Bench<'_>) -> Done {
     bench.write(&mut table.peer, &raw::message(1, b""))?;
     bench.expect(&mut *table.server, &Obs::Message { route: 1, payload: Vec::new() })?;
     bench.write(&mut table.peer, &raw::message(1, b"cut")[..5])?;
-    bench.driver().wait(10_000);
+    bench.pass(10_000);
     table.peer.stream().shut();
     bench.expect_silence(&mut *table.server)?;
     table.claim.tx_first = 0;
@@ -182,7 +184,7 @@ pub(super) fn c08_unknown_kind_costs_one_connection(bench: &mut Bench<'_>) -> Do
     bench.expect(&mut *table.server, &Obs::Opened)?;
     bench.write(&mut other, &raw::frame(0x1E, 0, b"?"))?;
     bench.expect_close(&mut other, CloseCode::UNKNOWN_CRITICAL)?;
-    bench.expect(&mut *table.server, &Obs::Disconnected(CloseCode::UNKNOWN_CRITICAL))?;
+    bench.expect_disconnected(&mut *table.server, CloseCode::UNKNOWN_CRITICAL)?;
     table.bears(bench, &[])
 }
 
@@ -196,7 +198,7 @@ pub(super) fn c09_close_racing_send(bench: &mut Bench<'_>) -> Done {
     for _ in 0..50 {
         let say = Cmd::Send { route: 1, payload: vec![1] };
         refused += u32::from(table.server.command(table.session, say).is_err());
-        bench.driver().wait(1_000);
+        bench.pass(1_000);
         while let Some(seen) = table.server.poll() {
             lost += u32::from(matches!(seen.what, Obs::Lost(..)));
         }
@@ -206,13 +208,13 @@ pub(super) fn c09_close_racing_send(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn c10_silent_peer_frees_its_place(bench: &mut Bench<'_>) -> Done {
     //= test HBT-4 DRV-8
-    let mut table = Table::set(bench, Config { idle_timeout_ms: 1_000, ..SMALL })?;
-    for _ in 0..150 {
-        bench.driver().wait(10_000);
-    }
-    table.peer.pull();
-    ensure(!table.peer.open, || "still open".into())?;
-    bench.expect(&mut *table.server, &Obs::Disconnected(CloseCode::IDLE)).map(drop)
+    let config = Config { idle_timeout_ms: 1_000, ..SMALL };
+    let mut table = Table::alone(bench, config)?;
+    bench.until("the end", || {
+        table.peer.pull();
+        (!table.peer.open).then_some(())
+    })?;
+    bench.expect_disconnected(&mut *table.server, CloseCode::IDLE)
 }
 
 pub(super) fn c11_misuse_leaves_the_session(bench: &mut Bench<'_>) -> Done {

@@ -18,8 +18,11 @@ mod histories;
 mod table;
 mod tools;
 
-use crate::driver::{Bench, Caps, Driver};
+use crate::bench::Bench;
+use crate::driver::{Caps, Driver};
 use crate::model::Wrong;
+#[cfg(test)]
+pub(crate) use tools::SMALL;
 
 /// One case.
 #[derive(Debug, Clone, Copy)]
@@ -61,20 +64,50 @@ pub fn run(driver: &mut dyn Driver, name: &str) -> Result<bool, Wrong> {
     let case = cases().into_iter().find(|case| case.name == name);
     let case = case.ok_or_else(|| Wrong(format!("there is no case {name}")))?;
     let (needs, caps) = (case.needs, driver.caps());
-    if needs.virtual_time && !caps.virtual_time
-        || needs.manual_release && !caps.manual_release
-        || needs.memory && !caps.memory
-    {
+    if !suffices(needs, caps) {
         println!("{name}: not run, {} cannot do what it needs", driver.name());
         return Ok(false);
     }
-    (case.run)(&mut Bench::new(driver)).map(|()| true)
+    let mut bench = Bench::new(driver);
+    (case.run)(&mut bench)?;
+    bench.dismiss(true).map(|()| true)
+}
+
+/// The names of the cases that a driver which can do this much does not run.
+#[must_use]
+pub fn not_run(caps: Caps) -> Vec<&'static str> {
+    let left_out = |case: &Case| !suffices(case.needs, caps);
+    cases().iter().filter(|case| left_out(case)).map(|case| case.name).collect()
+}
+
+const fn suffices(needs: Caps, caps: Caps) -> bool {
+    (caps.virtual_time || !needs.virtual_time)
+        && (caps.memory || !needs.memory)
+        && (caps.paced_dials || !needs.paced_dials)
 }
 
 /// Makes a test of every case for a driver, an expression that makes a fresh one for each test.
+///
+/// Cases that need what the driver cannot do are not run, and have to be named, in the order of the
+/// table, so that none is left out unnoticed:
+///
+/// ```ignore
+/// outlast_conformance::suite! { MyDriver::new(), not_run: [a02_announced_body_costs_nothing] }
+/// ```
 #[macro_export]
 macro_rules! suite {
-    ($driver:expr) => {
+    ($driver:expr $(,)?) => {
+        $crate::suite! { $driver, not_run: [] }
+    };
+    ($driver:expr, not_run: [$($not_run:ident),* $(,)?] $(,)?) => {
+        /// What the driver cannot run is known by name.
+        #[test]
+        fn no_other_case_is_left_out() {
+            let caps = $crate::driver::Driver::caps(&$driver);
+            let expected: &[&str] = &[$(stringify!($not_run)),*];
+            assert_eq!($crate::cases::not_run(caps), expected);
+        }
+
         $crate::suite! { @each $driver;
             f01_ends_count_alike, f02_positions_wrap, f03_ack_beyond_sent, f03_ack_in_mid_frame,
             f04_takeover_fences_first, f05_stale_hello_is_refused, f06_ack_means_taken,

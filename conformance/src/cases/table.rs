@@ -4,13 +4,11 @@ use super::{Case, attacks, failures, histories};
 use crate::driver::Caps;
 
 /// Needs nothing that not every driver can do.
-const NOTHING: Caps = Caps { virtual_time: false, manual_release: false, memory: false };
-/// Takes long, and so needs time that can be made to pass.
-const TIME: Caps = Caps { virtual_time: true, ..NOTHING };
+const NOTHING: Caps = Caps { virtual_time: false, memory: false, paced_dials: false };
 /// Looks at the memory that is held.
 const MEMORY: Caps = Caps { memory: true, ..NOTHING };
-/// Releases what comes one by one.
-const MANUAL: Caps = Caps { manual_release: true, ..NOTHING };
+/// Dials again only when it is time to.
+const PACED: Caps = Caps { paced_dials: true, ..NOTHING };
 
 macro_rules! case {
     ($module:ident, $run:ident, $needs:ident, $sentences:literal, $what:literal) => {
@@ -140,42 +138,42 @@ pub(super) const CASES: &[Case] = &[
     case!(
         failures,
         f16_honest_pings_are_fine,
-        TIME,
+        NOTHING,
         "BUD-5",
         "a PING each 100 ms for ten minutes is no flood"
     ),
     case!(
         failures,
         f18_partial_frame_times_out,
-        TIME,
+        NOTHING,
         "HBT-8",
         "a frame that does not become whole ends the connection"
     ),
     case!(
         failures,
         f18_handshake_times_out,
-        TIME,
+        NOTHING,
         "HND-3",
         "a handshake that is not made ends the connection"
     ),
     case!(
         failures,
         f19_late_poll_is_forgiven,
-        TIME,
+        NOTHING,
         "HBT-6",
         "a server that slept does not take its own sleep for silence"
     ),
     case!(
         failures,
         f20_timers_begin_anew,
-        TIME,
+        NOTHING,
         "HBT-13",
         "a new connection has its whole limit of silence"
     ),
     case!(
         failures,
         f22_silence_is_noticed,
-        TIME,
+        NOTHING,
         "HBT-4",
         "a silent peer is given up at its limit, not before"
     ),
@@ -203,7 +201,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         failures,
         f26_send_never_waits,
-        MANUAL,
+        NOTHING,
         "POS-5",
         "sending to a peer that takes nothing is refused, and memory stays"
     ),
@@ -259,7 +257,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         failures,
         f35_unconfirmed_is_reaped,
-        TIME,
+        NOTHING,
         "REG-8",
         "a session whose client was never heard is gone after the handshake time"
     ),
@@ -280,7 +278,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         histories,
         c03_pauses_lose_nothing,
-        TIME,
+        NOTHING,
         "DRV-10",
         "a pause inside a frame loses none of it"
     ),
@@ -329,7 +327,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         histories,
         c10_silent_peer_frees_its_place,
-        TIME,
+        NOTHING,
         "HBT-4",
         "a peer that never says a byte is gone in time"
     ),
@@ -379,11 +377,11 @@ pub(super) const CASES: &[Case] = &[
     case!(
         attacks,
         a05_handshake_drip,
-        TIME,
+        NOTHING,
         "HND-3",
         "bytes do not extend the time for the handshake"
     ),
-    case!(attacks, a06_frame_drip, TIME, "HBT-8", "bytes do not extend the time for a frame"),
+    case!(attacks, a06_frame_drip, NOTHING, "HBT-8", "bytes do not extend the time for a frame"),
     case!(attacks, a09_reserved_bits, NOTHING, "FRM-8 FRM-9 HND-8", "reserved bits are refused"),
     case!(attacks, a10_noise, NOTHING, "FRM-5", "noise is refused"),
     case!(

@@ -2,12 +2,13 @@
 
 use outlast_core::{CloseCode, Config};
 
-use crate::driver::{Bench, Obs, Peer, Subject};
+use crate::bench::{Bench, Peer};
+use crate::driver::{Obs, Subject};
 use crate::model::Wrong;
 use crate::raw::{self, Claim, Frame, Hello, kind};
 
 /// A server's configuration that is quick to exhaust.
-pub(super) const SMALL: Config = Config {
+pub(crate) const SMALL: Config = Config {
     max_body: 200,
     max_message: 1000,
     window: 1000,
@@ -42,7 +43,22 @@ impl Table {
         config: Config,
         hello: Hello,
     ) -> Result<Self, Wrong> {
-        let mut server = bench.driver().server(config);
+        let server = bench.server(config)?;
+        Self::at(bench, server, hello)
+    }
+
+    /// As `set`, at a server without a bystander, for cases that let long times pass.
+    pub(super) fn alone(bench: &mut Bench<'_>, config: Config) -> Result<Self, Wrong> {
+        let server = bench.driver().server(config);
+        Self::at(bench, server, Hello::default())
+    }
+
+    /// Opens a session with this server.
+    pub(super) fn at(
+        bench: &mut Bench<'_>,
+        mut server: Box<dyn Subject>,
+        hello: Hello,
+    ) -> Result<Self, Wrong> {
         let (peer, claim) = open(bench, &mut *server, &hello)?;
         let session = bench.expect(&mut *server, &Obs::Opened)?;
         Ok(Self { server, peer, session, claim, hello })
@@ -118,6 +134,25 @@ pub(super) fn open(
     bench.write(&mut peer, &raw::ack(0, hello.window))?;
     let claim = Claim { sid, attach: 1, key_id: session[12], key, rx_next: 0, tx_first: 0 };
     Ok((peer, claim))
+}
+
+/// How many milliseconds have passed since `start`, a moment of the driver's.
+pub(super) fn since(bench: &mut Bench<'_>, start: u64) -> u64 {
+    (bench.driver().now() - start) / 1_000
+}
+
+/// That what has just happened did so `limit` milliseconds after `start`, and not before. Where time
+/// is virtual, it is `late` milliseconds after that at most; where it is real, waiting for it has
+/// an end anyway, and how late it may be depends on what else the machine does.
+pub(super) fn within(
+    bench: &mut Bench<'_>,
+    start: u64,
+    limit: u32,
+    late: u64,
+) -> Result<(), Wrong> {
+    let (passed, limit) = (since(bench, start), u64::from(limit));
+    let in_time = bench.either(passed <= limit + late, true);
+    ensure(passed >= limit && in_time, || format!("after {passed} ms, not {limit}"))
 }
 
 /// What must hold.

@@ -31,14 +31,21 @@ impl Default for Memory {
 }
 
 impl Memory {
-    fn start(&mut self, is_server: bool, config: Config) -> Box<dyn Subject> {
+    fn start(
+        &mut self,
+        is_server: bool,
+        config: Config,
+        sessions: RegistryConfig,
+    ) -> Box<dyn Subject> {
+        let handshake_ms = config.handshake_timeout_ms;
+        let sessions = RegistryConfig { handshake_ms, ..sessions };
         let mut end = End {
             now: self.now,
             config,
             is_server,
             wires: Vec::new(),
             sessions: Vec::new(),
-            registry: Registry::new(RegistryConfig::default(), 7, Vec::new()),
+            registry: Registry::new(sessions, 7, Vec::new()),
             seen: VecDeque::new(),
             dialled: VecDeque::new(),
             stopped: is_server,
@@ -59,15 +66,19 @@ impl Driver for Memory {
     }
 
     fn caps(&self) -> Caps {
-        Caps { virtual_time: true, manual_release: true, memory: true }
+        Caps { virtual_time: true, memory: true, paced_dials: false }
     }
 
-    fn server(&mut self, config: Config) -> Box<dyn Subject> {
-        self.start(true, config)
+    fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject> {
+        self.start(true, config, sessions)
     }
 
     fn client(&mut self, config: Config) -> Box<dyn Subject> {
-        self.start(false, config)
+        self.start(false, config, RegistryConfig::default())
+    }
+
+    fn now(&self) -> u64 {
+        self.now.as_micros()
     }
 
     fn wait(&mut self, micros: u64) {
