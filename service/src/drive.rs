@@ -131,6 +131,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             } else {
                 self.tail.clear();
                 self.tail.extend_from_slice(input);
+                // However slowly a frame comes, its bytes say that the peer lives.
+                //= DRV-11
+                owner.session.handle_partial(now);
             }
             Poll::Ready(Ok(()))
         })

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use outlast_core::admission::{GateConfig, Rate, Source, Turned};
 use outlast_core::registry::{Admission, Lease, Peer, Registry, RegistryConfig};
-use outlast_core::wire::{Grant, Hello};
+use outlast_core::wire::{CloseFlags, Grant, Hello};
 use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
 
 use crate::auth::Authenticator;
@@ -383,7 +383,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     fn bury(&self, lease: Lease, mut owner: Box<Owner<H>>, code: CloseCode) -> greet::Refusal {
         let now = self.now();
         let mut close = greet::refusal(code);
+        //= CLS-6
         if owner.session.death().is_some() {
+            close.flags = CloseFlags::SESSION_ENDED;
             close.rx_next = Some(owner.session.received().get());
             let _ = owner.handle_input(now, None, &mut &[][..]);
         }

@@ -311,6 +311,7 @@ pub(super) fn f24_loss_says_what_arrived(bench: &mut Bench<'_>) -> Done {
     for _ in 0..3 {
         let send = Cmd::Send { route: 1, payload: vec![0; 16] };
         client.command(0, send).map_err(Wrong)?;
+        while bench.frame(&mut peer)?.kind != kind::MSG {}
     }
     let mut close = vec![0x0C, 0x03, 5, 0, 0, 0, 0, 0];
     close.extend(40u64.to_le_bytes());
