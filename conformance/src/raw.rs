@@ -169,7 +169,9 @@ pub struct Claim {
 }
 
 impl Claim {
-    fn encode(&self) -> Vec<u8> {
+    /// The option, with its head of two bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0x02, 48];
         out.extend(self.sid.to_le_bytes());
         out.extend(self.attach.to_le_bytes());

@@ -12,15 +12,19 @@ use crate::rng::Rng;
 type Done = Result<(), Wrong>;
 
 /// A client and a server with a connection between them.
-struct Pair {
-    client: Box<dyn Subject>,
-    server: Box<dyn Subject>,
-    proxy: Proxy,
-    session: u64,
+pub(super) struct Pair {
+    pub(super) client: Box<dyn Subject>,
+    pub(super) server: Box<dyn Subject>,
+    pub(super) proxy: Proxy,
+    pub(super) session: u64,
 }
 
 impl Pair {
-    fn join(bench: &mut Bench<'_>, client: Config, server: Config) -> Result<Self, Wrong> {
+    pub(super) fn join(
+        bench: &mut Bench<'_>,
+        client: Config,
+        server: Config,
+    ) -> Result<Self, Wrong> {
         let mut server = bench.driver().server(server);
         let mut client = bench.driver().client(client);
         let near = bench.plug(&mut *client)?;

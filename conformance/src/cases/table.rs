@@ -1,6 +1,6 @@
 //! The list of all cases.
 
-use super::{Case, attacks, failures, histories};
+use super::{Case, attacks, failures, flow, histories, hostile};
 use crate::driver::Caps;
 
 /// Needs nothing that not every driver can do.
@@ -101,6 +101,13 @@ pub(super) const CASES: &[Case] = &[
         "a wrong proof is answered as an unknown number is"
     ),
     case!(
+        flow,
+        f10_new_key_is_used,
+        NOTHING,
+        "AUT-11",
+        "a client claims its session with the newest key it got"
+    ),
+    case!(
         failures,
         f11_superseded_forbids_retry,
         NOTHING,
@@ -122,6 +129,13 @@ pub(super) const CASES: &[Case] = &[
         "control frames pass where the window is used up"
     ),
     case!(
+        flow,
+        f14_output_never_holds_up_input,
+        NOTHING,
+        "DRV-1 CRD-10",
+        "input is taken while no output is"
+    ),
+    case!(
         failures,
         f15_ping_flood_is_calmed,
         NOTHING,
@@ -141,6 +155,20 @@ pub(super) const CASES: &[Case] = &[
         NOTHING,
         "BUD-5",
         "a PING each 100 ms for ten minutes is no flood"
+    ),
+    case!(
+        flow,
+        f17_control_goes_before_data,
+        NOTHING,
+        "DRV-2",
+        "an answer to a PING does not wait for the data that waits"
+    ),
+    case!(
+        flow,
+        f17_any_byte_is_life,
+        NOTHING,
+        "HBT-12",
+        "whoever sends data, or half a frame, needs no heartbeat"
     ),
     case!(
         failures,
@@ -171,6 +199,13 @@ pub(super) const CASES: &[Case] = &[
         "a new connection has its whole limit of silence"
     ),
     case!(
+        flow,
+        f21_control_needs_no_room,
+        NOTHING,
+        "HBT-9 POS-14",
+        "answers and acks need no room in the send buffer"
+    ),
+    case!(
         failures,
         f22_silence_is_noticed,
         NOTHING,
@@ -199,6 +234,13 @@ pub(super) const CASES: &[Case] = &[
         "CLOSE of an ended session says what was received"
     ),
     case!(
+        flow,
+        f25_hint_of_the_server_is_kept,
+        PACED,
+        "CLI-1",
+        "a client told to wait does not dial before"
+    ),
+    case!(
         failures,
         f26_send_never_waits,
         NOTHING,
@@ -211,6 +253,20 @@ pub(super) const CASES: &[Case] = &[
         NOTHING,
         "RSM-14",
         "limits cannot change with a resume"
+    ),
+    case!(
+        flow,
+        f28_one_message_at_a_time,
+        NOTHING,
+        "FRG-1 FRG-2 FRM-9",
+        "between fragments control may pass and no other message"
+    ),
+    case!(
+        flow,
+        f29_nothing_is_compressed,
+        NOTHING,
+        "FRM-6",
+        "a frame with options, such as a codec, is refused"
     ),
     case!(
         failures,
@@ -254,12 +310,27 @@ pub(super) const CASES: &[Case] = &[
         "REQ-4",
         "a response nobody asked for ends the connection"
     ),
+    case!(flow, f33_grants_are_reserved, NOTHING, "FRM-6", "the kinds of streams are refused"),
+    case!(
+        flow,
+        f34_noise_delivers_nothing,
+        NOTHING,
+        "HND-1 FRM-5",
+        "noise opens no session and delivers nothing"
+    ),
     case!(
         failures,
         f35_unconfirmed_is_reaped,
         NOTHING,
         "REG-8",
         "a session whose client was never heard is gone after the handshake time"
+    ),
+    case!(
+        flow,
+        f36_hoarding_evicts_the_oldest,
+        NOTHING,
+        "REG-10",
+        "beyond the limit the session detached longest is evicted, and says so"
     ),
     case!(
         histories,
@@ -382,6 +453,20 @@ pub(super) const CASES: &[Case] = &[
         "bytes do not extend the time for the handshake"
     ),
     case!(attacks, a06_frame_drip, NOTHING, "HBT-8", "bytes do not extend the time for a frame"),
+    case!(
+        hostile,
+        a07_silent_connections,
+        NOTHING,
+        "HND-3",
+        "a hundred silent connections are gone in time"
+    ),
+    case!(
+        hostile,
+        a08_unknown_kinds,
+        NOTHING,
+        "FRM-6 FRM-7",
+        "every unknown kind is skipped or refused, as its bits say"
+    ),
     case!(attacks, a09_reserved_bits, NOTHING, "FRM-8 FRM-9 HND-8", "reserved bits are refused"),
     case!(attacks, a10_noise, NOTHING, "FRM-5", "noise is refused"),
     case!(
@@ -390,6 +475,13 @@ pub(super) const CASES: &[Case] = &[
         NOTHING,
         "HND-1 HND-2",
         "other protocols are refused at their first bytes"
+    ),
+    case!(
+        hostile,
+        a12_text_is_text,
+        NOTHING,
+        "CLS-15",
+        "a reason that is no text is refused, bytes stay bytes"
     ),
     case!(
         attacks,
@@ -405,7 +497,15 @@ pub(super) const CASES: &[Case] = &[
         "HND-19 FRM-20",
         "legal frames at the wrong time or from the wrong end are refused"
     ),
+    case!(
+        hostile,
+        a17_ack_of_the_future,
+        NOTHING,
+        "POS-8",
+        "an ack of what was not sent ends the session, after a resume too"
+    ),
     case!(attacks, a18_ack_regress, NOTHING, "POS-9", "an ack that goes back ends the session"),
+    case!(hostile, a19_repeated_frame, NOTHING, "POS-10", "a frame sent twice is noticed"),
     case!(attacks, a20_position_gap, NOTHING, "POS-10", "a gap in the position ends the session"),
     case!(
         attacks,
@@ -429,13 +529,48 @@ pub(super) const CASES: &[Case] = &[
         "REQ-2",
         "a request with a number in use or out of range is refused"
     ),
+    case!(
+        hostile,
+        a25_pings_without_progress,
+        NOTHING,
+        "POS-5 HBT-9",
+        "who acknowledges nothing but asks gets answers, and no more is kept"
+    ),
+    case!(
+        hostile,
+        a26_both_ends_full,
+        NOTHING,
+        "CRD-10 DRV-1",
+        "two ends that are full of output go on once anything is carried"
+    ),
     case!(attacks, a27_ping_flood, NOTHING, "BUD-2", "PINGs with changing nonces are a flood too"),
+    case!(
+        hostile,
+        a28_small_messages_are_free,
+        NOTHING,
+        "BUD-5",
+        "thousands of empty messages are no flood"
+    ),
     case!(
         attacks,
         a29_request_and_cancel_flood,
         NOTHING,
         "BUD-2",
         "cancelling without end is paid from the budget"
+    ),
+    case!(
+        hostile,
+        a32_message_that_never_ends,
+        NOTHING,
+        "FRG-6 FRG-10",
+        "a message that never ends holds no more than its limit"
+    ),
+    case!(
+        hostile,
+        a33_tiny_fragments,
+        NOTHING,
+        "FRG-4",
+        "a message in fragments of one byte arrives"
     ),
     case!(
         attacks,
@@ -445,11 +580,32 @@ pub(super) const CASES: &[Case] = &[
         "a message of fragments is refused at the first byte over the limit"
     ),
     case!(
+        flow,
+        a40_vanished_peer_with_data,
+        NOTHING,
+        "HBT-4",
+        "a peer that vanished is given up, and what it did not get is sent again"
+    ),
+    case!(
+        hostile,
+        a41_resets,
+        NOTHING,
+        "DRV-7",
+        "connections reset at any moment cost nothing but themselves"
+    ),
+    case!(
         attacks,
         a42_end_in_mid_frame,
         NOTHING,
         "POS-7",
         "a stream that ends inside a frame only detaches"
+    ),
+    case!(
+        hostile,
+        a43_resume_flood,
+        NOTHING,
+        "REG-2 REG-3",
+        "guessed claims get one answer, whether the number exists or not"
     ),
     case!(
         attacks,
@@ -464,6 +620,27 @@ pub(super) const CASES: &[Case] = &[
         NOTHING,
         "RSM-8",
         "bytes of the connection taken over are not taken"
+    ),
+    case!(
+        hostile,
+        a47_superseded_client_stops,
+        NOTHING,
+        "CLI-5",
+        "a client told not to come back does not"
+    ),
+    case!(
+        hostile,
+        a48_orphans_are_limited,
+        NOTHING,
+        "REG-7",
+        "sessions whose client is never heard are limited"
+    ),
+    case!(
+        hostile,
+        a49_too_long_a_greeting,
+        NOTHING,
+        "HND-4",
+        "a greeting beyond its limit is refused by its header"
     ),
     case!(
         attacks,

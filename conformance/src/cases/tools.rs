@@ -3,7 +3,7 @@
 use outlast_core::{CloseCode, Config};
 
 use crate::bench::{Bench, Peer};
-use crate::driver::{Obs, Subject};
+use crate::driver::{Cmd, Obs, Subject};
 use crate::model::Wrong;
 use crate::raw::{self, Claim, Frame, Hello, kind};
 
@@ -134,6 +134,25 @@ pub(super) fn open(
     bench.write(&mut peer, &raw::ack(0, hello.window))?;
     let claim = Claim { sid, attach: 1, key_id: session[12], key, rx_next: 0, tx_first: 0 };
     Ok((peer, claim))
+}
+
+/// Sends messages of this length until no more are taken, for a while; how many were.
+pub(super) fn fill(
+    bench: &mut Bench<'_>,
+    subject: &mut dyn Subject,
+    session: u64,
+    length: usize,
+) -> Result<u32, Wrong> {
+    let (mut taken, mut refused) = (0, 0);
+    bench.until("no room", || {
+        let say = || Cmd::Send { route: 1, payload: vec![0; length] };
+        let before = taken;
+        while subject.command(session, say()).is_ok() {
+            taken += 1;
+        }
+        refused = if taken == before { refused + 1 } else { 0 };
+        (refused == 50).then_some(taken)
+    })
 }
 
 /// How many milliseconds have passed since `start`, a moment of the driver's.
