@@ -49,6 +49,14 @@ impl<'d> Bench<'d> {
         if self.driver.caps().virtual_time { time_is_virtual } else { time_is_real }
     }
 
+    /// How often a case repeats what must leave nothing behind: one of two numbers, as with
+    /// [`either`](Self::either), unless the environment says how often in `OUTLAST_MANY`.
+    #[must_use]
+    pub fn many(&self, time_is_virtual: u32, time_is_real: u32) -> u32 {
+        let wanted = std::env::var("OUTLAST_MANY").ok().and_then(|many| many.parse().ok());
+        wanted.unwrap_or(self.either(time_is_virtual, time_is_real))
+    }
+
     /// Starts a server at which a bystander has a session: somebody who keeps all the rules and
     /// exchanges messages while the case does what it does. The case fails if any of them is
     /// missing, or anything else happens to the bystander.

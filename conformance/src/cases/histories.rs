@@ -38,14 +38,15 @@ impl Pair {
         Ok(Self { client, server, proxy, session })
     }
 
-    /// Carries everything until `done` gives something.
-    fn until<T>(
+    /// Carries everything until `done` gives something, which may take very many turns.
+    fn until_all<T>(
         &mut self,
         bench: &mut Bench<'_>,
         what: &str,
         mut done: impl FnMut(&mut dyn Subject, &mut dyn Subject) -> Option<T>,
     ) -> Result<T, Wrong> {
-        bench.until(what, || {
+        let limit = bench.either(100_000_000_000, 300_000_000);
+        bench.until_within(what, limit, || {
             self.proxy.carry(usize::MAX, usize::MAX);
             done(&mut *self.client, &mut *self.server)
         })
@@ -134,14 +135,14 @@ pub(super) fn c05_too_large_from_the_header(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn c06_echo_without_deadlock(bench: &mut Bench<'_>) -> Done {
     //= test CRD-10
-    const COUNT: u32 = 10_000;
+    let count = bench.many(1_000_000, 1_000_000);
     let mut pair = Pair::join(bench, SMALL, SMALL)?;
     let session = pair.session;
     let (mut sent, mut came) = (0u32, 0u32);
     let mut waiting = None;
     let say = |payload: &[u8]| Cmd::Send { route: 1, payload: payload.to_vec() };
-    pair.until(bench, "every echo", |client, server| {
-        while sent < COUNT && client.command(0, say(&sent.to_le_bytes())).is_ok() {
+    pair.until_all(bench, "every echo", |client, server| {
+        while sent < count && client.command(0, say(&sent.to_le_bytes())).is_ok() {
             sent += 1;
         }
         while let Some(seen) = client.poll() {
@@ -160,7 +161,7 @@ pub(super) fn c06_echo_without_deadlock(bench: &mut Bench<'_>) -> Done {
             }
             waiting = None;
         }
-        (came == COUNT).then_some(())
+        (came == count).then_some(())
     })
 }
 
@@ -258,15 +259,15 @@ pub(super) fn c12_every_setting_has_an_effect(bench: &mut Bench<'_>) -> Done {
 
 pub(super) fn c13_requests_leave_nothing_behind(bench: &mut Bench<'_>) -> Done {
     //= test REQ-5
-    const COUNT: u32 = 3_000;
+    let count = bench.many(1_000_000, 20_000);
     let mut pair = Pair::join(bench, SMALL, SMALL)?;
     let session = pair.session;
     let (mut asked, mut answered, mut most) = (0, 0, 0);
-    pair.until(bench, "every response", |client, server| {
+    pair.until_all(bench, "every response", |client, server| {
         while let Some(seen) = client.poll() {
             answered += u32::from(matches!(seen.what, Obs::Response { .. }));
         }
-        if asked == answered && asked < COUNT {
+        if asked == answered && asked < count {
             let ask = Cmd::Request { route: 1, payload: asked.to_le_bytes().to_vec() };
             asked += u32::from(client.command(0, ask).is_ok());
         }
@@ -277,7 +278,7 @@ pub(super) fn c13_requests_leave_nothing_behind(bench: &mut Bench<'_>) -> Done {
             }
         }
         most = most.max(server.held_bytes() + client.held_bytes());
-        (answered == COUNT).then_some(())
+        (answered == count).then_some(())
     })?;
     ensure(most < 8_192, || format!("{most} bytes were held"))
 }

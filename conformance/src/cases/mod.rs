@@ -12,11 +12,13 @@
 //! outlast_conformance::suite!(outlast_conformance::memory::Memory::default());
 //! ```
 
+mod attack_table;
 mod attacks;
 mod failures;
 mod flow;
 mod histories;
 mod hostile;
+pub mod rows;
 mod table;
 mod tools;
 
@@ -44,7 +46,7 @@ pub struct Case {
 /// Every case there is, in the order of names within each group.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    table::CASES.to_vec()
+    [table::CASES, attack_table::CASES].concat()
 }
 
 /// The table of all cases, as Markdown.
