@@ -7,6 +7,6 @@ use subject::OverTokio;
 
 outlast_conformance::suite! {
     Loopback::new(OverTokio::start()),
-    // What is held is looked at in a process of its own.
+    // What is held is looked at in a process of its own: see the tests named `bounded`.
     not_run: [a02_announced_body_costs_nothing],
 }

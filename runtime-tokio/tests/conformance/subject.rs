@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use outlast_conformance::driver::Cmd;
+use outlast_conformance::driver::{Caps, Cmd};
 use outlast_conformance::net::service::{Desk, SLACK};
 use outlast_conformance::net::{Controls, Feed, Runtime, Started};
 use outlast_tokio::core::registry::RegistryConfig;
@@ -16,10 +16,18 @@ use tokio::task::JoinHandle;
 /// A tokio runtime in a thread of its own, which ends with this.
 pub(crate) struct OverTokio {
     runtime: Handle,
+    held: Option<fn() -> usize>,
     _end: oneshot::Sender<()>,
 }
 
 impl OverTokio {
+    /// Knows the memory that the process holds.
+    #[allow(dead_code, reason = "only where there is an allocator that counts")]
+    pub(crate) fn counting(mut self, held: fn() -> usize) -> Self {
+        self.held = Some(held);
+        self
+    }
+
     pub(crate) fn start() -> Self {
         let (end, ended) = oneshot::channel();
         let (tell, told) = mpsc::sync_channel(1);
@@ -30,7 +38,7 @@ impl OverTokio {
             // It ends with an error when the other half is dropped, which is its end.
             let _ = runtime.block_on(ended);
         }));
-        Self { runtime: told.recv().expect("the runtime's thread"), _end: end }
+        Self { runtime: told.recv().expect("the runtime's thread"), held: None, _end: end }
     }
 }
 
@@ -88,8 +96,16 @@ impl Runtime for OverTokio {
         assert!(told.recv().is_err());
     }
 
+    fn caps(&self) -> Caps {
+        Caps { virtual_time: false, memory: self.held.is_some(), paced_dials: true }
+    }
+
     fn slack(&self) -> usize {
         SLACK
+    }
+
+    fn held_bytes(&self) -> fn() -> usize {
+        self.held.unwrap_or(|| 0)
     }
 }
 
