@@ -225,9 +225,13 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(deadline) = deadline else {
             return Poll::Pending;
         };
-        if deadline <= now {
-            return Poll::Ready(());
-        }
+        //= DRV-15
+        let deadline = match self.blocked_since {
+            // What is due now was done in this round, or is output that has to wait as well.
+            Some(_) => deadline.max(now.after(BLOCKED_LOOK)),
+            None if deadline <= now => return Poll::Ready(()),
+            None => deadline,
+        };
         match self.timer_at {
             // A timer that fires early costs one look; arming it anew for every message, more.
             Some(at) if at <= deadline && at > now => Poll::Pending,
@@ -389,5 +393,7 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
 
 /// How long after the last traffic its memory is given back, in microseconds.
 const QUIET: u64 = 2_000_000;
+/// How soon to look at a connection again whose transport takes nothing, in microseconds.
+const BLOCKED_LOOK: u64 = 50_000;
 /// How long a transport may take nothing before the connection is given up, in microseconds.
 const WRITE_DEADLINE: u64 = 30_000_000;

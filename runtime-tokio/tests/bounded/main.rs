@@ -103,6 +103,15 @@ async fn hostile(server: &Running) -> TcpStream {
     stream
 }
 
+/// Processor time of this process, in hundredths of a second, where the system tells it in a file.
+fn worked() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
 async fn ask(handle: &Handle, number: u32) {
     let response = handle.request(ECHO, &number.to_le_bytes()).await.unwrap();
     assert_eq!(response.payload, number.to_le_bytes()[..]);
@@ -117,6 +126,7 @@ fn peer_that_never_reads_is_dropped_at_the_deadline() {
         ask(&bystander, 0).await;
         let mut peer = hostile(&server).await;
         let (start, before) = (Instant::now(), heap::held());
+        let idle = worked();
         peer.write_all(&raw::message(FLOOD, b"")).await.unwrap();
         let mut turns = tokio::time::interval(Duration::from_millis(5));
         let (mut asked, mut most) = (1, 0);
@@ -131,6 +141,11 @@ fn peer_that_never_reads_is_dropped_at_the_deadline() {
         let bound = 2 * (QUIET.send_buffer as usize + (1 << 20));
         assert!(most < bound, "{most} bytes were held");
         assert!(start.elapsed() > Duration::from_secs(29), "too early: {:?}", start.elapsed());
+        if let (Some(before), Some(after)) = (idle, worked()) {
+            // Waiting costs nothing: the bystander's requests are all there was to do.
+            let (spent, passed) = (after - before, start.elapsed().as_secs());
+            assert!(spent < passed * 100 / 3, "{spent} hundredths in {passed} s");
+        }
         ask(&bystander, asked).await;
         drop(peer);
         server.shutdown(Duration::ZERO).await;
