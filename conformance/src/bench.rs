@@ -54,7 +54,7 @@ impl<'d> Bench<'d> {
     #[must_use]
     pub fn many(&self, time_is_virtual: u32, time_is_real: u32) -> u32 {
         let wanted = std::env::var("OUTLAST_MANY").ok().and_then(|many| many.parse().ok());
-        wanted.unwrap_or(self.either(time_is_virtual, time_is_real))
+        wanted.unwrap_or_else(|| self.either(time_is_virtual, time_is_real))
     }
 
     /// Starts a server at which a bystander has a session: somebody who keeps all the rules and

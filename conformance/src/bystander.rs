@@ -172,7 +172,7 @@ impl Bystander {
     }
 
     /// The server observed something about the bystander's session.
-    fn observe(&mut self, subject: &mut dyn Subject, what: Obs) -> Result<(), Wrong> {
+    fn observe(&self, subject: &mut dyn Subject, what: Obs) -> Result<(), Wrong> {
         match what {
             Obs::Opened | Obs::Acked(_) | Obs::Other(_) => Ok(()),
             Obs::Message { route, payload }

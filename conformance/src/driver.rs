@@ -96,8 +96,8 @@ pub enum Obs {
     Acked(u64),
     /// The peer finished.
     Finished,
-    /// The connection is of no more use, for this reason. Some subjects tell it of every connection,
-    /// others only of those that did not simply end.
+    /// The connection is of no more use, for this reason. Some subjects tell it of every
+    /// connection, others only of those that did not simply end.
     Disconnected(CloseCode),
     /// The session ended well.
     Ended,

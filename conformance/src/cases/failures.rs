@@ -40,7 +40,7 @@ pub(super) fn f03_ack_in_mid_frame(bench: &mut Bench<'_>) -> Done {
 }
 
 pub(super) fn f04_takeover_fences_first(bench: &mut Bench<'_>) -> Done {
-    //= test RSM-8 DRV-6
+    //= test RSM-8 DRV-6 DRV-16
     let mut table = Table::set(bench, SMALL)?;
     let mut half = raw::message(1, b"from the old connection");
     let rest = half.split_off(6);
@@ -346,7 +346,7 @@ pub(super) fn f27_resume_with_other_limits(bench: &mut Bench<'_>) -> Done {
 }
 
 pub(super) fn f30_unknown_critical(bench: &mut Bench<'_>) -> Done {
-    //= test FRM-6
+    //= test FRM-6 DRV-17
     for kind in [0x04, 0x11, 0x88, 0x83, 0x0B, 0x87, 0xA0, 0x21] {
         let mut table = Table::set(bench, SMALL)?;
         table.refuses(bench, &raw::frame(kind, 0, &[]), CloseCode::UNKNOWN_CRITICAL)?;

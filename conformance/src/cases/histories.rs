@@ -134,7 +134,7 @@ pub(super) fn c05_too_large_from_the_header(bench: &mut Bench<'_>) -> Done {
 }
 
 pub(super) fn c06_echo_without_deadlock(bench: &mut Bench<'_>) -> Done {
-    //= test CRD-10
+    //= test CRD-10 DRV-18
     let count = bench.many(1_000_000, 1_000_000);
     let mut pair = Pair::join(bench, SMALL, SMALL)?;
     let session = pair.session;

@@ -75,10 +75,7 @@ pub const LATER: &[(&str, &str)] = &[
 /// Rows whose cases show only a part, and what is missing.
 pub const PARTLY: &[(&str, &str)] = &[
     ("F2", "a connection cannot carry 2^32 bytes in time: the simulator starts near there"),
-    (
-        "F7",
-        "restarting from what was stored is for the simulator; owners in several processes come later",
-    ),
+    ("F7", "restarting from what was stored is for the simulator; several owners come later"),
     ("F9", "no runtime tells principals apart yet"),
     ("F10", "no runtime lets a server change keys yet: the core's tests show its side"),
     ("F12", "the message that poisons a session is told by its code, not by its bytes"),

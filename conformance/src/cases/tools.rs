@@ -160,9 +160,10 @@ pub(super) fn since(bench: &mut Bench<'_>, start: u64) -> u64 {
     (bench.driver().now() - start) / 1_000
 }
 
-/// That what has just happened did so `limit` milliseconds after `start`, and not before. Where time
-/// is virtual, it is `late` milliseconds after that at most; where it is real, waiting for it has
-/// an end anyway, and how late it may be depends on what else the machine does.
+/// That what has just happened did so `limit` milliseconds after `start`, and not before.
+///
+/// Where time is virtual, it is `late` milliseconds after that at most; where it is real, waiting
+/// for it has an end anyway, and how late it may be depends on what else the machine does.
 pub(super) fn within(
     bench: &mut Bench<'_>,
     start: u64,

@@ -8,7 +8,7 @@ use outlast_conformance::driver::{Caps, Cmd};
 use outlast_conformance::net::service::{Desk, SLACK};
 use outlast_conformance::net::{Controls, Feed, Runtime, Started};
 use outlast_tokio::core::registry::RegistryConfig;
-use outlast_tokio::{Client, Config, Limits, ReconnectPolicy, Running, Server};
+use outlast_tokio::{Client, Closed, Config, Limits, ReconnectPolicy, Running, Server};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -81,7 +81,7 @@ impl Runtime for OverTokio {
         };
         let builder = Client::builder().address(address.to_string()).config(config);
         let (_, runner) = builder.reconnect(eager).connect(desk.handler()).expect("a client");
-        let task = self.runtime.spawn(async move { drop(runner.await) });
+        let task = self.runtime.spawn(runner);
         Box::new(AClient { desk, task })
     }
 
@@ -133,7 +133,7 @@ impl Drop for AServer {
 /// A client that runs until this is dropped.
 struct AClient {
     desk: Desk,
-    task: JoinHandle<()>,
+    task: JoinHandle<Closed>,
 }
 
 impl Controls for AClient {
