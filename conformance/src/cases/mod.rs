@@ -9,7 +9,8 @@
 //! A case is written once, over a [`Bench`], and runs on every driver:
 //!
 //! ```no_run
-//! outlast_conformance::suite!(outlast_conformance::memory::Memory::default());
+//! use outlast_conformance::memory::Memory;
+//! outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
 //! ```
 
 mod attack_table;
@@ -95,8 +96,9 @@ const fn suffices(needs: Caps, caps: Caps) -> bool {
 /// Cases that need what the driver cannot do are not run, and have to be named, in the order of the
 /// table, so that none is left out unnoticed:
 ///
-/// ```ignore
-/// outlast_conformance::suite! { MyDriver::new(), not_run: [a02_announced_body_costs_nothing] }
+/// ```no_run
+/// use outlast_conformance::memory::Memory;
+/// outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
 /// ```
 #[macro_export]
 macro_rules! suite {
