@@ -250,6 +250,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// Leaves the connection; `None` if it was left already.
     pub(crate) fn leave(&mut self, now: Instant) -> Option<Driven<H>> {
         let mut owner = self.owner.take()?;
+        // Even if that is the last there was to hear.
+        owner.heed_confirmation();
         // What waits to be told is told before the connection is forgotten.
         let _ = owner.handle_input(now, self.remote, &mut &[][..]);
         //= DRV-7
@@ -292,6 +294,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(more) = self.read_some(cx, now) else {
             return Turn::Over;
         };
+        self.confirm();
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };

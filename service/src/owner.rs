@@ -43,6 +43,8 @@ pub(crate) struct Owner<H> {
     /// Answers the server's authentication steps.
     pub(crate) proving: Option<Box<Proving>>,
     news: News,
+    /// The client was heard.
+    confirmed: bool,
     /// Handshake frames to transmit.
     pub(crate) handshake: Vec<u8>,
     /// How the connection ended, if the session said so.
@@ -93,6 +95,7 @@ impl<H: Handler> Owner<H> {
             opened_at: None,
             proving: None,
             news: News::default(),
+            confirmed: false,
             handshake: Vec::new(),
             ending: None,
         }
@@ -304,12 +307,20 @@ impl<H: Handler> Owner<H> {
 
     /// What the registry has to know, if there is something new.
     pub(crate) fn take_news(&mut self) -> Option<News> {
-        let confirmed = !self.news.confirmed && self.session.is_confirmed();
-        if !confirmed && self.news.key.is_none() {
+        self.heed_confirmation();
+        if !self.news.confirmed && self.news.key.is_none() {
             return None;
         }
-        self.news.confirmed |= confirmed;
-        Some(News { confirmed, key: self.news.key.take() })
+        Some(std::mem::take(&mut self.news))
+    }
+
+    /// Once in a session its registry has to know that the client was heard.
+    //= REG-8
+    #[inline]
+    pub(crate) fn heed_confirmation(&mut self) {
+        if !self.confirmed && self.session.is_confirmed() {
+            (self.confirmed, self.news.confirmed) = (true, true);
+        }
     }
 
     fn acknowledged(&mut self, now: Instant, remote: Option<SocketAddr>, position: Position) {
