@@ -3,7 +3,7 @@
 use outlast_core::registry::RegistryConfig;
 use outlast_core::{CloseCode, Config};
 
-use super::tools::{SMALL, Table, ensure, fill, open, since, within};
+use super::tools::{SMALL, Table, ensure, fill, greet, open, since, within};
 use crate::bench::Bench;
 use crate::driver::{Cmd, Obs};
 use crate::model::Wrong;
@@ -222,6 +222,32 @@ pub(super) fn f34_noise_delivers_nothing(bench: &mut Bench<'_>) -> Done {
     }
     bench.expect_silence(&mut *table.server)?;
     table.bears(bench, &[])
+}
+
+pub(super) fn f35_heard_once_is_confirmed(bench: &mut Bench<'_>) -> Done {
+    //= test REG-8
+    let limit = bench.either(5_000, 300);
+    let mut server = bench.server(Config { handshake_timeout_ms: limit, ..SMALL })?;
+    let hello = Hello::default();
+    let mut claims = Vec::new();
+    for _ in 0..20 {
+        // What it says and the end of its stream come as close together as can be.
+        let (mut peer, claim) = greet(bench, &mut *server, &hello)?;
+        let message = raw::message(1, b"all there is");
+        let all = [raw::ack(0, hello.window), message].concat();
+        ensure(peer.stream().write(&all) == all.len(), || "it was not taken".into())?;
+        peer.stream().shut();
+        while !matches!(bench.next(&mut *server)?.what, Obs::Message { .. }) {}
+        claims.push(claim);
+    }
+    bench.pass(u64::from(limit) * 1_000 + bench.either(10_000, 2_000_000));
+    for claim in claims {
+        let mut peer = bench.plug(&mut *server)?;
+        bench.write(&mut peer, &hello.resuming(&Claim { attach: 2, ..claim }).encode())?;
+        let frame = bench.frame(&mut peer)?;
+        ensure(frame.kind == kind::WELCOME, || format!("{frame:?}"))?;
+    }
+    Ok(())
 }
 
 pub(super) fn f36_hoarding_evicts_the_oldest(bench: &mut Bench<'_>) -> Done {

@@ -51,7 +51,7 @@ pub const LATER: &[(&str, &str)] = &[
     ("A45", "no runtime tells principals apart yet: the registry's tests show the rule"),
     ("A50", "no runtime uses the gate for sources yet: its own tests show the rules"),
     ("A51", "no runtime uses the gate for sources yet: its own tests show the rules"),
-    ("A52", "running out of descriptors needs a process of its own"),
+    ("A52", "running out of descriptors needs a process of its own: each runtime has such a test"),
     ("A54", "there is no TLS yet"),
     ("A55", "there are no certificates to reload yet"),
     ("A56", "there are no access lists yet"),

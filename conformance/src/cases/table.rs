@@ -328,6 +328,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(
         flow,
+        f35_heard_once_is_confirmed,
+        NOTHING,
+        "REG-8",
+        "a session whose client was heard once stays, however soon its connection ended"
+    ),
+    case!(
+        flow,
         f36_hoarding_evicts_the_oldest,
         NOTHING,
         "REG-10",

@@ -122,6 +122,17 @@ pub(super) fn open(
     server: &mut dyn Subject,
     hello: &Hello,
 ) -> Result<(Peer, Claim), Wrong> {
+    let (mut peer, claim) = greet(bench, server, hello)?;
+    bench.write(&mut peer, &raw::ack(0, hello.window))?;
+    Ok((peer, claim))
+}
+
+/// A new session for a peer made of bytes, whose client was not heard yet.
+pub(super) fn greet(
+    bench: &mut Bench<'_>,
+    server: &mut dyn Subject,
+    hello: &Hello,
+) -> Result<(Peer, Claim), Wrong> {
     let mut peer = bench.plug(server)?;
     bench.write(&mut peer, &hello.encode())?;
     let welcome = bench.frame(&mut peer)?;
@@ -131,7 +142,6 @@ pub(super) fn open(
     let mut key = [0; 16];
     key.copy_from_slice(&session[16..32]);
     let sid = session[..8].iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
-    bench.write(&mut peer, &raw::ack(0, hello.window))?;
     let claim = Claim { sid, attach: 1, key_id: session[12], key, rx_next: 0, tx_first: 0 };
     Ok((peer, claim))
 }
