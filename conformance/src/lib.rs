@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cases`], [`driver`], [`bench`] | named cases, written once, run on every runtime |
+//! | [`cases`], [`driver`], [`mod@bench`] | named cases, written once, run on every runtime |
 //! | [`memory`], [`raw`] | a driver in memory and virtual time; a peer made of bytes |
 //! | `net` | drivers of runtimes with sockets, real time; behind the feature of that name |
 //! | [`explore`] | every order of events within small bounds |
@@ -28,8 +28,8 @@
 //! ```
 //!
 //! A driver starts servers and clients, gives the far end of their transports to the case, and
-//! lets time pass, virtual or real. Cases that need what a driver cannot do are not run, and have to
-//! be named there.
+//! lets time pass, virtual or real. Cases that need what a driver cannot do are not run, and have
+//! to be named there. [`cases::rows`] says which known failures have no case yet, and why.
 //! [`cases::table`] lists them all, with the sentences of the specification they are about. A case
 //! can be run by its name:
 //!
