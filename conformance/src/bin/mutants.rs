@@ -144,7 +144,7 @@ fn judge(copy: &Path, mutation: &Mutation) -> Result<Option<String>, Box<dyn std
     }
 }
 
-/// Brings the copy of the two packages up to date, mutated. Files that stay the same are not
+/// Brings the copy of the packages (one of them only named in a manifest) up to date, mutated. Files that stay the same are not
 /// written, so that only what changed is built again.
 fn write_copy(
     root: &Path,
@@ -152,7 +152,7 @@ fn write_copy(
     mutation: &Mutation,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (mut files, mut old) = (Vec::new(), Vec::new());
-    for package in ["core", "conformance"] {
+    for package in ["core", "service", "conformance"] {
         files_below(&root.join(package), &mut files)?;
         files_below(&tree.join(package), &mut old).ok();
     }
@@ -174,7 +174,9 @@ fn write_copy(
     let mut text = String::new();
     for line in manifest.lines() {
         match line.split_once(" = ") {
-            Some(("members", _)) => text.push_str("members = [\"core\", \"conformance\"]\n"),
+            Some(("members", _)) => {
+                text.push_str("members = [\"core\", \"service\", \"conformance\"]\n");
+            }
             Some(("default-members" | "exclude", _)) => {}
             _ => text.extend([line, "\n"]),
         }
