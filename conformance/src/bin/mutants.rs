@@ -144,7 +144,8 @@ fn judge(copy: &Path, mutation: &Mutation) -> Result<Option<String>, Box<dyn std
     }
 }
 
-/// Brings the copy of the packages (one of them only named in a manifest) up to date, mutated. Files that stay the same are not
+/// Brings the copy of the packages up to date, mutated; one is there because a manifest names it.
+/// Files that stay the same are not
 /// written, so that only what changed is built again.
 fn write_copy(
     root: &Path,
