@@ -294,7 +294,6 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(more) = self.read_some(cx, now) else {
             return Turn::Over;
         };
-        self.confirm();
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };

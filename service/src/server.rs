@@ -58,6 +58,8 @@ impl Limits {
         limits.connections.max_per_source = limits.connections.max_connections;
         limits.connections.source_rate = Rate::UNLIMITED;
         limits.connections.total_rate = Rate::UNLIMITED;
+        // One client's failures would lock everybody out.
+        limits.connections.free_failures = u32::MAX;
         limits
     }
 }

@@ -56,7 +56,7 @@ impl Runtime for OverTokio {
         let runtime = self.runtime.clone();
         let desk = Desk::server(feed, move |task| drop(runtime.spawn(task)));
         let handlers = desk.clone();
-        let limits = Limits { sessions, ..Limits::default() };
+        let limits = Limits { sessions, ..Limits::one_source() };
         let (tell, told) = mpsc::sync_channel(1);
         self.runtime.spawn(async move {
             let builder = Server::builder().config(config).limits(limits);
