@@ -17,7 +17,7 @@ use sha2::Sha256;
 use crate::wire::Resume;
 
 pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
-pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier};
+pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier, handle_hello};
 pub use secret::{SECRET_MAX, Secret, SessionKey};
 pub use shared_key::{
     NONCE_LEN, SharedKey, SharedKeyProver, SharedKeyVerifier, shared_key_client_proof,

@@ -24,7 +24,8 @@ pub struct Config {
     pub window: u32,
     /// Bytes that the window may grow to on a link that needs it.
     pub window_max: u32,
-    /// Bytes of frames kept until the peer acknowledges them. Fixed storage caps this.
+    /// Bytes of frames kept until the peer acknowledges them. Fixed storage caps this. The least is
+    /// 64, and on top of it two bits for each request of the peer's and one for each of this end's.
     pub send_buffer: u32,
     /// Requests the peer may have open at this end at once.
     pub max_requests: u16,
@@ -116,6 +117,10 @@ impl Config {
     pub const fn validate(&self) -> Result<(), ConfigError> {
         const MAX: u64 = 1 << 30;
         let frame = self.max_body as u64 + HEADER_LEN as u64;
+        //= HND-25
+        // A frame that every end must be able to take, behind the bits of open requests.
+        let shortest_frame = Self::MIN_BODY as u64 + HEADER_LEN as u64;
+        let bitmaps = bitmaps_len(self.max_requests, self.max_requests_out);
         let checks = [
             ("max_body", self.max_body as u64, Self::MIN_BODY as u64, MAX_BODY as u64),
             (
@@ -127,9 +132,9 @@ impl Config {
             ),
             ("window", self.window as u64, frame, MAX),
             ("window_max", self.window_max as u64, self.window as u64, MAX),
-            ("send_buffer", self.send_buffer as u64, Self::MIN_BODY as u64 + 4, MAX),
             ("max_requests", self.max_requests as u64, 0, 32_768),
             ("max_requests_out", self.max_requests_out as u64, 0, 32_768),
+            ("send_buffer", self.send_buffer as u64, shortest_frame + bitmaps as u64, MAX),
             ("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000),
             ("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000),
             ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
@@ -184,6 +189,17 @@ pub(crate) struct Rules {
     pub(crate) ack_delay_ms: u32,
     pub(crate) linger_ms: u32,
     pub(crate) release: Release,
+}
+
+/// Bytes at the front of the storage for what is open: two bits for each request of the peer's,
+/// one for each of this end's.
+pub(crate) const fn bitmaps_len(max_in: u16, max_out: u16) -> usize {
+    bitmap_len(max_in) * 2 + bitmap_len(max_out)
+}
+
+/// Bytes for a bitmap of `count` requests.
+pub(crate) const fn bitmap_len(count: u16) -> usize {
+    (count as usize).div_ceil(8)
 }
 
 /// A configuration item is out of range.

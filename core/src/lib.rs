@@ -152,7 +152,7 @@ pub use config::{Config, ConfigError, Release};
 pub use error::Violation;
 pub use event::{Event, Head, Position, Side};
 pub use session::{
-    Accepted, Attach, CONTROL_MAX, Death, HANDSHAKE_MAX, Parts, Role, SendError, Session,
+    Accepted, Attach, CONTROL_MAX, Death, Fate, HANDSHAKE_MAX, Parts, Role, SendError, Session,
 };
 pub use snapshot::{Restored, SnapshotError};
 pub use state::StateError;

@@ -8,7 +8,7 @@ use crate::code::CloseCode;
 use crate::event::Side;
 use crate::heartbeat::Heartbeat;
 use crate::state::{LinkEvent, LinkState};
-use crate::time::Instant;
+use crate::time::{Instant, Stored};
 
 /// Control frames to transmit. State, not a queue: owing the same thing twice is owing it once.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
@@ -72,8 +72,22 @@ pub(crate) struct Leaving {
 pub(crate) enum Farewell {
     None,
     // The fields are here and not in the structures, whose padding would cost four bytes.
-    Leaving { code: CloseCode, grace_ms: u32, spread_ms: u32 },
-    Closing { code: CloseCode, by: Side, retry_ms: u32, session_ended: bool, no_retry: bool },
+    Leaving {
+        code: CloseCode,
+        grace_ms: u32,
+        spread_ms: u32,
+    },
+    /// DRAIN has been sent, and new requests are accepted until then.
+    Left {
+        grace_until: Stored,
+    },
+    Closing {
+        code: CloseCode,
+        by: Side,
+        retry_ms: u32,
+        session_ended: bool,
+        no_retry: bool,
+    },
 }
 
 impl From<Leaving> for Farewell {
@@ -101,6 +115,8 @@ pub(crate) struct Link {
     pub(crate) farewell: Farewell,
     /// The server still has to prove itself, or its WELCOME is not believed.
     pub(crate) distrusts: bool,
+    /// The peer said that it leaves.
+    pub(crate) heard_drain: bool,
     /// End of the handshake, of draining, or of the linger, whichever the state is about.
     pub(crate) deadline: Option<Instant>,
     /// When the frame that is not whole yet began.
@@ -126,6 +142,7 @@ impl Link {
             auth_step: 0,
             farewell: Farewell::None,
             distrusts: false,
+            heard_drain: false,
             deadline: None,
             frame_since: None,
             ack_at: None,
@@ -155,7 +172,7 @@ impl Link {
             Farewell::Closing { code, by, retry_ms, session_ended, no_retry } => {
                 Some(Closing { code, by, retry_ms, session_ended, no_retry })
             }
-            Farewell::Leaving { .. } | Farewell::None => None,
+            Farewell::Leaving { .. } | Farewell::Left { .. } | Farewell::None => None,
         }
     }
 
@@ -165,7 +182,15 @@ impl Link {
             Farewell::Leaving { code, grace_ms, spread_ms } => {
                 Some(Leaving { code, grace_ms, spread_ms })
             }
-            Farewell::Closing { .. } | Farewell::None => None,
+            Farewell::Closing { .. } | Farewell::Left { .. } | Farewell::None => None,
+        }
+    }
+
+    /// Until when requests are accepted, if this end said that it leaves.
+    pub(crate) fn grace_until(&self) -> Option<Instant> {
+        match self.farewell {
+            Farewell::Left { grace_until } => Some(grace_until.into()),
+            Farewell::Leaving { .. } | Farewell::Closing { .. } | Farewell::None => None,
         }
     }
 

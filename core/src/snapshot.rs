@@ -14,9 +14,9 @@
 //!     [open message out: 12], partial message, requests, CRC-32C
 //! ```
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, bitmaps_len};
 use crate::event::Head;
-use crate::session::{Open, Role, Session, bitmap_len};
+use crate::session::{Open, Role, Session};
 use crate::state::{SessionEvent, SessionState, StateError};
 use crate::storage::Storage;
 use crate::wire::{HEADER_LEN, MAX_BODY, RequestId, Route, Status};
@@ -34,6 +34,9 @@ const FIN_IN: u16 = 2;
 const NEXT_KEY: u16 = 4;
 const OPEN_IN: u16 = 8;
 const OPEN_OUT: u16 = 16;
+
+/// Of an open request: it is to be refused.
+const REFUSED: u8 = 1;
 
 /// A snapshot cannot be taken or cannot be used.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -138,7 +141,8 @@ impl<S: Storage + ?Sized> Session<S> {
         for (kind, limit) in [(1u8, self.config.max_requests), (2, self.peer.max_requests)] {
             for id in (0..limit).map(RequestId).filter(|id| self.is_open(kind, *id)) {
                 let [low, high] = id.0.to_le_bytes();
-                writer.put(&[low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                let flags = u8::from(kind == 1 && self.is_refused(id)) * REFUSED;
+                writer.put(&[low, high, kind, flags, 0, 0, 0, 0, 0, 0, 0, 0]);
             }
         }
         let crc = crc32c(writer.out.get(..writer.at).unwrap_or_default());
@@ -339,7 +343,7 @@ impl<S: Storage> Session<S> {
         {
             return Err(SnapshotError::Limits);
         }
-        let bits = bitmap_len(config.max_requests) + bitmap_len(self.peer.max_requests);
+        let bits = bitmaps_len(config.max_requests, self.peer.max_requests);
         self.ring.reserve_bits(bits);
         let frame = usize::from(self.peer.max_body) + HEADER_LEN;
         let needed = (fixed.retained as usize).max(frame);
@@ -385,13 +389,16 @@ impl<S: Storage> Session<S> {
     }
 
     fn read_request(&mut self, reader: &mut Reader<'_>) -> Option<()> {
-        let [low, high, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0] = reader.array()? else {
+        let [low, high, kind, flags, 0, 0, 0, 0, 0, 0, 0, 0] = reader.array()? else {
             return None;
         };
         let id = RequestId(u16::from_le_bytes([low, high]));
-        let set = match kind {
-            1 if id.0 < self.config.max_requests => self.set_open_in(id, true),
-            2 if id.0 < self.peer.max_requests => self.set_open_out(id, true),
+        let set = match (kind, flags) {
+            (1, 0 | REFUSED) if id.0 < self.config.max_requests => {
+                self.refusals |= flags == REFUSED;
+                self.set_open_in(id, true) && (flags == 0 || self.set_refused(id, true))
+            }
+            (2, 0) if id.0 < self.peer.max_requests => self.set_open_out(id, true),
             _ => return None,
         };
         set.then_some(())

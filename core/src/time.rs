@@ -39,3 +39,19 @@ impl Instant {
         self.0.get().saturating_sub(earlier.0.get())
     }
 }
+
+/// A reading kept where eight bytes of alignment would cost more than they are worth.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Stored([u8; 8]);
+
+impl From<Instant> for Stored {
+    fn from(at: Instant) -> Self {
+        Self(at.as_micros().to_ne_bytes())
+    }
+}
+
+impl From<Stored> for Instant {
+    fn from(Stored(bytes): Stored) -> Self {
+        Self::from_micros(u64::from_ne_bytes(bytes))
+    }
+}

@@ -1,5 +1,8 @@
 //! The shape of an authentication exchange, for methods built in and brought along.
 
+use crate::code::CloseCode;
+use crate::wire::Hello;
+
 /// What both ends of an exchange know before it begins.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct AuthContext<'a> {
@@ -77,6 +80,29 @@ pub trait Prover {
     /// Whether WELCOME may be believed now: a method that proves both ends says no until the
     /// server has proved its own.
     fn is_satisfied(&self) -> bool;
+}
+
+/// Takes the first step of an exchange from a HELLO, at a server that demands authentication.
+///
+/// The verdict is never [`Verdict::Deny`]. `context` should name the client as the HELLO does.
+///
+/// # Errors
+///
+/// [`CloseCode::AUTH_REQUIRED`] if the HELLO brings no credentials, and for whatever is wrong with
+/// them the same [`CloseCode::AUTH_FAILED`].
+//= AUT-9
+pub fn handle_hello(
+    verifier: &mut impl Verifier,
+    context: &AuthContext<'_>,
+    hello: &Hello<'_>,
+    out: &mut [u8],
+) -> Result<Verdict, CloseCode> {
+    let auth = hello.auth.ok_or(CloseCode::AUTH_REQUIRED)?;
+    let step = AuthStep { method: auth.method, index: 0, data: auth.data };
+    match verifier.handle_step(context, step, out) {
+        Verdict::Deny => Err(CloseCode::AUTH_FAILED),
+        verdict @ (Verdict::Continue(_) | Verdict::Accept { .. }) => Ok(verdict),
+    }
 }
 
 /// Lets everybody in as principal 0. For closed networks and tests.

@@ -3,10 +3,10 @@
 //! The order of the checks on resume is the specification's (area RSM): nothing is changed before
 //! all of them passed.
 
-use super::{Identity, PeerLimits, Pending, Role, Session, send::bitmap_len};
+use super::{Identity, PeerLimits, Pending, Role, Session};
 use crate::auth::{SessionKey, resume_proof};
 use crate::code::CloseCode;
-use crate::config::Config;
+use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
 use crate::link::{Link, Owed};
 use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
@@ -277,8 +277,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::LIMITS);
         }
         let max_requests = terms.max_requests.min(self.peer.max_requests);
-        let bits = bitmap_len(self.config.max_requests) + bitmap_len(max_requests);
-        self.ring.reserve_bits(bits);
+        self.ring.reserve_bits(bitmaps_len(self.config.max_requests, max_requests));
         let header = HEADER_LEN as u64;
         let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
         let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
@@ -357,6 +356,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.tx_end() > self.tx.acked {
             self.link.progress_at = Some(self.link.now);
         }
+        self.send_refusals();
         // The last release may have come between two connections.
         self.end_if_finished(self.link.now);
     }

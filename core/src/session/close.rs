@@ -5,12 +5,12 @@ use core::num::NonZeroU64;
 use super::{Pending, SendError, Session};
 use crate::code::{CloseCode, Scope};
 use crate::error::Violation;
-use crate::event::{Event, Position, Side};
-use crate::link::{Closing, Leaving, Owed};
-use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
+use crate::event::{Position, Side};
+use crate::link::{Closing, Owed};
+use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{Close, CloseFlags, Drain, Header, Op};
+use crate::wire::{Close, CloseFlags, HEADER_LEN, Header, Op};
 
 /// Whoever used up its budget is to stay away for so long, in milliseconds.
 const CALM_RETRY_MS: u32 = 1_000;
@@ -28,6 +28,11 @@ impl<S: Storage + ?Sized> Session<S> {
         self.check_state()?;
         if self.open_out.is_some() {
             return Err(SendError::MessageOpen);
+        }
+        // Nothing can be answered behind FIN.
+        self.send_refusals();
+        if self.refusals {
+            self.full()?;
         }
         let position = self.push(Header::new(Op::Fin, 0, 0), &[], &[])?;
         self.fin_sent = true;
@@ -52,29 +57,6 @@ impl<S: Storage + ?Sized> Session<S> {
         let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
         self.die(code, None);
         self.begin_closing(now, closing);
-    }
-
-    /// Announces that this end will leave: `grace_ms` for new requests, and connections moving away
-    /// over `spread_ms`.
-    ///
-    /// # Errors
-    ///
-    /// If no connection is open.
-    //= CLS-8
-    pub fn drain(
-        &mut self,
-        now: Instant,
-        code: CloseCode,
-        grace_ms: u32,
-        spread_ms: u32,
-    ) -> Result<(), StateError> {
-        self.link.tick(now);
-        if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
-            return Err(StateError { verb: "drain", state: self.link.state.name() });
-        }
-        self.link.farewell = Leaving { code, grace_ms, spread_ms }.into();
-        self.link.owed.add(Owed::DRAIN);
-        Ok(())
     }
 
     /// The old connection must go because another took over.
@@ -167,6 +149,8 @@ impl<S: Storage + ?Sized> Session<S> {
             //= CLS-5
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);
+        } else if forgets(code) && self.is_live() {
+            self.forget(code, received);
         } else if (ended || code.scope() == Scope::Session) && self.is_live() {
             self.die(code, received);
         } else if poisons(code) && self.is_live() && self.poisoned() {
@@ -181,36 +165,24 @@ impl<S: Storage + ?Sized> Session<S> {
         self.closing_by(now, LinkEvent::PeerClose, closing);
     }
 
-    /// The peer will leave: go too, at a random time within the spread.
-    //= CLS-9
-    pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: Drain<'b>) -> Option<Event<'b>> {
-        if self.link.state != LinkState::Open {
-            return None;
-        }
-        self.link.step(LinkEvent::Drain);
-        if self.is_client() {
-            let seed = u64::from(self.link.heartbeat.seed());
-            let spread = u64::from(drain.spread_ms) * 1_000;
-            self.link.deadline = Some(now.after((spread * seed) >> 32));
-        }
-        let Drain { code, grace_ms, spread_ms, address } = drain;
-        Some(Event::Draining { code, grace_ms, spread_ms, address })
-    }
-
     /// The session cannot go on; it says why and keeps what was not acknowledged.
     pub(super) fn die(&mut self, code: CloseCode, peer_received: Option<Position>) {
         if self.state.next(SessionEvent::Fatal).is_none() {
             return;
         }
-        // A position that cannot be is no news.
-        //= CLS-17
-        let known = self.tx.acked..=self.tx_end();
-        let peer_received = peer_received.filter(|position| known.contains(&position.0));
+        let peer_received = self.possible(peer_received);
         self.step(SessionEvent::Fatal);
         self.death_code = code;
         self.death_received =
             peer_received.and_then(|position| NonZeroU64::new(position.0.saturating_add(1)));
         self.pending.add(Pending::LOST);
+    }
+
+    /// A position that cannot be is no news.
+    //= CLS-17
+    fn possible(&self, received: Option<Position>) -> Option<Position> {
+        let known = self.tx.acked..=self.tx_end();
+        received.filter(|position| known.contains(&position.0))
     }
 
     /// Ends the session once both ends finished and everything was taken.
@@ -229,9 +201,37 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// What an expiry or an eviction on a server does to a session without a connection.
+    ///
+    /// One that had nothing left to deliver in either direction has [ended](crate::Event::Ended)
+    /// well; any other is lost.
     pub fn kill(&mut self, code: CloseCode) {
-        self.die(code, None);
+        self.forget(code, None);
     }
+
+    /// The session cannot be resumed any more: at an end that has no more to give or to get there
+    /// is nothing to resume it for.
+    //= CLS-18
+    fn forget(&mut self, code: CloseCode, received: Option<Position>) {
+        let ours = self.fin_sent && self.fate_of_all_but_fin(received);
+        let theirs = self.rx.finished && self.rx.done == self.rx.next;
+        if ours && theirs && self.is_live() {
+            self.step(SessionEvent::Finished);
+            self.pending.add(Pending::ENDED);
+        } else {
+            self.die(code, received);
+        }
+    }
+
+    /// Whether the peer has taken everything before our FIN, as far as is known.
+    fn fate_of_all_but_fin(&self, received: Option<Position>) -> bool {
+        let known = self.possible(received).map_or(self.tx.acked, |position| position.0);
+        self.tx_end() <= known + HEADER_LEN as u64
+    }
+}
+
+/// Whether a code says that the session is not kept any longer, and nothing worse.
+fn forgets(code: CloseCode) -> bool {
+    matches!(code, CloseCode::EXPIRED | CloseCode::EVICTED | CloseCode::NO_SESSION)
 }
 
 /// Whether a code says that what was sent is wrong, so that sending it again cannot help. A stall

@@ -60,6 +60,13 @@ impl<S: Storage + ?Sized> Session<S> {
             Frame::Request { id, route, payload, more } => {
                 self.check_new_request(id)?;
                 let head = Head::Request { id, route };
+                if self.comes_too_late(now) {
+                    self.check_head(payload)?;
+                    self.refuse_request(now, id)?;
+                    self.begin_in(head, payload, more)?;
+                    self.handle_refused(more);
+                    return Ok(None);
+                }
                 let event = self.deliver_head(head, payload, more, position)?;
                 if self.set_open_in(id, true) { Ok(Some(event)) } else { Err(CloseCode::INTERNAL) }
             }
@@ -76,10 +83,8 @@ impl<S: Storage + ?Sized> Session<S> {
                 }
                 Ok(Some(event))
             }
-            Frame::Continue { payload, more } => {
-                self.continue_in(payload, more, position).map(Some)
-            }
-            Frame::Abort => self.deliver_abort(position).map(Some),
+            Frame::Continue { payload, more } => self.continue_in(payload, more, position),
+            Frame::Abort => self.deliver_abort(position),
             Frame::Cancel { id, reason } => self.deliver_cancel(now, id, reason, position),
             Frame::Fin => self.deliver_fin(position).map(Some),
             Frame::Token { key_id, key } => self.deliver_key(key_id, key).map(Some),
@@ -117,12 +122,14 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     //= FRG-6
-    fn deliver_abort<'b>(&mut self, position: Position) -> Result<Event<'b>, CloseCode> {
+    fn deliver_abort<'b>(&mut self, position: Position) -> Result<Option<Event<'b>>, CloseCode> {
+        let refused = self.refused_in(self.open_in);
         let Open { head, .. } = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
         if let Head::Request { id, .. } = head {
             self.set_open_in(id, false);
+            self.set_refused(id, false);
         }
-        Ok(Event::Aborted { head, position })
+        Ok(refused.is_none().then_some(Event::Aborted { head, position }))
     }
 
     //= REQ-7
@@ -140,7 +147,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         // Its response may have crossed it on the way: then there is nothing to cancel.
         let event = Event::Cancelled { id, reason, position };
-        Ok(self.is_open_in(id).then_some(event))
+        Ok((self.is_open_in(id) && !self.is_refused(id)).then_some(event))
     }
 
     fn deliver_fin<'b>(&mut self, position: Position) -> Result<Event<'b>, CloseCode> {
@@ -162,13 +169,18 @@ impl<S: Storage + ?Sized> Session<S> {
         Ok(Event::KeyRotated { key_id })
     }
 
-    /// A message begins; whether it continues in other frames.
-    fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
+    /// Whether a message with this payload may begin; what it is long then.
+    fn check_head(&self, payload: &[u8]) -> Result<u32, CloseCode> {
         //= FRG-2
         if self.open_in.is_some() {
             return Err(CloseCode::BAD_LANE);
         }
-        let total = self.checked_in(0, payload.len())?;
+        self.checked_in(0, payload.len())
+    }
+
+    /// A message begins; whether it continues in other frames.
+    fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
+        let total = self.check_head(payload)?;
         if more {
             self.open_in = Some(Open { head, total });
         } else {
@@ -183,7 +195,7 @@ impl<S: Storage + ?Sized> Session<S> {
         payload: &'b [u8],
         more: bool,
         position: Position,
-    ) -> Result<Event<'b>, CloseCode> {
+    ) -> Result<Option<Event<'b>>, CloseCode> {
         //= FRG-3
         let open = self.open_in.ok_or(CloseCode::BAD_LANE)?;
         let total = self.checked_in(open.total, payload.len())?;
@@ -196,8 +208,12 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.set_open_out(id, false);
             }
         }
+        if self.refused_in(Some(open)).is_some() {
+            self.handle_refused(more);
+            return Ok(None);
+        }
         let (head, offset, last) = (open.head, open.total, !more);
-        Ok(Event::Fragment { head, offset, payload, last, position })
+        Ok(Some(Event::Fragment { head, offset, payload, last, position }))
     }
 
     /// Length of a message so far, at most what was declared.

@@ -304,6 +304,9 @@ impl<S: Storage + ?Sized> Session<S> {
             if self.pending.take(Pending::BLOCKED) {
                 self.pending.add(Pending::WRITABLE);
             }
+            if self.refusals {
+                self.send_refusals();
+            }
             self.end_if_finished(now);
         }
         Ok(news)

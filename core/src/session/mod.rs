@@ -10,6 +10,7 @@
 //! | `send.rs` | what the application wants to send |
 //! | `clock.rs` | time: deadlines, heartbeats |
 //! | `close.rs` | the ways a connection and a session end |
+//! | `drain.rs` | leaving, and refusing what comes too late |
 //! | `keys.rs` | replacing the key that resumes the session |
 //! | `events.rs` | what waits to be told |
 //! | `compare.rs` | when two sessions behave alike, for exploring all of them |
@@ -19,6 +20,7 @@ mod clock;
 mod close;
 mod compare;
 mod deliver;
+mod drain;
 mod events;
 mod input;
 mod keys;
@@ -29,7 +31,6 @@ pub use attach::{Accepted, Attach};
 pub(crate) use events::Pending;
 pub use output::Parts;
 pub use send::SendError;
-pub(crate) use send::bitmap_len;
 
 use core::num::NonZeroU64;
 
@@ -43,7 +44,7 @@ use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::window::Window;
-use crate::wire::Grant;
+use crate::wire::{Grant, RequestId};
 
 /// Bytes that a buffer given to [`Session::poll_transmit`] needs to hold any control frames.
 pub const CONTROL_MAX: usize = 96;
@@ -91,6 +92,8 @@ pub struct Session<S: ?Sized> {
     pub(crate) death_received: Option<NonZeroU64>,
     /// Our FIN is the last frame that was sent.
     pub(crate) fin_sent: bool,
+    /// There are requests of the peer's to refuse, and there was no room for all of them.
+    pub(crate) refusals: bool,
     /// Hint where the next free request number is.
     pub(crate) next_id: u16,
     pub(crate) link: Link,
@@ -210,6 +213,17 @@ pub(crate) struct Open {
     pub(crate) total: u32,
 }
 
+/// What is known of something that was sent.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// The peer has it.
+    Arrived,
+    /// The peer cannot have it.
+    Missing,
+    /// The peer may have it.
+    Unknown,
+}
+
 /// Why a session cannot be resumed, and what the peer had received if it said so.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub struct Death {
@@ -263,6 +277,7 @@ impl<S: Storage> Session<S> {
             death_code: CloseCode::OK,
             death_received: None,
             fin_sent: false,
+            refusals: false,
             next_id: 0,
             link: Link::idle(Instant::from_micros(0)),
             stats: Stats::default(),
@@ -307,6 +322,34 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn death(&self) -> Option<Death> {
         let peer_received = self.death_received.map(|after| Position(after.get() - 1));
         (self.state == SessionState::Dead).then_some(Death { code: self.death_code, peer_received })
+    }
+
+    /// What is known of the frame that ends at `position`, as [`send`](Self::send) and its like
+    /// returned it; also, and above all, when the session is lost.
+    ///
+    /// A request whose frame is [`Fate::Missing`] was not sent, and may safely be sent elsewhere;
+    /// what became of any other one that is open is unknown.
+    //= CLS-14
+    //= REQ-12
+    #[must_use]
+    pub fn fate(&self, position: Position) -> Fate {
+        let told = self.death().and_then(|death| death.peer_received);
+        let (arrived, possible) = match told {
+            Some(Position(received)) => (received, received),
+            None => (self.tx.acked, self.tx.high),
+        };
+        match position.0 {
+            at if at <= arrived => Fate::Arrived,
+            at if at > possible => Fate::Missing,
+            _ => Fate::Unknown,
+        }
+    }
+
+    /// Requests of this end that want their response, the lowest number first: after
+    /// [`Event::Finished`](crate::Event::Finished) or the end of the session none of them comes.
+    //= REQ-14
+    pub fn open_requests(&self) -> impl Iterator<Item = RequestId> + '_ {
+        (0..self.peer.max_requests).map(RequestId).filter(|id| self.is_open_out(*id))
     }
 
     /// What counts and has been counted since the session began.

@@ -1,12 +1,14 @@
 //! Bytes out: control frames first, at frame boundaries, then the ring.
 
-use super::{Role, Session};
+use super::{Role, SendError, Session};
 use crate::code::CloseCode;
-use crate::link::Owed;
-use crate::state::LinkState;
+use crate::link::{Farewell, Owed};
+use crate::state::{LinkState, StateError};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{Close, CloseFlags, Drain, Op, Probe, encode_ack, encode_empty, encode_probe};
+use crate::wire::{
+    Close, CloseFlags, Frame, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_probe,
+};
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
 #[derive(Debug, Copy, Clone)]
@@ -51,7 +53,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.owes_control(now)
             && let Some(out) = out.get_mut(written..)
         {
-            written += self.write_control(now, out);
+            written += self.write_control(now, None, out);
         }
         if self.link.is_open() && !self.link.owed.any() {
             self.open_gate();
@@ -72,7 +74,7 @@ impl<S: Storage + ?Sized> Session<S> {
             let ring = self.ring_parts(self.tx.frame_end);
             return Parts { control: &[], ring };
         }
-        let written = if due { self.write_control(now, control) } else { 0 };
+        let written = if due { self.write_control(now, None, control) } else { 0 };
         self.note_transmitted(now, written);
         let ring = if self.link.is_open() {
             self.open_gate();
@@ -89,6 +91,61 @@ impl<S: Storage + ?Sized> Session<S> {
         let left = self.tx.gate.max(self.tx.frame_end).saturating_sub(self.tx.sent);
         self.advance_tx((count as u64).min(left));
         self.note_transmitted(now, count);
+    }
+
+    /// Writes a NOTE to `out`: a payload that is transmitted now or not at all, without a place in
+    /// the session. Returns how many bytes it is; the driver must write them before anything else.
+    ///
+    /// It is zero while anything else waits to be transmitted, for a NOTE comes last: offer it
+    /// again once [`poll_transmit`](Self::poll_transmit) has nothing more, or drop it. The peer may
+    /// drop it as well, and charges each one: whoever sends more than 64 in a second for long is
+    /// told to be [`CALM`](CloseCode::CALM).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::State`] if no connection is open, and [`SendError::TooLarge`] if it does not
+    /// fit one frame or `out`.
+    //= FRM-25
+    pub fn note(
+        &mut self,
+        now: Instant,
+        route: Route,
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        let now = self.link.tick(now);
+        if !self.link.is_open() {
+            let state = self.link.state.name();
+            return Err(SendError::State(StateError { verb: "send a note", state }));
+        }
+        let ahead = route.encoded_len();
+        let limit = usize::from(self.peer.max_body).min(out.len().saturating_sub(HEADER_LEN));
+        let limit = limit.saturating_sub(ahead);
+        if payload.len() > limit {
+            return Err(SendError::TooLarge { limit: u32::try_from(limit).unwrap_or(u32::MAX) });
+        }
+        if self.owes_control(now) || self.has_ring_output() {
+            return Ok(0);
+        }
+        let written = Frame::Note { route, payload }.encode(out).unwrap_or_default();
+        Ok(self.note_transmitted(now, written))
+    }
+
+    /// Writes what is due now and no frame of the application's, but the rest of one under way.
+    pub(super) fn transmit_control(
+        &mut self,
+        now: Instant,
+        address: Option<&[u8]>,
+        out: &mut [u8],
+    ) -> usize {
+        let now = self.link.tick(now);
+        let mut written = self.copy_ring(self.tx.frame_end, out);
+        if self.tx.sent >= self.tx.frame_end
+            && let Some(out) = out.get_mut(written..)
+        {
+            written += self.write_control(now, address, out);
+        }
+        self.note_transmitted(now, written)
     }
 
     /// Whether there is something to transmit now.
@@ -201,7 +258,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Encodes control frames in their order of precedence, as many as fit.
     //= FRM-14
     #[cold]
-    fn write_control(&mut self, now: Instant, out: &mut [u8]) -> usize {
+    fn write_control(&mut self, now: Instant, address: Option<&[u8]>, out: &mut [u8]) -> usize {
         let mut out = Writer { out, written: 0 };
         if self.link.owed.has(Owed::CLOSE) {
             self.write_close(&mut out);
@@ -238,24 +295,19 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::BEAT);
             self.stats.acks_out = self.stats.acks_out.wrapping_add(1);
         }
-        self.write_rest(&mut out);
+        self.write_rest(now, address, &mut out);
         out.written
     }
 
-    fn write_rest(&mut self, out: &mut Writer<'_>) {
+    fn write_rest(&mut self, now: Instant, address: Option<&[u8]>, out: &mut Writer<'_>) {
         if self.link.owed.has(Owed::DRAIN)
             && let Some(leaving) = self.link.leaving()
+            && out.with(|free| self.encode_drain(leaving, address, free))
         {
-            let drain = Drain {
-                code: leaving.code,
-                grace_ms: leaving.grace_ms,
-                spread_ms: leaving.spread_ms,
-                address: None,
-            };
-            if out.with(|free| drain.encode(free)) {
-                self.link.owed.remove(Owed::DRAIN);
-                self.link.owed.remove(Owed::BEAT);
-            }
+            let grace_until = now.after(u64::from(leaving.grace_ms) * 1_000).into();
+            self.link.farewell = Farewell::Left { grace_until };
+            self.link.owed.remove(Owed::DRAIN);
+            self.link.owed.remove(Owed::BEAT);
         }
         if self.link.owed.has(Owed::BEAT) && out.has_room(4) {
             out.put(&encode_empty(Op::Pong));

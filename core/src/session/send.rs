@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{Open, Pending, Session};
+use crate::config::bitmap_len;
 use crate::event::{Head, Position};
 use crate::state::{SessionState, StateError};
 use crate::storage::Storage;
@@ -161,6 +162,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let position = self.push(header, &[], payload)?;
         self.open_out = (!last).then_some(Open { total, ..open });
         self.count_sent(last);
+        self.send_refusals();
         Ok(position)
     }
 
@@ -181,6 +183,7 @@ impl<S: Storage + ?Sized> Session<S> {
             Head::Response { id, .. } => self.set_open_in(id, true),
             Head::Message { .. } => true,
         };
+        self.send_refusals();
         Ok(position)
     }
 
@@ -224,6 +227,7 @@ impl<S: Storage + ?Sized> Session<S> {
             }
         }
         self.append(frames, taken);
+        self.send_refusals();
         Ok(taken)
     }
 
@@ -343,7 +347,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Counts a message if its last frame was sent.
-    fn count_sent(&mut self, last: bool) {
+    pub(super) fn count_sent(&mut self, last: bool) {
         self.stats.messages_out = self.stats.messages_out.wrapping_add(u32::from(last));
     }
 
@@ -360,7 +364,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     //= POS-5
-    fn full(&mut self) -> Result<Position, SendError> {
+    pub(super) fn full(&mut self) -> Result<Position, SendError> {
         self.pending.add(Pending::BLOCKED);
         self.stats.refused_sends = self.stats.refused_sends.wrapping_add(1);
         Err(SendError::Full)
@@ -426,7 +430,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let comes = self.open_in.is_some_and(
             |open| matches!(open.head, Head::Request { id: coming, .. } if coming == id),
         );
-        if comes || !self.is_open_in(id) {
+        if comes || !self.is_open_in(id) || self.is_refused(id) {
             return Err(SendError::NoSuchRequest);
         }
         self.set_open_in(id, false);
@@ -454,15 +458,24 @@ impl<S: Storage + ?Sized> Session<S> {
         self.ring.set_bit(usize::from(id.0), open)
     }
 
-    /// Bits of our requests come after the bytes with the bits of the peer's.
-    fn out_bit(&self, id: RequestId) -> usize {
+    /// Whether a request of the peer's is to be refused and waits for that.
+    pub(crate) fn is_refused(&self, id: RequestId) -> bool {
+        self.ring.bit(self.refused_bit(id))
+    }
+
+    pub(crate) fn set_refused(&mut self, id: RequestId, refused: bool) -> bool {
+        self.ring.set_bit(self.refused_bit(id), refused)
+    }
+
+    /// The bits of what is to be refused come after those of the peer's requests.
+    fn refused_bit(&self, id: RequestId) -> usize {
         bitmap_len(self.config.max_requests) * 8 + usize::from(id.0)
     }
-}
 
-/// Bytes for a bitmap of `count` requests.
-pub(crate) fn bitmap_len(count: u16) -> usize {
-    usize::from(count).div_ceil(8)
+    /// Bits of our requests come last.
+    fn out_bit(&self, id: RequestId) -> usize {
+        bitmap_len(self.config.max_requests) * 16 + usize::from(id.0)
+    }
 }
 
 /// Op, tag, and what stands in front of the payload.

@@ -10,12 +10,16 @@
 )]
 
 mod close;
+mod fates;
 mod fragments;
 mod handshake;
+mod identity;
+mod leaving;
 mod positions;
 mod requests;
 mod snapshot;
 mod timers;
+mod work;
 
 use outlast_core::auth::{SessionKey, resume_proof};
 use outlast_core::state::{LinkState, SessionState};

@@ -4,7 +4,8 @@ use core::hint::black_box;
 
 use outlast_core::auth::{
     AuthContext, AuthStep, BearerProver, BearerVerifier, Prover, Secret, SessionKey, SharedKey,
-    SharedKeyProver, SharedKeyVerifier, TokenDigest, Verifier, resume_proof, verify_resume_proof,
+    SharedKeyProver, SharedKeyVerifier, TokenDigest, Verifier, handle_hello, resume_proof,
+    verify_resume_proof,
 };
 use outlast_core::wire::{Close, Hello};
 use outlast_core::{Acceptor, Config};
@@ -56,7 +57,9 @@ fn bearer(input: &[u8], out: &mut [u8]) -> usize {
     let known = [(TokenDigest::of(input), word(input))];
     let mut verifier = BearerVerifier::new(known).allow_plaintext();
     let mut prover = BearerProver::new(input).allow_plaintext();
-    exchange(&mut verifier, &mut prover, input, out)
+    let first = Hello::decode(input)
+        .map_or(0, |hello| keep(handle_hello(&mut verifier, &context(input), &hello, out)));
+    exchange(&mut verifier, &mut prover, input, out).wrapping_add(first)
 }
 
 fn shared_key(input: &[u8], out: &mut [u8]) -> usize {

@@ -56,6 +56,7 @@ fn every_verb(session: &mut Session<[u8]>, input: &[u8], out: &mut [u8]) -> usiz
         .wrapping_add(send(black_box(&mut *session), word, input))
         .wrapping_add(fragments(black_box(&mut *session), word, input))
         .wrapping_add(connect(black_box(&mut *session), word, input, out))
+        .wrapping_add(say(black_box(&mut *session), word, input, out))
         .wrapping_add(end(black_box(&mut *session), word))
         .wrapping_add(ask(black_box(session), word))
         .wrapping_add(store(session, word, input, out))
@@ -117,6 +118,13 @@ fn connect(session: &mut Session<[u8]>, word: u64, input: &[u8], out: &mut [u8])
         .wrapping_add(session.fence(now(word), out))
 }
 
+/// What has no place in the session.
+fn say(session: &mut Session<[u8]>, word: u64, input: &[u8], out: &mut [u8]) -> usize {
+    let (code, times) = (CloseCode::new(word as u16), (word as u32, 7));
+    keep(session.note(now(word), Route::from(word as u32), input, out))
+        .wrapping_add(keep(session.drain_to(now(word), code, times, input, out)))
+}
+
 fn end(session: &mut Session<[u8]>, word: u64) -> usize {
     let code = CloseCode::new(word as u16);
     let kept = keep(session.finish())
@@ -137,6 +145,7 @@ fn ask(session: &Session<[u8]>, word: u64) -> usize {
         .wrapping_add(keep(session.has_output()))
         .wrapping_add(keep(session.is_open_in(id)))
         .wrapping_add(keep(session.is_open_out(id)))
+        .wrapping_add(keep((session.open_requests().next(), session.fate(session.sent()))))
         .wrapping_add(keep((session.state(), session.link_state(), session.role())))
         .wrapping_add(keep((session.id(), session.death(), session.stats(), session.grant())))
         .wrapping_add(keep((
