@@ -64,8 +64,10 @@ impl World {
             Action::Crash => self.restart(rules).map(|()| true),
             Action::Drain => {
                 let now = self.now;
+                // The grace outlives the connection: an application that is never asked has no
+                // place in the books, and refusals have cases of their own.
                 Ok(self.served_mut().is_some_and(|served| {
-                    served.end.session.drain(now, CloseCode::GOING_AWAY, 50, 50).is_ok()
+                    served.end.session.drain(now, CloseCode::GOING_AWAY, u32::MAX, 50).is_ok()
                 }))
             }
         }
