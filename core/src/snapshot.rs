@@ -16,7 +16,7 @@
 
 use crate::config::{Config, ConfigError, bitmaps_len};
 use crate::event::Head;
-use crate::session::{Open, Role, Session};
+use crate::session::{Open, Role, Rx, Session};
 use crate::state::{SessionEvent, SessionState, StateError};
 use crate::storage::Storage;
 use crate::wire::{HEADER_LEN, MAX_BODY, RequestId, Route, Status};
@@ -122,7 +122,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(SnapshotError::State(StateError { verb: "snapshot", state }));
         }
         //= SNP-2
-        if self.rx.done < self.rx.bound {
+        if self.rx.is_bound() {
             return Err(SnapshotError::Unreleased);
         }
         let needed = self.snapshot_len(partial.len());
@@ -185,7 +185,7 @@ impl<S: Storage + ?Sized> Session<S> {
     fn write_fixed(&self, retention_left_s: u32, partial: usize, writer: &mut Writer<'_>) {
         let next = self.next_key();
         let flags = [
-            (FIN_OUT, self.fin_sent),
+            (FIN_OUT, self.tx.finished),
             (FIN_IN, self.rx.finished),
             (NEXT_KEY, next.is_some()),
             (OPEN_IN, self.open_in.is_some()),
@@ -207,11 +207,11 @@ impl<S: Storage + ?Sized> Session<S> {
         writer.put(&next.map_or([0; 16], |(_, key)| key));
         writer.u32(u64::from(retention_left_s));
         writer.u64(self.tx.acked);
-        writer.u32(self.tx.high - self.tx.acked);
-        writer.u32(self.tx_end() - self.tx.acked);
-        writer.u32(self.tx.limit - self.tx.acked);
-        writer.u64(self.rx.done);
-        writer.u32(self.rx.limit - self.rx.done);
+        writer.u32(self.tx.high.into());
+        writer.u32(self.ring.len() as u64);
+        writer.u32(self.tx.credit().into());
+        writer.u64(self.rx.released());
+        writer.u32(self.rx.limit.wrapping_sub(self.rx.done).into());
         writer.u16(self.config.max_body);
         writer.u16(self.peer.max_body);
         writer.u32(u64::from(self.config.max_message));
@@ -274,6 +274,7 @@ impl<S: Storage> Session<S> {
         Ok(Restored { session, partial, retention_left_s: fixed.retention_left_s })
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
     fn read_fixed(&mut self, reader: &mut Reader<'_>) -> Option<Fixed> {
         let head: [u8; 6] = reader.array()?;
         let [m0, m1, m2, m3, VERSION, role] = head else {
@@ -296,7 +297,7 @@ impl<S: Storage> Session<S> {
         let retention_left_s = reader.u32()?;
         self.tx.acked = reader.u64()?;
         let (high, retained, limit) = (reader.u32()?, reader.u32()?, reader.u32()?);
-        self.rx.done = reader.u64()?;
+        self.rx.next = reader.u64()?;
         let advertised = reader.u32()?;
         let max_body = reader.u16()?;
         self.peer.max_body = reader.u16()?;
@@ -309,16 +310,14 @@ impl<S: Storage> Session<S> {
         let sane = high <= retained && zero == 0 && zero2 == 0 && flags < 32;
         // Sums of positions and distances must not overflow.
         let far = u64::MAX - (1 << 40);
-        if !sane || self.tx.acked > far || self.rx.done > far || self.peer.max_body > MAX_BODY {
+        if !sane || self.tx.acked > far || self.rx.next > far || self.peer.max_body > MAX_BODY {
             return None;
         }
-        self.tx.high = self.tx.acked + u64::from(high);
-        self.tx.limit = self.tx.acked + u64::from(limit);
-        self.rx.next = self.rx.done;
-        self.rx.report();
-        self.rx.shown = self.rx.done;
-        self.rx.bound = self.rx.done;
-        self.rx.limit = self.rx.done + u64::from(advertised);
+        self.tx.high = high;
+        self.tx.limit = (self.tx.acked as u32).wrapping_add(limit);
+        let done = self.rx.next as u32;
+        let limit = done.wrapping_add(advertised);
+        self.rx = Rx { done, shown: done, bound: done, reported: done, limit, ..self.rx };
         self.rx.finished = flags & FIN_IN != 0;
         Some(Fixed {
             flags,
@@ -361,26 +360,23 @@ impl<S: Storage> Session<S> {
     ) -> Result<(), SnapshotError> {
         let corrupt = SnapshotError::Corrupt;
         self.ring.append(ring).map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
-        let (len, high) = (self.ring.len(), self.offset(self.tx.high));
+        let len = self.ring.len();
         if self.ring.boundary(0, len, usize::MAX) != len {
             return Err(corrupt);
         }
-        if durable {
+        let high = if durable {
             //= SNP-9
-            self.tx.high = self.tx_end();
+            len
         } else {
             // Part of a frame may have been transmitted; the peer can only have counted whole ones.
             //= SNP-8
-            let whole = self.ring.boundary(0, high, high);
-            self.tx.high = self.tx.acked + whole as u64;
-        }
-        self.tx.sent = self.tx.acked;
-        self.tx.frame_end = self.tx.acked;
-        self.tx.gate = self.tx.acked;
-        self.tx.limit = self.tx.limit.max(self.tx.acked);
-        self.fin_sent = fixed.flags & FIN_OUT != 0;
+            let high = self.tx.high as usize;
+            self.ring.boundary(0, high, high)
+        };
+        self.tx.high = u32::try_from(high).map_err(|_| corrupt)?;
+        self.tx.finished = fixed.flags & FIN_OUT != 0;
         if fixed.flags & NEXT_KEY != 0 {
-            self.identity.token = self.find_token();
+            self.find_token();
             if self.next_key() != Some(fixed.next_key) {
                 return Err(corrupt);
             }
@@ -395,7 +391,7 @@ impl<S: Storage> Session<S> {
         let id = RequestId(u16::from_le_bytes([low, high]));
         let set = match (kind, flags) {
             (1, 0 | REFUSED) if id.0 < self.config.max_requests => {
-                self.refusals |= flags == REFUSED;
+                self.tx.refusals |= flags == REFUSED;
                 self.set_open_in(id, true) && (flags == 0 || self.set_refused(id, true))
             }
             (2, 0) if id.0 < self.peer.max_requests => self.set_open_out(id, true),

@@ -186,8 +186,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link = Link::idle(now);
         self.window.detach();
         // A frame that was under way is not continued on another connection.
-        self.tx.frame_end = self.tx.sent;
-        self.tx.gate = self.tx.sent;
+        self.tx.rewind(self.tx.sent);
         self.step(SessionEvent::Detach);
     }
 
@@ -292,7 +291,7 @@ impl<S: Storage + ?Sized> Session<S> {
             send_buffer: terms.send_buffer,
             ..self.peer
         };
-        self.tx.limit = u64::from(terms.window);
+        self.tx.grant(terms.window);
         Ok(())
     }
 
@@ -313,7 +312,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if rx_next < self.tx.acked {
             return Err(CloseCode::PEER_STATE_LOST);
         }
-        if rx_next > self.tx.high || tx_first > self.rx.next {
+        if rx_next > self.transmitted().0 || tx_first > self.rx.next {
             return Err(CloseCode::SELF_STATE_LOST);
         }
         let offset = self.offset(rx_next);
@@ -327,12 +326,10 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-9
     //= RSM-18
     fn rewind(&mut self, rx_next: u64, window: u32) {
-        self.tx.sent = rx_next;
-        self.tx.frame_end = rx_next;
-        self.tx.gate = rx_next;
-        self.tx.limit = self.tx.limit.max(self.tx.acked + u64::from(window));
-        // Less than the ring holds.
-        let resent = u32::try_from(self.tx.high - rx_next).unwrap_or_default();
+        let offset = u32::try_from(rx_next.saturating_sub(self.tx.acked)).unwrap_or_default();
+        self.tx.rewind(offset);
+        self.tx.grant(window);
+        let resent = self.tx.high - offset;
         self.stats.resent = self.stats.resent.wrapping_add(resent);
     }
 
@@ -353,7 +350,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.step(SessionEvent::Attach);
         self.stats.attaches = self.stats.attaches.wrapping_add(1);
         self.pending.add(Pending::ATTACHED);
-        if self.tx_end() > self.tx.acked {
+        if self.ring.len() > 0 {
             self.link.progress_at = Some(self.link.now);
         }
         self.send_refusals();
@@ -382,7 +379,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// no more for resuming often: what nobody releases must stay within the window.
     //= RSM-11
     pub(super) fn grant_window(&mut self) {
-        self.rx.limit = self.rx.limit.max(self.rx.done + u64::from(self.window.size()));
+        self.rx.grant(self.window.size());
     }
 
     /// How much silence a server bears: a slow device is never asked for more than it can do.

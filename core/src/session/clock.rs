@@ -143,6 +143,6 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     const fn is_in_flight(&self) -> bool {
-        self.tx.sent > self.tx.acked
+        self.tx.sent > 0
     }
 }

@@ -31,11 +31,11 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         // Nothing can be answered behind FIN.
         self.send_refusals();
-        if self.refusals {
+        if self.tx.refusals {
             self.full()?;
         }
         let position = self.push(Header::new(Op::Fin, 0, 0), &[], &[])?;
-        self.fin_sent = true;
+        self.tx.finished = true;
         Ok(position)
     }
 
@@ -102,8 +102,8 @@ impl<S: Storage + ?Sized> Session<S> {
             return false;
         }
         let place = self.rx.next.saturating_add(self.tx.acked);
-        let last = self.poison.replace(NonZeroU64::MIN.saturating_add(place));
-        last == self.poison
+        let last = self.mark.replace(NonZeroU64::MIN.saturating_add(place));
+        last == self.mark
     }
 
     /// The connection is gone: unless it carried the session and ended with an error, the next
@@ -114,7 +114,7 @@ impl<S: Storage + ?Sized> Session<S> {
         };
         let carried = self.state != SessionState::New && self.state != SessionState::Detached;
         if carried && !self.link.closing().is_some_and(failed) {
-            self.poison = None;
+            self.mark = None;
         }
     }
 
@@ -173,7 +173,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let peer_received = self.possible(peer_received);
         self.step(SessionEvent::Fatal);
         self.death_code = code;
-        self.death_received =
+        self.mark =
             peer_received.and_then(|position| NonZeroU64::new(position.0.saturating_add(1)));
         self.pending.add(Pending::LOST);
     }
@@ -189,8 +189,8 @@ impl<S: Storage + ?Sized> Session<S> {
     //= CLS-3
     pub(super) fn end_if_finished(&mut self, now: Instant) {
         // Nothing is sent after FIN, so it is acknowledged once nothing is retained.
-        let ours = self.fin_sent && self.ring.len() == 0;
-        let theirs = self.rx.finished && self.rx.done == self.rx.next;
+        let ours = self.tx.finished && self.ring.len() == 0;
+        let theirs = self.rx.finished && self.rx.is_released();
         if ours && theirs && self.is_live() && self.link.is_open() {
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);
@@ -212,8 +212,8 @@ impl<S: Storage + ?Sized> Session<S> {
     /// is nothing to resume it for.
     //= CLS-18
     fn forget(&mut self, code: CloseCode, received: Option<Position>) {
-        let ours = self.fin_sent && self.fate_of_all_but_fin(received);
-        let theirs = self.rx.finished && self.rx.done == self.rx.next;
+        let ours = self.tx.finished && self.fate_of_all_but_fin(received);
+        let theirs = self.rx.finished && self.rx.is_released();
         if ours && theirs && self.is_live() {
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);

@@ -23,7 +23,7 @@ macro_rules! nested {
 macro_rules! all {
     ($session:expr) => {
         behaviour!($session => config, state, identity, peer, tx, rx, window, open_in, open_out,
-            pending, poison, death_code, death_received, fin_sent, refusals, next_id, link, ring)
+            pending, mark, death_code, link, ring)
     };
 }
 

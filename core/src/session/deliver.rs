@@ -10,16 +10,18 @@ use crate::wire::{Frame, Header, RequestId};
 impl<S: Storage + ?Sized> Session<S> {
     /// A frame that counts in the position: checked against the credit, counted, delivered.
     //= POS-4
+    #[expect(clippy::cast_possible_truncation, reason = "a frame is short; the low half is meant")]
     pub(super) fn handle_sequenced<'b>(
         &mut self,
         now: Instant,
         header: Header,
         frame: &Frame<'b>,
     ) -> Result<Option<Event<'b>>, CloseCode> {
-        let next = self.rx.next + header.frame_size() as u64;
+        let size = header.frame_size();
+        let next = self.rx.next + size as u64;
         //= CRD-1
         //= CRD-12
-        if next > self.rx.limit {
+        if size as u32 > self.rx.credit() {
             return Err(CloseCode::FLOW_VIOLATION);
         }
         //= CLS-2
@@ -32,12 +34,12 @@ impl<S: Storage + ?Sized> Session<S> {
         //= POS-18
         self.advance_rx(now, next);
         if leaves_traces(frame) {
-            self.rx.bound = next;
+            self.rx.bound = next as u32;
         }
         if matches!(event, None | Some(Event::KeyRotated { .. })) {
             self.rx.shown = shown;
             // Nobody will release what nobody is shown, or is shown without a position.
-            if self.rx.done >= shown {
+            if self.rx.behind(self.rx.done) <= self.rx.behind(shown) {
                 self.release(now, Position(next));
             }
         }

@@ -106,7 +106,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Whether a request that begins to arrive now is too late. Behind FIN nothing is refused
     /// either: that would be an answer.
     pub(super) fn comes_too_late(&self, now: Instant) -> bool {
-        self.link.grace_until().is_some_and(|until| until <= now) && !self.fin_sent
+        self.link.grace_until().is_some_and(|until| until <= now) && !self.tx.finished
     }
 
     /// A request came after the grace: it is open, and the application never hears of it.
@@ -121,7 +121,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// A part of a request that is to be refused came: it goes nowhere, and the last is answered.
     pub(super) fn handle_refused(&mut self, more: bool) {
         if !more {
-            self.refusals = true;
+            self.tx.refusals = true;
             self.send_refusals();
         }
     }
@@ -137,7 +137,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Answers requests that are to be refused, as far as there is room. What is owed is a bit for
     /// each of them and waits for the next acknowledgement, not for the peer.
     pub(super) fn send_refusals(&mut self) {
-        if !self.refusals || self.open_out.is_some() || self.fin_sent || !self.is_live() {
+        if !self.tx.refusals || self.open_out.is_some() || self.tx.finished || !self.is_live() {
             return;
         }
         let coming = self.refused_in(self.open_in);
@@ -156,6 +156,6 @@ impl<S: Storage + ?Sized> Session<S> {
             self.set_open_in(id, false);
             self.count_sent(true);
         }
-        self.refusals = false;
+        self.tx.refusals = false;
     }
 }

@@ -48,7 +48,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Some(if self.stats.attaches <= 1 {
                 Event::Opened
             } else {
-                Event::Resumed { resent: self.tx.high - self.tx.sent.min(self.tx.high) }
+                Event::Resumed { resent: self.tx.high.saturating_sub(self.tx.sent).into() }
             });
         }
         if self.pending.take(Pending::ACKNOWLEDGED) {

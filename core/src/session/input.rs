@@ -41,7 +41,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 && header.tag() <= 0xFB
                 && self.takes_plain()
                 && len <= self.config.max_body
-                && next <= self.rx.limit
+                && header.frame_size() as u32 <= self.rx.credit()
                 && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
             {
                 *input = rest;
@@ -71,16 +71,17 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Counts received bytes; in automatic release they are released at once.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
     pub(super) fn advance_rx(&mut self, now: Instant, next: u64) {
         self.rx.next = next;
         if self.releases_automatically() {
             //= POS-14
-            self.rx.done = next;
+            self.rx.done = next as u32;
             if self.link.ack_at.is_none() {
                 self.link.ack_at = Some(now.after(self.ack_delay()));
             }
         } else {
-            self.rx.shown = next;
+            self.rx.shown = next as u32;
         }
     }
 
@@ -278,38 +279,37 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer's word on what it released and how far this end may send; whether that is news.
     //= POS-8
+    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
     fn handle_ack(&mut self, now: Instant, ack: u32, limit: u32) -> Result<bool, CloseCode> {
         //= POS-9
-        let acked = expand(self.tx.acked, ack).ok_or(CloseCode::ACK_REGRESS)?;
-        let limit = expand(self.tx.limit, limit).ok_or(CloseCode::CREDIT_SHRINK)?;
-        if acked > self.tx.sent {
+        let distance = ahead(self.tx.acked as u32, ack).ok_or(CloseCode::ACK_REGRESS)?;
+        let credit = ahead(self.tx.limit, limit).ok_or(CloseCode::CREDIT_SHRINK)?;
+        if distance > self.tx.sent {
             return Err(CloseCode::ACK_BEYOND_SENT);
         }
-        let distance = self.offset(acked);
-        if self.ring.boundary(0, distance, distance) != distance {
+        let offset = distance as usize;
+        if self.ring.boundary(0, offset, offset) != offset {
             return Err(CloseCode::ACK_BEYOND_SENT);
         }
-        let progress = acked > self.tx.acked;
-        let news = progress || limit > self.tx.limit;
         self.tx.limit = limit;
-        if progress {
-            if self.identity.token.is_some_and(|after| after.get() <= acked) {
+        if distance > 0 {
+            if self.token_offset().is_some_and(|after| after <= offset) {
                 self.adopt_next_key();
             }
-            self.tx.acked = acked;
-            self.ring.drop_front(distance);
+            self.tx.acknowledge(distance);
+            self.ring.drop_front(offset);
             self.link.progress_at = (self.ring.len() > 0).then_some(now);
             //= POS-13
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
                 self.pending.add(Pending::WRITABLE);
             }
-            if self.refusals {
+            if self.tx.refusals {
                 self.send_refusals();
             }
             self.end_if_finished(now);
         }
-        Ok(news)
+        Ok(distance > 0 || credit > 0)
     }
 
     //= HBT-9
@@ -359,10 +359,8 @@ impl<S: Storage + ?Sized> Session<S> {
     //= CRD-4
     pub fn release(&mut self, now: Instant, position: Position) {
         let now = self.link.tick(now);
-        if position.0 > self.rx.done && position.0 <= self.rx.next {
-            //= POS-16
-            let nothing_shown_after = position.0 >= self.rx.shown;
-            self.rx.done = if nothing_shown_after { self.rx.next } else { position.0 };
+        //= POS-16
+        if self.rx.release(position.0) {
             if self.link.is_open() {
                 let at = now.after(self.ack_delay());
                 self.link.ack_at.get_or_insert(at);
@@ -384,10 +382,9 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 }
 
-/// The position whose low half is `low` and which is at or less than 2^31 after `known`.
+/// How far the position with the low half `told` is ahead of the known one: less than 2^31.
 //= POS-2
-#[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
-fn expand(known: u64, low: u32) -> Option<u64> {
-    let distance = low.wrapping_sub(known as u32);
-    (distance < 1 << 31).then(|| known.saturating_add(u64::from(distance)))
+fn ahead(known: u32, told: u32) -> Option<u32> {
+    let distance = told.wrapping_sub(known);
+    (distance < 1 << 31).then_some(distance)
 }

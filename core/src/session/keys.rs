@@ -3,8 +3,6 @@
 //! The new key travels in a TOKEN, and until that is acknowledged it is kept nowhere else: what is
 //! sent and not acknowledged is in the ring.
 
-use core::num::NonZeroU64;
-
 use super::{Pending, SendError, Session};
 use crate::event::Position;
 use crate::state::StateError;
@@ -30,7 +28,7 @@ impl<S: Storage + ?Sized> Session<S> {
     //= AUT-12
     pub fn rotate_key(&mut self, key_id: u8, key: [u8; 16]) -> Result<Position, SendError> {
         self.check_state()?;
-        if self.is_client() || self.identity.token.is_some() {
+        if self.is_client() || self.identity.rotating {
             let state = if self.is_client() { "client" } else { "rotating" };
             return Err(SendError::State(StateError { verb: "rotate the key", state }));
         }
@@ -39,14 +37,13 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(SendError::State(StateError { verb: "rotate the key", state }));
         }
         let position = self.push(Header::new(Op::Token, key_id, 16), &[], &key)?;
-        self.identity.token = NonZeroU64::new(position.0);
+        self.note_token(position.0);
         Ok(position)
     }
 
     /// The key that is to follow, and its number, while the peer is not known to have it.
     pub(crate) fn next_key(&self) -> Option<(u8, [u8; KEY_LEN])> {
-        let start = self.identity.token?.get().saturating_sub(TOKEN_SIZE as u64);
-        let at = self.offset(start);
+        let at = self.token_offset()?.checked_sub(TOKEN_SIZE)?;
         let mut frame = [0; TOKEN_SIZE];
         if self.ring.copy_out(at, at + TOKEN_SIZE, &mut frame) < TOKEN_SIZE {
             return None;
@@ -70,19 +67,32 @@ impl<S: Storage + ?Sized> Session<S> {
             self.identity.key = key;
             self.pending.add(Pending::KEY);
         }
-        self.identity.token = None;
+        self.identity.rotating = false;
     }
 
-    /// After a restore: the position of the last TOKEN in the ring.
-    pub(crate) fn find_token(&self) -> Option<NonZeroU64> {
-        let (mut at, mut found) = (0, None);
+    /// How far behind `acked` the TOKEN in the ring ends, if there is one that matters.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+    pub(crate) fn token_offset(&self) -> Option<usize> {
+        let distance = self.identity.token.wrapping_sub(self.tx.acked as u32);
+        self.identity.rotating.then_some(distance as usize)
+    }
+
+    /// The TOKEN that ends at `position` is the one that matters.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+    const fn note_token(&mut self, position: u64) {
+        self.identity.rotating = true;
+        self.identity.token = position as u32;
+    }
+
+    /// After a restore: the last TOKEN in the ring.
+    pub(crate) fn find_token(&mut self) {
+        let mut at = 0;
         while at < self.ring.len() {
             let header = self.ring.header_at(at);
             at += header.frame_size();
             if header.op() == Some(Op::Token) {
-                found = NonZeroU64::new(self.tx.acked + at as u64);
+                self.note_token(self.tx.acked + at as u64);
             }
         }
-        found
     }
 }

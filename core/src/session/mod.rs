@@ -83,19 +83,12 @@ pub struct Session<S: ?Sized> {
     /// Our message whose last fragment has not been given yet.
     pub(crate) open_out: Option<Open>,
     pub(crate) pending: Pending,
-    /// Where the last connection that carried the session died of an error, if it did: `next` and
-    /// `acked` never fall, so their sum (and one, for it is not 0) is the same only if both are.
-    pub(crate) poison: Option<NonZeroU64>,
+    /// Of a session that lives, where the last connection that carried it died of an error, if it
+    /// did: `next` and `acked` never fall, so their sum (and one, for it is not 0) is the same only
+    /// if both are. Of a dead one, one more than how far the peer received, if it said so.
+    pub(crate) mark: Option<NonZeroU64>,
     /// Why the session is dead, if it is.
     pub(crate) death_code: CloseCode,
-    /// One more than how far the peer received, if it said so when the session died.
-    pub(crate) death_received: Option<NonZeroU64>,
-    /// Our FIN is the last frame that was sent.
-    pub(crate) fin_sent: bool,
-    /// There are requests of the peer's to refuse, and there was no room for all of them.
-    pub(crate) refusals: bool,
-    /// Hint where the next free request number is.
-    pub(crate) next_id: u16,
     pub(crate) link: Link,
     pub(crate) stats: Stats,
     /// Last, so that sessions of any size are one type: `&mut Session<[u8]>`.
@@ -121,9 +114,10 @@ pub(crate) struct Identity {
     pub(crate) attach: u32,
     pub(crate) key_id: u8,
     pub(crate) key: [u8; 16],
-    /// The position after the TOKEN with the replacement key, until the peer is known to have it.
-    /// The key itself is in the ring.
-    pub(crate) token: Option<NonZeroU64>,
+    /// The TOKEN with the replacement key is in the ring: the peer is not known to have it.
+    pub(crate) rotating: bool,
+    /// The position after that TOKEN; the low half.
+    pub(crate) token: u32,
 }
 
 impl core::fmt::Debug for Identity {
@@ -149,58 +143,152 @@ pub(crate) struct PeerLimits {
     pub(crate) retention_s: u32,
 }
 
-/// Positions of the sending direction: `acked <= sent <= high <= end`. `end` is `acked` plus what
-/// the ring retains.
+/// Positions of the sending direction: `acked <= sent <= frame_end <= gate`, `sent <= high`, and
+/// nothing is beyond the end, which is `acked` plus what the ring retains. All but `acked` are
+/// distances from it, which the ring bounds.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Tx {
     /// The peer released up to here.
     pub(crate) acked: u64,
     /// Handed to the present connection.
-    pub(crate) sent: u64,
+    pub(crate) sent: u32,
     /// Highest position ever handed to any connection.
-    pub(crate) high: u64,
-    /// The peer's credit.
-    pub(crate) limit: u64,
+    pub(crate) high: u32,
     /// First frame boundary at or after `sent`.
-    pub(crate) frame_end: u64,
+    pub(crate) frame_end: u32,
     /// Last frame boundary known to be within the credit.
-    pub(crate) gate: u64,
+    pub(crate) gate: u32,
+    /// The position of the peer's credit; the low half, as it is on the wire.
+    pub(crate) limit: u32,
+    /// Hint where the next free request number is.
+    pub(crate) next_id: u16,
+    /// Our FIN is the last frame that was sent.
+    pub(crate) finished: bool,
+    /// There are requests of the peer's to refuse, and there was no room for all of them.
+    pub(crate) refusals: bool,
 }
 
-/// Positions of the receiving direction: `reported <= done <= next <= limit`.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+impl Tx {
+    /// How far beyond `acked` the peer's credit goes: a window and what it has not yet said that
+    /// it released, which is less than 2^32.
+    #[inline]
+    pub(crate) const fn credit(&self) -> u32 {
+        self.limit.wrapping_sub(self.acked as u32)
+    }
+
+    /// The credit goes at least `window` beyond `acked`.
+    pub(crate) const fn grant(&mut self, window: u32) {
+        if self.credit() < window {
+            self.limit = (self.acked as u32).wrapping_add(window);
+        }
+    }
+
+    /// The peer released `distance` bytes, all of them transmitted.
+    #[inline]
+    pub(crate) const fn acknowledge(&mut self, distance: u32) {
+        self.acked += distance as u64;
+        self.sent = self.sent.saturating_sub(distance);
+        self.high = self.high.saturating_sub(distance);
+        self.frame_end = self.frame_end.saturating_sub(distance);
+        self.gate = self.gate.saturating_sub(distance);
+    }
+
+    /// What is at `offset` is transmitted next, and a frame begins there.
+    pub(crate) const fn rewind(&mut self, offset: u32) {
+        self.sent = offset;
+        self.frame_end = offset;
+        self.gate = offset;
+    }
+}
+
+/// Positions of the receiving direction: `reported <= done <= next <= limit`. All but `next` are
+/// low halves, as on the wire: none of those that matter is as far from `next` as 2^32.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Rx {
     /// Received.
     pub(crate) next: u64,
     /// Released by the application.
-    pub(crate) done: u64,
-    /// In manual release: after the last frame that the application was shown.
-    pub(crate) shown: u64,
+    pub(crate) done: u32,
+    /// In manual release: after the last frame that the application was shown, or `done`.
+    pub(crate) shown: u32,
     /// After the last frame that did more than to be delivered: a request, a response, a part of a
-    /// message, the end. None of them can come twice.
-    pub(crate) bound: u64,
-    /// What the peer was last told about `done`; the low half, as it is on the wire.
+    /// message, the end. None of them can come twice. It matters only where it is beyond `done`.
+    pub(crate) bound: u32,
+    /// What the peer was last told about `done`.
     pub(crate) reported: u32,
     /// Credit the peer was given.
-    pub(crate) limit: u64,
+    pub(crate) limit: u32,
     /// The peer finished.
     pub(crate) finished: bool,
     /// The last frame left nothing open, so that the next may take the short path.
     pub(crate) plain: bool,
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
 impl Rx {
+    /// How far a position of which this is the low half is behind `next`.
+    #[inline]
+    pub(crate) const fn behind(&self, low: u32) -> u32 {
+        (self.next as u32).wrapping_sub(low)
+    }
+
+    /// Bytes that the peer may still send.
+    #[inline]
+    pub(crate) const fn credit(&self) -> u32 {
+        self.limit.wrapping_sub(self.next as u32)
+    }
+
+    /// The credit goes at least `window` beyond what was released.
+    pub(crate) const fn grant(&mut self, window: u32) {
+        if self.limit.wrapping_sub(self.done) < window {
+            self.limit = self.done.wrapping_add(window);
+        }
+    }
+
+    /// Released by the application.
+    pub(crate) const fn released(&self) -> u64 {
+        self.next - self.behind(self.done) as u64
+    }
+
+    /// Everything that was received is released.
+    pub(crate) const fn is_released(&self) -> bool {
+        self.behind(self.done) == 0
+    }
+
+    /// Whether what the application has not released could not come a second time.
+    pub(crate) const fn is_bound(&self) -> bool {
+        self.behind(self.bound) < self.behind(self.done)
+    }
+
+    /// Everything up to `position` is released, or up to `next` if nothing behind it was shown;
+    /// false if that is no news.
+    pub(crate) const fn release(&mut self, position: u64) -> bool {
+        if position <= self.released() || position > self.next {
+            return false;
+        }
+        let low = position as u32;
+        let nothing_shown_after = self.behind(low) <= self.behind(self.shown);
+        self.done = if nothing_shown_after { self.next as u32 } else { low };
+        // What is behind `done` is kept near: it would seem to be ahead after 2^32 bytes.
+        if self.behind(self.shown) > self.behind(self.done) {
+            self.shown = self.done;
+        }
+        if self.behind(self.bound) > self.behind(self.done) {
+            self.bound = self.done;
+        }
+        true
+    }
+
     /// Bytes released that the peer was not told about.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "a window is below 2^31")]
     pub(crate) const fn unreported(&self) -> u32 {
-        (self.done as u32).wrapping_sub(self.reported)
+        self.done.wrapping_sub(self.reported)
     }
 
     /// The peer is told `done`: what goes on the wire.
-    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
     pub(crate) const fn report(&mut self) -> u32 {
-        self.reported = self.done as u32;
+        self.reported = self.done;
         self.reported
     }
 }
@@ -259,7 +347,8 @@ impl<S: Storage> Session<S> {
                 attach: 0,
                 key_id: 0,
                 key: [0; 16],
-                token: None,
+                rotating: false,
+                token: 0,
             },
             // What is asked for, until the peer said what it grants.
             peer: PeerLimits {
@@ -273,12 +362,8 @@ impl<S: Storage> Session<S> {
             open_in: None,
             open_out: None,
             pending: Pending::default(),
-            poison: None,
+            mark: None,
             death_code: CloseCode::OK,
-            death_received: None,
-            fin_sent: false,
-            refusals: false,
-            next_id: 0,
             link: Link::idle(Instant::from_micros(0)),
             stats: Stats::default(),
             ring: Ring::new(storage, limit),
@@ -320,7 +405,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Why the session is dead, if it is.
     #[must_use]
     pub fn death(&self) -> Option<Death> {
-        let peer_received = self.death_received.map(|after| Position(after.get() - 1));
+        let peer_received = self.mark.map(|after| Position(after.get() - 1));
         (self.state == SessionState::Dead).then_some(Death { code: self.death_code, peer_received })
     }
 
@@ -336,7 +421,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let told = self.death().and_then(|death| death.peer_received);
         let (arrived, possible) = match told {
             Some(Position(received)) => (received, received),
-            None => (self.tx.acked, self.tx.high),
+            None => (self.tx.acked, self.transmitted().0),
         };
         match position.0 {
             at if at <= arrived => Fate::Arrived,
@@ -373,7 +458,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The position after everything ever handed to a connection.
     #[must_use]
     pub const fn transmitted(&self) -> Position {
-        Position(self.tx.high)
+        Position(self.tx.acked + self.tx.high as u64)
     }
 
     /// The position after everything received so far.
@@ -385,7 +470,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The position up to which the application released what was received.
     #[must_use]
     pub const fn released(&self) -> Position {
-        Position(self.rx.done)
+        Position(self.rx.released())
     }
 
     /// Bytes that sending can still take before it is [`SendError::Full`].

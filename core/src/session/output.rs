@@ -89,7 +89,7 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         let now = self.link.tick(now);
         let left = self.tx.gate.max(self.tx.frame_end).saturating_sub(self.tx.sent);
-        self.advance_tx((count as u64).min(left));
+        self.advance_tx(u32::try_from(count).unwrap_or(u32::MAX).min(left));
         self.note_transmitted(now, count);
     }
 
@@ -158,11 +158,11 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.tx.sent < self.tx.frame_end {
             return self.link.is_open() || self.link.state == LinkState::Closing;
         }
-        if !self.link.is_open() || self.tx.sent >= self.tx_end() {
+        let sent = self.tx.sent as usize;
+        if !self.link.is_open() || sent >= self.ring.len() {
             return false;
         }
-        let size = self.ring.header_at(self.offset(self.tx.sent)).frame_size() as u64;
-        self.tx.sent + size <= self.tx.limit
+        sent + self.ring.header_at(sent).frame_size() <= self.tx.credit() as usize
     }
 
     /// Whether an acknowledgement is due.
@@ -199,37 +199,37 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Copies ring bytes up to position `to`; returns how many.
     #[inline]
-    fn copy_ring(&mut self, to: u64, out: &mut [u8]) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
+    fn copy_ring(&mut self, to: u32, out: &mut [u8]) -> usize {
         if to <= self.tx.sent {
             return 0;
         }
-        let (from, to) = (self.offset(self.tx.sent), self.offset(to));
-        let count = self.ring.copy_out(from, to, out);
-        self.advance_tx(count as u64);
+        let count = self.ring.copy_out(self.tx.sent as usize, to as usize, out);
+        self.advance_tx(count as u32);
         count
     }
 
-    fn ring_parts(&self, to: u64) -> [&[u8]; 2] {
-        self.ring.slices(self.offset(self.tx.sent), self.offset(to))
+    fn ring_parts(&self, to: u32) -> [&[u8]; 2] {
+        self.ring.slices(self.tx.sent as usize, to as usize)
     }
 
     /// Moves the gate to the last frame boundary within the peer's credit.
     //= CRD-2
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
     fn open_gate(&mut self) {
-        let end = self.tx_end();
-        if end <= self.tx.limit {
-            self.tx.gate = end;
+        let (end, credit) = (self.ring.len(), self.tx.credit() as usize);
+        self.tx.gate = if end <= credit {
+            end as u32
         } else {
-            let (from, limit) = (self.offset(self.tx.gate), self.offset(self.tx.limit));
-            let gate = self.ring.boundary(from, self.ring.len(), limit);
-            self.tx.gate = self.tx.acked + gate as u64;
-        }
+            self.ring.boundary(self.tx.gate as usize, end, credit) as u32
+        };
     }
 
     /// Bytes up to here are on the present connection.
     #[inline]
-    fn advance_tx(&mut self, count: u64) {
+    #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
+    fn advance_tx(&mut self, count: u32) {
         if count == 0 {
             return;
         }
@@ -242,9 +242,8 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.tx.sent == self.tx.gate {
             self.tx.frame_end = self.tx.sent;
         } else if self.tx.sent > self.tx.frame_end {
-            let (from, to) = (self.offset(self.tx.frame_end), self.offset(self.tx.sent));
-            let end = self.ring.boundary(from, to, usize::MAX);
-            self.tx.frame_end = self.tx.acked + end as u64;
+            let (from, to) = (self.tx.frame_end as usize, self.tx.sent as usize);
+            self.tx.frame_end = self.ring.boundary(from, to, usize::MAX) as u32;
         }
     }
 
@@ -345,21 +344,20 @@ impl<S: Storage + ?Sized> Session<S> {
 
     fn probe(&mut self, nonce: u32) -> Probe {
         #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
-        let tx = self.tx.sent as u32;
+        let tx = (self.tx.acked as u32).wrapping_add(self.tx.sent);
         let (ack, limit) = self.report();
         Probe { nonce, tx, ack, limit }
     }
 
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
-    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
     fn report(&mut self) -> (u32, u32) {
         self.grant_window();
         self.link.ack_at = None;
         self.link.owed.remove(Owed::ACK);
         //= POS-12
         //= CRD-8
-        (self.rx.report(), self.rx.limit as u32)
+        (self.rx.report(), self.rx.limit)
     }
 
     pub(crate) const fn is_client(&self) -> bool {

@@ -99,8 +99,8 @@ impl<S: Storage + ?Sized> Session<S> {
     #[must_use]
     pub fn free_request(&self) -> Option<RequestId> {
         let limit = self.peer.max_requests;
-        (self.next_id..limit)
-            .chain(0..self.next_id.min(limit))
+        (self.tx.next_id..limit)
+            .chain(0..self.tx.next_id.min(limit))
             .find(|&id| !self.is_open_out(RequestId(id)))
             .map(RequestId)
     }
@@ -383,7 +383,7 @@ impl<S: Storage + ?Sized> Session<S> {
     const fn may_send(&self) -> bool {
         matches!(self.state, SessionState::Attached | SessionState::Detached)
             && self.open_out.is_none()
-            && !self.fin_sent
+            && !self.tx.finished
     }
 
     #[inline]
@@ -397,7 +397,7 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-16
     pub(super) fn check_state(&self) -> Result<(), SendError> {
         let state = match self.state {
-            SessionState::Attached | SessionState::Detached if self.fin_sent => "finished",
+            SessionState::Attached | SessionState::Detached if self.tx.finished => "finished",
             SessionState::Attached | SessionState::Detached => return Ok(()),
             SessionState::New
             | SessionState::Ended
@@ -419,7 +419,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.set_open_out(id, true) {
             return Err(SendError::Full);
         }
-        self.next_id = id.0 + 1;
+        self.tx.next_id = id.0 + 1;
         Ok(())
     }
 
