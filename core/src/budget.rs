@@ -7,41 +7,37 @@ use crate::time::Instant;
 
 /// Tokens in a full bucket.
 pub(crate) const FULL: u16 = 256;
-/// Tokens that come back in a second.
-const PER_SECOND: u64 = 64;
+/// Microseconds that bring one token back: 64 in a second.
+const TICK: u64 = 15_625;
 /// Bytes of new data that bring one token back.
 const BYTES_PER_TOKEN: u32 = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     tokens: u16,
-    /// When time was last turned into tokens.
-    at: Instant,
+    /// When time was last turned into tokens, in ticks; the low half. After a wrap of more than two
+    /// years this is too little.
+    at: u32,
     /// Received position when data was last turned into tokens; the low half of it.
     mark: u32,
 }
 
 impl Budget {
     pub(crate) const fn new(now: Instant, received: u64) -> Self {
-        Self { tokens: FULL, at: now, mark: low(received) }
+        Self { tokens: FULL, at: ticks(now), mark: low(received) }
     }
 
     /// Charges `cost`; false if the bucket does not hold it.
     //= BUD-1
     #[must_use]
     pub(crate) fn charge(&mut self, now: Instant, received: u64, cost: u16) -> bool {
-        let by_time = now.micros_since(self.at).saturating_mul(PER_SECOND) / 1_000_000;
-        if by_time > 0 {
-            self.at = if by_time >= u64::from(FULL) {
-                now
-            } else {
-                self.at.after(by_time * 1_000_000 / PER_SECOND)
-            };
-        }
+        let ticks = ticks(now);
+        let by_time = ticks.wrapping_sub(self.at);
+        self.at = ticks;
         // After more than 2^32 bytes without a charge this is too little: time makes up for it.
         let by_data = low(received).wrapping_sub(self.mark) / BYTES_PER_TOKEN;
         self.mark = self.mark.wrapping_add(by_data * BYTES_PER_TOKEN);
-        let gained = by_time.saturating_add(u64::from(by_data)).min(u64::from(FULL));
+        let gained = by_time.saturating_add(by_data).min(u32::from(FULL));
         let gained = u16::try_from(gained).unwrap_or(FULL);
         self.tokens = self.tokens.saturating_add(gained).min(FULL);
         match self.tokens.checked_sub(cost) {
@@ -52,6 +48,10 @@ impl Budget {
             None => false,
         }
     }
+}
+
+const fn ticks(now: Instant) -> u32 {
+    low(now.as_micros() / TICK)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]

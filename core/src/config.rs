@@ -37,13 +37,14 @@ pub struct Config {
     pub heartbeat_min_ms: u32,
     /// How long a session without a connection is kept (server) or asked for (client), in seconds.
     pub retention_s: u32,
-    /// Time for the whole handshake, in milliseconds. Bytes do not extend it.
+    /// Time for the whole handshake, in milliseconds, rounded up to ten. Bytes do not extend it.
     pub handshake_timeout_ms: u32,
     /// Time for a frame to become whole once its first byte is there, in milliseconds.
     pub frame_timeout_ms: u32,
     /// Longest delay of an acknowledgement, in milliseconds.
     pub ack_delay_ms: u32,
-    /// How long to wait for the peer's end of stream after closing, in milliseconds.
+    /// How long to wait for the peer's end of stream after closing, in milliseconds, rounded up to
+    /// ten.
     pub linger_ms: u32,
     /// When received messages are acknowledged.
     pub release: Release,
@@ -166,10 +167,10 @@ impl Config {
             max_requests: self.max_requests,
             idle_timeout_ms: self.idle_timeout_ms,
             heartbeat_min_ms: self.heartbeat_min_ms,
-            handshake_timeout_ms: self.handshake_timeout_ms,
+            handshake_timeout: Hundredths::of(self.handshake_timeout_ms),
             frame_timeout_ms: self.frame_timeout_ms,
-            ack_delay_ms: self.ack_delay_ms,
-            linger_ms: self.linger_ms,
+            ack_delay_ms: short(self.ack_delay_ms),
+            linger: Hundredths::of(self.linger_ms),
             release: self.release,
         }
     }
@@ -184,11 +185,32 @@ pub(crate) struct Rules {
     pub(crate) max_requests: u16,
     pub(crate) idle_timeout_ms: u32,
     pub(crate) heartbeat_min_ms: u32,
-    pub(crate) handshake_timeout_ms: u32,
+    pub(crate) handshake_timeout: Hundredths,
     pub(crate) frame_timeout_ms: u32,
-    pub(crate) ack_delay_ms: u32,
-    pub(crate) linger_ms: u32,
+    pub(crate) ack_delay_ms: u16,
+    pub(crate) linger: Hundredths,
     pub(crate) release: Release,
+}
+
+/// A time in hundredths of a second, up to ten minutes: as exact as waiting for a peer needs.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Hundredths(u16);
+
+impl Hundredths {
+    /// Milliseconds, rounded up.
+    const fn of(ms: u32) -> Self {
+        Self(short(ms.div_ceil(10)))
+    }
+
+    pub(crate) const fn micros(self) -> u64 {
+        self.0 as u64 * 10_000
+    }
+}
+
+/// What was checked to be short enough.
+#[expect(clippy::cast_possible_truncation, reason = "it is compared first")]
+const fn short(value: u32) -> u16 {
+    if value > u16::MAX as u32 { u16::MAX } else { value as u16 }
 }
 
 /// Bytes at the front of the storage for what is open: two bits for each request of the peer's,

@@ -15,16 +15,19 @@ use crate::wire::{HEADER_LEN, Header};
 /// Growable storage starts at this size once it is needed at all.
 const FIRST_SIZE: usize = 256;
 
+/// Largest storage, in bytes.
+const LARGEST: usize = 1 << 30;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Ring<S: ?Sized> {
     /// Largest size the storage may grow to, bitmaps included.
-    limit: usize,
-    /// Bytes at the front of the storage that hold request bitmaps.
-    base: usize,
-    /// Where the oldest retained byte is, counted from `base`.
-    head: usize,
+    limit: u32,
+    /// Where the oldest retained byte is, counted from the bitmaps' end.
+    head: u32,
     /// Bytes retained.
-    len: usize,
+    len: u32,
+    /// Bytes at the front of the storage that hold request bitmaps.
+    base: u16,
     /// Last, so that a session can be used without naming its size.
     storage: S,
 }
@@ -32,7 +35,10 @@ pub(crate) struct Ring<S: ?Sized> {
 impl<S: Storage> Ring<S> {
     /// An empty ring of at most `limit` bytes, or of the storage's size if that cannot grow.
     pub(crate) fn new(storage: S, limit: usize) -> Self {
-        let limit = if storage.is_growable() { limit } else { storage.as_slice().len() };
+        let held = storage.as_slice().len();
+        let limit = if storage.is_growable() { limit } else { held };
+        // What is larger cannot be counted here, and no configuration asks for it.
+        let limit = if held.max(limit) > LARGEST { 0 } else { short(limit) };
         Self { limit, base: 0, head: 0, len: 0, storage }
     }
 }
@@ -41,12 +47,27 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Bytes retained.
     #[inline]
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.len as usize
+    }
+
+    #[inline]
+    const fn base(&self) -> usize {
+        self.base as usize
+    }
+
+    #[inline]
+    const fn head(&self) -> usize {
+        self.head as usize
+    }
+
+    /// Largest size of the storage.
+    const fn most(&self) -> usize {
+        self.limit as usize
     }
 
     /// Most bytes of frames this ring can ever retain.
     pub(crate) const fn limit(&self) -> usize {
-        self.limit.saturating_sub(self.base)
+        self.most().saturating_sub(self.base())
     }
 
     /// Bytes of memory held now.
@@ -56,10 +77,10 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     /// Reserves `base` bytes for bitmaps. Only while nothing is retained.
     pub(crate) fn reserve_bits(&mut self, base: usize) {
-        debug_assert!(self.len == 0, "bitmaps are laid out before the first frame");
-        self.base = base.min(self.limit);
+        debug_assert!(self.len() == 0, "bitmaps are laid out before the first frame");
+        self.base = u16::try_from(base.min(self.most())).unwrap_or(u16::MAX);
         self.head = 0;
-        let held = self.held().min(self.base);
+        let held = self.held().min(self.base());
         if let Some(bits) = self.storage.as_mut_slice().get_mut(..held) {
             bits.fill(0);
         }
@@ -68,17 +89,17 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Bit `index` of the bitmap area.
     pub(crate) fn bit(&self, index: usize) -> bool {
         match self.storage.as_slice().get(index / 8) {
-            Some(byte) if index / 8 < self.base => byte >> (index % 8) & 1 == 1,
+            Some(byte) if index / 8 < self.base() => byte >> (index % 8) & 1 == 1,
             Some(_) | None => false,
         }
     }
 
     /// Sets bit `index` of the bitmap area; false if there is no memory for it.
     pub(crate) fn set_bit(&mut self, index: usize, value: bool) -> bool {
-        if index / 8 >= self.base {
+        if index / 8 >= self.base() {
             return false;
         }
-        if index / 8 >= self.held() && (!value || self.grow_to(self.base).is_err()) {
+        if index / 8 >= self.held() && (!value || self.grow_to(self.base()).is_err()) {
             return !value;
         }
         if let Some(byte) = self.storage.as_mut_slice().get_mut(index / 8) {
@@ -90,7 +111,7 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     /// Whether any bit of the bitmap area is set.
     pub(crate) fn any_bit(&self) -> bool {
-        let held = self.held().min(self.base);
+        let held = self.held().min(self.base());
         self.storage.as_slice().get(..held).unwrap_or_default().iter().any(|byte| *byte != 0)
     }
 
@@ -105,10 +126,10 @@ impl<S: Storage + ?Sized> Ring<S> {
     ) -> Result<(), Full> {
         let size = HEADER_LEN + front.len() + payload.len();
         debug_assert!(size == header.frame_size(), "a header announces its body");
-        if self.capacity() - self.len < size {
+        if self.capacity() - self.len() < size {
             self.make_room(size)?;
         }
-        let tail = self.place(self.len);
+        let tail = self.place(self.len());
         let slot = self.storage.as_mut_slice().get_mut(tail..).and_then(|s| s.get_mut(..size));
         if let Some(slot) = slot
             && let Some((head, body)) = slot.split_first_chunk_mut::<HEADER_LEN>()
@@ -119,36 +140,36 @@ impl<S: Storage + ?Sized> Ring<S> {
             ahead.copy_from_slice(front);
             rest.copy_from_slice(payload);
         } else {
-            self.write(self.len, &header.to_bytes());
-            self.write(self.len + HEADER_LEN, front);
-            self.write(self.len + HEADER_LEN + front.len(), payload);
+            self.write(self.len(), &header.to_bytes());
+            self.write(self.len() + HEADER_LEN, front);
+            self.write(self.len() + HEADER_LEN + front.len(), payload);
         }
-        self.len += size;
+        self.len += short(size);
         Ok(())
     }
 
     /// Appends frames that are already encoded.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), Full> {
-        if self.capacity() - self.len < frames.len() {
+        if self.capacity() - self.len() < frames.len() {
             self.make_room(frames.len())?;
         }
-        self.write(self.len, frames);
-        self.len += frames.len();
+        self.write(self.len(), frames);
+        self.len += short(frames.len());
         Ok(())
     }
 
     /// Room for frames, counting memory that could still be had.
     #[inline]
     pub(crate) const fn room(&self) -> usize {
-        self.limit().saturating_sub(self.len)
+        self.limit().saturating_sub(self.len())
     }
 
     /// The retained bytes `from..to` as at most two runs.
     pub(crate) fn slices(&self, from: usize, to: usize) -> [&[u8]; 2] {
-        let ring = self.storage.as_slice().get(self.base..).unwrap_or_default();
-        let to = to.min(self.len);
+        let ring = self.storage.as_slice().get(self.base()..).unwrap_or_default();
+        let to = to.min(self.len());
         let count = to.saturating_sub(from);
-        let start = self.place(from).saturating_sub(self.base);
+        let start = self.place(from).saturating_sub(self.base());
         let (wrapped, straight) = ring.split_at_checked(start).unwrap_or((ring, &[]));
         match straight.get(..count) {
             Some(all) => [all, &[]],
@@ -174,10 +195,10 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Drops `count` bytes at the front.
     #[inline]
     pub(crate) fn drop_front(&mut self, count: usize) {
-        debug_assert!(count <= self.len, "only retained bytes can be dropped");
-        let count = count.min(self.len);
-        self.head = self.place(count).saturating_sub(self.base);
-        self.len -= count;
+        debug_assert!(count <= self.len(), "only retained bytes can be dropped");
+        let count = count.min(self.len());
+        self.head = short(self.place(count).saturating_sub(self.base()));
+        self.len -= short(count);
     }
 
     /// Header of the frame that starts at `offset`.
@@ -228,28 +249,28 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     /// Gives memory back after a quiet time; does nothing while something is retained.
     pub(crate) fn shrink(&mut self, bits_in_use: bool) {
-        if self.len == 0 && self.storage.is_growable() {
+        if self.len() == 0 && self.storage.is_growable() {
             self.head = 0;
-            self.storage.shrink(if bits_in_use { self.base } else { 0 });
+            self.storage.shrink(if bits_in_use { self.base() } else { 0 });
         }
     }
 
     fn capacity(&self) -> usize {
-        self.held().saturating_sub(self.base)
+        self.held().saturating_sub(self.base())
     }
 
     /// Index in the storage of the byte `offset` bytes after the oldest one.
     #[inline]
     fn place(&self, offset: usize) -> usize {
-        let place = self.head + offset;
+        let place = self.head() + offset;
         let capacity = self.capacity();
-        self.base + if place >= capacity { place - capacity } else { place }
+        self.base() + if place >= capacity { place - capacity } else { place }
     }
 
     /// Copies `source` to the bytes from `offset` on, around the end if need be.
     fn write(&mut self, offset: usize, source: &[u8]) {
         let start = self.place(offset);
-        let base = self.base;
+        let base = self.base();
         let bytes = self.storage.as_mut_slice();
         let straight = source.len().min(bytes.len().saturating_sub(start));
         let (first, second) = source.split_at_checked(straight).unwrap_or((source, &[]));
@@ -263,12 +284,12 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     #[cold]
     fn make_room(&mut self, size: usize) -> Result<(), Full> {
-        let needed = self.base.saturating_add(self.len).saturating_add(size);
-        if needed > self.limit {
+        let needed = self.base().saturating_add(self.len()).saturating_add(size);
+        if needed > self.most() {
             return Err(Full);
         }
         let wanted = needed.checked_next_power_of_two().unwrap_or(needed);
-        self.grow_to(wanted.max(FIRST_SIZE).min(self.limit))
+        self.grow_to(wanted.max(FIRST_SIZE).min(self.most()))
     }
 
     fn grow_to(&mut self, new: usize) -> Result<(), Full> {
@@ -278,16 +299,23 @@ impl<S: Storage + ?Sized> Ring<S> {
         }
         self.storage.grow(new)?;
         // Bytes that ran up to the old end must run up to the new one.
-        let old_capacity = old.saturating_sub(self.base);
-        if self.head + self.len > old_capacity && self.head > 0 {
-            let moved = old_capacity - self.head;
-            let source = self.base + self.head;
+        let old_capacity = old.saturating_sub(self.base());
+        if self.head() + self.len() > old_capacity && self.head() > 0 {
+            let moved = old_capacity - self.head();
+            let source = self.base() + self.head();
             let target = new - moved;
             move_up(self.storage.as_mut_slice(), source, target, moved);
-            self.head = target - self.base;
+            self.head = short(target - self.base());
         }
         Ok(())
     }
+}
+
+/// A size within the storage, which is at most [`LARGEST`].
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the storage is smaller")]
+const fn short(size: usize) -> u32 {
+    size as u32
 }
 
 /// Moves `count` bytes at `source` up to `target`, without a way to panic.
@@ -312,11 +340,11 @@ fn move_up(bytes: &mut [u8], source: usize, target: usize, count: usize) {
 /// Two rings are equal when they retain the same bytes and bits, wherever in memory those are.
 impl<S: Storage> PartialEq for Ring<S> {
     fn eq(&self, other: &Self) -> bool {
-        let bits = |ring: &Self| ring.held().min(ring.base);
-        let [a, b] = self.slices(0, self.len);
-        let [c, d] = other.slices(0, other.len);
-        self.len == other.len
-            && self.base == other.base
+        let bits = |ring: &Self| ring.held().min(ring.base());
+        let [a, b] = self.slices(0, self.len());
+        let [c, d] = other.slices(0, other.len());
+        self.len() == other.len()
+            && self.base() == other.base()
             && self.storage.as_slice().get(..bits(self))
                 == other.storage.as_slice().get(..bits(other))
             && a.iter().chain(b).eq(c.iter().chain(d))
@@ -327,9 +355,9 @@ impl<S: Storage> Eq for Ring<S> {}
 
 impl<S: Storage> Hash for Ring<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.len.hash(state);
-        self.storage.as_slice().get(..self.held().min(self.base)).hash(state);
-        let [a, b] = self.slices(0, self.len);
+        self.len().hash(state);
+        self.storage.as_slice().get(..self.held().min(self.base())).hash(state);
+        let [a, b] = self.slices(0, self.len());
         for byte in a.iter().chain(b) {
             state.write_u8(*byte);
         }

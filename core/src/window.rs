@@ -3,27 +3,31 @@
 //! A window starts small and doubles while a round trip brings most of it: then the window, not the
 //! link, is what holds the peer back. The credit granted only ever grows.
 
-use core::num::NonZeroU64;
-
 use crate::time::Instant;
 
 /// Pause after a sample that did not grow the window, in microseconds.
-const PAUSE: u64 = 250_000;
+const PAUSE: u32 = 250_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     size: u32,
     max: u32,
-    /// Received position when the probe that measures now went out.
-    /// One is added, so that it is never 0.
-    sample_from: Option<NonZeroU64>,
-    /// No sample before this.
-    not_before: Option<Instant>,
+    measuring: Measuring,
+}
+
+/// Whether a round trip is being measured.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+enum Measuring {
+    No,
+    /// From this received position on; the low half.
+    From(u32),
+    /// No, and not within the pause after this time, in microseconds; the low half.
+    Paused(u32),
 }
 
 impl Window {
     pub(crate) const fn new(size: u32, max: u32) -> Self {
-        Self { size, max, sample_from: None, not_before: None }
+        Self { size, max, measuring: Measuring::No }
     }
 
     pub(crate) const fn size(&self) -> u32 {
@@ -33,38 +37,47 @@ impl Window {
     /// Whether a round trip should be measured now that `unreported` bytes wait for credit.
     pub(crate) fn wants_sample(&self, now: Instant, unreported: u32) -> bool {
         self.size < self.max
-            && self.sample_from.is_none()
             && unreported >= self.size / 4
-            && self.not_before.is_none_or(|at| at <= now)
+            && match self.measuring {
+                Measuring::No => true,
+                Measuring::From(_) => false,
+                Measuring::Paused(since) => low(now.as_micros()).wrapping_sub(since) >= PAUSE,
+            }
     }
 
     /// A probe went out when `received` bytes had come in.
     pub(crate) const fn sample(&mut self, received: u64) {
-        self.sample_from = NonZeroU64::new(received.saturating_add(1));
+        self.measuring = Measuring::From(low(received));
     }
 
     /// The probe was answered; true if the window grew.
     //= CRD-6
     pub(crate) fn sampled(&mut self, now: Instant, received: u64) -> bool {
-        let Some(from) = self.sample_from.take() else {
+        let Measuring::From(from) = self.measuring else {
             return false;
         };
-        let from = from.get() - 1;
-        if (received.saturating_sub(from)).saturating_mul(3) >= u64::from(self.size) * 2 {
+        let brought = u64::from(low(received).wrapping_sub(from));
+        let grows = brought * 3 >= u64::from(self.size) * 2;
+        self.measuring = if grows {
             self.size = self.size.saturating_mul(2).min(self.max);
-            return true;
-        }
-        //= CRD-7
-        self.not_before = Some(now.after(PAUSE));
-        false
+            Measuring::No
+        } else {
+            //= CRD-7
+            Measuring::Paused(low(now.as_micros()))
+        };
+        grows
     }
 
     /// The connection is gone, and the probe with it.
     //= CRD-11
     pub(crate) const fn detach(&mut self) {
-        self.sample_from = None;
-        self.not_before = None;
+        self.measuring = Measuring::No;
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+const fn low(whole: u64) -> u32 {
+    whole as u32
 }
 
 #[cfg(test)]

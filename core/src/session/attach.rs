@@ -423,7 +423,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     fn fresh_link(&self, now: Instant, seed: u32) -> Link {
         let now = now.max(self.link.now);
-        let deadline = now.after(u64::from(self.config.handshake_timeout_ms) * 1_000);
+        let deadline = now.after(self.config.handshake_timeout.micros());
         Link::waiting(now, deadline, self.rx.next, seed)
     }
 

@@ -98,7 +98,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// session. What goes wrong before is not the fault of a message.
     //= CLS-12
     fn poisoned(&mut self) -> bool {
-        if !self.link.is_open() {
+        if !self.link.is_open() || !self.is_live() {
             return false;
         }
         let place = self.rx.next.saturating_add(self.tx.acked);
@@ -113,7 +113,7 @@ impl<S: Storage + ?Sized> Session<S> {
             closing.code == CloseCode::POISON || closing.code.scope() == Scope::Connection
         };
         let carried = self.state != SessionState::New && self.state != SessionState::Detached;
-        if carried && !self.link.closing().is_some_and(failed) {
+        if self.is_live() && carried && !self.link.closing().is_some_and(failed) {
             self.mark = None;
         }
     }
@@ -130,7 +130,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link.farewell = closing.into();
         self.link.owed = if closing.by == Side::Local { Owed::CLOSE } else { Owed::NOTHING };
         //= CLS-11
-        self.link.deadline = Some(now.after(u64::from(self.config.linger_ms) * 1_000));
+        self.link.deadline = Some(now.after(self.config.linger.micros()));
         self.pending.add(Pending::DISCONNECTED);
     }
 

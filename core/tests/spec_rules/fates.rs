@@ -48,6 +48,8 @@ fn with_the_peers_word_nothing_is_unknown() {
     assert!(events.contains(&lost), "{events:?}");
     let expected = [Fate::Arrived, Fate::Arrived, Fate::Missing, Fate::Missing, Fate::Missing];
     assert_eq!(frames.map(|frame| client.fate(frame)), expected);
+    client.detach(ms(90));
+    assert_eq!(frames.map(|frame| client.fate(frame)), expected, "also without the connection");
 }
 
 //= test REQ-14
