@@ -31,7 +31,8 @@ pub struct Config {
     pub max_requests: u16,
     /// Requests of this end that may be open at once, if the peer allows as many.
     pub max_requests_out: u16,
-    /// Silence of the peer after which the connection is given up, in milliseconds; 0 is never.
+    /// Silence of the peer after which the connection is given up, in milliseconds, up to 2^30; 0
+    /// is never.
     pub idle_timeout_ms: u32,
     /// The fastest this end is able to beat, in milliseconds; peers are not to ask for more.
     pub heartbeat_min_ms: u32,
@@ -138,6 +139,7 @@ impl Config {
             ("send_buffer", self.send_buffer as u64, shortest_frame + bitmaps as u64, MAX),
             ("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000),
             ("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000),
+            ("idle_timeout_ms", self.idle_timeout_ms as u64, 0, MAX),
             ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
             ("linger_ms", self.linger_ms as u64, 0, 600_000),
         ];

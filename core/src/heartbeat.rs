@@ -4,7 +4,7 @@
 //! least every third of that time; at two thirds this end probes, at the whole it gives up. A poll
 //! that comes late never declares death: it grants one fresh probe period instead.
 
-use crate::time::Instant;
+use crate::time::{Coarse, Instant};
 
 /// Parts of 256 that a beat may come early, so that many clients do not beat in step.
 const JITTER: u8 = 25;
@@ -16,7 +16,7 @@ pub(crate) struct Heartbeat {
     /// When the last byte came in.
     pub(crate) received_at: Instant,
     /// When the last byte went out.
-    pub(crate) transmitted_at: Instant,
+    pub(crate) transmitted_at: Coarse,
     /// Silence of the peer that this end bears, in milliseconds; 0 is any.
     limit_ms: u32,
     /// Silence of this end that the peer bears, in milliseconds; 0 is any.
@@ -25,8 +25,8 @@ pub(crate) struct Heartbeat {
     probed_at: Option<Instant>,
     /// Nonce of the outstanding probe, and state of the jitter.
     nonce: u32,
-    /// A late poll was forgiven and nothing has been heard since.
-    graced: bool,
+    /// Nonce that the owed PONG repeats.
+    pub(crate) answer: u32,
     /// Smoothed round trip in microseconds; 0 before the first sample.
     rtt_us: u32,
 }
@@ -35,12 +35,12 @@ impl Heartbeat {
     pub(crate) const fn new(now: Instant, seed: u32) -> Self {
         Self {
             received_at: now,
-            transmitted_at: now,
+            transmitted_at: Coarse::before(now),
             limit_ms: 0,
             promise_ms: 0,
             probed_at: None,
             nonce: seed,
-            graced: false,
+            answer: 0,
             rtt_us: 0,
         }
     }
@@ -55,15 +55,14 @@ impl Heartbeat {
     #[inline]
     pub(crate) const fn received(&mut self, now: Instant) {
         self.received_at = now;
-        self.graced = false;
     }
 
     /// When this end owes a byte, however idle it is.
     //= HBT-2
-    pub(crate) fn beat_at(&self) -> Option<Instant> {
+    pub(crate) fn beat_at(&self, now: Instant) -> Option<Instant> {
         let third = u64::from(self.promise_ms) * MILLI / 3;
         let early = (self.nonce >> 24) as u64 * u64::from(JITTER) / 255;
-        (third > 0).then(|| self.transmitted_at.after(third - third * early / 256))
+        (third > 0).then(|| self.transmitted_at.instant(now).after(third - third * early / 256))
     }
 
     /// When to ask the peer for a sign of life.
@@ -89,16 +88,15 @@ impl Heartbeat {
         self.probed_at.filter(|_| limit > 0).map(|at| at.after(patience))
     }
 
-    /// Forgives silence that may be this end's own sleep; false if that was done already.
+    /// Forgives silence that may be this end's own sleep; false if it is not late enough for that.
     ///
     /// `due` is when the driver should have polled.
     //= HBT-6
     pub(crate) fn forgive(&mut self, now: Instant, due: Instant) -> bool {
         let limit = u64::from(self.limit_ms) * MILLI;
-        if limit == 0 || self.graced || now.micros_since(due) <= limit / 3 {
+        if limit == 0 || now.micros_since(due) <= limit / 3 {
             return false;
         }
-        self.graced = true;
         self.probed_at = None;
         let heard = now.as_micros().saturating_sub(limit / 3 * 2);
         self.received_at = self.received_at.max(Instant::from_micros(heard));

@@ -8,7 +8,7 @@ use crate::code::CloseCode;
 use crate::event::Side;
 use crate::heartbeat::Heartbeat;
 use crate::state::{LinkEvent, LinkState};
-use crate::time::{Instant, Stored};
+use crate::time::{Coarse, Instant, Stored};
 
 /// Control frames to transmit. State, not a queue: owing the same thing twice is owing it once.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
@@ -40,6 +40,31 @@ impl Owed {
 
     pub(crate) const fn remove(&mut self, what: Self) {
         self.0 &= !what.0;
+    }
+}
+
+/// What has happened on a connection.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    /// A frame of the peer's has been taken in since the handshake.
+    pub(crate) const CONFIRMED: Self = Self(1);
+    /// The server still has to prove itself, or its WELCOME is not believed.
+    pub(crate) const DISTRUSTS: Self = Self(2);
+    /// The peer said that it leaves.
+    pub(crate) const HEARD_DRAIN: Self = Self(4);
+    /// A late poll was forgiven and nothing has been heard since.
+    pub(crate) const GRACED: Self = Self(8);
+
+    #[inline]
+    pub(crate) const fn has(self, what: Self) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn set(&mut self, what: Self, is: bool) {
+        self.0 = if is { self.0 | what.0 } else { self.0 & !what.0 };
     }
 }
 
@@ -106,25 +131,18 @@ impl From<Closing> for Farewell {
 pub(crate) struct Link {
     pub(crate) state: LinkState,
     pub(crate) owed: Owed,
-    /// A frame of the peer's has been taken in since the handshake.
-    pub(crate) confirmed: bool,
-    /// Nonce that the owed PONG repeats.
-    pub(crate) pong_nonce: u32,
+    pub(crate) marks: Marks,
     /// Next number of an authentication step.
     pub(crate) auth_step: u8,
     pub(crate) farewell: Farewell,
-    /// The server still has to prove itself, or its WELCOME is not believed.
-    pub(crate) distrusts: bool,
-    /// The peer said that it leaves.
-    pub(crate) heard_drain: bool,
     /// End of the handshake, of draining, or of the linger, whichever the state is about.
     pub(crate) deadline: Option<Instant>,
     /// When the frame that is not whole yet began.
-    pub(crate) frame_since: Option<Instant>,
+    pub(crate) frame_since: Option<Coarse>,
     /// When an acknowledgement must go out.
-    pub(crate) ack_at: Option<Instant>,
+    pub(crate) ack_at: Option<Coarse>,
     /// When the peer last acknowledged something new, or began to owe it.
-    pub(crate) progress_at: Option<Instant>,
+    pub(crate) progress_at: Option<Coarse>,
     /// Latest time the driver showed.
     pub(crate) now: Instant,
     pub(crate) heartbeat: Heartbeat,
@@ -137,12 +155,9 @@ impl Link {
         Self {
             state: LinkState::Idle,
             owed: Owed::NOTHING,
-            confirmed: false,
-            pong_nonce: 0,
+            marks: Marks(0),
             auth_step: 0,
             farewell: Farewell::None,
-            distrusts: false,
-            heard_drain: false,
             deadline: None,
             frame_since: None,
             ack_at: None,
@@ -210,6 +225,13 @@ impl Link {
             }
             None => false,
         }
+    }
+
+    /// A byte came in.
+    #[inline]
+    pub(crate) const fn received(&mut self, now: Instant) {
+        self.heartbeat.received(now);
+        self.marks.set(Marks::GRACED, false);
     }
 
     /// Time as the driver shows it, never backwards.

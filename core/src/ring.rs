@@ -23,9 +23,9 @@ pub(crate) struct Ring<S: ?Sized> {
     /// Largest size the storage may grow to, bitmaps included.
     limit: u32,
     /// Where the oldest retained byte is, counted from the bitmaps' end.
-    head: u32,
+    head: usize,
     /// Bytes retained.
-    len: u32,
+    len: usize,
     /// Bytes at the front of the storage that hold request bitmaps.
     base: u16,
     /// Last, so that a session can be used without naming its size.
@@ -47,7 +47,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Bytes retained.
     #[inline]
     pub(crate) const fn len(&self) -> usize {
-        self.len as usize
+        self.len
     }
 
     #[inline]
@@ -57,7 +57,7 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     #[inline]
     const fn head(&self) -> usize {
-        self.head as usize
+        self.head
     }
 
     /// Largest size of the storage.
@@ -96,17 +96,30 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     /// Sets bit `index` of the bitmap area; false if there is no memory for it.
     pub(crate) fn set_bit(&mut self, index: usize, value: bool) -> bool {
-        if index / 8 >= self.base() {
-            return false;
+        self.change_bit(index, value).is_some()
+    }
+
+    /// Sets bit `index` of the bitmap area and says whether that is a change; `None` if there is no
+    /// memory for it.
+    #[inline]
+    pub(crate) fn change_bit(&mut self, index: usize, value: bool) -> Option<bool> {
+        let (at, mask) = (index / 8, 1 << (index % 8));
+        if at >= self.base() {
+            return (!value).then_some(false);
         }
-        if index / 8 >= self.held() && (!value || self.grow_to(self.base()).is_err()) {
-            return !value;
+        if at >= self.held() && !self.has_bits(value) {
+            return (!value).then_some(false);
         }
-        if let Some(byte) = self.storage.as_mut_slice().get_mut(index / 8) {
-            let mask = 1 << (index % 8);
-            *byte = if value { *byte | mask } else { *byte & !mask };
-        }
-        true
+        let byte = self.storage.as_mut_slice().get_mut(at)?;
+        let before = *byte & mask != 0;
+        *byte = if value { *byte | mask } else { *byte & !mask };
+        Some(before != value)
+    }
+
+    /// Memory for the bitmaps is there, or can be had for a bit that is to be set.
+    #[cold]
+    fn has_bits(&mut self, value: bool) -> bool {
+        value && self.grow_to(self.base()).is_ok()
     }
 
     /// Whether any bit of the bitmap area is set.
@@ -144,7 +157,7 @@ impl<S: Storage + ?Sized> Ring<S> {
             self.write(self.len() + HEADER_LEN, front);
             self.write(self.len() + HEADER_LEN + front.len(), payload);
         }
-        self.len += short(size);
+        self.len += size;
         Ok(())
     }
 
@@ -154,7 +167,7 @@ impl<S: Storage + ?Sized> Ring<S> {
             self.make_room(frames.len())?;
         }
         self.write(self.len(), frames);
-        self.len += short(frames.len());
+        self.len += frames.len();
         Ok(())
     }
 
@@ -197,8 +210,8 @@ impl<S: Storage + ?Sized> Ring<S> {
     pub(crate) fn drop_front(&mut self, count: usize) {
         debug_assert!(count <= self.len(), "only retained bytes can be dropped");
         let count = count.min(self.len());
-        self.head = short(self.place(count).saturating_sub(self.base()));
-        self.len -= short(count);
+        self.head = self.place(count).saturating_sub(self.base());
+        self.len -= count;
     }
 
     /// Header of the frame that starts at `offset`.
@@ -305,7 +318,7 @@ impl<S: Storage + ?Sized> Ring<S> {
             let source = self.base() + self.head();
             let target = new - moved;
             move_up(self.storage.as_mut_slice(), source, target, moved);
-            self.head = short(target - self.base());
+            self.head = target - self.base();
         }
         Ok(())
     }

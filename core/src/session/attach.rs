@@ -8,10 +8,10 @@ use crate::auth::{SessionKey, resume_proof};
 use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
-use crate::link::{Link, Owed};
+use crate::link::{Link, Marks, Owed};
 use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Coarse, Instant};
 use crate::wire::{
     AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, Resume, Resumed, Terms, VERSION, Welcome,
 };
@@ -118,7 +118,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.identity.attach = self.identity.attach.wrapping_add(1);
         self.grant_window();
         self.link = self.fresh_link(now, with.seed);
-        self.link.distrusts = with.mutual;
+        self.link.marks.set(Marks::DISTRUSTS, with.mutual);
         Ok(written)
     }
 
@@ -213,13 +213,13 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The server has proved itself to a client that demanded it: its WELCOME may come. Without
     /// effect once the handshake is over.
     pub const fn trust_server(&mut self) {
-        self.link.distrusts = false;
+        self.link.marks.set(Marks::DISTRUSTS, false);
     }
 
     /// The server's WELCOME came.
     pub(super) fn handle_welcome(&mut self, welcome: &Welcome<'_>) -> Result<(), CloseCode> {
         //= AUT-7
-        if self.link.distrusts {
+        if self.link.marks.has(Marks::DISTRUSTS) {
             return Err(CloseCode::AUTH_FAILED);
         }
         if welcome.version != VERSION {
@@ -351,7 +351,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.stats.attaches = self.stats.attaches.wrapping_add(1);
         self.pending.add(Pending::ATTACHED);
         if self.ring.len() > 0 {
-            self.link.progress_at = Some(self.link.now);
+            self.link.progress_at = Some(Coarse::after(self.link.now));
         }
         self.send_refusals();
         // The last release may have come between two connections.

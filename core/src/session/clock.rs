@@ -3,10 +3,10 @@
 use super::Session;
 use crate::code::CloseCode;
 use crate::event::Side;
-use crate::link::{Closing, Owed};
+use crate::link::{Closing, Marks, Owed};
 use crate::state::{LinkEvent, LinkState};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Coarse, Instant};
 
 impl<S: Storage + ?Sized> Session<S> {
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something happens before.
@@ -33,9 +33,9 @@ impl<S: Storage + ?Sized> Session<S> {
                 let beat = &link.heartbeat;
                 [
                     link.deadline,
-                    link.ack_at.filter(|_| self.rx.unreported() > 0),
+                    link.ack_at.filter(|_| self.rx.unreported() > 0).map(|at| at.instant(link.now)),
                     self.frame_deadline(),
-                    beat.beat_at(),
+                    beat.beat_at(link.now),
                     beat.probe_at(),
                     beat.dead_at(),
                     self.stalled_at(),
@@ -79,11 +79,13 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Something is due on an open connection.
     fn handle_due(&mut self, now: Instant, due: Instant) {
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if self.link.heartbeat.forgive(now, due) {
+        let graced = self.link.marks.has(Marks::GRACED);
+        if !graced && self.link.heartbeat.forgive(now, due) {
+            self.link.marks.set(Marks::GRACED, true);
             self.stats.late_polls = self.stats.late_polls.wrapping_add(1);
             self.link.owed.add(Owed::PING);
             // Time that this end slept through is not time that a frame took.
-            self.link.frame_since = self.link.frame_since.map(|_| now);
+            self.link.frame_since = self.link.frame_since.map(|_| Coarse::after(now));
             return;
         }
         if passed(self.link.heartbeat.dead_at()) || passed(self.unanswered_at()) {
@@ -104,7 +106,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if passed(self.link.heartbeat.probe_at()) || passed(self.probe_for_progress_at()) {
             self.link.owed.add(Owed::PING);
         }
-        if passed(self.link.heartbeat.beat_at()) {
+        if passed(self.link.heartbeat.beat_at(now)) {
             self.link.owed.add(Owed::BEAT);
             self.shrink();
         }
@@ -121,7 +123,8 @@ impl<S: Storage + ?Sized> Session<S> {
     //= HBT-8
     fn frame_deadline(&self) -> Option<Instant> {
         let limit = self.config.frame_timeout_ms.max(self.config.idle_timeout_ms);
-        self.link.frame_since.map(|at| at.after(u64::from(limit) * 1_000))
+        let now = self.link.now;
+        self.link.frame_since.map(|at| at.instant(now).after(u64::from(limit) * 1_000))
     }
 
     /// When data without any progress calls for a probe, or a probe for giving up.
@@ -135,7 +138,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link
             .progress_at
             .filter(|_| limit > 0 && !self.link.heartbeat.is_probing() && self.is_in_flight())
-            .map(|at| at.after(u64::from(limit) * 1_000))
+            .map(|at| at.instant(self.link.now).after(u64::from(limit) * 1_000))
     }
 
     fn unanswered_at(&self) -> Option<Instant> {

@@ -188,9 +188,12 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Ends the session once both ends finished and everything was taken.
     //= CLS-3
     pub(super) fn end_if_finished(&mut self, now: Instant) {
+        if !self.tx.finished || !self.rx.finished {
+            return;
+        }
         // Nothing is sent after FIN, so it is acknowledged once nothing is retained.
-        let ours = self.tx.finished && self.ring.len() == 0;
-        let theirs = self.rx.finished && self.rx.is_released();
+        let ours = self.ring.len() == 0;
+        let theirs = self.rx.is_released();
         if ours && theirs && self.is_live() && self.link.is_open() {
             self.step(SessionEvent::Finished);
             self.pending.add(Pending::ENDED);

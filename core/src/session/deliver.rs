@@ -33,7 +33,8 @@ impl<S: Storage + ?Sized> Session<S> {
         //= POS-17
         //= POS-18
         self.advance_rx(now, next);
-        if leaves_traces(frame) {
+        // What is released at once is never bound.
+        if !self.releases_automatically() && leaves_traces(frame) {
             self.rx.bound = next as u32;
         }
         if matches!(event, None | Some(Event::KeyRotated { .. })) {
@@ -61,14 +62,10 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             Frame::Request { id, route, payload, more } => {
                 self.check_new_request(id)?;
-                let head = Head::Request { id, route };
                 if self.comes_too_late(now) {
-                    self.check_head(payload)?;
-                    self.refuse_request(now, id)?;
-                    self.begin_in(head, payload, more)?;
-                    self.handle_refused(more);
-                    return Ok(None);
+                    return self.refuse_request(now, (id, route), payload, more).map(|()| None);
                 }
+                let head = Head::Request { id, route };
                 let event = self.deliver_head(head, payload, more, position)?;
                 if self.set_open_in(id, true) { Ok(Some(event)) } else { Err(CloseCode::INTERNAL) }
             }
@@ -172,7 +169,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Whether a message with this payload may begin; what it is long then.
-    fn check_head(&self, payload: &[u8]) -> Result<u32, CloseCode> {
+    pub(super) fn check_head(&self, payload: &[u8]) -> Result<u32, CloseCode> {
         //= FRG-2
         if self.open_in.is_some() {
             return Err(CloseCode::BAD_LANE);
@@ -181,7 +178,12 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// A message begins; whether it continues in other frames.
-    fn begin_in(&mut self, head: Head, payload: &[u8], more: bool) -> Result<bool, CloseCode> {
+    pub(super) fn begin_in(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        more: bool,
+    ) -> Result<bool, CloseCode> {
         let total = self.check_head(payload)?;
         if more {
             self.open_in = Some(Open { head, total });

@@ -3,11 +3,11 @@
 use super::{Open, Session};
 use crate::code::CloseCode;
 use crate::event::{Event, Head};
-use crate::link::{Leaving, Owed};
-use crate::state::{LinkEvent, StateError};
+use crate::link::{Leaving, Marks, Owed};
+use crate::state::{LinkEvent, LinkState, StateError};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Status};
+use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 /// Longest address that DRAIN can carry.
 const ADDRESS_MAX: usize = 255;
@@ -89,10 +89,10 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The peer will leave: a client goes too, at a random time within the spread.
     //= CLS-9
     pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: Drain<'b>) -> Option<Event<'b>> {
-        if self.link.heard_drain {
+        if self.link.marks.has(Marks::HEARD_DRAIN) {
             return None;
         }
-        self.link.heard_drain = true;
+        self.link.marks.set(Marks::HEARD_DRAIN, true);
         self.link.step(LinkEvent::Drain);
         if self.is_client() {
             let seed = u64::from(self.link.heartbeat.seed());
@@ -105,17 +105,35 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Whether a request that begins to arrive now is too late. Behind FIN nothing is refused
     /// either: that would be an answer.
+    #[inline]
     pub(super) fn comes_too_late(&self, now: Instant) -> bool {
+        matches!(self.link.state, LinkState::Draining) && self.is_grace_over(now)
+    }
+
+    #[cold]
+    fn is_grace_over(&self, now: Instant) -> bool {
         self.link.grace_until().is_some_and(|until| until <= now) && !self.tx.finished
     }
 
     /// A request came after the grace: it is open, and the application never hears of it.
     //= CLS-10
     //= REQ-10
-    pub(super) fn refuse_request(&mut self, now: Instant, id: RequestId) -> Result<(), CloseCode> {
+    #[cold]
+    pub(super) fn refuse_request(
+        &mut self,
+        now: Instant,
+        (id, route): (RequestId, Route),
+        payload: &[u8],
+        more: bool,
+    ) -> Result<(), CloseCode> {
+        self.check_head(payload)?;
         self.charge(now, 1)?;
-        let marked = self.set_open_in(id, true) && self.set_refused(id, true);
-        if marked { Ok(()) } else { Err(CloseCode::INTERNAL) }
+        if !self.set_open_in(id, true) || !self.set_refused(id, true) {
+            return Err(CloseCode::INTERNAL);
+        }
+        self.begin_in(Head::Request { id, route }, payload, more)?;
+        self.handle_refused(more);
+        Ok(())
     }
 
     /// A part of a request that is to be refused came: it goes nowhere, and the last is answered.
@@ -136,6 +154,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Answers requests that are to be refused, as far as there is room. What is owed is a bit for
     /// each of them and waits for the next acknowledgement, not for the peer.
+    #[cold]
     pub(super) fn send_refusals(&mut self) {
         if !self.tx.refusals || self.open_out.is_some() || self.tx.finished || !self.is_live() {
             return;

@@ -6,10 +6,10 @@ use super::{Pending, Session};
 use crate::code::CloseCode;
 use crate::error::Violation;
 use crate::event::{Event, Position};
-use crate::link::Owed;
+use crate::link::{Marks, Owed};
 use crate::state::{LinkEvent, LinkState, SessionState};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Coarse, Instant};
 use crate::wire::{Frame, HEADER_LEN, Header, Op, Probe, Route};
 
 /// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
@@ -41,14 +41,14 @@ impl<S: Storage + ?Sized> Session<S> {
                 && header.tag() <= 0xFB
                 && self.takes_plain()
                 && len <= self.config.max_body
-                && header.frame_size() as u32 <= self.rx.credit()
+                && header.frame_size() as u64 <= u64::from(self.rx.credit())
                 && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
             {
                 *input = rest;
                 //= HBT-12
                 let now = now.max(self.link.now);
                 if self.link.heartbeat.received_at != now || self.link.frame_since.is_some() {
-                    self.link.heartbeat.received(now);
+                    self.link.received(now);
                     self.link.frame_since = None;
                 }
                 self.advance_rx(now, next);
@@ -78,7 +78,7 @@ impl<S: Storage + ?Sized> Session<S> {
             //= POS-14
             self.rx.done = next as u32;
             if self.link.ack_at.is_none() {
-                self.link.ack_at = Some(now.after(self.ack_delay()));
+                self.link.ack_at = Some(Coarse::before(now.after(self.ack_delay())));
             }
         } else {
             self.rx.shown = next as u32;
@@ -94,7 +94,8 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> (&'b [u8], Result<Option<Event<'b>>, Violation>) {
         let taken = self.take_frames(now, input);
         // Only what arrives changes these; what else the short path depends on it looks at itself.
-        self.rx.plain = self.link.confirmed && self.open_in.is_none() && !self.rx.finished;
+        self.rx.plain =
+            self.link.marks.has(Marks::CONFIRMED) && self.open_in.is_none() && !self.rx.finished;
         taken
     }
 
@@ -122,7 +123,7 @@ impl<S: Storage + ?Sized> Session<S> {
                     return (input, Ok(None));
                 }
                 Ok(Some((header, body, rest))) => {
-                    self.link.heartbeat.received(now);
+                    self.link.received(now);
                     self.link.frame_since = None;
                     match self.handle_frame(now, header, body) {
                         Ok(None) => input = rest,
@@ -140,8 +141,8 @@ impl<S: Storage + ?Sized> Session<S> {
     fn note_partial(&mut self, now: Instant, input: &[u8]) {
         // Empty input may only ask for events; it says nothing about a frame kept elsewhere.
         if !input.is_empty() && self.link.frame_since.is_none() {
-            self.link.frame_since = Some(now);
-            self.link.heartbeat.received(now);
+            self.link.frame_since = Some(Coarse::after(now));
+            self.link.received(now);
         }
     }
 
@@ -151,8 +152,8 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn handle_partial(&mut self, now: Instant) {
         let now = self.link.tick(now);
         if self.link.is_open() {
-            self.link.heartbeat.received(now);
-            self.link.frame_since.get_or_insert(now);
+            self.link.received(now);
+            self.link.frame_since.get_or_insert_with(|| Coarse::after(now));
         }
     }
 
@@ -178,8 +179,11 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.link.is_open() {
             return self.handle_handshake(now, &frame);
         }
-        self.link.step(LinkEvent::Frame);
-        self.link.confirmed = true;
+        debug_assert!(
+            self.link.state.next(LinkEvent::Frame) == Some(self.link.state),
+            "a frame moves no open connection"
+        );
+        self.link.marks.set(Marks::CONFIRMED, true);
         //= CRD-9
         if header.is_sequenced() {
             return self.handle_sequenced(now, header, &frame);
@@ -245,7 +249,7 @@ impl<S: Storage + ?Sized> Session<S> {
         match *frame {
             Frame::Welcome(ref welcome) => {
                 self.handle_welcome(welcome)?;
-                self.link.confirmed = true;
+                self.link.marks.set(Marks::CONFIRMED, true);
                 Ok(None)
             }
             Frame::Auth { step, data } => {
@@ -298,7 +302,7 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             self.tx.acknowledge(distance);
             self.ring.drop_front(offset);
-            self.link.progress_at = (self.ring.len() > 0).then_some(now);
+            self.link.progress_at = (self.ring.len() > 0).then_some(Coarse::after(now));
             //= POS-13
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
@@ -318,7 +322,7 @@ impl<S: Storage + ?Sized> Session<S> {
             Some(probe) => {
                 self.audit(now, probe)?;
                 //= HBT-10
-                self.link.pong_nonce = probe.nonce;
+                self.link.heartbeat.answer = probe.nonce;
                 self.link.owed.add(Owed::PONG);
             }
             None => self.link.owed.add(Owed::BEAT),
@@ -362,7 +366,7 @@ impl<S: Storage + ?Sized> Session<S> {
         //= POS-16
         if self.rx.release(position.0) {
             if self.link.is_open() {
-                let at = now.after(self.ack_delay());
+                let at = Coarse::before(now.after(self.ack_delay()));
                 self.link.ack_at.get_or_insert(at);
             }
             self.end_if_finished(now);

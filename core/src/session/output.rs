@@ -5,7 +5,7 @@ use crate::code::CloseCode;
 use crate::link::{Farewell, Owed};
 use crate::state::{LinkState, StateError};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Coarse, Instant};
 use crate::wire::{
     Close, CloseFlags, Frame, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_probe,
 };
@@ -170,7 +170,8 @@ impl<S: Storage + ?Sized> Session<S> {
     fn owes_ack(&self, now: Instant) -> bool {
         let unreported = self.rx.unreported();
         unreported > 0
-            && (unreported >= self.ack_threshold() || self.link.ack_at.is_some_and(|at| at <= now))
+            && (unreported >= self.ack_threshold()
+                || self.link.ack_at.is_some_and(|at| at.is_due(now)))
     }
 
     /// A quarter of the window, or half of what the peer can keep, whichever is less.
@@ -192,7 +193,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// An acknowledgement that will soon be due goes with data that goes now, and saves a write.
     fn ack_rides_along(&self, now: Instant) -> bool {
         let soon = now.after(self.ack_delay() / 2);
-        self.link.ack_at.is_some_and(|at| at <= soon)
+        self.link.ack_at.is_some_and(|at| at.is_due(soon))
             && self.rx.unreported() > 0
             && self.has_ring_output()
     }
@@ -234,7 +235,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return;
         }
         if self.link.progress_at.is_none() {
-            self.link.progress_at = Some(self.link.now);
+            self.link.progress_at = Some(Coarse::after(self.link.now));
         }
         //= POS-6
         self.tx.sent += count;
@@ -249,7 +250,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     fn note_transmitted(&mut self, now: Instant, count: usize) -> usize {
         if count > 0 {
-            self.link.heartbeat.transmitted_at = now;
+            self.link.heartbeat.transmitted_at = Coarse::before(now);
         }
         count
     }
@@ -275,7 +276,7 @@ impl<S: Storage + ?Sized> Session<S> {
             self.window.sample(self.rx.next);
         }
         if self.link.owed.has(Owed::PONG) && out.has_room(20) {
-            let probe = self.probe(self.link.pong_nonce);
+            let probe = self.probe(self.link.heartbeat.answer);
             out.put(&encode_probe(Op::Pong, probe));
             self.link.owed.remove(Owed::PONG);
             self.link.owed.remove(Owed::BEAT);

@@ -162,7 +162,9 @@ impl<S: Storage + ?Sized> Session<S> {
         let position = self.push(header, &[], payload)?;
         self.open_out = (!last).then_some(Open { total, ..open });
         self.count_sent(last);
-        self.send_refusals();
+        if self.tx.refusals {
+            self.send_refusals();
+        }
         Ok(position)
     }
 
@@ -183,7 +185,9 @@ impl<S: Storage + ?Sized> Session<S> {
             Head::Response { id, .. } => self.set_open_in(id, true),
             Head::Message { .. } => true,
         };
-        self.send_refusals();
+        if self.tx.refusals {
+            self.send_refusals();
+        }
         Ok(position)
     }
 
@@ -227,7 +231,9 @@ impl<S: Storage + ?Sized> Session<S> {
             }
         }
         self.append(frames, taken);
-        self.send_refusals();
+        if self.tx.refusals {
+            self.send_refusals();
+        }
         Ok(taken)
     }
 
@@ -413,11 +419,10 @@ impl<S: Storage + ?Sized> Session<S> {
         if id.0 >= self.peer.max_requests {
             return Err(SendError::TooManyRequests { limit: self.peer.max_requests });
         }
-        if self.is_open_out(id) {
-            return Err(SendError::NoSuchRequest);
-        }
-        if !self.set_open_out(id, true) {
-            return Err(SendError::Full);
+        match self.ring.change_bit(self.out_bit(id), true) {
+            Some(true) => {}
+            Some(false) => return Err(SendError::NoSuchRequest),
+            None => return Err(SendError::Full),
         }
         self.tx.next_id = id.0 + 1;
         Ok(())
@@ -430,11 +435,10 @@ impl<S: Storage + ?Sized> Session<S> {
         let comes = self.open_in.is_some_and(
             |open| matches!(open.head, Head::Request { id: coming, .. } if coming == id),
         );
-        if comes || !self.is_open_in(id) || self.is_refused(id) {
-            return Err(SendError::NoSuchRequest);
-        }
-        self.set_open_in(id, false);
-        Ok(())
+        let refused = self.tx.refusals && self.is_refused(id);
+        let is_mine = !comes && !refused && id.0 < self.config.max_requests;
+        let closed = is_mine && self.ring.change_bit(usize::from(id.0), false) == Some(true);
+        if closed { Ok(()) } else { Err(SendError::NoSuchRequest) }
     }
 
     /// Whether a request of ours still wants its response.
@@ -473,7 +477,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Bits of our requests come last.
-    fn out_bit(&self, id: RequestId) -> usize {
+    pub(super) fn out_bit(&self, id: RequestId) -> usize {
         bitmap_len(self.config.max_requests) * 16 + usize::from(id.0)
     }
 }

@@ -123,17 +123,20 @@ fn data_that_nobody_acknowledges_is_asked_after_and_then_given_up() {
         server.handle_timeout(ms(second * 1_000));
         assert_eq!(output_at(&mut server, ms(second * 1_000)), []);
     }
+    // Within two milliseconds, which is as exact as it is kept.
     server.handle_timeout(ms(30_000));
-    assert_eq!(ops(&output_at(&mut server, ms(30_000))), [Op::Ping]);
+    assert_eq!(output_at(&mut server, ms(30_000)), [], "not before");
+    server.handle_timeout(ms(30_002));
+    assert_eq!(ops(&output_at(&mut server, ms(30_002))), [Op::Ping]);
     for second in (35..60).step_by(5) {
         take_at(&mut server, ms(second * 1_000), &BEAT);
         server.handle_timeout(ms(second * 1_000));
         assert_eq!(server.link_state(), LinkState::Open);
     }
-    assert_eq!(server.next_deadline(), Some(ms(60_000)));
-    server.handle_timeout(ms(60_000));
+    assert_eq!(server.next_deadline(), Some(ms(60_002)));
+    server.handle_timeout(ms(60_002));
     assert_eq!(server.link_state(), LinkState::Closed);
-    let (events, _) = take_at(&mut server, ms(60_000), &[]);
+    let (events, _) = take_at(&mut server, ms(60_002), &[]);
     assert!(matches!(events[..], [Event::Disconnected { code: CloseCode::IDLE, .. }]));
 }
 
@@ -148,7 +151,8 @@ fn a_clock_that_goes_back_stands_still() {
     take_at(&mut behind, ms(1_000), &input);
     behind.handle_timeout(T);
     assert!(ahead == behind);
-    assert_eq!(ahead.next_deadline(), Some(ms(5_025)));
+    let due = ahead.next_deadline().unwrap();
+    assert!(due > ms(5_023) && due <= ms(5_025), "{due:?}");
 }
 
 //= test HBT-14

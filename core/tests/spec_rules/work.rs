@@ -214,3 +214,12 @@ fn a_send_buffer_holds_a_frame_behind_the_bits_of_what_may_be_open() {
         assert_eq!(opened.err(), code);
     }
 }
+
+#[test]
+fn a_session_is_small() {
+    // There is one of them for each of very many clients, and hardly more on a microcontroller;
+    // the link proofs hold it to 384 bytes where a pointer has 32 bits.
+    assert!(size_of::<Session<&'static mut [u8]>>() <= 400);
+    assert!(size_of::<Session<Vec<u8>>>() <= 408);
+    assert_eq!(size_of::<Option<Session<Vec<u8>>>>(), size_of::<Session<Vec<u8>>>());
+}

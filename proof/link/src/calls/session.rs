@@ -10,6 +10,10 @@ use super::{keep, now, word};
 /// Storage of fixed size, as on a microcontroller.
 type Memory = [u8; 512];
 
+/// What a session takes besides the memory for its frames, where that is borrowed.
+const SESSION_MAX: usize = if usize::BITS == 32 { 384 } else { 400 };
+const _: () = assert!(size_of::<Session<&'static mut [u8]>>() <= SESSION_MAX);
+
 pub(super) fn all(input: &[u8], out: &mut [u8]) -> usize {
     let config = black_box(Config::CONSTRAINED);
     let mut kept = 0;
