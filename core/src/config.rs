@@ -68,7 +68,7 @@ impl Config {
     pub const SERVER: Self = Self {
         max_body: MAX_BODY,
         max_message: 1 << 20,
-        window: 256 << 10,
+        window: 1 << 20,
         window_max: 4 << 20,
         send_buffer: 1 << 20,
         max_requests: 256,

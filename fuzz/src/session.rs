@@ -177,7 +177,7 @@ fn control(world: &mut World, who: Who, bytes: &mut Bytes<'_>) {
         0 => drop(session.finish()),
         1 => drop(session.cancel(RequestId(number), 3)),
         2 => session.close(now, CloseCode::GOING_AWAY, u32::from(number)),
-        // Without an end of the grace: what is refused is never told, and has no place in the books.
+        // Without an end of the grace: what is refused is never told and has no place in the books.
         3 => drop(session.drain(now, CloseCode::GOING_AWAY, u32::MAX, 100)),
         4 => {
             // The number of a key must tell it from the one before.

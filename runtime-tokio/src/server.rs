@@ -225,7 +225,7 @@ async fn accept<H: Handler>(
                 pause = PAUSES.0;
                 reserve.renew();
                 // A connection that is gone already will say so itself.
-                let _ = socket.accepted(&stream);
+                let _ = socket.accepted(&stream, remote);
                 server.spawn_connection(Tcp(stream), Some(canonical(remote)));
             }
             Err(error) if concerns_one_connection(&error) => {}

@@ -23,7 +23,7 @@ pub struct SocketOptions {
     pub receive_buffer: Option<usize>,
     /// Bytes that the kernel takes beyond what it has sent (`TCP_NOTSENT_LOWAT`, on Linux): a
     /// heartbeat or an acknowledgement never waits behind more than these. `None` is the system's
-    /// choice, which is megabytes.
+    /// choice. Connections over loopback, where no wire is waited for, always have that.
     pub unsent: Option<u32>,
     /// Connections the kernel holds until they are accepted.
     pub backlog: i32,
@@ -55,7 +55,7 @@ impl SocketOptions {
         }
         socket.set_reuse_address(self.reuse_address)?;
         self.buffers(&socket)?;
-        // Accepted connections inherit these on Linux: no system calls for each of them.
+        // Accepted connections inherit this on Linux: no system calls for each of them.
         self.connection(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(self.backlog)?;
@@ -67,28 +67,41 @@ impl SocketOptions {
         let socket = Self::socket(address)?;
         self.buffers(&socket)?;
         self.connection(&socket)?;
+        self.limit_unsent(&socket, address)?;
         tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await
     }
 
     /// Sets the options of a connection that was accepted.
-    pub(crate) fn accepted(&self, stream: &TcpStream) -> io::Result<()> {
-        if cfg!(target_os = "linux") {
-            return Ok(());
+    pub(crate) fn accepted(&self, stream: &TcpStream, remote: SocketAddr) -> io::Result<()> {
+        let socket = SockRef::from(stream);
+        if !cfg!(target_os = "linux") {
+            self.connection(&socket)?;
         }
-        self.connection(&SockRef::from(stream))
+        self.limit_unsent(&socket, remote)
     }
 
-    /// What a connection inherits from its listener on Linux, and is told elsewhere.
     fn connection(&self, socket: &Socket) -> io::Result<()> {
         socket.set_tcp_nodelay(self.nodelay)?;
         if let Some(time) = self.keepalive {
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
         }
-        //= DRV-14
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        if let Some(bytes) = self.unsent {
-            socket.set_tcp_notsent_lowat(bytes)?;
+        Ok(())
+    }
+
+    //= DRV-14
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    fn limit_unsent(&self, socket: &Socket, remote: SocketAddr) -> io::Result<()> {
+        match self.unsent {
+            Some(bytes) if !remote.ip().to_canonical().is_loopback() => {
+                socket.set_tcp_notsent_lowat(bytes)
+            }
+            Some(_) | None => Ok(()),
         }
+    }
+
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux alone has this")]
+    fn limit_unsent(&self, _: &Socket, _: SocketAddr) -> io::Result<()> {
         Ok(())
     }
 
@@ -119,12 +132,31 @@ mod tests {
         let listener = options.listen(address.parse().unwrap()).unwrap();
         let connecting = options.connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(connecting, listener.accept());
-        let server = accepted.unwrap().0;
-        options.accepted(&server).unwrap();
+        let (server, remote) = accepted.unwrap();
+        options.accepted(&server, remote).unwrap();
         (client.unwrap(), server)
     }
 
     //= test DRV-14
+    #[test]
+    fn what_is_not_sent_is_limited_except_over_loopback() {
+        let options = SocketOptions::default();
+        for (remote, limited) in [
+            ("192.0.2.1:7", true),
+            ("[2001:db8::1]:7", true),
+            ("127.0.0.1:7", false),
+            ("[::1]:7", false),
+            ("[::ffff:127.0.0.1]:7", false),
+        ] {
+            let remote: SocketAddr = remote.parse().unwrap();
+            let socket = SocketOptions::socket(remote).unwrap();
+            let before = socket.tcp_notsent_lowat().unwrap();
+            options.limit_unsent(&socket, remote).unwrap();
+            let expected = if limited { 128 << 10 } else { before };
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), expected, "{remote}");
+        }
+    }
+
     #[tokio::test]
     async fn options_take_effect_at_both_ends() {
         let set = SocketOptions {
@@ -132,7 +164,6 @@ mod tests {
             keepalive: Some(Duration::from_secs(77)),
             send_buffer: Some(32 << 10),
             receive_buffer: Some(48 << 10),
-            unsent: Some(9_000),
             ..SocketOptions::default()
         };
         for address in ["127.0.0.1:0", "[::1]:0"] {
@@ -145,14 +176,12 @@ mod tests {
                 // Linux accounts for its own overhead in twice of what is asked for.
                 assert_eq!(socket.send_buffer_size().unwrap(), 64 << 10);
                 assert_eq!(socket.recv_buffer_size().unwrap(), 96 << 10);
-                assert_eq!(socket.tcp_notsent_lowat().unwrap(), 9_000);
             }
             let (client, server) = pair(&SocketOptions::default(), address).await;
             for stream in [&client, &server] {
                 let socket = SockRef::from(stream);
                 assert!(socket.tcp_nodelay().unwrap());
                 assert!(!socket.keepalive().unwrap());
-                assert_eq!(socket.tcp_notsent_lowat().unwrap(), 128 << 10);
             }
         }
     }
