@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use outlast_core::wire::{RequestId, Status};
 
-use crate::error::Closed;
+use crate::error::{Closed, RequestError, SendError};
 
 /// Open requests by their numbers, and receipts in the order of what they are for.
 #[derive(Debug, Default)]
@@ -14,11 +14,23 @@ pub(crate) struct Asked {
     calls: Vec<Call>,
     /// Calls that are free, so that the next is found at once.
     free: Vec<u16>,
-    receipts: VecDeque<PendingReceipt>,
+    receipts: VecDeque<Interest>,
     /// Number of the receipt at the front.
     first_receipt: u64,
     /// Receipts that will not come, until somebody has asked for them.
     failed: BTreeMap<u64, Closed>,
+    /// What is staged and somebody wants to know the fate of: after which of all bytes that were
+    /// ever staged it ends.
+    marks: Vec<(u64, Mark)>,
+}
+
+/// Something in the stream of frames whose fate somebody wants to know.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The last frame of a request.
+    Call(RequestId),
+    /// The end of what a receipt is for.
+    Receipt(u64),
 }
 
 /// A request of a handle's, in the slot of its number.
@@ -28,30 +40,26 @@ enum Call {
     /// Asked; someone may be waiting.
     Waiting(Option<Waker>),
     Done(Status, Bytes),
-    /// The session was lost before the response came.
-    Failed(Closed),
+    /// No response will come. The slot is kept, whatever sessions follow, until its owner knows.
+    Failed(RequestError),
     /// Nobody waits any more; the response will free the slot.
     Abandoned,
 }
 
+/// Who waits for a receipt.
 #[derive(Debug)]
-struct PendingReceipt {
-    place: Place,
-    waker: Option<Waker>,
-}
-
-/// Where a staged frame is: still there, or in the session's ring.
-#[derive(Debug, Copy, Clone)]
-enum Place {
-    Staged(u64),
-    Ring(u64),
+enum Interest {
+    Waker(Option<Waker>),
+    /// Nobody any more.
+    Gone,
 }
 
 impl Asked {
     /// Takes a free slot for a request, if there are fewer than `limit` open.
     pub(crate) fn reserve(&mut self, limit: u16) -> Option<RequestId> {
-        let id = match self.free.pop() {
-            Some(id) => id,
+        // The session before this one may have allowed more.
+        let id = match self.free.iter().rposition(|id| *id < limit) {
+            Some(index) => self.free.swap_remove(index),
             None => {
                 let id = u16::try_from(self.calls.len()).ok().filter(|id| *id < limit)?;
                 self.calls.push(Call::Free);
@@ -73,15 +81,15 @@ impl Asked {
         &mut self,
         id: RequestId,
         waker: &Waker,
-    ) -> Poll<Result<(Status, Bytes), Closed>> {
+    ) -> Poll<Result<(Status, Bytes), RequestError>> {
         match self.replace(id, Call::Free) {
             Some(Call::Done(status, payload)) => {
                 self.free.push(id.0);
                 Poll::Ready(Ok((status, payload)))
             }
-            Some(Call::Failed(closed)) => {
+            Some(Call::Failed(error)) => {
                 self.free.push(id.0);
-                Poll::Ready(Err(closed))
+                Poll::Ready(Err(error))
             }
             Some(Call::Waiting(_)) => {
                 self.set(id, Call::Waiting(Some(waker.clone())));
@@ -134,30 +142,34 @@ impl Asked {
         }
     }
 
-    /// A receipt for what was staged up to `staged`.
-    pub(crate) fn receipt(&mut self, staged: u64) -> u64 {
-        self.receipts.push_back(PendingReceipt { place: Place::Staged(staged), waker: None });
-        self.first_receipt + self.receipts.len() as u64 - 1
+    /// Request `id` ends with the byte before `staged`.
+    pub(crate) fn mark_call(&mut self, staged: u64, id: RequestId) {
+        self.marks.push((staged, Mark::Call(id)));
     }
 
-    /// What was staged from `from` on follows `end` in the session's ring now.
-    pub(crate) fn moved(&mut self, from: u64, end: u64) {
-        for receipt in &mut self.receipts {
-            if let Place::Staged(at) = receipt.place {
-                receipt.place = Place::Ring(end + (at - from));
-            }
-        }
+    /// A receipt for what was staged up to `staged`.
+    pub(crate) fn receipt(&mut self, staged: u64) -> u64 {
+        let number = self.first_receipt + self.receipts.len() as u64;
+        self.receipts.push_back(Interest::Waker(None));
+        self.marks.push((staged, Mark::Receipt(number)));
+        number
+    }
+
+    /// Whether anything is marked in what is staged.
+    pub(crate) const fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Moves the marks along with what is staged.
+    pub(crate) fn take_marks(&mut self, to: &mut Vec<(u64, Mark)>) {
+        std::mem::swap(&mut self.marks, to);
     }
 
     /// Whether the peer took what receipt `number` stands for.
     pub(crate) fn poll_receipt(&mut self, number: u64, waker: &Waker) -> Poll<Result<(), Closed>> {
-        let receipt = number
-            .checked_sub(self.first_receipt)
-            .and_then(|index| usize::try_from(index).ok())
-            .and_then(|index| self.receipts.get_mut(index));
-        match receipt {
-            Some(receipt) => {
-                receipt.waker = Some(waker.clone());
+        match self.pending(number) {
+            Some(interest) => {
+                *interest = Interest::Waker(Some(waker.clone()));
                 Poll::Pending
             }
             None => Poll::Ready(self.failed.remove(&number).map_or(Ok(()), Err)),
@@ -166,33 +178,66 @@ impl Asked {
 
     /// Nobody asks for receipt `number` any more.
     pub(crate) fn forget_receipt(&mut self, number: u64) {
-        self.failed.remove(&number);
+        match self.pending(number) {
+            Some(interest) => *interest = Interest::Gone,
+            None => drop(self.failed.remove(&number)),
+        }
     }
 
-    /// The peer took everything up to `position`; those who asked about it are returned.
-    pub(crate) fn acknowledge(&mut self, position: u64) -> Vec<Waker> {
+    fn pending(&mut self, number: u64) -> Option<&mut Interest> {
+        let index = number.checked_sub(self.first_receipt)?;
+        self.receipts.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// The peer took what receipt `number` stands for, and so all before it; those who asked
+    /// are returned.
+    pub(crate) fn taken(&mut self, number: u64) -> Vec<Waker> {
         let mut wake = Vec::new();
-        while let Some(front) = self.receipts.front_mut() {
-            match front.place {
-                Place::Ring(at) if at <= position => {
-                    wake.extend(front.waker.take());
-                    self.receipts.pop_front();
-                    self.first_receipt += 1;
-                }
-                Place::Ring(_) | Place::Staged(_) => break,
+        while self.first_receipt <= number
+            && let Some(interest) = self.receipts.pop_front()
+        {
+            self.first_receipt += 1;
+            if let Interest::Waker(waker) = interest {
+                wake.extend(waker);
             }
         }
         wake
     }
 
-    /// The session is over: what waits is answered so, unless it is known to have arrived.
-    pub(crate) fn fail(&mut self, closed: &Closed) -> Vec<Waker> {
+    /// The session is over: what waits is answered so. Nothing of the requests in `unsent`, and of
+    /// those that are still staged, can have run.
+    //= REQ-12
+    pub(crate) fn fail(&mut self, closed: &Closed, unsent: &[RequestId]) -> Vec<Waker> {
+        let mut wake = self.fail_calls(closed);
+        let staged = self.marks.drain(..).filter_map(|(_, mark)| match mark {
+            Mark::Call(id) => Some(id),
+            Mark::Receipt(_) => None,
+        });
+        for id in unsent.iter().copied().chain(staged) {
+            if let Some(call @ Call::Failed(_)) = self.calls.get_mut(usize::from(id.0)) {
+                *call = Call::Failed(RequestError::NotSent(SendError::Closed(closed.clone())));
+            }
+        }
+        for interest in self.receipts.drain(..) {
+            if let Interest::Waker(waker) = interest {
+                if !closed.complete {
+                    self.failed.insert(self.first_receipt, closed.clone());
+                }
+                wake.extend(waker);
+            }
+            self.first_receipt += 1;
+        }
+        wake
+    }
+
+    /// No response will come to any request that is open.
+    pub(crate) fn fail_calls(&mut self, closed: &Closed) -> Vec<Waker> {
         let mut wake = Vec::new();
         for (id, call) in (0..).zip(&mut self.calls) {
             match call {
                 Call::Waiting(waker) => {
                     wake.extend(waker.take());
-                    *call = Call::Failed(closed.clone());
+                    *call = Call::Failed(RequestError::OutcomeUnknown(closed.clone()));
                 }
                 Call::Abandoned => {
                     *call = Call::Free;
@@ -200,18 +245,6 @@ impl Asked {
                 }
                 Call::Free | Call::Done(..) | Call::Failed(_) => {}
             }
-        }
-        for receipt in self.receipts.drain(..) {
-            let arrived = closed.complete
-                || match (receipt.place, closed.peer_received) {
-                    (Place::Ring(at), Some(received)) => at <= received,
-                    (Place::Staged(_) | Place::Ring(_), _) => false,
-                };
-            if !arrived {
-                self.failed.insert(self.first_receipt, closed.clone());
-            }
-            self.first_receipt += 1;
-            wake.extend(receipt.waker);
         }
         wake
     }
@@ -224,6 +257,9 @@ impl Asked {
         }
         if self.receipts.is_empty() {
             self.receipts = VecDeque::new();
+        }
+        if self.marks.is_empty() {
+            self.marks = Vec::new();
         }
     }
 

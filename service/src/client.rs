@@ -81,7 +81,7 @@ impl Runner {
     ) -> Result<(Handle, Self), ConfigError> {
         let wanted = config.session.unwrap_or(Config::CLIENT);
         let session = Session::client(core_config(wanted), Vec::new())?;
-        let shared = Arc::new(Shared::new(None, 0));
+        let shared = Arc::new(Shared::new(None, 0, &runtime));
         let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
         let client = Client {
@@ -252,16 +252,17 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         }
     }
 
-    /// While there is no connection, only an order to end the session is obeyed.
+    /// Whether the application wants no session any more: the only order that is obeyed while there
+    /// is no connection, and the only one that outlasts a session.
     fn ordered_to_end(&mut self, now: Instant) -> bool {
         let Some(owner) = self.owner.as_deref_mut() else {
             return true;
         };
-        if owner.over || !owner.shared.is_dirty() {
-            return false;
+        if owner.shared.is_dirty() {
+            owner.take_orders(now);
+            owner.settle(now);
         }
-        let orders = owner.take_orders(now);
-        let Some((code, true)) = orders.close else {
+        let Some(code) = owner.ordered_end else {
             return false;
         };
         owner.session.end(now, code);

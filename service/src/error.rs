@@ -45,6 +45,10 @@ pub enum SendError {
     NotOpen,
     /// This end said that it will send nothing more.
     Finished,
+    /// The peer said that it will send nothing more: it would not answer a request.
+    PeerFinished,
+    /// The time given for it passed before there was room.
+    TimedOut,
     /// The session is over.
     Closed(Closed),
 }
@@ -54,8 +58,8 @@ impl SendError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Full | Self::NotOpen => true,
-            Self::TooLarge { .. } | Self::Finished | Self::Closed(_) => false,
+            Self::Full | Self::NotOpen | Self::TimedOut => true,
+            Self::TooLarge { .. } | Self::Finished | Self::PeerFinished | Self::Closed(_) => false,
         }
     }
 }
@@ -69,6 +73,8 @@ impl fmt::Display for SendError {
             }
             Self::NotOpen => f.write_str("the session is not open yet"),
             Self::Finished => f.write_str("this end has finished sending"),
+            Self::PeerFinished => f.write_str("the peer has finished and answers nothing more"),
+            Self::TimedOut => f.write_str("there was no room within the time given"),
             Self::Closed(closed) => closed.fmt(f),
         }
     }
@@ -80,9 +86,10 @@ impl std::error::Error for SendError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// It was never sent; repeating it is safe.
+    /// It never reached the peer as a whole; repeating it is safe.
     NotSent(SendError),
-    /// It was sent and the session was lost before the response came: it may have run or not.
+    /// It was sent, and the session was lost, or the peer finished, before the response came: it
+    /// may have run or not.
     OutcomeUnknown(Closed),
     /// The time given for it is over. The peer was asked to stop; it may have run or not.
     TimedOut,

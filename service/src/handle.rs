@@ -1,9 +1,11 @@
 //! What other tasks use a session through.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use outlast_core::wire::{Header, Op, RequestId, Route, Status};
@@ -99,6 +101,28 @@ impl Handle {
         Ok(Receipt { shared: Arc::clone(&self.shared), number: sending.receipt })
     }
 
+    /// Waits until the peer's application has taken everything that was sent before, by whichever
+    /// task. Nothing sent means nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// That the session is over and not everything is known to have arrived.
+    pub async fn flushed(&self) -> Result<(), Closed> {
+        let number = {
+            let mut inner = self.shared.lock();
+            if let Some(closed) = inner.closed() {
+                return if closed.complete { Ok(()) } else { Err(closed.clone()) };
+            }
+            if inner.facts.id.is_none() {
+                return Ok(());
+            }
+            let number = inner.receipt();
+            self.shared.notify(inner);
+            number
+        };
+        Receipt { shared: Arc::clone(&self.shared), number }.await
+    }
+
     /// Asks, and waits for the one answer.
     ///
     /// Dropping the future cancels the request at the peer.
@@ -112,15 +136,54 @@ impl Handle {
         route: impl Into<Route>,
         payload: &[u8],
     ) -> Result<Response, RequestError> {
-        let route = route.into();
-        let id = self.reserve_call().await.map_err(RequestError::NotSent)?;
-        let head = Head::Request { id, route };
-        let mut asking =
-            Asking { call: Call { shared: &self.shared, id: None }, reserved: Some(id) };
-        self.send_head(head, payload).await.map_err(RequestError::NotSent)?;
-        asking.reserved = None;
-        asking.call.id = Some(id);
-        poll_fn(|cx| asking.call.poll(cx)).await.map_err(RequestError::OutcomeUnknown)
+        self.ask(route.into(), payload, &AtomicBool::new(false)).await
+    }
+
+    /// As [`request`](Self::request), for at most `limit`. The time counts from the first poll,
+    /// and includes waiting for room and for a connection. When it is over, the request is
+    /// cancelled at the peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request), and [`RequestError::TimedOut`], or
+    /// [`RequestError::NotSent`] with [`SendError::TimedOut`] if not all of it was sent by then.
+    pub async fn request_timeout(
+        &self,
+        route: impl Into<Route>,
+        payload: &[u8],
+        limit: Duration,
+    ) -> Result<Response, RequestError> {
+        let sent = AtomicBool::new(false);
+        let mut timer = self.shared.timers().sleep(limit);
+        let mut asking = pin!(self.ask(route.into(), payload, &sent));
+        poll_fn(|cx| match asking.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| {
+                Err(if sent.load(Ordering::Relaxed) {
+                    RequestError::TimedOut
+                } else {
+                    RequestError::NotSent(SendError::TimedOut)
+                })
+            }),
+        })
+        .await
+    }
+
+    /// Asks, and notes when all of the request is sent.
+    async fn ask(
+        &self,
+        route: Route,
+        payload: &[u8],
+        sent: &AtomicBool,
+    ) -> Result<Response, RequestError> {
+        let (id, generation) = self.reserve_call().await.map_err(RequestError::NotSent)?;
+        let mut call = Call { shared: &self.shared, id: Some(id), sent: false };
+        let mut sending = Sending::new(&self.shared, Head::Request { id, route }, payload);
+        sending.generation = Some(generation);
+        poll_fn(|cx| sending.poll(cx)).await.map_err(RequestError::NotSent)?;
+        call.sent = true;
+        sent.store(true, Ordering::Relaxed);
+        poll_fn(|cx| call.poll(cx)).await
     }
 
     /// Nothing more will be sent. Once the peer has finished too, the session ends.
@@ -140,11 +203,14 @@ impl Handle {
 
     /// Waits until the session is over.
     pub async fn closed(&self) -> Closed {
+        let mut generation = None;
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
-            match inner.closed() {
-                Some(closed) => Poll::Ready(closed.clone()),
-                None => {
+            // It may have been replaced before this task could look.
+            let generation = *generation.get_or_insert(inner.generation());
+            match inner.check_generation(generation) {
+                Err(closed) => Poll::Ready(closed),
+                Ok(()) => {
                     inner.wait_for_room(cx.waker());
                     Poll::Pending
                 }
@@ -178,48 +244,40 @@ impl Handle {
         poll_fn(|cx| sending.poll(cx)).await
     }
 
-    async fn reserve_call(&self) -> Result<RequestId, SendError> {
+    /// A free number for a request, and the generation of the session that it is for.
+    async fn reserve_call(&self) -> Result<(RequestId, u32), SendError> {
+        let mut generation = None;
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
-            match inner.reserve_call() {
+            let generation = *generation.get_or_insert(inner.generation());
+            match inner.reserve_call(generation) {
                 Err(SendError::Full | SendError::NotOpen) => {
                     inner.wait_for_room(cx.waker());
                     Poll::Pending
                 }
-                done => Poll::Ready(done),
+                done => Poll::Ready(done.map(|id| (id, generation))),
             }
         })
         .await
     }
 }
 
-/// A request from the reservation of its number to its response.
-struct Asking<'a> {
-    call: Call<'a>,
-    /// Nothing of it is with the peer yet, or all that was is taken back.
-    reserved: Option<RequestId>,
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.reserved {
-            self.call.shared.lock().asked().release(id);
-        }
-    }
-}
-
-/// A request that waits for its response; dropped, it cancels.
+/// A request from the reservation of its number to its response. Dropped, it cancels.
 struct Call<'a> {
     shared: &'a Arc<Shared>,
     id: Option<RequestId>,
+    /// All of it is staged. Before that nothing of it is with the peer, or what was is taken back.
+    sent: bool,
 }
 
 impl Call<'_> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Response, Closed>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Response, RequestError>> {
         let Some(id) = self.id else {
             return Poll::Pending;
         };
-        self.shared.lock().asked().poll_call(id, cx.waker()).map(|result| {
+        let (polled, wake) = self.shared.lock().poll_call(id, cx.waker());
+        wake.into_iter().for_each(Waker::wake);
+        polled.map(|result| {
             self.id = None;
             result.map(|(status, payload)| Response { status, payload })
         })
@@ -228,11 +286,13 @@ impl Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let mut inner = self.shared.lock();
-            inner.abandon_call(id);
-            self.shared.notify(inner);
-        }
+        let Some(id) = self.id else {
+            return;
+        };
+        let mut inner = self.shared.lock();
+        let wake = if self.sent { inner.abandon_call(id) } else { inner.release_call(id) };
+        self.shared.notify(inner);
+        wake.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -243,6 +303,8 @@ struct Sending<'a> {
     payload: &'a [u8],
     /// How much of the payload is staged, once anything is.
     at: Option<usize>,
+    /// The session that it is for, once that is known.
+    generation: Option<u32>,
     /// Whether a receipt is wanted, and its number once everything is staged.
     receipted: bool,
     receipt: u64,
@@ -250,7 +312,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     const fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
-        Self { shared, head, payload, at: None, receipted: false, receipt: 0 }
+        Self { shared, head, payload, at: None, generation: None, receipted: false, receipt: 0 }
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
@@ -267,6 +329,9 @@ impl<'a> Sending<'a> {
     }
 
     fn stage(&mut self, inner: &mut Inner) -> Result<(), SendError> {
+        // A message that began in a session that is lost must not go on in the next.
+        let generation = *self.generation.get_or_insert(inner.generation());
+        inner.check_generation(generation).map_err(SendError::Closed)?;
         let limit = inner.facts.max_message;
         if inner.facts.id.is_some() && self.payload.len() > limit {
             return Err(SendError::TooLarge { limit });
@@ -290,6 +355,9 @@ impl<'a> Sending<'a> {
             self.at = more.then(|| self.at.unwrap_or(0) + part.len());
             inner.set_open(more);
             if !more {
+                if let Head::Request { id, .. } = self.head {
+                    inner.mark_call(id);
+                }
                 if self.receipted {
                     // Under the same lock: the owner must not take the frames in between.
                     self.receipt = inner.receipt();
@@ -302,14 +370,16 @@ impl<'a> Sending<'a> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        if self.at.is_some() {
-            let mut inner = self.shared.lock();
-            inner.set_open(false);
-            if inner.closed().is_none() {
-                inner.stage(Header::new(Op::Continue, 1, 0), &[], &[]);
-            }
-            self.shared.notify(inner);
+        if self.at.is_none() {
+            return;
         }
+        let mut inner = self.shared.lock();
+        // What began in a session that is over ended with it.
+        if self.generation == Some(inner.generation()) && inner.facts.id.is_some() {
+            inner.set_open(false);
+            inner.stage(Header::new(Op::Continue, 1, 0), &[], &[]);
+        }
+        self.shared.notify(inner);
     }
 }
 
@@ -342,11 +412,14 @@ impl Drop for Receipt {
 pub struct Responder {
     shared: Option<Arc<Shared>>,
     id: RequestId,
+    /// The session that the request came in.
+    generation: u32,
 }
 
 impl Responder {
-    pub(crate) const fn new(shared: Arc<Shared>, id: RequestId) -> Self {
-        Self { shared: Some(shared), id }
+    pub(crate) fn new(shared: Arc<Shared>, id: RequestId) -> Self {
+        let generation = shared.lock().generation();
+        Self { shared: Some(shared), id, generation }
     }
 
     /// Answers, once there is room.
@@ -360,7 +433,10 @@ impl Responder {
             return Ok(());
         };
         let head = Head::Response { id: self.id, status };
-        let result = Handle::new(shared).send_head(head, payload).await;
+        let mut sending = Sending::new(&shared, head, payload);
+        sending.generation = Some(self.generation);
+        let result = poll_fn(|cx| sending.poll(cx)).await;
+        drop(sending);
         if result.is_ok() {
             self.shared = None;
         }
@@ -381,7 +457,7 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             let mut inner = shared.lock();
-            inner.answer_later(self.id, Status::INTERNAL);
+            inner.answer_later(self.generation, self.id, Status::INTERNAL);
             shared.notify(inner);
         }
     }

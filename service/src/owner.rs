@@ -17,7 +17,7 @@ use crate::auth::Proving;
 use crate::error::Closed;
 use crate::handler::{Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
-use crate::shared::{Facts, Orders, Shared};
+use crate::shared::{Facts, Orders, Shared, Staged};
 
 /// Memory for long messages beyond this is given back after each.
 const ASSEMBLY_KEPT: usize = 256 << 10;
@@ -38,6 +38,8 @@ pub(crate) struct Owner<H> {
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     pub(crate) over: bool,
+    /// The application wants no session any more, whatever becomes of this one.
+    pub(crate) ordered_end: Option<CloseCode>,
     /// When the present connection was greeted.
     pub(crate) opened_at: Option<Instant>,
     /// Answers the server's authentication steps.
@@ -92,6 +94,7 @@ impl<H: Handler> Owner<H> {
             asked: None,
             left_staged: false,
             over: false,
+            ordered_end: None,
             opened_at: None,
             proving: None,
             news: News::default(),
@@ -99,6 +102,21 @@ impl<H: Handler> Owner<H> {
             handshake: Vec::new(),
             ending: None,
         }
+    }
+
+    /// The session as its handler sees it, and the handler.
+    #[inline]
+    fn peer(&mut self, now: Instant, remote: Option<SocketAddr>) -> (Peer<'_>, &mut H) {
+        let peer = Peer {
+            session: &mut self.session,
+            shared: &self.shared,
+            queues: &mut self.queues,
+            remote,
+            now,
+            release: self.release,
+            asked: &mut self.asked,
+        };
+        (peer, &mut self.handler)
     }
 
     /// Handles what came in; returns when no whole frame is left.
@@ -122,20 +140,11 @@ impl<H: Handler> Owner<H> {
         remote: Option<SocketAddr>,
         input: &mut &'b [u8],
     ) -> Result<Option<Event<'b>>, Violation> {
-        let release = self.release;
-        let mut peer = Peer {
-            session: &mut self.session,
-            shared: &self.shared,
-            queues: &mut self.queues,
-            remote,
-            now,
-            release,
-            asked: &mut self.asked,
-        };
+        let (mut peer, handler) = self.peer(now, remote);
         loop {
             match peer.session.handle_input(now, input)? {
                 Some(Event::Message { route, payload, .. }) => {
-                    self.handler.handle(&mut peer, Incoming::Message { route, payload });
+                    handler.handle(&mut peer, Incoming::Message { route, payload });
                 }
                 other => return Ok(other),
             }
@@ -196,6 +205,8 @@ impl<H: Handler> Owner<H> {
                 self.tell(now, remote, Incoming::Draining { code });
             }
             Event::Finished { .. } => {
+                let wake = self.shared.lock().peer_finished();
+                wake.into_iter().for_each(Waker::wake);
                 self.tell(now, remote, Incoming::Finished);
             }
             Event::Disconnected { code, by, retry_ms, no_retry } => {
@@ -204,7 +215,8 @@ impl<H: Handler> Owner<H> {
             }
             Event::Ended => {
                 self.tell(now, remote, Incoming::Ended);
-                self.end(Closed { code: CloseCode::OK, complete: true, peer_received: None });
+                let complete = Closed { code: CloseCode::OK, complete: true, peer_received: None };
+                self.end(complete, &[]);
             }
             Event::Lost { code, peer_received } => self.lost(now, remote, code, peer_received),
             Event::Challenge { data, .. } => self.prove(now, data),
@@ -216,28 +228,12 @@ impl<H: Handler> Owner<H> {
     /// Tells the handler.
     #[inline]
     fn tell(&mut self, now: Instant, remote: Option<SocketAddr>, event: Incoming<'_>) {
-        let mut peer = Peer {
-            session: &mut self.session,
-            shared: &self.shared,
-            queues: &mut self.queues,
-            remote,
-            now,
-            release: self.release,
-            asked: &mut self.asked,
-        };
-        self.handler.handle(&mut peer, event);
+        let (mut peer, handler) = self.peer(now, remote);
+        handler.handle(&mut peer, event);
     }
 
     fn respond(&mut self, now: Instant, remote: Option<SocketAddr>, id: RequestId, status: Status) {
-        let mut peer = Peer {
-            session: &mut self.session,
-            shared: &self.shared,
-            queues: &mut self.queues,
-            remote,
-            now,
-            release: self.release,
-            asked: &mut self.asked,
-        };
+        let (mut peer, _) = self.peer(now, remote);
         // It fails only for a request that is no longer open, which is what is wanted.
         let _ = peer.respond(id, status, &[]);
     }
@@ -324,9 +320,16 @@ impl<H: Handler> Owner<H> {
     }
 
     fn acknowledged(&mut self, now: Instant, remote: Option<SocketAddr>, position: Position) {
-        let wake = self.shared.lock().acknowledge(position);
-        wake.into_iter().for_each(Waker::wake);
+        self.taken(position);
         self.tell(now, remote, Incoming::Acknowledged { position });
+    }
+
+    /// Tells those who wait for it that the peer took everything up to `position`.
+    fn taken(&mut self, position: Position) {
+        if let Some(receipt) = self.queues.acknowledged(position) {
+            let wake = self.shared.lock().taken(receipt);
+            wake.into_iter().for_each(Waker::wake);
+        }
     }
 
     fn lost(
@@ -336,6 +339,7 @@ impl<H: Handler> Owner<H> {
         code: CloseCode,
         peer_received: Option<Position>,
     ) {
+        peer_received.into_iter().for_each(|position| self.taken(position));
         let session = &self.session;
         //= CLS-14
         let known = peer_received.unwrap_or_else(|| session.acknowledged());
@@ -344,14 +348,15 @@ impl<H: Handler> Owner<H> {
         let mut unknown_frames = session.retained(known).concat();
         unknown_frames.truncate(unknown);
         let mut missing = session.retained(certain).concat();
-        missing.append(&mut self.queues.discard());
+        let (mut queued, unsent) = self.queues.discard(certain);
+        missing.append(&mut queued);
         missing.append(&mut self.shared.lock().discard());
         self.assembly = Vec::new();
         let undelivered = Undelivered { unknown: unknown_frames, missing };
         let lost = Incoming::Lost { code, peer_received, undelivered: &undelivered };
         self.tell(now, remote, lost);
         let peer_received = peer_received.map(Position::get);
-        self.end(Closed { code, complete: false, peer_received });
+        self.end(Closed { code, complete: false, peer_received }, &unsent);
     }
 
     /// A new session takes the place of the one that was lost.
@@ -363,9 +368,9 @@ impl<H: Handler> Owner<H> {
         self.shared.lock().replace();
     }
 
-    fn end(&mut self, closed: Closed) {
+    fn end(&mut self, closed: Closed, unsent: &[RequestId]) {
         self.over = true;
-        let wake = self.shared.lock().close(closed);
+        let wake = self.shared.lock().close_with(closed, unsent);
         wake.into_iter().for_each(Waker::wake);
     }
 
@@ -382,17 +387,13 @@ impl<H: Handler> Owner<H> {
 
     /// Takes what handles staged and ordered since the last time.
     pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
-        let mut taken = Vec::new();
+        let mut taken = Staged::default();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
             let room = self.queues.has_room();
             self.left_staged = inner.has_staged() && !room;
-            let wake = if inner.has_staged() && room {
-                let end = self.session.sent().get() + self.queues.staged_len() as u64;
-                inner.take_staged(&mut taken, end)
-            } else {
-                Vec::new()
-            };
+            let wake =
+                if inner.has_staged() && room { inner.take_staged(&mut taken) } else { Vec::new() };
             let orders = std::mem::take(&mut inner.orders);
             inner.orders.finish = orders.finish;
             (orders, inner.take_late_answers(), wake)
@@ -403,6 +404,9 @@ impl<H: Handler> Owner<H> {
             self.respond(now, None, id, status);
         }
         self.finish |= orders.finish;
+        if let Some((code, true)) = orders.close {
+            self.ordered_end = Some(code);
+        }
         orders
     }
 
@@ -413,8 +417,9 @@ impl<H: Handler> Owner<H> {
 
     /// Moves what waits into the session, as far as there is room, and returns credit if there is.
     pub(crate) fn settle(&mut self, now: Instant) {
-        if !self.queues.is_empty() {
+        if self.queues.wants_flush() {
             self.queues.flush(&mut self.session);
+            self.taken(self.session.acknowledged());
         }
         if self.finish && self.queues.is_empty() && self.session.finish().is_ok() {
             self.finish = false;

@@ -1,9 +1,13 @@
 //! What had no room in the session's ring yet.
 
-use outlast_core::wire::{HEADER_LEN, Header, Op};
-use outlast_core::{Head, SendError, Session};
+use std::collections::VecDeque;
 
+use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId};
+use outlast_core::{Head, Position, SendError, Session};
+
+use crate::asked::Mark;
 use crate::encode;
+use crate::shared::Staged;
 
 /// Bytes that may wait here before handles have to wait too.
 const LIMIT: usize = 256 << 10;
@@ -17,6 +21,17 @@ pub(crate) struct Queues {
     at: usize,
     /// Answers. They wait for the end of a message in fragments, which nothing may come between.
     answers: Vec<u8>,
+    /// What somebody asks about, once anybody has.
+    marks: Option<Box<Marks>>,
+}
+
+/// Places whose fate somebody wants to know, each list in order.
+#[derive(Debug, Default)]
+struct Marks {
+    /// Behind so many bytes of the backlog.
+    queued: VecDeque<(usize, Mark)>,
+    /// Up to this position of the session, which the peer has not acknowledged.
+    sent: VecDeque<(u64, Mark)>,
 }
 
 impl Queues {
@@ -30,11 +45,6 @@ impl Queues {
         self.backlog.len() - self.at + self.answers.len()
     }
 
-    /// Bytes of handles' frames that wait.
-    pub(crate) const fn staged_len(&self) -> usize {
-        self.backlog.len() - self.at
-    }
-
     /// Whether handles' frames can be taken.
     pub(crate) const fn has_room(&self) -> bool {
         self.len() <= LIMIT
@@ -46,7 +56,13 @@ impl Queues {
     }
 
     /// Queues handles' frames.
-    pub(crate) fn stage(&mut self, frames: Vec<u8>) {
+    pub(crate) fn stage(&mut self, staged: Staged) {
+        let Staged { frames, from, marks } = staged;
+        if !marks.is_empty() {
+            let ahead = self.backlog.len();
+            let queued = &mut self.marks.get_or_insert_default().queued;
+            queued.extend(marks.into_iter().map(|(at, mark)| (ahead + (at - from) as usize, mark)));
+        }
         if self.backlog.is_empty() {
             self.backlog = frames;
         } else {
@@ -54,22 +70,30 @@ impl Queues {
         }
     }
 
+    /// Whether there is something to move into the session.
+    #[inline]
+    pub(crate) fn wants_flush(&self) -> bool {
+        !self.is_empty() || self.marks.as_ref().is_some_and(|marks| !marks.queued.is_empty())
+    }
+
     /// Moves what waits into the session, as far as there is room.
     pub(crate) fn flush(&mut self, session: &mut Session<Vec<u8>>) {
         self.insert_answers(session.has_open_message());
-        while let Some(rest) = self.backlog.get(self.at..).filter(|rest| !rest.is_empty()) {
-            match session.send_encoded(rest) {
-                Ok(taken) => {
-                    self.at += taken;
-                    break;
-                }
-                Err((taken, SendError::State(_))) => {
-                    self.at += taken;
-                    break;
-                }
+        loop {
+            let rest = self.backlog.get(self.at..).unwrap_or_default();
+            let end = session.sent().get();
+            let (taken, skipped) = match session.send_encoded(rest) {
+                Ok(taken) | Err((taken, SendError::State(_))) => (taken, 0),
                 // A frame whose time has passed, such as the cancellation of what was answered
                 // meanwhile: it is left out.
-                Err((taken, _)) => self.at += taken + frame_size(&rest[taken..]),
+                Err((taken, _)) => (taken, frame_size(&rest[taken..])),
+            };
+            if let Some(marks) = &mut self.marks {
+                marks.moved(self.at, taken, taken + skipped, end);
+            }
+            self.at += taken + skipped;
+            if skipped == 0 {
+                break;
             }
         }
         if self.at >= self.backlog.len() {
@@ -80,6 +104,9 @@ impl Queues {
             }
         } else if self.at > LIMIT {
             self.backlog.drain(..self.at);
+            if let Some(marks) = &mut self.marks {
+                marks.queued.iter_mut().for_each(|(at, _)| *at -= self.at);
+            }
             self.at = 0;
         }
     }
@@ -103,6 +130,10 @@ impl Queues {
             open = if carries { header.more() } else { open };
         }
         let answers = std::mem::take(&mut self.answers);
+        if let Some(marks) = &mut self.marks {
+            let behind = marks.queued.iter_mut().filter(|(end, _)| *end > at);
+            behind.for_each(|(end, _)| *end += answers.len());
+        }
         if at >= self.backlog.len() {
             self.backlog.extend_from_slice(&answers);
         } else {
@@ -110,12 +141,33 @@ impl Queues {
         }
     }
 
-    /// Takes everything that waits: it will not be sent.
-    pub(crate) fn discard(&mut self) -> Vec<u8> {
+    /// The peer took everything up to `position`: the newest receipt that stands for, if any.
+    pub(crate) fn acknowledged(&mut self, position: Position) -> Option<u64> {
+        let sent = &mut self.marks.as_mut()?.sent;
+        let mut newest = None;
+        while let Some(&(_, mark)) = sent.front().filter(|(end, _)| *end <= position.get()) {
+            sent.pop_front();
+            if let Mark::Receipt(number) = mark {
+                newest = Some(number);
+            }
+        }
+        newest
+    }
+
+    /// Takes everything that waits, because it will not be sent, and the requests that end in it
+    /// or behind `arrived`.
+    pub(crate) fn discard(&mut self, arrived: Position) -> (Vec<u8>, Vec<RequestId>) {
         let mut all = self.backlog.split_off(self.at.min(self.backlog.len()));
         all.append(&mut self.answers);
+        let marks = self.marks.take().unwrap_or_default();
         *self = Self::default();
-        all
+        let behind = marks.sent.into_iter().filter(|(end, _)| *end > arrived.get());
+        let unsent = behind.map(|(_, mark)| mark).chain(marks.queued.into_iter().map(|(_, m)| m));
+        let calls = unsent.filter_map(|mark| match mark {
+            Mark::Call(id) => Some(id),
+            Mark::Receipt(_) => None,
+        });
+        (all, calls.collect())
     }
 
     pub(crate) const fn holds_memory(&self) -> bool {
@@ -124,8 +176,22 @@ impl Queues {
 
     /// Gives memory back that only traffic needs.
     pub(crate) fn shrink(&mut self) {
+        let marked = |marks: &Box<Marks>| !marks.queued.is_empty() || !marks.sent.is_empty();
+        self.marks = self.marks.take().filter(marked);
         if self.is_empty() {
-            *self = Self::default();
+            *self = Self { marks: self.marks.take(), ..Self::default() };
+        }
+    }
+}
+
+impl Marks {
+    /// Of the backlog from `at` on, `taken` bytes went behind `end` of the session, and of what
+    /// follows as much was left out as makes `gone` in all.
+    fn moved(&mut self, at: usize, taken: usize, gone: usize, end: u64) {
+        while let Some(&(place, mark)) = self.queued.front().filter(|(to, _)| *to <= at + gone) {
+            self.queued.pop_front();
+            let within = place.saturating_sub(at).min(taken);
+            self.sent.push_back((end + within as u64, mark));
         }
     }
 }
@@ -171,17 +237,20 @@ mod tests {
         let head = Head::Response { id: RequestId(3), status: Status::OK };
         let staged = [part(5, true), part(5, false), message(2, false)].concat();
         let mut queues = Queues::default();
-        queues.stage(staged);
+        queues.stage(Staged { frames: staged, ..Staged::default() });
         queues.answer(head, b"x", 100);
         queues.insert_answers(true);
         let (c, m, r) = (Some(Op::Continue), Some(Op::Message), Some(Op::Response));
         assert_eq!(ops(&queues.backlog), [c, c, r, m]);
         let mut queues = Queues::default();
-        queues.stage(part(5, true));
+        queues.stage(Staged { frames: part(5, true), ..Staged::default() });
         queues.answer(head, b"x", 100);
         queues.insert_answers(true);
         assert_eq!(ops(&queues.backlog), [c], "the message has not ended");
-        queues.stage([part(1, false), message(1, true)].concat());
+        queues.stage(Staged {
+            frames: [part(1, false), message(1, true)].concat(),
+            ..Staged::default()
+        });
         queues.insert_answers(true);
         assert_eq!(ops(&queues.backlog), [c, c, r, m]);
         let _ = Route::from(1u8);

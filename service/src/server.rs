@@ -371,7 +371,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
-        let shared = Arc::new(Shared::new(info.remote, info.principal.unwrap_or(0)));
+        let principal = info.principal.unwrap_or(0);
+        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
         let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);

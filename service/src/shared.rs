@@ -6,13 +6,16 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
+use bytes::Bytes;
+
+use outlast_core::CloseCode;
 use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
-use outlast_core::{CloseCode, Position};
 
-use crate::asked::Asked;
-use crate::error::{Closed, SendError};
+use crate::asked::{Asked, Mark};
+use crate::error::{Closed, RequestError, SendError};
+use crate::transport::{Runtime, Sleeper, Timers};
 
 /// Bytes that handles may queue before the owner has taken them.
 pub(crate) const STAGED_MAX: usize = 256 << 10;
@@ -24,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) remote: Option<SocketAddr>,
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
+    /// What handles wait with, whatever the runtime.
+    timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
     inner: Mutex<Inner>,
@@ -47,7 +52,14 @@ pub(crate) struct Inner {
     /// Requests whose responder was dropped, with what they are answered.
     late: Vec<(RequestId, Status)>,
     pub(crate) orders: Orders,
-    /// Why nothing can be sent any more.
+    /// Nothing can be sent any more in this session.
+    over: bool,
+    /// The peer answers no more requests.
+    peer_finished: bool,
+    /// Which of the sessions that follow each other this is: it grows when one is over. What began
+    /// in one must not go on in the next.
+    generation: u32,
+    /// Why this session is over, or the one before it.
     closed: Option<Box<Closed>>,
     /// The owner, while it sleeps.
     owner: Option<Waker>,
@@ -77,14 +89,34 @@ pub(crate) struct Orders {
     pub(crate) drain: Option<(u32, u32)>,
 }
 
+/// What the owner takes from handles.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    /// Whole frames.
+    pub(crate) frames: Vec<u8>,
+    /// Bytes that were ever staged before them.
+    pub(crate) from: u64,
+    /// Where what somebody asks about ends, counted as `from`.
+    pub(crate) marks: Vec<(u64, Mark)>,
+}
+
 impl Shared {
-    pub(crate) fn new(remote: Option<SocketAddr>, principal: u64) -> Self {
+    pub(crate) fn new<R: Runtime>(
+        remote: Option<SocketAddr>,
+        principal: u64,
+        runtime: &R,
+    ) -> Self {
         let (dirty, inner) = (AtomicBool::new(false), Mutex::new(Inner::default()));
-        Self { remote, principal, dirty, inner }
+        Self { remote, principal, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
         if self.principal == 0 { None } else { Some(self.principal) }
+    }
+
+    /// What handles wait with.
+    pub(crate) fn timers(&self) -> &dyn Timers {
+        &*self.timers
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -138,20 +170,20 @@ impl Shared {
 }
 
 impl Inner {
-    /// Takes the staged frames, leaving `spare` to stage into, and lets those who waited go on.
-    /// `end` is the session's position after what it holds already.
-    pub(crate) fn take_staged(&mut self, spare: &mut Vec<u8>, end: u64) -> Vec<Waker> {
-        debug_assert!(spare.is_empty(), "the owner gives an empty queue back");
-        std::mem::swap(&mut self.staged, spare);
+    /// Takes the staged frames and the marks in them, and lets those who waited go on.
+    pub(crate) fn take_staged(&mut self, taken: &mut Staged) -> Vec<Waker> {
+        debug_assert!(taken.frames.is_empty(), "the owner gives an empty queue back");
+        std::mem::swap(&mut self.staged, &mut taken.frames);
+        taken.from = self.staged_total - taken.frames.len() as u64;
         if let Some(asked) = &mut self.asked {
-            asked.moved(self.staged_total - spare.len() as u64, end);
+            asked.take_marks(&mut taken.marks);
         }
         std::mem::take(&mut self.waiting)
     }
 
-    /// A responder was dropped: the owner answers in its place.
-    pub(crate) fn answer_later(&mut self, id: RequestId, status: Status) {
-        if self.closed.is_none() {
+    /// A responder of this generation was dropped: the owner answers in its place.
+    pub(crate) fn answer_later(&mut self, generation: u32, id: RequestId, status: Status) {
+        if self.is_live(generation) {
             self.late.push((id, status));
         }
     }
@@ -161,7 +193,25 @@ impl Inner {
     }
 
     pub(crate) fn has_staged(&self) -> bool {
-        !self.staged.is_empty()
+        !self.staged.is_empty() || self.asked.as_ref().is_some_and(|asked| asked.has_marks())
+    }
+
+    /// Which of the sessions that follow each other this is.
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether this session is of that generation and not over.
+    const fn is_live(&self, generation: u32) -> bool {
+        !self.over && self.generation == generation
+    }
+
+    /// Whether what began in the session of `generation` can go on.
+    pub(crate) fn check_generation(&self, generation: u32) -> Result<(), Closed> {
+        match &self.closed {
+            Some(closed) if self.over || self.generation != generation => Err((**closed).clone()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Memory that only traffic needs goes back.
@@ -190,8 +240,7 @@ impl Inner {
 
     /// Sums up whether anything may be staged, for the short path.
     fn set_gate(&mut self) {
-        let may =
-            !self.open && self.closed.is_none() && !self.orders.finish && self.facts.id.is_some();
+        let may = !self.open && !self.over && !self.orders.finish && self.facts.id.is_some();
         self.gate = if may { STAGED_MAX } else { 0 };
     }
 
@@ -206,9 +255,7 @@ impl Inner {
 
     #[cold]
     fn explain(&self, body: usize) -> Result<(), SendError> {
-        if let Some(closed) = &self.closed {
-            return Err(SendError::Closed((**closed).clone()));
-        }
+        self.check_generation(self.generation).map_err(SendError::Closed)?;
         if self.orders.finish {
             return Err(SendError::Finished);
         }
@@ -282,23 +329,53 @@ impl Inner {
         self.asked().receipt(staged)
     }
 
-    /// The peer took everything up to `position`; those who asked about it are returned.
-    pub(crate) fn acknowledge(&mut self, position: Position) -> Vec<Waker> {
-        self.asked.as_mut().map_or_else(Vec::new, |asked| asked.acknowledge(position.get()))
+    /// Everything of request `id` is staged.
+    pub(crate) fn mark_call(&mut self, id: RequestId) {
+        let staged = self.staged_total;
+        self.asked().mark_call(staged, id);
+    }
+
+    /// The peer took what receipt `number` stands for; those who asked are returned.
+    pub(crate) fn taken(&mut self, number: u64) -> Vec<Waker> {
+        self.asked.as_mut().map_or_else(Vec::new, |asked| asked.taken(number))
     }
 
     /// Takes a free slot for a request of which nothing is staged yet.
-    pub(crate) fn reserve_call(&mut self) -> Result<RequestId, SendError> {
+    pub(crate) fn reserve_call(&mut self, generation: u32) -> Result<RequestId, SendError> {
+        self.check_generation(generation).map_err(SendError::Closed)?;
         self.check(0)?;
+        if self.peer_finished {
+            return Err(SendError::PeerFinished);
+        }
         let limit = self.facts.max_requests;
         self.asked().reserve(limit).ok_or(SendError::Full)
     }
 
-    /// Nobody waits for request `id` any more: the peer is told, if there is room to tell it.
-    pub(crate) fn abandon_call(&mut self, id: RequestId) {
-        if self.asked().abandon(id) && self.check(2).is_ok() {
+    /// Gives a slot back of which nothing was staged. Whoever waits for one is returned.
+    pub(crate) fn release_call(&mut self, id: RequestId) -> Vec<Waker> {
+        self.asked().release(id);
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// What became of request `id`, and who waits for the slot that it leaves.
+    pub(crate) fn poll_call(
+        &mut self,
+        id: RequestId,
+        waker: &Waker,
+    ) -> (Poll<Result<(Status, Bytes), RequestError>>, Vec<Waker>) {
+        let polled = self.asked().poll_call(id, waker);
+        let left = if polled.is_ready() { std::mem::take(&mut self.waiting) } else { Vec::new() };
+        (polled, left)
+    }
+
+    /// Nobody waits for request `id` any more: the peer is told. That needs no room, because it may
+    /// come between fragments, and there are only so many requests.
+    pub(crate) fn abandon_call(&mut self, id: RequestId) -> Vec<Waker> {
+        let told = self.facts.id.is_some() && !self.over && !self.orders.finish;
+        if self.asked().abandon(id) && told {
             self.stage(Header::new(Op::Cancel, 0, 2), &id.0.to_le_bytes(), &[]);
         }
+        std::mem::take(&mut self.waiting)
     }
 
     /// The response to request `id` came; those who can go on now are returned.
@@ -312,6 +389,18 @@ impl Inner {
         (self.asked().complete(id, status, payload), std::mem::take(&mut self.waiting))
     }
 
+    /// The peer sends nothing more: what it did not answer it never will.
+    //= REQ-14
+    pub(crate) fn peer_finished(&mut self) -> Vec<Waker> {
+        self.peer_finished = true;
+        let mut wake = std::mem::take(&mut self.waiting);
+        if let Some(asked) = &mut self.asked {
+            let closed = Closed { code: CloseCode::OK, complete: false, peer_received: None };
+            wake.append(&mut asked.fail_calls(&closed));
+        }
+        wake
+    }
+
     /// The session exists and has these limits. Those who waited for it may go on.
     pub(crate) fn open_session(&mut self, facts: Facts) -> Vec<Waker> {
         self.facts = facts;
@@ -319,25 +408,37 @@ impl Inner {
         std::mem::take(&mut self.waiting)
     }
 
-    /// The session is over: everybody who waits is told.
-    pub(crate) fn close(&mut self, closed: Closed) -> Vec<Waker> {
+    /// The session is over: everybody who waits is told. Nothing of the requests in `unsent` can
+    /// have run.
+    pub(crate) fn close_with(&mut self, closed: Closed, unsent: &[RequestId]) -> Vec<Waker> {
         self.facts.connected = false;
         let mut wake = std::mem::take(&mut self.waiting);
-        if self.closed.is_none() {
+        if !self.over {
             if let Some(asked) = &mut self.asked {
-                wake.append(&mut asked.fail(&closed));
+                wake.append(&mut asked.fail(&closed, unsent));
             }
             self.closed = Some(Box::new(closed));
+            self.over = true;
+            self.generation = self.generation.wrapping_add(1);
             self.set_gate();
         }
         wake
     }
 
+    /// The session is over: everybody who waits is told.
+    pub(crate) fn close(&mut self, closed: Closed) -> Vec<Waker> {
+        self.close_with(closed, &[])
+    }
+
     /// A new session takes the place of one that was lost: nothing of the old one is sent again.
+    /// Only the wish that there be none at all outlasts the session.
     pub(crate) fn replace(&mut self) {
+        debug_assert!(self.staged.is_empty(), "nothing is staged for a session that is lost");
+        let close = self.orders.close.filter(|(_, end)| *end);
         self.open = false;
-        self.closed = None;
-        self.orders = Orders::default();
+        self.over = false;
+        self.peer_finished = false;
+        self.orders = Orders { close, ..Orders::default() };
         self.late.clear();
         self.facts = Facts::default();
         self.set_gate();
@@ -351,7 +452,8 @@ impl Inner {
         std::mem::take(&mut self.staged)
     }
 
+    /// Why this session is over, if it is.
     pub(crate) fn closed(&self) -> Option<&Closed> {
-        self.closed.as_deref()
+        self.closed.as_deref().filter(|_| self.over)
     }
 }

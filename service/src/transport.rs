@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A byte stream that is polled. A runtime crate implements it for its sockets; layers such as TLS
 /// implement it over another transport.
@@ -50,6 +51,41 @@ pub trait Timer: Send + Unpin + 'static {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 }
 
+/// What waits for a time to pass, whatever the runtime.
+pub(crate) trait Timers: std::fmt::Debug + Send + Sync {
+    /// Ready after `time`.
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// The timers of a runtime.
+pub(crate) struct Sleeper<R>(R);
+
+impl<R: Runtime> Sleeper<R> {
+    pub(crate) fn of(runtime: &R) -> Self {
+        Self(runtime.clone())
+    }
+}
+
+impl<R> std::fmt::Debug for Sleeper<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sleeper").finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Timers for Sleeper<R> {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let runtime = self.0.clone();
+        // What lies beyond the clock's range is never.
+        let at = runtime.now().checked_add(time);
+        Box::pin(async move {
+            match at {
+                Some(at) => sleep_until(&runtime, at).await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
 /// Waits until `at`.
 pub(crate) async fn sleep_until<R: Runtime>(runtime: &R, at: Instant) {
     let mut timer = runtime.timer();
@@ -75,7 +111,7 @@ impl Clock {
 
     /// The first moment of the runtime's clock that is not before `at`.
     pub(crate) fn std(&self, at: outlast_core::Instant) -> Instant {
-        let micros = std::time::Duration::from_micros(at.as_micros().min(1 << 52));
+        let micros = Duration::from_micros(at.as_micros().min(1 << 52));
         self.epoch.checked_add(micros).unwrap_or(self.epoch)
     }
 }
