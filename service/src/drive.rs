@@ -55,6 +55,8 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     carry: Vec<u8>,
     /// When something last happened that was not just time passing.
     active_at: Instant,
+    /// What memory could be given back was given back after that.
+    shrunk: bool,
     /// Since when the transport takes nothing.
     blocked_since: Option<Instant>,
     /// Another round was waited for, so that everybody who is ready has staged what it has.
@@ -92,6 +94,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             tail: Vec::new(),
             carry: greeting,
             active_at: clock.core(now),
+            shrunk: false,
             blocked_since: None,
             gathered: false,
             eof: false,
@@ -214,7 +217,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         //= DRV-3
         let mut deadline = owner.session.next_deadline();
-        if owner.holds_memory() {
+        if owner.holds_memory() && !self.shrunk {
             let at = self.active_at.after(QUIET);
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
@@ -337,10 +340,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             return Turn::Again;
         }
         if !fired {
-            self.active_at = now;
-        } else if self.active_at.after(QUIET) <= now && owner.holds_memory() {
+            (self.active_at, self.shrunk) = (now, false);
+        } else if !self.shrunk && self.active_at.after(QUIET) <= now {
             owner.shrink();
-            self.active_at = now;
+            self.shrunk = true;
         }
         if owner.shared.sleep(cx.waker()) && self.sleep(cx, now).is_pending() {
             Turn::Sleep

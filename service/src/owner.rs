@@ -165,6 +165,8 @@ impl<H: Handler> Owner<H> {
                 }
             }
             Event::Response { id, status, payload, .. } => {
+                // Left where its caller will look for it: nobody is waited for.
+                //= DRV-18
                 let (caller, waiting) = self.shared.lock().complete(id, status, payload);
                 caller.into_iter().chain(waiting).for_each(Waker::wake);
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use outlast_service::{Runtime, Timer};
 const SPIN: u64 = 3_000_000;
 
 /// No script takes longer, in microseconds.
-const LONGEST: u64 = 900_000_000;
+const LONGEST: u64 = 3 * 3_600_000_000;
 
 /// A generator of chance that can be repeated (SplitMix64).
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ impl Sim {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap()
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Microseconds since the beginning.

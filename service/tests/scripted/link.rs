@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use outlast_service::Transport;
@@ -25,6 +25,8 @@ pub(crate) struct Faults {
     pub(crate) hole: bool,
     /// Writes are not taken.
     pub(crate) stalled: bool,
+    /// Writes are said to have taken nothing.
+    pub(crate) nothing: bool,
 }
 
 impl Default for Faults {
@@ -37,6 +39,7 @@ impl Default for Faults {
             cut_after: None,
             hole: false,
             stalled: false,
+            nothing: false,
         }
     }
 }
@@ -115,12 +118,12 @@ impl Link {
 
     /// The direction to the server.
     pub(crate) fn up(&self) -> MutexGuard<'_, Pipe> {
-        self.up.lock().unwrap()
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The direction to the client.
     pub(crate) fn down(&self) -> MutexGuard<'_, Pipe> {
-        self.down.lock().unwrap()
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what a direction does, and lets both ends look again.
@@ -209,6 +212,9 @@ impl Transport for Io {
         pipe.writes += 1;
         if pipe.broken || pipe.shut || pipe.reader_gone {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        if pipe.faults.nothing {
+            return Poll::Ready(Ok(0));
         }
         let left = pipe.faults.cut_after.map_or(u64::MAX, |cut| cut - pipe.log.len() as u64);
         let room = pipe.faults.capacity.saturating_sub(pipe.len);
