@@ -31,14 +31,21 @@ impl<S: Storage + ?Sized> Session<S> {
             LinkState::Wait | LinkState::Auth | LinkState::Closing => link.deadline,
             LinkState::Open | LinkState::Draining => {
                 let beat = &link.heartbeat;
+                // What is owed already is waiting output: its time is of no more interest.
+                let asks = link.owed.has(Owed::PING);
+                let beats = asks || link.owed.has(Owed::BEAT);
                 [
                     link.deadline,
-                    link.ack_at.filter(|_| self.rx.unreported() > 0).map(|at| at.instant(link.now)),
+                    link.ack_at
+                        .filter(|_| self.rx.unreported() > 0)
+                        .map(|at| at.instant(link.now))
+                        .filter(|at| *at > link.now),
                     self.frame_deadline(),
-                    beat.beat_at(link.now),
-                    beat.probe_at(),
+                    beat.beat_at(link.now).filter(|_| !beats),
+                    beat.probe_at().filter(|_| !asks),
                     beat.dead_at(),
-                    self.stalled_at(),
+                    self.unanswered_at(),
+                    self.probe_for_progress_at().filter(|_| !asks),
                 ]
                 .into_iter()
                 .flatten()
@@ -125,11 +132,6 @@ impl<S: Storage + ?Sized> Session<S> {
         let limit = self.config.frame_timeout_ms.max(self.config.idle_timeout_ms);
         let now = self.link.now;
         self.link.frame_since.map(|at| at.instant(now).after(u64::from(limit) * 1_000))
-    }
-
-    /// When data without any progress calls for a probe, or a probe for giving up.
-    fn stalled_at(&self) -> Option<Instant> {
-        self.unanswered_at().or_else(|| self.probe_for_progress_at())
     }
 
     //= HBT-7

@@ -155,6 +155,31 @@ fn a_transport_that_takes_nothing_is_waited_for_and_not_spun_on() {
     });
 }
 
+/// The transport stops in the middle of a frame, or of what was due; meanwhile input comes, so that
+/// acknowledgements, signs of life and probes fall due that cannot be written.
+#[test]
+fn nothing_that_falls_due_while_nothing_can_be_written_is_spun_on() {
+    for (capacity, size) in [(60, 100), (64 << 10, 100), (104, 100), (1_000, 300)] {
+        let bench = Bench::new(16, IMPATIENT, true);
+        bench
+            .net
+            .plan(move |_| Some((Faults::default(), Faults { capacity, ..Faults::default() })));
+        let client = Config { idle_timeout_ms: 1_000, ..PATIENT };
+        bench.play(client, move |it, mut raw, mut session, link| async move {
+            for round in 0..20 {
+                send(&mut raw, &mut session, round * 10..round * 10 + 10, size).await;
+                if capacity > 10_000 {
+                    link.change(false, |faults| faults.stalled = true);
+                }
+                let turns = it.sim.turns();
+                it.sim.sleep(1_000_000).await;
+                let turns = it.sim.turns() - turns;
+                assert!(turns < 60, "{turns} turns in a second, {capacity}");
+            }
+        });
+    }
+}
+
 /// Only so long, though: a transport that never takes anything holds memory for nothing.
 #[test]
 fn a_transport_that_never_takes_anything_is_given_up() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use outlast_service::{Runtime, Timer};
 
 /// So many turns without any time passing are a task that spins.
-const SPIN: u64 = 3_000_000;
+const SPIN: u64 = 300_000;
 
 /// No script takes longer, in microseconds.
 const LONGEST: u64 = 3 * 3_600_000_000;

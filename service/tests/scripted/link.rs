@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -97,6 +98,8 @@ pub(crate) struct Link {
     sim: Sim,
     up: Arc<Mutex<Pipe>>,
     down: Arc<Mutex<Pipe>>,
+    /// The client's end is gone and the server's does not know.
+    half: Arc<AtomicBool>,
 }
 
 /// One end of a connection.
@@ -108,7 +111,8 @@ pub(crate) struct Io {
 impl Link {
     pub(crate) fn new(sim: &Sim, up: Faults, down: Faults, seed: u64) -> Self {
         let pipe = |faults, seed| Arc::new(Mutex::new(Pipe::new(faults, seed)));
-        Self { sim: sim.clone(), up: pipe(up, seed), down: pipe(down, !seed) }
+        let half = Arc::new(AtomicBool::new(false));
+        Self { sim: sim.clone(), up: pipe(up, seed), down: pipe(down, !seed), half }
     }
 
     /// The client's end and the server's.
@@ -135,6 +139,14 @@ impl Link {
         wake.into_iter().for_each(Waker::wake);
     }
 
+    /// Breaks the client's end; the server's goes on as if nothing had happened.
+    pub(crate) fn cut_half(&self) {
+        self.half.store(true, Ordering::Relaxed);
+        let wake: Vec<Waker> =
+            self.down().reader.take().into_iter().chain(self.up().writer.take()).collect();
+        wake.into_iter().for_each(Waker::wake);
+    }
+
     /// Breaks the connection now; bytes under way are lost or not.
     pub(crate) fn cut(&self, lose: bool) {
         for pipe in [&self.up, &self.down] {
@@ -152,6 +164,10 @@ impl Link {
 }
 
 impl Io {
+    fn is_gone(&self) -> bool {
+        self.client && self.link.half.load(Ordering::Relaxed)
+    }
+
     fn pipe(&self, sending: bool) -> MutexGuard<'_, Pipe> {
         if self.client == sending { self.link.up() } else { self.link.down() }
     }
@@ -160,6 +176,9 @@ impl Io {
 impl Transport for Io {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let now = self.link.sim.micros();
+        if self.is_gone() {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
         let mut pipe = self.pipe(false);
         pipe.reads += 1;
         let max = pipe.faults.read_max;
@@ -208,6 +227,9 @@ impl Transport for Io {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let now = self.link.sim.micros();
+        if self.is_gone() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
         let mut pipe = self.pipe(true);
         pipe.writes += 1;
         if pipe.broken || pipe.shut || pipe.reader_gone {
@@ -246,6 +268,9 @@ impl Transport for Io {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_gone() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
         let mut pipe = self.pipe(true);
         pipe.shut = true;
         let reader = pipe.reader.take();
@@ -257,6 +282,9 @@ impl Transport for Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
+        if self.is_gone() {
+            return;
+        }
         for sending in [true, false] {
             let mut pipe = self.pipe(sending);
             if sending {

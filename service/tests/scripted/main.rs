@@ -2,6 +2,7 @@
 
 mod driver;
 mod executor;
+mod histories;
 mod link;
 mod replaced;
 mod world;
