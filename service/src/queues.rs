@@ -232,6 +232,112 @@ mod tests {
         ops
     }
 
+    /// A client's session that is open, and has requests 0 and 1 of the server's to answer.
+    fn open_session() -> Session<Vec<u8>> {
+        use outlast_core::wire::{Frame, Grant, MAX_BODY};
+        use outlast_core::{Attach, Config, Instant};
+        let now = Instant::from_micros(1);
+        let (mut out, mut back) = ([0; 1024], [0; 1024]);
+        let mut client = Session::client(Config::CLIENT, Vec::new()).unwrap();
+        let len = client.attach(now, &Attach::default(), &mut out).unwrap();
+        let (header, body, _) = Frame::split(&out[..len], MAX_BODY).unwrap().unwrap();
+        let Ok(Frame::Hello(hello)) = Frame::decode(header, body) else {
+            panic!("HELLO is what a client says first");
+        };
+        let grant = Grant { sid: 1, epoch: 1, key_id: 0, key: [1; 16] };
+        let made =
+            Session::server(now, Config::SERVER, &hello, grant, 1, Vec::new(), &mut back).unwrap();
+        let mut server = made.session;
+        for id in 0..2 {
+            server.request(RequestId(id), Route::from(1u8), b"?").unwrap();
+        }
+        let more = server.poll_transmit(now, &mut back[made.written..]);
+        let mut input = &back[..made.written + more];
+        while client.handle_input(now, &mut input).unwrap().is_some() {}
+        client
+    }
+
+    fn staged(frames: Vec<u8>, marks: &[(u64, Mark)]) -> Staged {
+        Staged { frames, from: 0, marks: marks.to_vec() }
+    }
+
+    fn sent(queues: &Queues) -> Vec<u64> {
+        let marks = queues.marks.as_ref().unwrap();
+        assert!(marks.queued.is_empty());
+        marks.sent.iter().map(|(position, _)| *position).collect()
+    }
+
+    #[test]
+    fn marks_move_with_answers_that_are_put_in_front() {
+        let mut session = open_session();
+        let mut queues = Queues::default();
+        // A message in fragments is under way, so that the answer goes behind its end.
+        queues.stage(staged(message(10, true), &[]));
+        queues.flush(&mut session);
+        let begun = session.sent().get();
+        let frames = [part(5, false), message(2, false)].concat();
+        queues.stage(staged(frames, &[(9, Mark::Receipt(0)), (15, Mark::Receipt(1))]));
+        let head = Head::Response { id: RequestId(0), status: Status::OK };
+        queues.answer(head, b"xyz", 100);
+        queues.flush(&mut session);
+        // The answer takes 4 + 2 + 3 bytes between the two.
+        assert_eq!(sent(&queues), [begun + 9, begun + 9 + 9 + 6]);
+        assert_eq!(session.sent().get(), begun + 24);
+        assert_eq!(queues.acknowledged(Position::default()), None);
+        assert_eq!(queues.acknowledged(session.sent()), Some(1));
+    }
+
+    #[test]
+    fn marks_move_with_frames_that_are_left_out() {
+        let mut session = open_session();
+        let mut queues = Queues::default();
+        let begun = session.sent().get();
+        // The cancellation of a request that is not open any more.
+        let mut cancel = Header::new(Op::Cancel, 0, 2).to_bytes().to_vec();
+        cancel.extend_from_slice(&[9, 0]);
+        let frames = [message(2, false), cancel, message(3, false)].concat();
+        let marks = [(6, 0), (12, 1), (19, 2)].map(|(at, number)| (at, Mark::Receipt(number)));
+        queues.stage(staged(frames, &marks));
+        queues.flush(&mut session);
+        assert_eq!(sent(&queues), [begun + 6, begun + 6, begun + 13]);
+        assert_eq!(session.sent().get(), begun + 13);
+    }
+
+    #[test]
+    fn marks_move_when_what_is_done_is_dropped() {
+        let mut session = open_session();
+        let mut queues = Queues::default();
+        // More than the session holds, which is 4 MiB.
+        let frames = message(16_000, false).repeat(300);
+        let (all, begun) = (frames.len() as u64, session.sent().get());
+        queues.stage(staged(frames, &[(all, Mark::Call(RequestId(3)))]));
+        queues.flush(&mut session);
+        assert!(!queues.is_empty());
+        let taken = session.sent().get() - begun;
+        let queued = queues.marks.as_ref().unwrap().queued[0];
+        assert_eq!(queued, ((all - taken) as usize, Mark::Call(RequestId(3))));
+        assert_eq!(queues.discard(session.sent()).1, [RequestId(3)]);
+    }
+
+    #[test]
+    fn requests_behind_what_arrived_are_unsent() {
+        let mut session = open_session();
+        let mut queues = Queues::default();
+        let begun = session.sent().get();
+        let marks = [(6, 1), (13, 2)].map(|(at, id)| (at, Mark::Call(RequestId(id))));
+        queues.stage(staged([message(2, false), message(3, false)].concat(), &marks));
+        let first = message(2, false).len() as u64;
+        queues.flush(&mut session);
+        let mut at = Position::default();
+        // There is no other way to make a position than to send.
+        let mut other = open_session();
+        while at.get() < begun + first {
+            at = other.send(Route::from(1u8), &[]).unwrap();
+        }
+        assert!((begun + 6..begun + 13).contains(&at.get()));
+        assert_eq!(queues.discard(at).1, [RequestId(2)]);
+    }
+
     #[test]
     fn answers_never_come_between_fragments() {
         let head = Head::Response { id: RequestId(3), status: Status::OK };
@@ -253,6 +359,5 @@ mod tests {
         });
         queues.insert_answers(true);
         assert_eq!(ops(&queues.backlog), [c, c, r, m]);
-        let _ = Route::from(1u8);
     }
 }

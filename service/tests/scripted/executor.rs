@@ -61,6 +61,8 @@ struct State {
     /// Turns since time last passed, and in all.
     turns: u64,
     all_turns: u64,
+    /// Tasks that run inside of others now.
+    depth: u64,
 }
 
 struct Wakeup {
@@ -88,6 +90,7 @@ impl Sim {
             next_id: 0,
             turns: 0,
             all_turns: 0,
+            depth: 0,
         };
         Self(Arc::new(Inner { base: Instant::now(), state: Mutex::new(state) }))
     }
@@ -143,6 +146,18 @@ impl Sim {
         result.lock().unwrap().take().unwrap()
     }
 
+    /// Lets others run in the middle of a task's turn, as on another thread.
+    pub(crate) fn meanwhile(&self) {
+        let mut state = self.lock();
+        if state.depth >= 3 || state.ready.is_empty() {
+            return;
+        }
+        state.depth += 1;
+        drop(state);
+        self.turn();
+        self.lock().depth -= 1;
+    }
+
     fn turn(&self) {
         let mut state = self.lock();
         if state.ready.is_empty() {
@@ -153,10 +168,11 @@ impl Sim {
         assert!(state.turns < SPIN, "somebody spins");
         let pick = state.rng.next() as usize % state.ready.len();
         let id = state.ready.swap_remove(pick);
-        let Some((waker, Some(mut task))) =
-            state.tasks.get_mut(&id).map(|(waker, task)| (waker.clone(), task.take()))
-        else {
-            return;
+        let (waker, mut task) = match state.tasks.get_mut(&id) {
+            Some((waker, task @ Some(_))) => (waker.clone(), task.take().unwrap()),
+            // It runs, below this one on the stack: it was woken meanwhile.
+            Some((_, None)) => return state.ready.push(id),
+            None => return,
         };
         drop(state);
         let polled = task.as_mut().poll(&mut Context::from_waker(&waker));

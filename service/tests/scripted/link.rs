@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) stalled: bool,
     /// Writes are said to have taken nothing.
     pub(crate) nothing: bool,
+    /// In so many of a hundred calls other tasks run in the middle of it.
+    pub(crate) busy: u64,
 }
 
 impl Default for Faults {
@@ -41,6 +43,7 @@ impl Default for Faults {
             hole: false,
             stalled: false,
             nothing: false,
+            busy: 0,
         }
     }
 }
@@ -164,6 +167,16 @@ impl Link {
 }
 
 impl Io {
+    /// Others may run now, as they might on another thread.
+    fn meanwhile(&self) {
+        let mut pipe = self.pipe(true);
+        let (busy, most) = (pipe.faults.busy, pipe.rng.range(1, 6));
+        if busy > 0 && pipe.rng.chance(busy) {
+            drop(pipe);
+            (0..most).for_each(|_| self.link.sim.meanwhile());
+        }
+    }
+
     fn is_gone(&self) -> bool {
         self.client && self.link.half.load(Ordering::Relaxed)
     }
@@ -175,6 +188,7 @@ impl Io {
 
 impl Transport for Io {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.meanwhile();
         let now = self.link.sim.micros();
         if self.is_gone() {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
@@ -226,6 +240,7 @@ impl Transport for Io {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.meanwhile();
         let now = self.link.sim.micros();
         if self.is_gone() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));

@@ -5,4 +5,5 @@ mod executor;
 mod histories;
 mod link;
 mod replaced;
+mod takeover;
 mod world;

@@ -9,12 +9,13 @@ use std::task::Poll;
 use outlast_core::wire::{RequestId, Route, Status};
 use outlast_core::{CloseCode, Config, Event, Session};
 use outlast_service::{
-    Closed, Handle, Incoming, Peer, RequestError, Responder, Runtime, SendError,
+    Closed, Handle, Incoming, Peer, RequestError, Responder, Runtime, SendError, SessionInfo,
 };
 
 use crate::executor::Sim;
+use crate::histories::join;
 use crate::link::Io;
-use crate::world::{Net, Notes, Raw, client, eager, welcome};
+use crate::world::{Net, Notes, Raw, client, deaf, eager, serve, welcome};
 
 /// Small enough that a long message does not fit what may wait.
 const CONFIG: Config =
@@ -333,47 +334,107 @@ fn an_order_to_end_is_obeyed_though_the_session_is_lost_at_the_same_time() {
 //= test CLS-14
 #[test]
 fn requests_are_told_whether_they_may_have_run() {
-    Stage::play(9, |stage, mut raw, mut session| async move {
-        let ask = |text: &'static [u8]| {
-            let handle = stage.handle.clone();
-            let mut asking = Box::pin(async move { handle.request(1u8, text).await });
-            async move {
-                poll_fn(|cx| Poll::Ready(assert!(asking.as_mut().poll(cx).is_pending()))).await;
-                asking
+    for position_known in [true, false] {
+        Stage::play(9, move |stage, raw, session| told(stage, raw, session, position_known));
+    }
+}
+
+/// Asks, and has the request staged.
+async fn ask(
+    handle: Handle,
+    text: &'static [u8],
+) -> impl Future<Output = Result<outlast_service::Response, RequestError>> {
+    let mut asking = Box::pin(async move { handle.request(1u8, text).await });
+    poll_fn(|cx| Poll::Ready(assert!(asking.as_mut().poll(cx).is_pending()))).await;
+    asking
+}
+
+async fn told(stage: Stage, mut raw: Raw, mut session: Session<Vec<u8>>, position_known: bool) {
+    let say = |text: &'static [u8]| stage.handle.try_send(1u8, text).unwrap();
+    // Taken by the peer, which does not answer.
+    let taken = ask(stage.handle.clone(), b"taken").await;
+    say(b"said and taken");
+    stage.sim.sleep(1_000).await;
+    for _ in 0..3 {
+        let frame = raw.frame().await.unwrap();
+        let mut input = &frame[..];
+        while session.handle_input(raw.now(), &mut input).unwrap().is_some() {}
+    }
+    stage.sim.sleep(100_000).await;
+    session.handle_timeout(raw.now());
+    flush(&mut raw, &mut session).await;
+    stage.sim.sleep(1_000).await;
+    // Transmitted, and never read by the peer.
+    let unread = ask(stage.handle.clone(), b"unread").await;
+    say(b"said and unread");
+    stage.sim.sleep(1_000).await;
+    // Beyond what the peer allows to come, and beyond what may wait: never transmitted.
+    let filler = [b'x'; 900];
+    (0..20).for_each(|_| stage.handle.try_send(2u8, &filler).unwrap());
+    let held = ask(stage.handle.clone(), b"held").await;
+    stage.sim.sleep(1_000).await;
+    while stage.handle.try_send(2u8, &filler).is_ok() {
+        stage.sim.sleep(100).await;
+    }
+    let staged = ask(stage.handle.clone(), b"staged").await;
+    stage.handle.try_send(1u8, b"said and staged").unwrap();
+    if position_known {
+        session.end(raw.now(), CloseCode::EVICTED);
+        flush(&mut raw, &mut session).await;
+    } else {
+        let mut close = [0; 64];
+        let evicted = outlast_core::wire::Close::new(CloseCode::EVICTED);
+        let len = evicted.encode(&mut close).unwrap();
+        raw.write(&close[..len]).await.unwrap();
+    }
+    drop(raw);
+    let _second = stage.accept(2).await;
+    assert!(matches!(taken.await, Err(RequestError::OutcomeUnknown(_))));
+    // In ending, the peer says how far it had come, or not.
+    let error = unread.await.unwrap_err();
+    assert_eq!(error.is_safe_to_repeat(), position_known, "{error:?}");
+    for request in [held.await, staged.await] {
+        let error = request.unwrap_err();
+        assert!(error.is_safe_to_repeat(), "{error:?}");
+    }
+    let lost = stage.notes.all().into_iter().find(|note| note.starts_with("lost")).unwrap();
+    let (missing, unknown) = lost.split_once("unknown").unwrap();
+    assert_eq!(missing.contains("\"said and unread\""), position_known, "{lost}");
+    assert_eq!(unknown.contains("\"said and unread\""), !position_known, "{lost}");
+    assert!(missing.contains("\"said and staged\""), "{lost}");
+    assert!(!lost.contains("taken"), "{lost}");
+}
+
+/// A number that becomes free wakes those who wait for one, though nothing else happens.
+#[test]
+fn callers_who_wait_for_a_number_get_it() {
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        let config = Config { max_requests: 1, ..Config::SERVER };
+        let (_server, net) = serve(&sim, config, |_: &SessionInfo| {
+            |peer: &mut Peer<'_>, event: Incoming<'_>| {
+                if let Incoming::Request { id, payload, .. } = event {
+                    peer.respond(id, Status::OK, payload).unwrap();
+                }
             }
-        };
-        let say = |text: &'static [u8]| stage.handle.try_send(1u8, text).unwrap();
-        // Taken by the peer, which does not answer.
-        let taken = ask(b"taken").await;
-        say(b"said and taken");
-        stage.sim.sleep(1_000).await;
-        for _ in 0..3 {
-            let frame = raw.frame().await.unwrap();
-            let mut input = &frame[..];
-            while session.handle_input(raw.now(), &mut input).unwrap().is_some() {}
-        }
-        // Transmitted, and never read by the peer.
-        let unread = ask(b"unread").await;
-        say(b"said and unread");
-        stage.sim.sleep(1_000).await;
-        // Beyond what the peer allows to come: never transmitted.
-        let filler = [b'x'; 900];
-        for _ in 0..20 {
-            stage.handle.try_send(2u8, &filler).unwrap();
-        }
-        let held = ask(b"held").await;
-        stage.sim.sleep(1_000).await;
-        say(b"said and staged");
-        let staged = ask(b"staged").await;
-        let (_raw, _session) = stage.replace(raw, session).await;
-        assert!(matches!(taken.await, Err(RequestError::OutcomeUnknown(_))));
-        // The peer said in ending how far it had come.
-        for request in [unread, held, staged] {
-            let error = request.await.unwrap_err();
-            assert!(error.is_safe_to_repeat(), "{error:?}");
-        }
-        let lost = stage.notes.all().into_iter().find(|note| note.starts_with("lost")).unwrap();
-        assert!(lost.contains("missing [\"said and unread\""), "{lost}");
-        assert!(lost.contains("\"said and staged\"], unknown []"), "{lost}");
-    });
+        });
+        let (handle, runner) = client(&sim, &net, eager(seed), deaf);
+        let world = sim.clone();
+        sim.run(async move {
+            world.spawn(async move { drop(runner.await) });
+            let callers: Vec<_> = (0..5u8)
+                .map(|caller| {
+                    let handle = handle.clone();
+                    join(&world, async move {
+                        let response = handle.request(1u8, &[caller]).await.unwrap();
+                        assert_eq!(&response.payload[..], [caller]);
+                    })
+                })
+                .collect();
+            for caller in callers {
+                caller.await;
+            }
+            assert!(world.micros() < 1_000_000, "seed {seed}: {}", world.micros());
+        });
+    }
 }
