@@ -271,6 +271,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         let mut bytes = [0; 256];
         let len = owner.session.fence(now, &mut bytes);
+        let code = CloseCode::SUPERSEDED;
+        owner.ending = Some(Ending { code, by_peer: false, retry_ms: 0, no_retry: false });
         self.carry.extend_from_slice(&bytes[..len]);
         // Best effort: a connection that takes nothing is not waited for.
         let _ = self.io.poll_write(cx, &[IoSlice::new(&self.carry)]);
