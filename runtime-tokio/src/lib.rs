@@ -90,8 +90,8 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::wire::{Route, Status};
 pub use outlast_core::{CloseCode, Config, Position, Release};
 pub use outlast_service::{
-    Authenticator, Closed, Credentials, Handle, Handler, Incoming, KeyedClient, Limits, Peer,
-    Receipt, Report, RequestError, Responder, Response, Runner, SendError, ServerHandle,
+    Authenticator, Closed, Credentials, DialError, Handle, Handler, Incoming, KeyedClient, Limits,
+    Peer, Receipt, Report, RequestError, Responder, Response, Runner, SendError, ServerHandle,
     ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered,
 };
 pub use runtime::Tokio;

@@ -7,16 +7,20 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use outlast_core::client::{Action, Attempt, Closed as Parting, Dial, Dialer, DialerConfig};
+use outlast_core::client::{
+    Action, Attempt, Closed as Parting, Dial, DialState, Dialer, DialerConfig,
+};
 use outlast_core::client::{StopReason, Target};
 use outlast_core::wire::AuthData;
-use outlast_core::{Attach, CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
+use outlast_core::{
+    Attach, CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Position, Session,
+};
 
 use crate::auth::{Credentials, Proving};
 use crate::drive::{Drive, Driven};
 use crate::error::Closed;
 use crate::handle::Handle;
-use crate::handler::Handler;
+use crate::handler::{DialError, Handler, Incoming};
 use crate::owner::{Owner, core_config};
 use crate::shared::Shared;
 use crate::transport::{Clock, Runtime, Timer, Transport};
@@ -151,9 +155,15 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             let connecting = pin!(self.connector.connect(address));
             before(&self.runtime, deadline, connecting).await
         };
-        let Some(Ok(dialed)) = dialed else {
-            self.failed_by = CloseCode::GOING_AWAY;
-            return self.dialer.handle_failure(self.now(), dial.attempt);
+        let dialed = match dialed {
+            Some(Ok(dialed)) => dialed,
+            failed => {
+                let late = || io::ErrorKind::TimedOut.into();
+                let error = failed.and_then(Result::err).unwrap_or_else(late);
+                self.failed_by = CloseCode::GOING_AWAY;
+                self.dialer.handle_failure(self.now(), dial.attempt);
+                return self.failed(dial.attempt, DialError::Unreachable(&error));
+            }
         };
         let Some(mut owner) = self.owner.take() else {
             return;
@@ -172,7 +182,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         }
         owner.opened_at = None;
         self.dialer.handle_transport(dial.attempt);
-        let before = owner.session.received();
+        let before = moved(&owner);
         let Dialed { io, remote } = dialed;
         let driven =
             Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting).await;
@@ -214,12 +224,12 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
     }
 
     /// A connection ended: what that means for the next.
-    fn ended(&mut self, attempt: Attempt, driven: Driven<H>, before: outlast_core::Position) {
+    fn ended(&mut self, attempt: Attempt, driven: Driven<H>, before: Moved) {
         let Driven { owner, ending } = driven;
         let now = self.now();
         if let Some(opened_at) = owner.opened_at {
             self.dialer.handle_welcome(opened_at, attempt, true);
-            if owner.session.received() > before {
+            if moved(&owner) != before {
                 self.dialer.handle_progress(attempt);
             }
         }
@@ -246,9 +256,31 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             self.failed_by = ending.code;
             self.dialer.handle_failure(now, attempt);
         }
+        // A session that was lost has said so, and why.
+        let failed = owner.opened_at.is_none() && !owner.over;
         self.owner = Some(owner);
+        if failed {
+            let error = match ending.by_peer {
+                true => DialError::Refused(ending.code),
+                false => DialError::NoWelcome(ending.code),
+            };
+            self.failed(attempt, error);
+        }
         if self.ordered_to_end(now) {
             self.dialer.handle_stop();
+        }
+    }
+
+    /// Tells the handler of an attempt that failed.
+    //= CLI-13
+    fn failed(&mut self, attempt: Attempt, error: DialError<'_>) {
+        let now = self.now();
+        let stopped = self.dialer.state() == DialState::Stopped;
+        let due = self.dialer.poll_timeout().filter(|_| !stopped);
+        let wait = |at: Instant| at.saturating_since(now);
+        let event = Incoming::DialFailed { attempt: attempt.get(), error, retry_in: due.map(wait) };
+        if let Some(owner) = self.owner.as_deref_mut() {
+            owner.tell(now, None, event);
         }
     }
 
@@ -322,6 +354,13 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.seed = jitter.next_u64();
         (self.seed >> 32) as u32
     }
+}
+
+/// How far both directions have come: what was received, and what the peer has taken.
+type Moved = (Position, Position);
+
+fn moved<H: Handler>(owner: &Owner<H>) -> Moved {
+    (owner.session.received(), owner.session.acknowledged())
 }
 
 /// The future's output, unless `at` comes first. It is borrowed, since each layer that holds one by

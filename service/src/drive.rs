@@ -200,8 +200,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             self.fenced = true;
         }
         if let Some((grace_ms, spread_ms)) = orders.drain {
-            // Without an open connection there is nobody to tell.
-            let _ = owner.session.drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
+            owner.drain(now, grace_ms, spread_ms);
         }
         match orders.close {
             Some((code, true)) => owner.session.end(now, code),

@@ -1,7 +1,10 @@
 //! What an application is told, and what it can do at once.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outlast_core::wire::{Frame, MAX_BODY, RequestId, Route, Status};
 use outlast_core::{CloseCode, Head, Instant, Position, Release, Session};
@@ -101,6 +104,16 @@ pub enum Incoming<'a> {
         /// Why.
         code: CloseCode,
     },
+    /// A client could not reach its server, or was not let in; it goes on trying, unless
+    /// `retry_in` is `None`. The session, if there is one, lives on.
+    DialFailed {
+        /// Number of the attempt, counted from 1 over the client's life.
+        attempt: u32,
+        /// What went wrong.
+        error: DialError<'a>,
+        /// Time to the next attempt; `None` if there will be none.
+        retry_in: Option<Duration>,
+    },
     /// The connection is gone; the session lives on.
     Disconnected {
         /// Why, as far as it is known.
@@ -120,6 +133,28 @@ pub enum Incoming<'a> {
         /// What did not arrive, and what may not have.
         undelivered: &'a Undelivered,
     },
+}
+
+/// Why an attempt to connect failed.
+#[derive(Debug, Copy, Clone)]
+#[non_exhaustive]
+pub enum DialError<'a> {
+    /// There was no connection, or none in time ([`io::ErrorKind::TimedOut`]).
+    Unreachable(&'a io::Error),
+    /// The server said no.
+    Refused(CloseCode),
+    /// The connection ended before the server had answered, as far as it is known for this reason.
+    NoWelcome(CloseCode),
+}
+
+impl fmt::Display for DialError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => write!(f, "the server is not reached: {error}"),
+            Self::Refused(code) => write!(f, "the server refuses: {code}"),
+            Self::NoWelcome(code) => write!(f, "the server does not answer: {code}"),
+        }
+    }
 }
 
 /// What was sent in a session that was lost and is not known to have arrived.

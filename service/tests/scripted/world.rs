@@ -138,7 +138,9 @@ impl Notes {
 
     /// Waits for a note with this beginning.
     pub(crate) async fn wait(&self, sim: &Sim, start: &str) {
+        let since = sim.micros();
         while self.count(start) == 0 {
+            assert!(sim.micros() < since + 600_000_000, "no {start} in {:?}", self.all());
             sim.sleep(500).await;
         }
     }
