@@ -14,8 +14,9 @@ pub(crate) struct Facts {
     pub(crate) broken: u64,
     /// Times the session went on over another connection.
     pub(crate) resumes: u64,
-    /// Bytes of frames sent again.
+    /// Bytes of frames sent again, in this session and in those before it.
     pub(crate) resent: u64,
+    pub(crate) resent_before: u64,
     /// Sessions that were lost.
     pub(crate) lost: u64,
     /// The longest time from a broken connection to the next.
@@ -36,17 +37,23 @@ impl Health {
     }
 
     /// Takes note of what happened, if it concerns connections.
-    pub(crate) fn note(&self, event: &Incoming<'_>) {
+    /// `resent` is what the session has counted so far.
+    pub(crate) fn note(&self, event: &Incoming<'_>, resent: u32) {
+        self.count(event);
+        self.lock().resent = resent.into();
+    }
+
+    fn count(&self, event: &Incoming<'_>) {
         match event {
             Incoming::Opened => {
                 let mut facts = self.lock();
                 facts.opened += 1;
+                facts.resent_before += std::mem::take(&mut facts.resent);
                 facts.since = None;
             }
-            Incoming::Resumed { resent } => {
+            Incoming::Resumed { .. } => {
                 let mut facts = self.lock();
                 facts.resumes += 1;
-                facts.resent += resent;
                 if let Some(since) = facts.since.take() {
                     facts.worst = facts.worst.max(since.elapsed());
                 }

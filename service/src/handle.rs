@@ -207,7 +207,7 @@ impl Handle {
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             // It may have been replaced before this task could look.
-            let generation = *generation.get_or_insert(inner.generation());
+            let generation = *generation.get_or_insert_with(|| inner.generation());
             match inner.check_generation(generation) {
                 Err(closed) => Poll::Ready(closed),
                 Ok(()) => {
@@ -249,7 +249,7 @@ impl Handle {
         let mut generation = None;
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
-            let generation = *generation.get_or_insert(inner.generation());
+            let generation = *generation.get_or_insert_with(|| inner.generation());
             match inner.reserve_call(generation) {
                 Err(SendError::Full | SendError::NotOpen) => {
                     inner.wait_for_room(cx.waker());
@@ -330,7 +330,7 @@ impl<'a> Sending<'a> {
 
     fn stage(&mut self, inner: &mut Inner) -> Result<(), SendError> {
         // A message that began in a session that is lost must not go on in the next.
-        let generation = *self.generation.get_or_insert(inner.generation());
+        let generation = *self.generation.get_or_insert_with(|| inner.generation());
         inner.check_generation(generation).map_err(SendError::Closed)?;
         let limit = inner.facts.max_message;
         if inner.facts.id.is_some() && self.payload.len() > limit {

@@ -176,8 +176,7 @@ impl Queues {
 
     /// Gives memory back that only traffic needs.
     pub(crate) fn shrink(&mut self) {
-        let marked = |marks: &Box<Marks>| !marks.queued.is_empty() || !marks.sent.is_empty();
-        self.marks = self.marks.take().filter(marked);
+        self.marks = self.marks.take().filter(|marks| !marks.is_empty());
         if self.is_empty() {
             *self = Self { marks: self.marks.take(), ..Self::default() };
         }
@@ -185,6 +184,10 @@ impl Queues {
 }
 
 impl Marks {
+    fn is_empty(&self) -> bool {
+        self.queued.is_empty() && self.sent.is_empty()
+    }
+
     /// Of the backlog from `at` on, `taken` bytes went behind `end` of the session, and of what
     /// follows as much was left out as makes `gone` in all.
     fn moved(&mut self, at: usize, taken: usize, gone: usize, end: u64) {

@@ -89,6 +89,9 @@ pub(crate) struct Orders {
     pub(crate) drain: Option<(u32, u32)>,
 }
 
+/// What became of a request.
+pub(crate) type Answered = Result<(Status, Bytes), RequestError>;
+
 /// What the owner takes from handles.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
@@ -362,7 +365,7 @@ impl Inner {
         &mut self,
         id: RequestId,
         waker: &Waker,
-    ) -> (Poll<Result<(Status, Bytes), RequestError>>, Vec<Waker>) {
+    ) -> (Poll<Answered>, Vec<Waker>) {
         let polled = self.asked().poll_call(id, waker);
         let left = if polled.is_ready() { std::mem::take(&mut self.waiting) } else { Vec::new() };
         (polled, left)

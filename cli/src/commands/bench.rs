@@ -130,7 +130,7 @@ struct Quiet(Notices);
 
 impl Handler for Quiet {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
-        self.0.note(peer.id(), &event);
+        self.0.note(peer, &event);
     }
 }
 

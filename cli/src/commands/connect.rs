@@ -258,7 +258,7 @@ struct Line {
 
 impl Handler for Line {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
-        self.notices.note(peer.id(), &event);
+        self.notices.note(peer, &event);
         match event {
             Incoming::Message { payload, .. } => print(&format!("{}\n", readable(payload))),
             Incoming::Request { id, payload, .. } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outlast_tokio::{
-    Attempts, Client, ClientBuilder, CloseCode, Closed, Incoming, Position, ReconnectPolicy,
+    Attempts, Client, ClientBuilder, CloseCode, Closed, Incoming, Peer, Position, ReconnectPolicy,
 };
 
 use crate::address::Address;
@@ -99,9 +99,10 @@ impl Notices {
     }
 
     /// To be given every event.
-    pub(crate) fn note(&mut self, session: Option<u64>, event: &Incoming<'_>) {
+    pub(crate) fn note(&mut self, peer: &Peer<'_>, event: &Incoming<'_>) {
+        let (session, resent) = (peer.id(), peer.session().stats().resent);
         let before = self.health.facts();
-        self.health.note(event);
+        self.health.note(event, resent);
         let text = match event {
             Incoming::Opened => {
                 format!("connected to {}, session {}", self.address, short(session))

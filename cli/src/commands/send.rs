@@ -138,7 +138,7 @@ struct Outbox {
 
 impl Handler for Outbox {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
-        self.notices.note(peer.id(), &event);
+        self.notices.note(peer, &event);
         match event {
             Incoming::Lost { code, peer_received, .. } if self.notices.has_begun() => {
                 let lost = lost_words(code, peer_received);

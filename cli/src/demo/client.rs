@@ -250,7 +250,7 @@ impl Handler for Ear {
                 self.down.ended.notify_one();
             }
             Incoming::Finished => peer.finish(),
-            other => self.health.note(&other),
+            other => self.health.note(&other, peer.session().stats().resent),
         }
     }
 }

@@ -156,7 +156,7 @@ impl Report {
         self.file_bytes += get(&client.progress.bytes);
         let facts = client.health.facts();
         self.resumes += facts.resumes;
-        self.resent += facts.resent;
+        self.resent += facts.resent + facts.resent_before;
         self.worst = self.worst.max(facts.worst);
     }
 

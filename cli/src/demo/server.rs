@@ -115,6 +115,10 @@ impl Desk {
 
 impl Handler for Desk {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        if matches!(event, Incoming::Ended | Incoming::Lost { .. }) {
+            let resent = peer.session().stats().resent;
+            self.counts.resent.fetch_add(resent.into(), Ordering::Relaxed);
+        }
         match event {
             Incoming::Message { route, payload } => {
                 let Some(work) = &mut self.work else { return };
@@ -128,9 +132,6 @@ impl Handler for Desk {
                 let (status, answer) = self.request(peer, route, payload);
                 // It fails only if the session is over, which is counted below.
                 let _ = peer.respond(id, status, &answer);
-            }
-            Incoming::Resumed { resent } => {
-                self.counts.resent.fetch_add(resent, Ordering::Relaxed);
             }
             Incoming::Lost { .. } if self.work.is_some() => {
                 self.counts.lost.fetch_add(1, Ordering::Relaxed);

@@ -431,7 +431,19 @@ impl<S: Storage + ?Sized> Session<S> {
     //= STM-2
     pub(crate) fn step(&mut self, event: SessionEvent) {
         if let Some(next) = self.state.next(event) {
+            // What was announced to be sent again and was not is none of it.
+            self.stats.resent = self.stats.resent.wrapping_sub(self.not_resent());
             self.state = next;
         }
+    }
+
+    /// Bytes that are to be transmitted again on this connection and have not been.
+    pub(crate) const fn not_resent(&self) -> u32 {
+        if !matches!(self.state, SessionState::Attached) {
+            return 0;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "less than the ring holds")]
+        let missing = self.tx.high.saturating_sub(self.tx.sent) as u32;
+        missing
     }
 }

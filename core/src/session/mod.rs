@@ -293,7 +293,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// What counts and has been counted since the session began.
     #[must_use]
     pub const fn stats(&self) -> Stats {
-        self.stats
+        Stats { resent: self.stats.resent.wrapping_sub(self.not_resent()), ..self.stats }
     }
 
     /// How far the peer has taken what was sent.

@@ -10,6 +10,7 @@
 )]
 
 mod close;
+mod counting;
 mod fates;
 mod fragments;
 mod handshake;

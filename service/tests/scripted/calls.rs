@@ -8,7 +8,7 @@ use std::time::Duration;
 use outlast_core::client::{Attempts, OnLost};
 use outlast_core::wire::{Op, Status};
 use outlast_core::{CloseCode, Config};
-use outlast_service::{DialError, Handle, Incoming, Peer, RequestError, Responder, Runtime};
+use outlast_service::{DialError, Handle, Incoming, Peer, RequestError, Responder};
 use outlast_service::{SendError, Server, SessionInfo};
 
 use crate::executor::Sim;
@@ -112,6 +112,27 @@ fn a_client_that_is_refused_for_good_says_so_and_stops() {
     assert_eq!(notes.all(), ["failed 1 refused AUTH_REQUIRED, no more", "lost AUTH_REQUIRED"]);
 }
 
+/// What a handler orders when it hears of the loss is meant for what comes next.
+#[test]
+fn a_handler_that_wants_no_session_after_the_lost_one_gets_none() {
+    let sim = Sim::new(8);
+    let (server, net) = serve(&sim, Config::SERVER, |_: &SessionInfo| deaf);
+    let handler = |peer: &mut Peer<'_>, event: Incoming<'_>| {
+        if let Incoming::Lost { .. } = event {
+            peer.handle().end(CloseCode::OK);
+        }
+    };
+    let (handle, runner) = client(&sim, &net, eager(1), handler);
+    let world = sim.clone();
+    sim.run(async move {
+        let runner = join(&world, runner);
+        handle.send_receipted(1u8, b"hello").await.unwrap().await.unwrap();
+        server.handle().get(handle.id().unwrap()).unwrap().end(CloseCode::EVICTED);
+        runner.await;
+        assert_eq!(net.state().dialled, 1);
+    });
+}
+
 /// A server that keeps requests, and what it kept.
 fn keeper(sim: &Sim, config: Config) -> (Net, Arc<Mutex<Vec<Responder>>>, Notes) {
     let (kept, notes) = (Arc::new(Mutex::new(Vec::new())), Notes::default());
@@ -142,7 +163,7 @@ fn a_request_whose_time_is_over_is_cancelled_at_the_peer() {
     let (handle, runner) = client(&sim, &net, options, deaf);
     let world = sim.clone();
     sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         handle.send(1u8, b"hello").await.unwrap();
         let second = Duration::from_secs(1);
         let before = world.micros();
@@ -195,7 +216,7 @@ fn flushed_waits_for_everything_that_was_sent_and_for_nothing_else() {
     let world = sim.clone();
     sim.run(async move {
         handle.flushed().await.expect("nothing was sent");
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         for count in 1..=20 {
             for _ in 0..50 {
                 handle.send(1u8, b"message").await.unwrap();
@@ -235,7 +256,7 @@ fn requests_that_a_finished_peer_did_not_answer_are_unknown() {
     let (handle, runner) = client(&sim, &net, eager(1), deaf);
     let world = sim.clone();
     sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         let asked = handle.clone();
         let open = join(&world, async move { asked.request(1u8, b"?").await });
         world.sleep(10_000).await;
@@ -267,8 +288,7 @@ fn requests_behind_the_grace_of_a_drain_are_refused() {
         let mut raw = Raw::new(&sim, net.dial().unwrap());
         let mut session = raw.open(Config::CLIENT).await;
         // Half of it goes for grace; this client does not leave in its spread.
-        let draining = join(&sim, async move { server.drain(Duration::from_secs(4)).await });
-        let _ = draining;
+        sim.aside(async move { server.drain(Duration::from_secs(4)).await });
         raw.wait_for(Op::Drain).await.unwrap();
         for (number, late) in [(0, false), (1, false), (2, true), (3, true)] {
             if number == 2 {
@@ -308,7 +328,7 @@ fn a_call_that_is_dropped_is_cancelled_and_leaves_its_number() {
     let (handle, runner) = client(&sim, &net, eager(1), deaf);
     let world = sim.clone();
     sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         handle.send(1u8, b"hello").await.unwrap();
         for round in 1..=10 {
             let mut asking = Box::pin(handle.request(1u8, b"?"));

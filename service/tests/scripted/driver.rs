@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use outlast_core::wire::{Frame, MAX_BODY, Op, Probe, Route, Status};
 use outlast_core::{CloseCode, Config, Release, Session};
-use outlast_service::{Handler, Incoming, Peer, Runtime, Server, SessionInfo};
+use outlast_service::{Handler, Incoming, Peer, Server, SessionInfo};
 
 use crate::executor::Sim;
 use crate::link::{Faults, Link};
@@ -13,10 +13,12 @@ use crate::world::{Net, Notes, Raw, client, deaf, eager, ops, serve, welcome};
 
 const MINUTE: u64 = 60_000_000;
 
+type Boxed = Box<dyn FnMut(&mut Peer<'_>, Incoming<'_>) + Send>;
+
 /// A peer driven by hand in front of a server that notes what it is told and echoes.
 struct Bench {
     sim: Sim,
-    server: Server<Sim, Box<dyn FnMut(&mut Peer<'_>, Incoming<'_>) + Send>>,
+    server: Server<Sim, Boxed>,
     net: Net,
     notes: Notes,
 }
@@ -39,7 +41,7 @@ impl Bench {
                 }
                 _ => {}
             };
-            Box::new(handler) as Box<dyn FnMut(&mut Peer<'_>, Incoming<'_>) + Send>
+            Box::new(handler) as Boxed
         };
         let (server, net) = serve(&sim, config, factory);
         Self { sim, server, net, notes }
@@ -143,9 +145,9 @@ fn a_transport_that_takes_nothing_is_waited_for_and_not_spun_on() {
         link.change(false, |faults| faults.stalled = true);
         send(&mut raw, &mut session, 0..100, 100).await;
         it.sim.sleep(1_000_000).await;
-        let (turns, writes) = (it.sim.turns(), link.down().writes);
+        let (turns, writes) = (it.sim.turned(), link.down().writes);
         it.sim.sleep(10_000_000).await;
-        assert!(it.sim.turns() - turns < 100, "{} turns", it.sim.turns() - turns);
+        assert!(it.sim.turned() - turns < 100, "{} turns", it.sim.turned() - turns);
         assert!(link.down().writes - writes < 50, "{} writes", link.down().writes - writes);
         // Once it takes something, it gets it then, not when a timer fires.
         let before = it.sim.micros();
@@ -171,9 +173,9 @@ fn nothing_that_falls_due_while_nothing_can_be_written_is_spun_on() {
                 if capacity > 10_000 {
                     link.change(false, |faults| faults.stalled = true);
                 }
-                let turns = it.sim.turns();
+                let turns = it.sim.turned();
                 it.sim.sleep(1_000_000).await;
-                let turns = it.sim.turns() - turns;
+                let turns = it.sim.turned() - turns;
                 assert!(turns < 60, "{turns} turns in a second, {capacity}");
             }
         });
@@ -244,11 +246,11 @@ fn an_idle_connection_sleeps() {
     Bench::new(6, PATIENT, true).play(PATIENT, |it, mut raw, mut session, link| async move {
         send(&mut raw, &mut session, 0..10, 100).await;
         it.sim.sleep(3_000_000).await;
-        let (turns, reads) = (it.sim.turns(), link.up().reads);
+        let (turns, reads) = (it.sim.turned(), link.up().reads);
         it.sim.sleep(10 * MINUTE).await;
         assert_eq!(link.up().reads, reads);
         // The server's house is kept once a second; nothing else happens.
-        assert!(it.sim.turns() - turns <= 601, "{} turns", it.sim.turns() - turns);
+        assert!(it.sim.turned() - turns <= 601, "{} turns", it.sim.turned() - turns);
     });
 }
 
@@ -297,12 +299,12 @@ fn a_connection_that_always_has_input_lets_others_run() {
         Some((Faults { read_max: 60, capacity: 1 << 20, ..Faults::default() }, Faults::default()))
     });
     bench.play(PATIENT, |it, mut raw, mut session, link| async move {
-        let (turns, reads) = (it.sim.turns(), link.up().reads);
+        let (turns, reads) = (it.sim.turned(), link.up().reads);
         send(&mut raw, &mut session, 0..1_000, 100).await;
         while it.notes.count("message") < 1_000 {
             it.sim.sleep(100).await;
         }
-        let (turns, reads) = (it.sim.turns() - turns, link.up().reads - reads);
+        let (turns, reads) = (it.sim.turned() - turns, link.up().reads - reads);
         assert!(reads > 1_500, "the input came in many pieces: {reads}");
         assert!(turns * 10 > reads, "{reads} reads in {turns} turns");
     });
@@ -349,7 +351,7 @@ fn an_application_that_takes_its_time_stops_neither_clock_nor_writing() {
         });
     let world = sim.clone();
     sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         let mut callers: Vec<_> = (0..40)
             .map(|_| {
                 let handle = handle.clone();
@@ -386,7 +388,7 @@ fn a_peer_that_releases_nothing_is_asked_once_in_each_limit() {
     let (handle, runner) = client(&sim, &net, options, deaf);
     let world = sim.clone();
     sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         handle.send(1u8, b"never released").await.unwrap();
         world.sleep(10 * MINUTE).await;
         assert_eq!(net.state().dialled, 1);
@@ -456,7 +458,7 @@ fn every_connection_has_nonces_of_its_own() {
     let (_handle, runner) = client(&sim, &net, options, deaf);
     let world = sim.clone();
     let heard = sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         let mut heard = BTreeSet::new();
         for number in 1..=10 {
             let io = loop {
@@ -497,7 +499,7 @@ fn only_a_request_that_nobody_took_has_no_route() {
     let (handle, runner) = client(&sim, &net, eager(1), deaf);
     let world = sim.clone();
     sim.run(async move {
-        world.spawn(async move { drop(runner.await) });
+        world.aside(runner);
         let ignored = handle.request(1u8, b"ignored").await.unwrap();
         assert_eq!(ignored.status, Status::NO_ROUTE);
         let taken = handle.request(1u8, b"taken").await.unwrap();

@@ -59,8 +59,8 @@ struct State {
     timers: BTreeMap<(u64, u64), Waker>,
     next_id: u64,
     /// Turns since time last passed, and in all.
-    turns: u64,
-    all_turns: u64,
+    since_then: u64,
+    turned: u64,
     /// Tasks that run inside of others now.
     depth: u64,
 }
@@ -88,8 +88,8 @@ impl Sim {
             tasks: HashMap::new(),
             timers: BTreeMap::new(),
             next_id: 0,
-            turns: 0,
-            all_turns: 0,
+            since_then: 0,
+            turned: 0,
             depth: 0,
         };
         Self(Arc::new(Inner { base: Instant::now(), state: Mutex::new(state) }))
@@ -105,8 +105,8 @@ impl Sim {
     }
 
     /// Turns that tasks have had.
-    pub(crate) fn turns(&self) -> u64 {
-        self.lock().all_turns
+    pub(crate) fn turned(&self) -> u64 {
+        self.lock().turned
     }
 
     /// Lets time pass at once, as for a machine that slept.
@@ -126,6 +126,13 @@ impl Sim {
         let at = self.0.base + Duration::from_micros(self.micros() + micros);
         let mut timer = self.timer();
         poll_fn(|cx| timer.poll_until(cx, at)).await;
+    }
+
+    /// Runs a future in a task of its own; nobody wants to know what comes of it.
+    pub(crate) fn aside(&self, future: impl Future<Output: Send> + Send + 'static) {
+        self.spawn(async move {
+            let _ = future.await;
+        });
     }
 
     /// Runs everything until `main` is done.
@@ -163,9 +170,9 @@ impl Sim {
         if state.ready.is_empty() {
             return pass_time(state);
         }
-        state.turns += 1;
-        state.all_turns += 1;
-        assert!(state.turns < SPIN, "somebody spins");
+        state.since_then += 1;
+        state.turned += 1;
+        assert!(state.since_then < SPIN, "somebody spins");
         let pick = state.rng.next() as usize % state.ready.len();
         let id = state.ready.swap_remove(pick);
         let (waker, mut task) = match state.tasks.get_mut(&id) {
@@ -199,7 +206,7 @@ fn pass_time(mut state: MutexGuard<'_, State>) {
     assert!(at < LONGEST, "a script that does not end");
     if at > state.now {
         state.now = at;
-        state.turns = 0;
+        state.since_then = 0;
     }
     drop(state);
     waker.wake();

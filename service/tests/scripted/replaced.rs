@@ -2,7 +2,7 @@
 //! and everybody who waited is told.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -149,7 +149,13 @@ fn text(payload: &[u8]) -> String {
     String::from_utf8_lossy(payload).into()
 }
 
-const LONG: [u8; 900 << 10] = [7; 900 << 10];
+static LONG: [u8; 900 << 10] = [7; 900 << 10];
+
+/// Looks at a future that has something to wait for.
+async fn waits<F: Future>(mut future: Pin<&mut F>) {
+    let pending = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(pending, "it is in the middle of it");
+}
 
 fn evicted<T: std::fmt::Debug>(result: &Result<T, SendError>) -> bool {
     matches!(result, Err(SendError::Closed(closed)) if closed.code == CloseCode::EVICTED)
@@ -161,9 +167,9 @@ fn a_long_message_is_not_continued_in_another_session() {
         let handle = stage.handle.clone();
         let sending = async move { handle.send(3u8, &LONG).await };
         let mut sending = pin!(sending);
-        poll_fn(|cx| Poll::Ready(assert!(sending.as_mut().poll(cx).is_pending()))).await;
+        waits(sending.as_mut()).await;
         stage.sim.sleep(50_000).await;
-        poll_fn(|cx| Poll::Ready(assert!(sending.as_mut().poll(cx).is_pending()))).await;
+        waits(sending.as_mut()).await;
         let (mut raw, mut session) = stage.replace(raw, session).await;
         let sent = sending.await;
         assert!(evicted(&sent), "{sent:?}");
@@ -178,7 +184,7 @@ fn a_long_request_is_not_continued_in_another_session() {
         let handle = stage.handle.clone();
         let asking = async move { handle.request(3u8, &LONG).await };
         let mut asking = pin!(asking);
-        poll_fn(|cx| Poll::Ready(assert!(asking.as_mut().poll(cx).is_pending()))).await;
+        waits(asking.as_mut()).await;
         let (mut raw, mut session) = stage.replace(raw, session).await;
         let Err(RequestError::NotSent(error)) = asking.await else {
             panic!("it cannot have arrived");
@@ -201,9 +207,9 @@ fn a_request_that_was_waiting_for_room_does_not_go_into_another_session() {
     Stage::play(3, |stage, raw, session| async move {
         let (first, second) = (stage.handle.clone(), stage.handle.clone());
         let mut sending = Box::pin(async move { first.send(3u8, &LONG).await });
-        poll_fn(|cx| Poll::Ready(assert!(sending.as_mut().poll(cx).is_pending()))).await;
+        waits(sending.as_mut()).await;
         let mut asking = Box::pin(async move { second.request(3u8, b"waits").await });
-        poll_fn(|cx| Poll::Ready(assert!(asking.as_mut().poll(cx).is_pending()))).await;
+        waits(asking.as_mut()).await;
         let (mut raw, mut session) = stage.replace(raw, session).await;
         assert!(matches!(asking.await, Err(RequestError::NotSent(SendError::Closed(_)))));
         drop(sending);
@@ -217,9 +223,9 @@ fn what_is_dropped_late_aborts_and_cancels_nothing_in_another_session() {
     Stage::play(4, |stage, raw, session| async move {
         let (long, short) = (stage.handle.clone(), stage.handle.clone());
         let mut asking = Box::pin(async move { short.request(3u8, b"old").await });
-        poll_fn(|cx| Poll::Ready(assert!(asking.as_mut().poll(cx).is_pending()))).await;
+        waits(asking.as_mut()).await;
         let mut sending = Box::pin(async move { long.send(3u8, &LONG).await });
-        poll_fn(|cx| Poll::Ready(assert!(sending.as_mut().poll(cx).is_pending()))).await;
+        waits(sending.as_mut()).await;
         let (mut raw, mut session) = stage.replace(raw, session).await;
         // The new session is in the middle of a message and has a request open as well.
         let (long, short) = (stage.handle.clone(), stage.handle.clone());
@@ -277,10 +283,10 @@ fn receipts_of_the_lost_session_fail_whatever_the_next_one_delivers() {
         let receipt = stage.handle.send_receipted(1u8, b"old").await.unwrap();
         let handle = stage.handle.clone();
         let mut flushed = Box::pin(async move { handle.flushed().await });
-        poll_fn(|cx| Poll::Ready(assert!(flushed.as_mut().poll(cx).is_pending()))).await;
+        waits(flushed.as_mut()).await;
         let over = stage.handle.clone();
         let mut over = Box::pin(async move { over.closed().await });
-        poll_fn(|cx| Poll::Ready(assert!(over.as_mut().poll(cx).is_pending()))).await;
+        waits(over.as_mut()).await;
         let (mut raw, mut session) = stage.replace(raw, session).await;
         let next = stage.handle.send_receipted(1u8, b"new").await.unwrap();
         stage.handle.try_send(1u8, b"stop").unwrap();
@@ -345,7 +351,7 @@ async fn ask(
     text: &'static [u8],
 ) -> impl Future<Output = Result<outlast_service::Response, RequestError>> {
     let mut asking = Box::pin(async move { handle.request(1u8, text).await });
-    poll_fn(|cx| Poll::Ready(assert!(asking.as_mut().poll(cx).is_pending()))).await;
+    waits(asking.as_mut()).await;
     asking
 }
 
@@ -421,7 +427,7 @@ fn callers_who_wait_for_a_number_get_it() {
         let (handle, runner) = client(&sim, &net, eager(seed), deaf);
         let world = sim.clone();
         sim.run(async move {
-            world.spawn(async move { drop(runner.await) });
+            world.aside(runner);
             let callers: Vec<_> = (0..5u8)
                 .map(|caller| {
                     let handle = handle.clone();

@@ -12,7 +12,7 @@ use outlast_service::{Incoming, Peer, Runtime, SessionInfo};
 use crate::executor::{Rng, Sim};
 use crate::histories::join;
 use crate::link::{Faults, Link};
-use crate::world::{Notes, client, eager, for_seeds, serve};
+use crate::world::{Net, Notes, client, eager, for_seeds, serve};
 
 const MESSAGES: u32 = 400;
 
@@ -27,6 +27,29 @@ async fn pass(mut turns: u64) {
         Poll::Pending
     })
     .await;
+}
+
+/// Cuts half of the newest connection again and again; the other half is left in `half` for the
+/// next one's greeting, or cut after a while.
+async fn storm(sim: Sim, net: Net, mut rng: Rng, half: Arc<Mutex<Option<Link>>>) {
+    for _ in 0..30 {
+        sim.sleep(rng.range(0, 400)).await;
+        let link = net.state().links.last().cloned();
+        let Some(link) = link else {
+            continue;
+        };
+        link.cut_half();
+        let (later, lose) = (rng.range(0, 300), rng.chance(50));
+        if rng.chance(70) {
+            *half.lock().unwrap() = Some(link);
+            continue;
+        }
+        let world = sim.clone();
+        sim.spawn(async move {
+            world.sleep(later).await;
+            link.cut(lose);
+        });
+    }
 }
 
 //= test DRV-16
@@ -74,29 +97,7 @@ fn a_session_has_one_owner_however_fast_it_is_taken_over() {
         let world = sim.clone();
         let closed = sim.run(async move {
             let runner = join(&world, runner);
-            let storm = {
-                let (world, net) = (world.clone(), net.clone());
-                async move {
-                    for _ in 0..30 {
-                        world.sleep(rng.range(0, 400)).await;
-                        let link = net.state().links.last().cloned();
-                        let Some(link) = link else {
-                            continue;
-                        };
-                        link.cut_half();
-                        let (later, lose) = (rng.range(0, 300), rng.chance(50));
-                        if rng.chance(70) {
-                            *half.lock().unwrap() = Some(link);
-                            continue;
-                        }
-                        let world = world.clone();
-                        world.clone().spawn(async move {
-                            world.sleep(later).await;
-                            link.cut(lose);
-                        });
-                    }
-                }
-            };
+            let storm = storm(world.clone(), net.clone(), rng, half);
             let storm = join(&world, storm);
             for number in 0..MESSAGES {
                 handle.send(1u8, &number.to_le_bytes()).await.unwrap();
