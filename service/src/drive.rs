@@ -200,7 +200,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             self.fenced = true;
         }
         if let Some((grace_ms, spread_ms)) = orders.drain {
-            owner.drain(now, grace_ms, spread_ms);
+            // Without an open connection there is nobody to tell.
+            let _ = owner.session.drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
         }
         match orders.close {
             Some((code, true)) => owner.session.end(now, code),
@@ -227,13 +228,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(deadline) = deadline else {
             return Poll::Pending;
         };
-        //= DRV-15
-        let deadline = match self.blocked_since {
-            // What is due now was done in this round, or is output that has to wait as well.
-            Some(_) => deadline.max(now.after(BLOCKED_LOOK)),
-            None if deadline <= now => return Poll::Ready(()),
-            None => deadline,
-        };
+        if deadline <= now {
+            return Poll::Ready(());
+        }
         match self.timer_at {
             // A timer that fires early costs one look; arming it anew for every message, more.
             Some(at) if at <= deadline && at > now => Poll::Pending,
@@ -399,7 +396,5 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
 
 /// How long after the last traffic its memory is given back, in microseconds.
 const QUIET: u64 = 2_000_000;
-/// How soon to look at a connection again whose transport takes nothing, in microseconds.
-const BLOCKED_LOOK: u64 = 50_000;
 /// How long a transport may take nothing before the connection is given up, in microseconds.
 const WRITE_DEADLINE: u64 = 30_000_000;

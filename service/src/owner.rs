@@ -37,10 +37,6 @@ pub(crate) struct Owner<H> {
     asked: Option<RequestId>,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
-    /// From when on requests are refused, because this end leaves.
-    refuse_from: Option<Instant>,
-    /// The request whose fragments come is one of those.
-    refused: bool,
     pub(crate) over: bool,
     /// The application wants no session any more, whatever becomes of this one.
     pub(crate) ordered_end: Option<CloseCode>,
@@ -97,8 +93,6 @@ impl<H: Handler> Owner<H> {
             finish: false,
             asked: None,
             left_staged: false,
-            refuse_from: None,
-            refused: false,
             over: false,
             ordered_end: None,
             opened_at: None,
@@ -162,9 +156,6 @@ impl<H: Handler> Owner<H> {
             Event::Message { route, payload, .. } => {
                 self.tell(now, remote, Incoming::Message { route, payload });
             }
-            Event::Request { id, .. } if self.refuses(now) => {
-                self.respond(now, remote, id, Status::REFUSED);
-            }
             Event::Request { id, route, payload, .. } => {
                 self.asked = Some(id);
                 self.tell(now, remote, Incoming::Request { id, route, payload });
@@ -192,18 +183,16 @@ impl<H: Handler> Owner<H> {
             }
             Event::Aborted { head, .. } => {
                 self.assembly = Vec::new();
-                if !std::mem::take(&mut self.refused) {
-                    self.tell(now, remote, Incoming::Aborted { head });
-                }
+                self.tell(now, remote, Incoming::Aborted { head });
             }
             Event::Opened => {
-                (self.opened_at, self.refuse_from) = (Some(now), None);
+                self.opened_at = Some(now);
                 self.proving = None;
                 self.publish(true);
                 self.tell(now, remote, Incoming::Opened);
             }
             Event::Resumed { resent } => {
-                (self.opened_at, self.refuse_from) = (Some(now), None);
+                self.opened_at = Some(now);
                 self.proving = None;
                 self.publish(true);
                 self.tell(now, remote, Incoming::Resumed { resent });
@@ -238,20 +227,6 @@ impl<H: Handler> Owner<H> {
         }
     }
 
-    /// Whether this end announced that it leaves and the time for new requests is over.
-    //= CLS-10
-    fn refuses(&self, now: Instant) -> bool {
-        self.refuse_from.is_some_and(|from| from <= now)
-    }
-
-    /// Announces that this end leaves. Without an open connection there is nobody to tell.
-    pub(crate) fn drain(&mut self, now: Instant, grace_ms: u32, spread_ms: u32) {
-        let drained = self.session.drain(now, CloseCode::GOING_AWAY, grace_ms, spread_ms);
-        if drained.is_ok() && self.refuse_from.is_none() {
-            self.refuse_from = Some(now.after(u64::from(grace_ms) * 1_000));
-        }
-    }
-
     /// Tells the handler.
     #[inline]
     pub(crate) fn tell(&mut self, now: Instant, remote: Option<SocketAddr>, event: Incoming<'_>) {
@@ -276,16 +251,6 @@ impl<H: Handler> Owner<H> {
     ) {
         // Nobody but a waiting caller reads a response.
         let is_response = matches!(head, Head::Response { .. });
-        if offset == 0 {
-            // Decided once: what the handler has seen the beginning of may have had effects.
-            self.refused = matches!(head, Head::Request { .. }) && self.refuses(now);
-        }
-        if self.refused {
-            if let (Head::Request { id, .. }, true) = (head, last) {
-                self.respond(now, remote, id, Status::REFUSED);
-            }
-            return;
-        }
         if self.handler.wants_fragments() && !is_response {
             self.tell(now, remote, Incoming::Fragment { head, offset, payload, last });
             return;

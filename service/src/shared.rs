@@ -104,11 +104,7 @@ pub(crate) struct Staged {
 }
 
 impl Shared {
-    pub(crate) fn new<R: Runtime>(
-        remote: Option<SocketAddr>,
-        principal: u64,
-        runtime: &R,
-    ) -> Self {
+    pub(crate) fn new<R: Runtime>(remote: Option<SocketAddr>, principal: u64, runtime: &R) -> Self {
         let (dirty, inner) = (AtomicBool::new(false), Mutex::new(Inner::default()));
         Self { remote, principal, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
     }

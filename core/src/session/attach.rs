@@ -442,8 +442,6 @@ impl<S: Storage + ?Sized> Session<S> {
         if !matches!(self.state, SessionState::Attached) {
             return 0;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "less than the ring holds")]
-        let missing = self.tx.high.saturating_sub(self.tx.sent) as u32;
-        missing
+        self.tx.high.saturating_sub(self.tx.sent)
     }
 }

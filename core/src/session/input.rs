@@ -207,7 +207,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.audit(now, probe)?;
                 if self.link.heartbeat.answered(now, probe.nonce).is_some() {
                     // What arrives and is not released is asked about once in each limit.
-                    self.link.progress_at = self.link.progress_at.map(|_| now);
+                    self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(now));
                     self.window.sampled(now, self.rx.next);
                 } else {
                     self.charge(now, 1)?;

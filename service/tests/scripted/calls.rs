@@ -9,7 +9,7 @@ use outlast_core::client::{Attempts, OnLost};
 use outlast_core::wire::{Op, Status};
 use outlast_core::{CloseCode, Config};
 use outlast_service::{DialError, Handle, Incoming, Peer, RequestError, Responder};
-use outlast_service::{SendError, Server, SessionInfo};
+use outlast_service::{SendError, Server, ServerConfig, SessionInfo, Tokens};
 
 use crate::executor::Sim;
 use crate::histories::join;
@@ -100,9 +100,9 @@ fn a_client_tells_how_its_connections_come_and_go() {
 #[test]
 fn a_client_that_is_refused_for_good_says_so_and_stops() {
     let (sim, notes) = (Sim::new(2), Notes::default());
-    let limits = outlast_service::Limits::default();
-    let server =
-        Server::new(sim.clone(), Config::SERVER, limits, Some(b"secret"), |_: &SessionInfo| deaf);
+    let tokens = Tokens::new([(&b"secret"[..], 0)]);
+    let config = ServerConfig { authenticator: Some(Arc::new(tokens)), ..ServerConfig::default() };
+    let server = Server::new(sim.clone(), config, |_: &SessionInfo| deaf);
     let net = Net::serving(&sim, &server.unwrap());
     let mut options = eager(1);
     options.dialer.on_lost = OnLost::Stop;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use outlast_core::wire::{Frame, Header, MAX_BODY, Op};
 use outlast_core::{Attach, Config, HANDSHAKE_MAX, Instant, Session};
-use outlast_service::{ClientConfig, Connector, Dialed, Handle, Handler, Incoming, Limits, Peer};
+use outlast_service::{
+    ClientConfig, Connector, Dialed, Handle, Handler, Incoming, Limits, Peer, ServerConfig,
+};
 use outlast_service::{Runner, Runtime, Server, SessionInfo, Transport};
 
 use crate::executor::{Rng, Sim};
@@ -92,7 +94,7 @@ pub(crate) fn serve<H: Handler>(
     config: Config,
     factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
 ) -> (Server<Sim, H>, Net) {
-    let server = Server::new(sim.clone(), config, Limits::default(), None, factory).unwrap();
+    let server = Server::new(sim.clone(), served(config), factory).unwrap();
     let house = server.clone();
     sim.spawn(async move { house.keep_house().await });
     let net = Net::serving(sim, &server);
@@ -269,4 +271,9 @@ impl Drop for Told {
     fn drop(&mut self) {
         eprintln!("seed {}: repeat with SEED={}", self.0, self.0);
     }
+}
+
+/// A server for links of one source, as many and as often as the script wants.
+pub(crate) fn served(session: Config) -> ServerConfig {
+    ServerConfig { session, limits: Limits::one_source(), ..ServerConfig::default() }
 }
