@@ -276,13 +276,17 @@ fn history(seed: u64, mut rng: Rng, lose: bool) -> Book {
         }
         trouble.await;
         // What is in flight at the end arrives, or the session is lost once more.
-        while handle.flushed().await.is_err() {}
+        while handle.flushed().await.is_err() {
+            world.sleep(1_000).await;
+        }
         loop {
             handle.finish();
             let over = handle.closed().await;
             if over.complete {
                 break;
             }
+            // It is replaced as soon as its task runs again.
+            world.sleep(1_000).await;
         }
         assert!(client.await.complete, "seed {seed}");
     });
