@@ -113,7 +113,7 @@ fn frames_come_whole_and_in_order_however_little_the_transport_takes() {
                 send(&mut raw, &mut session, round * 3..round * 3 + 3, 40).await;
                 let probe = Probe { nonce: round, tx: 0, ack: 0, limit: 0 };
                 let tx = session.sent().get() as u32;
-                let limit = 256 << 10;
+                let limit = PATIENT.window;
                 let ping = outlast_core::wire::encode_probe(Op::Ping, Probe { tx, limit, ..probe });
                 raw.write(&ping).await.unwrap();
                 while nonces.last() != Some(&round) {
