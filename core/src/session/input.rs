@@ -202,16 +202,8 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.handle_ping(now, probe)?;
                 Ok(None)
             }
-            //= HBT-11
             Frame::Pong(Some(probe)) => {
-                self.audit(now, probe)?;
-                if self.link.heartbeat.answered(now, probe.nonce).is_some() {
-                    // What arrives and is not released is asked about once in each limit.
-                    self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(now));
-                    self.window.sampled(now, self.rx.next);
-                } else {
-                    self.charge(now, 1)?;
-                }
+                self.handle_pong(now, probe)?;
                 Ok(None)
             }
             Frame::Pong(None) => Ok(None),
@@ -316,6 +308,18 @@ impl<S: Storage + ?Sized> Session<S> {
             self.end_if_finished(now);
         }
         Ok(distance > 0 || credit > 0)
+    }
+
+    //= HBT-11
+    fn handle_pong(&mut self, now: Instant, probe: Probe) -> Result<(), CloseCode> {
+        self.audit(now, probe)?;
+        if self.link.heartbeat.answered(now, probe.nonce).is_none() {
+            return self.charge(now, 1);
+        }
+        // What arrives and is not released is asked about once in each limit.
+        self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(now));
+        self.window.sampled(now, self.rx.next);
+        Ok(())
     }
 
     //= HBT-9
