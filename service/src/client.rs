@@ -184,8 +184,8 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.dialer.handle_transport(dial.attempt);
         let before = moved(&owner);
         let Dialed { io, remote } = dialed;
-        let driven =
-            Drive::new(owner, io, self.runtime.clone(), self.clock, remote, greeting).await;
+        owner.shared.lock().remote = remote;
+        let driven = Drive::new(owner, io, self.runtime.clone(), self.clock, greeting).await;
         self.ended(dial.attempt, driven, before);
     }
 
@@ -219,7 +219,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             ..Attach::default()
         };
         let written = owner.session.attach(now, &attach, out).ok()?;
-        owner.proving = Some(proving);
+        owner.introduce(proving);
         Some(written)
     }
 
@@ -280,7 +280,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let wait = |at: Instant| at.saturating_since(now);
         let event = Incoming::DialFailed { attempt: attempt.get(), error, retry_in: due.map(wait) };
         if let Some(owner) = self.owner.as_deref_mut() {
-            owner.tell(now, None, event);
+            owner.tell(now, event);
         }
     }
 

@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -48,11 +47,8 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     timer: R::Timer,
     /// When the timer will fire, if it is armed.
     timer_at: Option<Instant>,
-    remote: Option<SocketAddr>,
-    /// Bytes of a frame that is not whole yet.
-    tail: Vec<u8>,
-    /// Control frames that the transport has not taken yet.
-    carry: Vec<u8>,
+    /// What is not whole yet, and what is not written yet.
+    pieces: Option<Box<Pieces>>,
     /// When something last happened that was not just time passing.
     active_at: Instant,
     /// What memory could be given back was given back after that.
@@ -64,6 +60,34 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     eof: bool,
     shut: bool,
     fenced: bool,
+}
+
+/// What is not whole, on its way in and out. An idle connection has nothing of the kind.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// Bytes of a frame that is not whole yet.
+    tail: Vec<u8>,
+    /// Control frames that the transport has not taken yet.
+    carry: Vec<u8>,
+}
+
+impl Pieces {
+    /// Adds to what the transport has to take next.
+    fn carry(pieces: &mut Option<Box<Self>>, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            pieces.get_or_insert_default().carry.extend_from_slice(bytes);
+        }
+    }
+
+    /// One of them is not needed any more; without either there is nothing to keep.
+    fn used_up(pieces: &mut Option<Box<Self>>, which: fn(&mut Self) -> &mut Vec<u8>) {
+        if let Some(some) = pieces {
+            *which(some) = Vec::new();
+            if some.tail.is_empty() && some.carry.is_empty() {
+                *pieces = None;
+            }
+        }
+    }
 }
 
 /// What is left when a connection has ended.
@@ -79,7 +103,6 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         io: T,
         runtime: R,
         clock: Clock,
-        remote: Option<SocketAddr>,
         greeting: Vec<u8>,
     ) -> Self {
         let (timer, now) = (runtime.timer(), runtime.now());
@@ -90,9 +113,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             clock,
             timer,
             timer_at: None,
-            remote,
-            tail: Vec::new(),
-            carry: greeting,
+            pieces: Some(Box::new(Pieces { tail: Vec::new(), carry: greeting })),
             active_at: clock.core(now),
             shrunk: false,
             blocked_since: None,
@@ -115,9 +136,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             return Poll::Pending;
         };
         with_scratch(|scratch| {
-            let kept = self.tail.len();
+            let tail = self.pieces.as_deref().map_or(&[][..], |pieces| &pieces.tail);
+            let kept = tail.len();
             //= DRV-10
-            scratch[..kept].copy_from_slice(&self.tail);
+            scratch[..kept].copy_from_slice(tail);
             let read = ready!(self.io.poll_read(cx, &mut scratch[kept..]))?;
             if read == 0 {
                 self.eof = true;
@@ -126,14 +148,13 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             let mut input = &scratch[..kept + read];
             // The violation's CLOSE is among the output, and the event was told.
             //= DRV-17
-            let _ = owner.handle_input(now, self.remote, &mut input);
+            let _ = owner.handle_input(now, &mut input);
             if input.is_empty() {
-                if self.tail.capacity() > 0 {
-                    self.tail = Vec::new();
-                }
+                Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.tail);
             } else {
-                self.tail.clear();
-                self.tail.extend_from_slice(input);
+                let tail = &mut self.pieces.get_or_insert_default().tail;
+                tail.clear();
+                tail.extend_from_slice(input);
                 // However slowly a frame comes, its bytes say that the peer lives.
                 //= DRV-11
                 owner.session.handle_partial(now);
@@ -149,14 +170,16 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         loop {
             //= DRV-2
-            if !self.carry.is_empty() {
-                let written = ready!(self.io.poll_write(cx, &[IoSlice::new(&self.carry)]))?;
+            if let Some(pieces) = self.pieces.as_deref_mut()
+                && !pieces.carry.is_empty()
+            {
+                let written = ready!(self.io.poll_write(cx, &[IoSlice::new(&pieces.carry)]))?;
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                self.carry.drain(..written);
-                if self.carry.is_empty() {
-                    self.carry = Vec::new();
+                pieces.carry.drain(..written);
+                if pieces.carry.is_empty() {
+                    Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.carry);
                 }
                 continue;
             }
@@ -173,14 +196,14 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             let result = self.io.poll_write(cx, &all[from..to.max(from + 1)]);
             match result {
                 Poll::Pending => {
-                    self.carry.extend_from_slice(&control[..ahead]);
+                    Pieces::carry(&mut self.pieces, &control[..ahead]);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(written)) => {
-                    self.carry
-                        .extend_from_slice(control[..ahead].get(written..).unwrap_or_default());
+                    let rest = control[..ahead].get(written..).unwrap_or_default();
+                    Pieces::carry(&mut self.pieces, rest);
                     owner
                         .session
                         //= DRV-12
@@ -252,7 +275,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         // Even if that is the last there was to hear.
         owner.heed_confirmation();
         // What waits to be told is told before the connection is forgotten.
-        let _ = owner.handle_input(now, self.remote, &mut &[][..]);
+        let _ = owner.handle_input(now, &mut &[][..]);
         //= DRV-7
         owner.session.detach(now);
         let ending = owner.disconnected(now);
@@ -269,9 +292,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let len = owner.session.fence(now, &mut bytes);
         let code = CloseCode::SUPERSEDED;
         owner.ending = Some(Ending { code, by_peer: false, retry_ms: 0, no_retry: false });
-        self.carry.extend_from_slice(&bytes[..len]);
+        Pieces::carry(&mut self.pieces, &bytes[..len]);
+        let carry = self.pieces.as_deref().map_or(&[][..], |pieces| &pieces.carry);
         // Best effort: a connection that takes nothing is not waited for.
-        let _ = self.io.poll_write(cx, &[IoSlice::new(&self.carry)]);
+        let _ = self.io.poll_write(cx, &[IoSlice::new(carry)]);
         let _ = self.io.poll_shutdown(cx);
     }
 
@@ -306,8 +330,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             self.timer_at = None;
         }
         // Time may have caused events.
-        let _ = owner.handle_input(now, self.remote, &mut &[][..]);
-        self.carry.append(&mut owner.handshake);
+        let _ = owner.handle_input(now, &mut &[][..]);
+        if let Some(handshake) = owner.take_handshake() {
+            Pieces::carry(&mut self.pieces, &handshake);
+        }
         owner.settle(now);
         if owner.wants_staged() {
             // What had no room has some now: it is taken in the next round.

@@ -11,7 +11,7 @@ use outlast_core::{CloseCode, Head, Instant, Position, Release, Session};
 
 use crate::error::SendError;
 use crate::handle::{Handle, Responder};
-use crate::queues::Queues;
+use crate::owner::Rare;
 use crate::shared::Shared;
 
 /// The application's side of one session. It outlives connections.
@@ -195,8 +195,7 @@ fn messages(mut frames: &[u8]) -> impl Iterator<Item = (Route, &[u8])> {
 pub struct Peer<'a> {
     pub(crate) session: &'a mut Session<Vec<u8>>,
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) queues: &'a mut Queues,
-    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) rare: &'a mut Option<Box<Rare>>,
     pub(crate) now: Instant,
     pub(crate) release: Release,
     /// The request that was neither answered nor deferred yet.
@@ -211,7 +210,7 @@ impl Peer<'_> {
     /// [`SendError::Full`] while too much is unacknowledged; [`Incoming::Writable`] follows. Others
     /// as [`Handle::send`].
     pub fn send(&mut self, route: impl Into<Route>, payload: &[u8]) -> Result<Position, SendError> {
-        if !self.queues.is_empty() {
+        if !self.nothing_waits() {
             return Err(SendError::Full);
         }
         self.session.send(route.into(), payload).map_err(|error| self.explain(error))
@@ -231,7 +230,7 @@ impl Peer<'_> {
     ) -> Result<(), SendError> {
         use outlast_core::SendError as E;
         self.settled(id);
-        if self.queues.is_empty() {
+        if self.nothing_waits() {
             match self.session.respond(id, status, payload) {
                 Ok(_) => return Ok(()),
                 Err(E::Full | E::MessageOpen | E::TooLarge { .. }) => {}
@@ -243,7 +242,8 @@ impl Peer<'_> {
             return Err(SendError::TooLarge { limit });
         }
         let head = Head::Response { id, status };
-        self.queues.answer(head, payload, self.session.max_body());
+        let queues = &mut self.rare.get_or_insert_default().queues;
+        queues.answer(head, payload, self.session.max_body());
         Ok(())
     }
 
@@ -251,6 +251,11 @@ impl Peer<'_> {
     pub fn defer(&mut self, id: RequestId) -> Responder {
         self.settled(id);
         Responder::new(Arc::clone(self.shared), id)
+    }
+
+    /// Whether what is sent now may go ahead at once.
+    fn nothing_waits(&self) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty())
     }
 
     /// Somebody takes care of this request.
@@ -274,8 +279,8 @@ impl Peer<'_> {
 
     /// The other end's address on the present connection.
     #[must_use]
-    pub const fn remote_addr(&self) -> Option<SocketAddr> {
-        self.remote
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.shared.lock().remote
     }
 
     /// The session's state, positions and counters.

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 pub struct SessionInfo {
     /// The session's number.
     pub id: u64,
-    /// The other end's address when the session began.
+    /// The other end's address, of the present connection or of the last one.
     pub remote: Option<SocketAddr>,
     /// Whom authentication found it to be with, if it asked and this is somebody in particular.
     pub principal: Option<u64>,
@@ -97,11 +97,14 @@ impl ServerHandle {
     pub fn sessions(&self) -> Vec<SessionInfo> {
         lock(&self.common.directory)
             .iter()
-            .map(|(id, shared)| SessionInfo {
-                id: *id,
-                remote: shared.remote,
-                principal: shared.principal(),
-                connected: shared.lock().facts.connected,
+            .map(|(id, shared)| {
+                let inner = shared.lock();
+                SessionInfo {
+                    id: *id,
+                    remote: inner.remote,
+                    principal: shared.principal(),
+                    connected: inner.facts.connected,
+                }
             })
             .collect()
     }

@@ -3,7 +3,6 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -26,10 +25,8 @@ pub(crate) struct Owner<H> {
     pub(crate) session: Session<Vec<u8>>,
     pub(crate) handler: H,
     pub(crate) shared: Arc<Shared>,
-    /// Encoded frames that have no room in the session's ring yet.
-    queues: Queues,
-    /// Fragments of the message that is coming in.
-    assembly: Vec<u8>,
+    /// What a connection that is quiet does not need.
+    rare: Option<Box<Rare>>,
     /// When messages count as taken, as the application wants it.
     release: Release,
     finish: bool,
@@ -42,15 +39,46 @@ pub(crate) struct Owner<H> {
     pub(crate) ordered_end: Option<CloseCode>,
     /// When the present connection was greeted.
     pub(crate) opened_at: Option<Instant>,
-    /// Answers the server's authentication steps.
-    pub(crate) proving: Option<Box<Proving>>,
     news: News,
     /// The client was heard.
     confirmed: bool,
-    /// Handshake frames to transmit.
-    pub(crate) handshake: Vec<u8>,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
+}
+
+/// What only some connections need, and only while there is traffic.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Encoded frames that have no room in the session's ring yet.
+    pub(crate) queues: Queues,
+    /// Fragments of the message that is coming in.
+    assembly: Vec<u8>,
+    /// Answers the server's authentication steps.
+    proving: Option<Box<Proving>>,
+    /// Handshake frames to transmit.
+    handshake: Vec<u8>,
+}
+
+impl Rare {
+    const fn holds_memory(&self) -> bool {
+        self.queues.holds_memory() || self.assembly.capacity() > 0
+    }
+
+    /// Gives memory back that only traffic needs; whether anything is left.
+    fn shrink(&mut self) -> bool {
+        self.queues.shrink();
+        if self.assembly.is_empty() {
+            self.assembly = Vec::new();
+        }
+        let needed = self.queues.is_in_use() || self.proving.is_some();
+        needed || self.holds_memory() || !self.handshake.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Rare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rare").field("queues", &self.queues).finish_non_exhaustive()
+    }
 }
 
 /// What a server's registry has to know about a session.
@@ -87,8 +115,7 @@ impl<H: Handler> Owner<H> {
             session,
             handler,
             shared,
-            queues: Queues::default(),
-            assembly: Vec::new(),
+            rare: None,
             release,
             finish: false,
             asked: None,
@@ -96,22 +123,19 @@ impl<H: Handler> Owner<H> {
             over: false,
             ordered_end: None,
             opened_at: None,
-            proving: None,
             news: News::default(),
             confirmed: false,
-            handshake: Vec::new(),
             ending: None,
         }
     }
 
     /// The session as its handler sees it, and the handler.
     #[inline]
-    fn peer(&mut self, now: Instant, remote: Option<SocketAddr>) -> (Peer<'_>, &mut H) {
+    fn peer(&mut self, now: Instant) -> (Peer<'_>, &mut H) {
         let peer = Peer {
             session: &mut self.session,
             shared: &self.shared,
-            queues: &mut self.queues,
-            remote,
+            rare: &mut self.rare,
             now,
             release: self.release,
             asked: &mut self.asked,
@@ -123,11 +147,10 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn handle_input(
         &mut self,
         now: Instant,
-        remote: Option<SocketAddr>,
         input: &mut &[u8],
     ) -> Result<(), Violation> {
-        while let Some(event) = self.handle_messages(now, remote, input)? {
-            self.dispatch(now, remote, event);
+        while let Some(event) = self.handle_messages(now, input)? {
+            self.dispatch(now, event);
         }
         Ok(())
     }
@@ -137,10 +160,9 @@ impl<H: Handler> Owner<H> {
     fn handle_messages<'b>(
         &mut self,
         now: Instant,
-        remote: Option<SocketAddr>,
         input: &mut &'b [u8],
     ) -> Result<Option<Event<'b>>, Violation> {
-        let (mut peer, handler) = self.peer(now, remote);
+        let (mut peer, handler) = self.peer(now);
         loop {
             match peer.session.handle_input(now, input)? {
                 Some(Event::Message { route, payload, .. }) => {
@@ -151,17 +173,17 @@ impl<H: Handler> Owner<H> {
         }
     }
 
-    fn dispatch(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
+    fn dispatch(&mut self, now: Instant, event: Event<'_>) {
         match event {
             Event::Message { route, payload, .. } => {
-                self.tell(now, remote, Incoming::Message { route, payload });
+                self.tell(now, Incoming::Message { route, payload });
             }
             Event::Request { id, route, payload, .. } => {
                 self.asked = Some(id);
-                self.tell(now, remote, Incoming::Request { id, route, payload });
+                self.tell(now, Incoming::Request { id, route, payload });
                 //= REQ-10
                 if self.asked.take().is_some() {
-                    self.respond(now, remote, id, Status::NO_ROUTE);
+                    self.respond(now, id, Status::NO_ROUTE);
                 }
             }
             Event::Response { id, status, payload, .. } => {
@@ -170,57 +192,57 @@ impl<H: Handler> Owner<H> {
                 let (caller, waiting) = self.shared.lock().complete(id, status, payload);
                 caller.into_iter().chain(waiting).for_each(Waker::wake);
             }
-            other => self.dispatch_rare(now, remote, other),
+            other => self.dispatch_rare(now, other),
         }
     }
 
     //= CLI-13
     #[cold]
-    fn dispatch_rare(&mut self, now: Instant, remote: Option<SocketAddr>, event: Event<'_>) {
+    fn dispatch_rare(&mut self, now: Instant, event: Event<'_>) {
         match event {
             Event::Fragment { head, offset, payload, last, .. } => {
-                self.fragment(now, remote, head, offset, payload, last);
+                self.fragment(now, head, offset, payload, last);
             }
             Event::Aborted { head, .. } => {
-                self.assembly = Vec::new();
-                self.tell(now, remote, Incoming::Aborted { head });
+                self.forget_assembly();
+                self.tell(now, Incoming::Aborted { head });
             }
             Event::Opened => {
                 self.opened_at = Some(now);
-                self.proving = None;
+                self.introduced();
                 self.publish(true);
-                self.tell(now, remote, Incoming::Opened);
+                self.tell(now, Incoming::Opened);
             }
             Event::Resumed { resent } => {
                 self.opened_at = Some(now);
-                self.proving = None;
+                self.introduced();
                 self.publish(true);
-                self.tell(now, remote, Incoming::Resumed { resent });
+                self.tell(now, Incoming::Resumed { resent });
             }
             Event::Note { route, payload } => {
-                self.tell(now, remote, Incoming::Note { route, payload });
+                self.tell(now, Incoming::Note { route, payload });
             }
-            Event::Cancelled { id, .. } => self.tell(now, remote, Incoming::Cancelled { id }),
-            Event::Acknowledged { position } => self.acknowledged(now, remote, position),
-            Event::Writable => self.tell(now, remote, Incoming::Writable),
+            Event::Cancelled { id, .. } => self.tell(now, Incoming::Cancelled { id }),
+            Event::Acknowledged { position } => self.acknowledged(now, position),
+            Event::Writable => self.tell(now, Incoming::Writable),
             Event::Draining { code, .. } => {
-                self.tell(now, remote, Incoming::Draining { code });
+                self.tell(now, Incoming::Draining { code });
             }
             Event::Finished { .. } => {
                 let wake = self.shared.lock().peer_finished();
                 wake.into_iter().for_each(Waker::wake);
-                self.tell(now, remote, Incoming::Finished);
+                self.tell(now, Incoming::Finished);
             }
             Event::Disconnected { code, by, retry_ms, no_retry } => {
                 let by_peer = by == outlast_core::Side::Peer;
                 self.ending = Some(Ending { code, by_peer, retry_ms, no_retry });
             }
             Event::Ended => {
-                self.tell(now, remote, Incoming::Ended);
+                self.tell(now, Incoming::Ended);
                 let complete = Closed { code: CloseCode::OK, complete: true, peer_received: None };
                 self.end(complete, &[]);
             }
-            Event::Lost { code, peer_received } => self.lost(now, remote, code, peer_received),
+            Event::Lost { code, peer_received } => self.lost(now, code, peer_received),
             Event::Challenge { data, .. } => self.prove(now, data),
             Event::KeyConfirmed { key_id } => self.news.key = Some(key_id),
             _ => {}
@@ -229,48 +251,42 @@ impl<H: Handler> Owner<H> {
 
     /// Tells the handler.
     #[inline]
-    pub(crate) fn tell(&mut self, now: Instant, remote: Option<SocketAddr>, event: Incoming<'_>) {
-        let (mut peer, handler) = self.peer(now, remote);
+    pub(crate) fn tell(&mut self, now: Instant, event: Incoming<'_>) {
+        let (mut peer, handler) = self.peer(now);
         handler.handle(&mut peer, event);
     }
 
-    fn respond(&mut self, now: Instant, remote: Option<SocketAddr>, id: RequestId, status: Status) {
-        let (mut peer, _) = self.peer(now, remote);
+    fn respond(&mut self, now: Instant, id: RequestId, status: Status) {
+        let (mut peer, _) = self.peer(now);
         // It fails only for a request that is no longer open, which is what is wanted.
         let _ = peer.respond(id, status, &[]);
     }
 
-    fn fragment(
-        &mut self,
-        now: Instant,
-        remote: Option<SocketAddr>,
-        head: Head,
-        offset: u32,
-        payload: &[u8],
-        last: bool,
-    ) {
+    fn fragment(&mut self, now: Instant, head: Head, offset: u32, payload: &[u8], last: bool) {
         // Nobody but a waiting caller reads a response.
         let is_response = matches!(head, Head::Response { .. });
         if self.handler.wants_fragments() && !is_response {
-            self.tell(now, remote, Incoming::Fragment { head, offset, payload, last });
+            self.tell(now, Incoming::Fragment { head, offset, payload, last });
             return;
         }
         //= FRG-10
-        self.assembly.extend_from_slice(payload);
+        let rare = self.rare.get_or_insert_default();
+        rare.assembly.extend_from_slice(payload);
         if !last {
             return;
         }
-        let whole = std::mem::take(&mut self.assembly);
+        let whole = std::mem::take(&mut rare.assembly);
         let (payload, position) = (&whole[..], self.session.received());
         let event = match head {
             Head::Message { route } => Event::Message { route, payload, position },
             Head::Request { id, route } => Event::Request { id, route, payload, position },
             Head::Response { id, status } => Event::Response { id, status, payload, position },
         };
-        self.dispatch(now, remote, event);
+        self.dispatch(now, event);
         if whole.capacity() <= ASSEMBLY_KEPT {
-            self.assembly = whole;
-            self.assembly.clear();
+            let assembly = &mut self.rare.get_or_insert_default().assembly;
+            *assembly = whole;
+            assembly.clear();
         }
     }
 
@@ -278,19 +294,23 @@ impl<H: Handler> Owner<H> {
     fn prove(&mut self, now: Instant, data: &[u8]) {
         let mut answer = [0; HANDSHAKE_MAX];
         let mut frame = [0; HANDSHAKE_MAX];
-        let goes_on = self.proving.as_mut().is_some_and(|proving| {
+        let session = &mut self.session;
+        let goes_on = self.rare.as_deref_mut().is_some_and(|rare| {
+            let Some(proving) = &mut rare.proving else {
+                return false;
+            };
             let (prover, context) = proving.parts();
             let reply = prover.handle_step(&context, data, &mut answer);
             //= AUT-7
             if prover.is_satisfied() {
-                self.session.trust_server();
+                session.trust_server();
             }
             match reply {
                 Reply::Send(len) => {
                     let answer = answer.get(..len).unwrap_or_default();
-                    let sent = self.session.authenticate(answer, &mut frame);
+                    let sent = session.authenticate(answer, &mut frame);
                     sent.is_ok_and(|len| {
-                        self.handshake.extend_from_slice(&frame[..len]);
+                        rare.handshake.extend_from_slice(&frame[..len]);
                         true
                     })
                 }
@@ -300,6 +320,31 @@ impl<H: Handler> Owner<H> {
         });
         if !goes_on {
             self.session.close(now, CloseCode::AUTH_FAILED, 0);
+        }
+    }
+
+    /// Answers the server's authentication steps with this from now on.
+    pub(crate) fn introduce(&mut self, proving: Box<Proving>) {
+        self.rare.get_or_insert_default().proving = Some(proving);
+    }
+
+    /// The handshake is over.
+    fn introduced(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.proving = None;
+        }
+    }
+
+    /// Handshake frames to transmit.
+    #[inline]
+    pub(crate) fn take_handshake(&mut self) -> Option<Vec<u8>> {
+        let rare = self.rare.as_deref_mut()?;
+        (!rare.handshake.is_empty()).then(|| std::mem::take(&mut rare.handshake))
+    }
+
+    fn forget_assembly(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.assembly = Vec::new();
         }
     }
 
@@ -321,26 +366,21 @@ impl<H: Handler> Owner<H> {
         }
     }
 
-    fn acknowledged(&mut self, now: Instant, remote: Option<SocketAddr>, position: Position) {
+    fn acknowledged(&mut self, now: Instant, position: Position) {
         self.taken(position);
-        self.tell(now, remote, Incoming::Acknowledged { position });
+        self.tell(now, Incoming::Acknowledged { position });
     }
 
     /// Tells those who wait for it that the peer took everything up to `position`.
     fn taken(&mut self, position: Position) {
-        if let Some(receipt) = self.queues.acknowledged(position) {
+        let rare = self.rare.as_deref_mut();
+        if let Some(receipt) = rare.and_then(|rare| rare.queues.acknowledged(position)) {
             let wake = self.shared.lock().taken(receipt);
             wake.into_iter().for_each(Waker::wake);
         }
     }
 
-    fn lost(
-        &mut self,
-        now: Instant,
-        remote: Option<SocketAddr>,
-        code: CloseCode,
-        peer_received: Option<Position>,
-    ) {
+    fn lost(&mut self, now: Instant, code: CloseCode, peer_received: Option<Position>) {
         peer_received.into_iter().for_each(|position| self.taken(position));
         let session = &self.session;
         //= CLS-14
@@ -350,13 +390,13 @@ impl<H: Handler> Owner<H> {
         let mut unknown_frames = session.retained(known).concat();
         unknown_frames.truncate(unknown);
         let mut missing = session.retained(certain).concat();
-        let (mut queued, unsent) = self.queues.discard(certain);
+        let (mut queued, unsent) =
+            self.rare.take().map(|mut rare| rare.queues.discard(certain)).unwrap_or_default();
         missing.append(&mut queued);
         missing.append(&mut self.shared.lock().discard());
-        self.assembly = Vec::new();
         let undelivered = Undelivered { unknown: unknown_frames, missing };
         let lost = Incoming::Lost { code, peer_received, undelivered: &undelivered };
-        self.tell(now, remote, lost);
+        self.tell(now, lost);
         let peer_received = peer_received.map(Position::get);
         self.end(Closed { code, complete: false, peer_received }, &unsent);
     }
@@ -383,7 +423,7 @@ impl<H: Handler> Owner<H> {
         self.publish(false);
         // An attempt that never got so far is told of elsewhere.
         if !self.over && self.opened_at.is_some() {
-            self.tell(now, None, Incoming::Disconnected { code: ending.code });
+            self.tell(now, Incoming::Disconnected { code: ending.code });
         }
         ending
     }
@@ -393,7 +433,7 @@ impl<H: Handler> Owner<H> {
         let mut taken = Staged::default();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
-            let room = self.queues.has_room();
+            let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room());
             self.left_staged = inner.has_staged() && !room;
             let wake =
                 if inner.has_staged() && room { inner.take_staged(&mut taken) } else { Vec::new() };
@@ -402,9 +442,11 @@ impl<H: Handler> Owner<H> {
             (orders, inner.take_late_answers(), wake)
         };
         wake.into_iter().for_each(Waker::wake);
-        self.queues.stage(taken);
+        if !taken.is_empty() {
+            self.rare.get_or_insert_default().queues.stage(taken);
+        }
         for (id, status) in late {
-            self.respond(now, None, id, status);
+            self.respond(now, id, status);
         }
         self.finish |= orders.finish;
         if let Some((code, true)) = orders.close {
@@ -415,16 +457,17 @@ impl<H: Handler> Owner<H> {
 
     /// Whether handles' frames that were left staged can be taken now.
     pub(crate) fn wants_staged(&self) -> bool {
-        self.left_staged && self.queues.has_room()
+        self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room())
     }
 
     /// Moves what waits into the session, as far as there is room, and returns credit if there is.
     pub(crate) fn settle(&mut self, now: Instant) {
-        if self.queues.wants_flush() {
-            self.queues.flush(&mut self.session);
+        if let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.queues.wants_flush()) {
+            rare.queues.flush(&mut self.session);
             self.taken(self.session.acknowledged());
         }
-        if self.finish && self.queues.is_empty() && self.session.finish().is_ok() {
+        let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
+        if self.finish && all_sent && self.session.finish().is_ok() {
             self.finish = false;
         }
         // Never held back for want of room: two ends that did so would wait for each other. What
@@ -437,15 +480,14 @@ impl<H: Handler> Owner<H> {
 
     /// Whether there is memory that only traffic needs.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.session.held_bytes() > 0 || self.queues.holds_memory() || self.assembly.capacity() > 0
+        self.session.held_bytes() > 0 || self.rare.as_ref().is_some_and(|rare| rare.holds_memory())
     }
 
     /// Gives back memory that only traffic needs.
     pub(crate) fn shrink(&mut self) {
         self.session.shrink();
-        self.queues.shrink();
-        if self.assembly.is_empty() {
-            self.assembly = Vec::new();
+        if self.rare.as_mut().is_some_and(|rare| !rare.shrink()) {
+            self.rare = None;
         }
         self.shared.lock().shrink();
     }
@@ -468,7 +510,7 @@ impl<H: Handler> Owner<H> {
     /// The session is over for a reason that no connection told.
     pub(crate) fn give_up(&mut self, now: Instant, code: CloseCode) {
         if !self.over {
-            self.lost(now, None, code, None);
+            self.lost(now, code, None);
         }
     }
 }

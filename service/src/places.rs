@@ -207,7 +207,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 Some(At::Here(mut owner)) => {
                     owner.session.kill(expired.code);
                     // The handler is told.
-                    let _ = owner.handle_input(now, None, &mut &[][..]);
+                    let _ = owner.handle_input(now, &mut &[][..]);
                 }
                 Some(At::Out(shared, _)) => {
                     shared.order(|orders| orders.close = Some((expired.code, true)));

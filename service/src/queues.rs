@@ -170,6 +170,11 @@ impl Queues {
         (all, calls.collect())
     }
 
+    /// Whether something waits, or somebody asks about what was sent.
+    pub(crate) const fn is_in_use(&self) -> bool {
+        !self.is_empty() || self.marks.is_some()
+    }
+
     pub(crate) const fn holds_memory(&self) -> bool {
         self.backlog.capacity() > 0 || self.answers.capacity() > 0
     }

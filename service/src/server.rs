@@ -246,7 +246,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         match outcome {
             Ok((lease, owner, greeting)) => {
                 let (runtime, clock) = (self.runtime.clone(), self.clock);
-                Some((lease, Drive::new(owner, io, runtime, clock, remote, greeting)))
+                Some((lease, Drive::new(owner, io, runtime, clock, greeting)))
             }
             Err(close) => {
                 self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
@@ -344,6 +344,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
+                        owner.shared.lock().remote = remote;
                         if self.rotate_keys {
                             self.rotate_key(lease, &mut owner);
                         }
@@ -390,7 +391,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         if owner.session.death().is_some() {
             close.flags = CloseFlags::SESSION_ENDED;
             close.rx_next = Some(owner.session.received().get());
-            let _ = owner.handle_input(now, None, &mut &[][..]);
+            let _ = owner.handle_input(now, &mut &[][..]);
         }
         self.put_back(lease, owner);
         close

@@ -23,8 +23,6 @@ pub(crate) const STAGED_MAX: usize = 256 << 10;
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// The other end's address when the session began, on a server.
-    pub(crate) remote: Option<SocketAddr>,
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
     /// What handles wait with, whatever the runtime.
@@ -37,6 +35,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
     pub(crate) facts: Facts,
+    /// The other end's address, as far as the connection has one, now or last.
+    pub(crate) remote: Option<SocketAddr>,
     /// Encoded frames that the owner has not taken yet.
     staged: Vec<u8>,
     /// Bytes ever staged.
@@ -45,12 +45,10 @@ pub(crate) struct Inner {
     open: bool,
     /// How long the queue may become now: 0 while nothing may be staged at all.
     gate: usize,
-    /// Who waits for room.
-    waiting: Vec<Waker>,
+    /// What is mostly not there.
+    rare: Option<Box<Rare>>,
     /// Requests and receipts, once there have been any.
     asked: Option<Box<Asked>>,
-    /// Requests whose responder was dropped, with what they are answered.
-    late: Vec<(RequestId, Status)>,
     pub(crate) orders: Orders,
     /// Nothing can be sent any more in this session.
     over: bool,
@@ -63,6 +61,15 @@ pub(crate) struct Inner {
     closed: Option<Box<Closed>>,
     /// The owner, while it sleeps.
     owner: Option<Waker>,
+}
+
+/// What only some sessions need, and only for a while.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Who waits for room.
+    waiting: Vec<Waker>,
+    /// Requests whose responder was dropped, with what they are answered.
+    late: Vec<(RequestId, Status)>,
 }
 
 /// What handles may know about the session without asking its owner.
@@ -103,10 +110,23 @@ pub(crate) struct Staged {
     pub(crate) marks: Vec<(u64, Mark)>,
 }
 
+impl Rare {
+    const fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.late.is_empty()
+    }
+}
+
+impl Staged {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.marks.is_empty()
+    }
+}
+
 impl Shared {
     pub(crate) fn new<R: Runtime>(remote: Option<SocketAddr>, principal: u64, runtime: &R) -> Self {
-        let (dirty, inner) = (AtomicBool::new(false), Mutex::new(Inner::default()));
-        Self { remote, principal, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
+        let dirty = AtomicBool::new(false);
+        let inner = Mutex::new(Inner { remote, ..Inner::default() });
+        Self { principal, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -177,18 +197,18 @@ impl Inner {
         if let Some(asked) = &mut self.asked {
             asked.take_marks(&mut taken.marks);
         }
-        std::mem::take(&mut self.waiting)
+        self.take_waiting()
     }
 
     /// A responder of this generation was dropped: the owner answers in its place.
     pub(crate) fn answer_later(&mut self, generation: u32, id: RequestId, status: Status) {
         if self.is_live(generation) {
-            self.late.push((id, status));
+            self.rare.get_or_insert_default().late.push((id, status));
         }
     }
 
     pub(crate) fn take_late_answers(&mut self) -> Vec<(RequestId, Status)> {
-        std::mem::take(&mut self.late)
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.late)).unwrap_or_default()
     }
 
     pub(crate) fn has_staged(&self) -> bool {
@@ -218,9 +238,7 @@ impl Inner {
         if self.staged.is_empty() {
             self.staged = Vec::new();
         }
-        if self.waiting.is_empty() {
-            self.waiting = Vec::new();
-        }
+        self.rare = self.rare.take().filter(|rare| !rare.is_empty());
         if let Some(asked) = &mut self.asked {
             asked.shrink();
         }
@@ -235,6 +253,11 @@ impl Inner {
     pub(crate) fn set_open(&mut self, open: bool) {
         self.open = open;
         self.set_gate();
+    }
+
+    /// Who waited for room may try again.
+    fn take_waiting(&mut self) -> Vec<Waker> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
     }
 
     /// Sums up whether anything may be staged, for the short path.
@@ -313,8 +336,9 @@ impl Inner {
 
     /// Calls `waker` when there is room or the session is over.
     pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
-        if !self.waiting.iter().any(|other| other.will_wake(waker)) {
-            self.waiting.push(waker.clone());
+        let waiting = &mut self.rare.get_or_insert_default().waiting;
+        if !waiting.iter().any(|other| other.will_wake(waker)) {
+            waiting.push(waker.clone());
         }
     }
 
@@ -353,7 +377,7 @@ impl Inner {
     /// Gives a slot back of which nothing was staged. Whoever waits for one is returned.
     pub(crate) fn release_call(&mut self, id: RequestId) -> Vec<Waker> {
         self.asked().release(id);
-        std::mem::take(&mut self.waiting)
+        self.take_waiting()
     }
 
     /// What became of request `id`, and who waits for the slot that it leaves.
@@ -363,7 +387,7 @@ impl Inner {
         waker: &Waker,
     ) -> (Poll<Answered>, Vec<Waker>) {
         let polled = self.asked().poll_call(id, waker);
-        let left = if polled.is_ready() { std::mem::take(&mut self.waiting) } else { Vec::new() };
+        let left = if polled.is_ready() { self.take_waiting() } else { Vec::new() };
         (polled, left)
     }
 
@@ -374,7 +398,7 @@ impl Inner {
         if self.asked().abandon(id) && told {
             self.stage(Header::new(Op::Cancel, 0, 2), &id.0.to_le_bytes(), &[]);
         }
-        std::mem::take(&mut self.waiting)
+        self.take_waiting()
     }
 
     /// The response to request `id` came; those who can go on now are returned.
@@ -385,14 +409,14 @@ impl Inner {
         payload: &[u8],
     ) -> (Option<Waker>, Vec<Waker>) {
         // A slot is free again, or will be: whoever waited for one may try.
-        (self.asked().complete(id, status, payload), std::mem::take(&mut self.waiting))
+        (self.asked().complete(id, status, payload), self.take_waiting())
     }
 
     /// The peer sends nothing more: what it did not answer it never will.
     //= REQ-14
     pub(crate) fn peer_finished(&mut self) -> Vec<Waker> {
         self.peer_finished = true;
-        let mut wake = std::mem::take(&mut self.waiting);
+        let mut wake = self.take_waiting();
         if let Some(asked) = &mut self.asked {
             let closed = Closed { code: CloseCode::OK, complete: false, peer_received: None };
             wake.append(&mut asked.fail_calls(&closed));
@@ -404,14 +428,14 @@ impl Inner {
     pub(crate) fn open_session(&mut self, facts: Facts) -> Vec<Waker> {
         self.facts = facts;
         self.set_gate();
-        std::mem::take(&mut self.waiting)
+        self.take_waiting()
     }
 
     /// The session is over: everybody who waits is told. Nothing of the requests in `unsent` can
     /// have run.
     pub(crate) fn close_with(&mut self, closed: Closed, unsent: &[RequestId]) -> Vec<Waker> {
         self.facts.connected = false;
-        let mut wake = std::mem::take(&mut self.waiting);
+        let mut wake = self.take_waiting();
         if !self.over {
             if let Some(asked) = &mut self.asked {
                 wake.append(&mut asked.fail(&closed, unsent));
@@ -438,7 +462,9 @@ impl Inner {
         self.over = false;
         self.peer_finished = false;
         self.orders = Orders { close, ..Orders::default() };
-        self.late.clear();
+        if let Some(rare) = &mut self.rare {
+            rare.late.clear();
+        }
         self.facts = Facts::default();
         self.set_gate();
     }
