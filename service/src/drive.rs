@@ -363,6 +363,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if more {
             return Turn::Again;
         }
+        owner.shrink_if_small();
         if !fired {
             (self.active_at, self.shrunk) = (now, false);
         } else if !self.shrunk && self.active_at.after(QUIET) <= now {

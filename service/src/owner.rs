@@ -18,6 +18,8 @@ use crate::handler::{Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
 use crate::shared::{Facts, Orders, Shared, Staged};
 
+/// Memory for sending up to this is given back whenever nothing is under way.
+const SMALL: usize = 4 << 10;
 /// Memory for long messages beyond this is given back after each.
 const ASSEMBLY_KEPT: usize = 256 << 10;
 
@@ -481,6 +483,15 @@ impl<H: Handler> Owner<H> {
     /// Whether there is memory that only traffic needs.
     pub(crate) fn holds_memory(&self) -> bool {
         self.session.held_bytes() > 0 || self.rare.as_ref().is_some_and(|rare| rare.holds_memory())
+    }
+
+    /// Gives back at once what is cheap to have again: thousands of connections that are mostly
+    /// quiet then share the memory of the few that are not.
+    #[inline]
+    pub(crate) fn shrink_if_small(&mut self) {
+        if (1..=SMALL).contains(&self.session.held_bytes()) && self.session.unacknowledged() == 0 {
+            self.session.shrink();
+        }
     }
 
     /// Gives back memory that only traffic needs.
