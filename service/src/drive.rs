@@ -53,6 +53,8 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     active_at: Instant,
     /// What memory could be given back was given back after that.
     shrunk: bool,
+    /// The last round ended with the timer armed for whatever falls due first.
+    slept: bool,
     /// Since when the transport takes nothing.
     blocked_since: Option<Instant>,
     /// Another round was waited for, so that everybody who is ready has staged what it has.
@@ -116,6 +118,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             pieces: Some(Box::new(Pieces { tail: Vec::new(), carry: greeting })),
             active_at: clock.core(now),
             shrunk: false,
+            slept: false,
             blocked_since: None,
             gathered: false,
             eof: false,
@@ -324,11 +327,15 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         //= DRV-4
         //= DRV-5
-        owner.session.handle_timeout(now);
         let fired = self.timer_at.is_some_and(|at| at <= now);
         if fired {
             self.timer_at = None;
         }
+        // Who slept has a timer that fires no later than the first thing that falls due.
+        if fired || !self.slept {
+            owner.session.handle_timeout(now);
+        }
+        self.slept = false;
         // Time may have caused events.
         let _ = owner.handle_input(now, &mut &[][..]);
         if let Some(handshake) = owner.take_handshake() {
@@ -371,6 +378,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             self.shrunk = true;
         }
         if owner.shared.sleep(cx.waker()) && self.sleep(cx, now).is_pending() {
+            self.slept = true;
             Turn::Sleep
         } else {
             Turn::Again

@@ -34,22 +34,21 @@ impl<S: Storage + ?Sized> Session<S> {
                 // What is owed already is waiting output: its time is of no more interest.
                 let asks = link.owed.has(Owed::PING);
                 let beats = asks || link.owed.has(Owed::BEAT);
-                [
-                    link.deadline,
-                    link.ack_at
-                        .filter(|_| self.rx.unreported() > 0)
-                        .map(|at| at.instant(link.now))
-                        .filter(|at| *at > link.now),
-                    self.frame_deadline(),
-                    beat.beat_at(link.now).filter(|_| !beats),
-                    beat.probe_at().filter(|_| !asks),
-                    beat.dead_at(),
-                    self.unanswered_at(),
-                    self.probe_for_progress_at().filter(|_| !asks),
-                ]
-                .into_iter()
-                .flatten()
-                .min()
+                let ack = link.ack_at.filter(|_| self.rx.unreported() > 0);
+                let ack = ack.map(|at| at.instant(link.now)).filter(|at| *at > link.now);
+                let mut first = link.deadline;
+                first = sooner(first, ack);
+                first = sooner(first, self.frame_deadline());
+                first = sooner(first, beat.dead_at());
+                first = sooner(first, self.unanswered_at());
+                if !beats {
+                    first = sooner(first, beat.beat_at(link.now));
+                }
+                if !asks {
+                    first = sooner(first, beat.probe_at());
+                    first = sooner(first, self.probe_for_progress_at());
+                }
+                first
             }
         }
     }
@@ -149,5 +148,14 @@ impl<S: Storage + ?Sized> Session<S> {
 
     const fn is_in_flight(&self) -> bool {
         self.tx.sent > 0
+    }
+}
+
+/// The one that comes first, if there is any.
+#[inline]
+fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
     }
 }
