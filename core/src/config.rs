@@ -64,6 +64,9 @@ impl Config {
     /// The least that any end may declare for [`max_body`](Self::max_body), in bytes.
     pub const MIN_BODY: u16 = 60;
 
+    /// The largest `heartbeat_min_ms`: ten minutes (spec HND-26).
+    pub const SLOWEST_BEAT_MS: u32 = 600_000;
+
     /// Suits a server on the Internet.
     pub const SERVER: Self = Self {
         max_body: MAX_BODY,
@@ -150,12 +153,12 @@ impl Config {
             }
             rest = more;
         }
-        if self.idle_timeout_ms != 0 && self.heartbeat_min_ms as u64 * 3 > MAX {
+        if self.heartbeat_min_ms > Self::SLOWEST_BEAT_MS {
             return Err(ConfigError {
                 key: "heartbeat_min_ms",
                 value: self.heartbeat_min_ms as u64,
                 min: 0,
-                max: MAX / 3,
+                max: Self::SLOWEST_BEAT_MS as u64,
             });
         }
         Ok(())

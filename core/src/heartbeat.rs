@@ -11,6 +11,10 @@ const JITTER: u8 = 25;
 
 const MILLI: u64 = 1_000;
 
+/// Shortest time between two beats, in microseconds, but for the jitter: a peer that declares less
+/// patience costs no more.
+const FASTEST: u64 = 12 * MILLI;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Heartbeat {
     /// When the last byte came in.
@@ -60,9 +64,13 @@ impl Heartbeat {
     /// When this end owes a byte, however idle it is.
     //= HBT-2
     pub(crate) fn beat_at(&self, now: Instant) -> Option<Instant> {
-        let third = u64::from(self.promise_ms) * MILLI / 3;
+        if self.promise_ms == 0 {
+            return None;
+        }
+        //= HBT-16
+        let third = (u64::from(self.promise_ms) * MILLI / 3).max(FASTEST);
         let early = (self.nonce >> 24) as u64 * u64::from(JITTER) / 255;
-        (third > 0).then(|| self.transmitted_at.instant(now).after(third - third * early / 256))
+        Some(self.transmitted_at.instant(now).after(third - third * early / 256))
     }
 
     /// When to ask the peer for a sign of life.

@@ -62,6 +62,7 @@ impl<S: Storage> Session<S> {
         out: &mut [u8],
     ) -> Result<Accepted<S>, CloseCode> {
         config.validate().map_err(|_| CloseCode::LIMITS)?;
+        check_beat(hello)?;
         let mut session = Self::new(config, Role::Server, SessionState::New, storage);
         session.name(grant);
         session.settle(&hello.terms)?;
@@ -141,6 +142,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(self.death().map_or(CloseCode::NO_SESSION, |death| death.code));
         }
         self.check_terms(&hello.terms)?;
+        check_beat(hello)?;
         if let Err(code) = self.check_resume(resume.rx_next, resume.tx_first) {
             //= RSM-7
             self.die(code, Some(Position(resume.rx_next)));
@@ -444,4 +446,10 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.tx.high.saturating_sub(self.tx.sent)
     }
+}
+
+/// A client that cannot beat for longer than that would choose how long its silence is borne.
+//= HND-26
+const fn check_beat(hello: &Hello<'_>) -> Result<(), CloseCode> {
+    if hello.terms.heartbeat_ms > Config::SLOWEST_BEAT_MS { Err(CloseCode::LIMITS) } else { Ok(()) }
 }

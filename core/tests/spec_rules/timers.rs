@@ -171,3 +171,35 @@ fn waking_early_changes_nothing() {
     assert!(patient == restless);
     assert_eq!(left_alone(&mut restless), Some(ms(30_000)));
 }
+
+//= test HBT-16
+#[test]
+fn no_peer_makes_an_end_beat_faster_than_every_ten_milliseconds() {
+    for (limit, least, most) in [(1, 10_000, 13_000), (30, 10_000, 13_000), (300, 89_000, 100_000)]
+    {
+        let (mut server, mut beats) = (pair(silent(limit), silent(0)).1, 0);
+        let mut now = T;
+        while now < T.after(1_000_000) {
+            now = server.next_deadline().unwrap().max(now);
+            server.handle_timeout(now);
+            beats += output_at(&mut server, now).len() / BEAT.len();
+        }
+        let times = 1_000_000 / most..=1_000_000 / least + 1;
+        assert!(times.contains(&beats), "{limit} ms: {beats} beats in a second");
+    }
+}
+
+//= test HND-26
+#[test]
+fn a_client_does_not_choose_for_how_long_its_silence_is_borne() {
+    for (beat, refused) in [(600_000, false), (600_001, true), (u32::MAX, true)] {
+        let said = hello_of(&mut Session::client(config(), Vec::new()).unwrap(), T, 7);
+        let mut greeting = hello(&said);
+        greeting.terms.heartbeat_ms = beat;
+        let mut out = [0; HANDSHAKE_MAX];
+        let made = Session::server(T, config(), &greeting, GRANT, 5, Vec::new(), &mut out);
+        assert_eq!(made.err(), refused.then_some(CloseCode::LIMITS), "{beat}");
+    }
+    let slow = Config { heartbeat_min_ms: 600_001, ..config() };
+    assert_eq!(slow.validate().unwrap_err().key(), "heartbeat_min_ms");
+}
