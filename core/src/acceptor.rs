@@ -8,14 +8,12 @@ use crate::config::Config;
 use crate::error::Violation;
 use crate::state::{LinkEvent, LinkState, StateError};
 use crate::time::Instant;
-use crate::wire::{Close, Frame, HEADER_LEN, Hello, VERSION};
+use crate::wire::{Close, Frame, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, VERSION};
 
 /// Most steps of an authentication.
 const MAX_STEPS: u8 = 8;
 /// Most bytes of an authentication, over all steps.
 const MAX_AUTH_BYTES: usize = 4096;
-/// Longest body before a peer is authenticated.
-const MAX_BODY: u16 = 1020;
 
 /// What a peer that is not attached yet said.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -54,7 +52,7 @@ impl Acceptor {
             deadline: now.after(config.handshake_timeout_ms as u64 * 1_000),
             now,
             step: 0,
-            peer_body: Config::MIN_BODY,
+            peer_body: MIN_MAX_BODY,
             auth_bytes: 0,
         }
     }
@@ -74,27 +72,22 @@ impl Acceptor {
         input: &mut &'b [u8],
     ) -> Result<Option<Greeting<'b>>, Violation> {
         self.handle_timeout(now)?;
-        loop {
-            if !matches!(self.state, LinkState::Wait | LinkState::Auth) {
-                *input = &[];
-                return Ok(None);
-            }
-            let split = Frame::split_first(input, MAX_BODY).map_err(|code| self.fail(code))?;
-            let Some((header, body, rest)) = split else {
-                return Ok(None);
-            };
-            let frame = Frame::decode(header, body).map_err(|code| self.fail(code))?;
-            *input = rest;
-            if matches!(frame, Frame::Ignored { .. }) && self.count(header.frame_size()) {
-                continue;
-            }
-            // Nothing may be said behind a handshake frame before it is answered.
-            //= HND-10
-            if !rest.is_empty() {
-                return Err(self.fail(CloseCode::BAD_STATE));
-            }
-            return self.handle_frame(&frame, body.len()).map(Some).map_err(|code| self.fail(code));
+        if !matches!(self.state, LinkState::Wait | LinkState::Auth) {
+            *input = &[];
+            return Ok(None);
         }
+        let split = Frame::split_first(input, MAX_BODY).map_err(|code| self.fail(code))?;
+        let Some((header, body, rest)) = split else {
+            return Ok(None);
+        };
+        let frame = Frame::decode(header, body).map_err(|code| self.fail(code))?;
+        *input = rest;
+        // Nothing may be said behind a handshake frame before it is answered.
+        //= HND-10
+        if !rest.is_empty() {
+            return Err(self.fail(CloseCode::BAD_STATE));
+        }
+        self.handle_frame(&frame, body.len()).map(Some).map_err(|code| self.fail(code))
     }
 
     fn handle_frame<'b>(

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{HEADER_LEN, MAX_BODY};
+use crate::wire::{HEADER_LEN, MAX_BODY, MIN_MAX_BODY};
 
 /// How one end of a session behaves. Both ends may differ; each declares its own limits.
 ///
@@ -61,9 +61,6 @@ pub enum Release {
 }
 
 impl Config {
-    /// The least that any end may declare for [`max_body`](Self::max_body), in bytes.
-    pub const MIN_BODY: u16 = 60;
-
     /// The largest `heartbeat_min_ms`: ten minutes (spec HND-26).
     pub const SLOWEST_BEAT_MS: u32 = 600_000;
 
@@ -124,10 +121,10 @@ impl Config {
         let frame = self.max_body as u64 + HEADER_LEN as u64;
         //= HND-25
         // A frame that every end must be able to take, behind the bits of open requests.
-        let shortest_frame = Self::MIN_BODY as u64 + HEADER_LEN as u64;
+        let shortest_frame = MIN_MAX_BODY as u64 + HEADER_LEN as u64;
         let bitmaps = bitmaps_len(self.max_requests, self.max_requests_out);
         let checks = [
-            ("max_body", self.max_body as u64, Self::MIN_BODY as u64, MAX_BODY as u64),
+            ("max_body", self.max_body as u64, MIN_MAX_BODY as u64, MAX_BODY as u64),
             (
                 //= HND-23
                 "max_message",

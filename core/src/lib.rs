@@ -151,11 +151,10 @@ pub use code::{CloseCode, Retry, Scope};
 pub use config::{Config, ConfigError, Release};
 pub use error::Violation;
 pub use event::{Event, Head, Position, Side};
-pub use session::{
-    Accepted, Attach, CONTROL_MAX, Death, Fate, HANDSHAKE_MAX, Parts, Role, SendError, Session,
-};
+pub use session::{Accepted, Attach, CONTROL_MAX, Death, Fate, Parts, Role, SendError, Session};
 pub use snapshot::{Restored, SnapshotError};
 pub use state::StateError;
 pub use stats::Stats;
 pub use storage::{Full, Storage};
 pub use time::Instant;
+pub use wire::HANDSHAKE_MAX;

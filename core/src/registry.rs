@@ -14,10 +14,6 @@ mod life;
 mod owners;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
-mod room;
-#[cfg(test)]
 mod tests;
 
 use crate::CloseCode;

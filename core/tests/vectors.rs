@@ -17,7 +17,9 @@ use outlast_core::wire::{
     AuthData, Close, CloseFlags, Drain, Frame, Grant, HEADER_LEN, Hello, MAX_BODY, Probe,
     RequestId, Resume, Resumed, Route, Status, Terms, Welcome,
 };
-use outlast_core::{CloseCode, Retry, Scope};
+use outlast_core::{
+    Acceptor, Attach, CloseCode, Config, HANDSHAKE_MAX, Instant, Retry, Scope, Session,
+};
 
 struct Vector {
     name: String,
@@ -313,8 +315,26 @@ fn check_refused(v: &Vector, code: CloseCode, bytes: &[u8]) {
             let refused = prefixes.find_map(|part| Frame::split_first(part, max_body).err());
             assert_eq!(refused, Some(code), "{}", v.name);
             assert_eq!(Frame::split_first(bytes, max_body), Err(code), "{}", v.name);
+            check_first(v, code, bytes);
         }
         other => panic!("{}: stage: {other:?}", v.name),
+    }
+}
+
+/// Both ends refuse how a connection begins at the same byte as `split_first`.
+fn check_first(v: &Vector, code: CloseCode, bytes: &[u8]) {
+    let (now, config) = (Instant::from_micros(1), Config { max_body: 252, ..Config::SERVER });
+    let mut prefixes = (0..=bytes.len()).map(|end| &bytes[..end]);
+    let at = prefixes.find(|part| Frame::split_first(part, MAX_BODY).is_err()).expect(&v.name);
+    for (part, expected) in [(&at[..at.len() - 1], None), (at, Some(code)), (bytes, Some(code))] {
+        let mut client = Session::client(config, Vec::new()).expect("a legal configuration");
+        let greeted = client.attach(now, &Attach::default(), &mut [0; HANDSHAKE_MAX]);
+        greeted.expect("it waits for WELCOME");
+        let refused = client.handle_input(now, &mut &*part).err();
+        assert_eq!(refused.map(|broken| broken.code()), expected, "{}: a client", v.name);
+        let mut acceptor = Acceptor::new(now, &config);
+        let refused = acceptor.handle_input(now, &mut &*part).err();
+        assert_eq!(refused.map(|broken| broken.code()), expected, "{}: a server", v.name);
     }
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use outlast_core::CloseCode;
 use outlast_core::wire::{
-    AuthData, Close, CloseFlags, Drain, Frame, Grant, HEADER_LEN, HELLO_MAX, Header, Hello,
+    AuthData, Close, CloseFlags, Drain, Frame, Grant, HANDSHAKE_MAX, HEADER_LEN, Header, Hello,
     MAX_BODY, MIN_MAX_BODY, Op, Probe, REASON_MAX, RequestId, Resume, Resumed, Route, Status,
     Terms, Welcome, encode_ack, encode_empty, encode_probe,
 };
@@ -266,7 +266,7 @@ proptest! {
             prop_assert_eq!(frame.encode(&mut exact[..bytes.len() - 1]), None);
         }
         if matches!(frame, Frame::Hello(_) | Frame::Welcome(_)) {
-            prop_assert!(bytes.len() <= HELLO_MAX);
+            prop_assert!(bytes.len() <= HANDSHAKE_MAX);
         }
     }
 

@@ -13,7 +13,8 @@ use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError}
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, Resume, Resumed, Terms, VERSION, Welcome,
+    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Resume, Resumed, Terms, VERSION,
+    Welcome,
 };
 
 /// What a client adds to its HELLO.
@@ -45,7 +46,7 @@ pub struct Accepted<S> {
 
 impl<S: Storage> Session<S> {
     /// A server's new session for a client whose HELLO was admitted. The WELCOME is written to
-    /// `out`, which should have [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX) bytes, and must be
+    /// `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes, and must be
     /// transmitted before anything else.
     ///
     /// # Errors
@@ -79,7 +80,7 @@ impl<S: Storage> Session<S> {
 
 impl<S: Storage + ?Sized> Session<S> {
     /// A client's transport is up: greets the server, and asks to resume if the session exists.
-    /// HELLO is written to `out`, which should have [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX) bytes;
+    /// HELLO is written to `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes;
     /// its length is returned.
     ///
     /// # Errors
@@ -282,7 +283,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let header = HEADER_LEN as u64;
         let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
         let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
-        if fits < Config::MIN_BODY {
+        if fits < MIN_MAX_BODY {
             return Err(CloseCode::LIMITS);
         }
         self.peer = PeerLimits {

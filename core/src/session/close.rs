@@ -211,8 +211,8 @@ impl<S: Storage + ?Sized> Session<S> {
         self.forget(code, None);
     }
 
-    /// The session cannot be resumed any more: at an end that has no more to give or to get there
-    /// is nothing to resume it for.
+    /// The session cannot be resumed any more: at an end that has finished, whose data arrived and
+    /// that released all of the peer's, there is nothing to resume it for.
     //= CLS-18
     fn forget(&mut self, code: CloseCode, received: Option<Position>) {
         let ours = self.tx.finished && self.fate_of_all_but_fin(received);
@@ -239,6 +239,7 @@ fn forgets(code: CloseCode) -> bool {
 
 /// Whether a code says that what was sent is wrong, so that sending it again cannot help. A stall
 /// says nothing about it.
+//= CLS-12
 fn poisons(code: CloseCode) -> bool {
     code.scope() == Scope::Connection
         && code != CloseCode::FRAME_TIMEOUT

@@ -49,7 +49,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// that is, and the driver must write them before anything else, as those of
     /// [`poll_transmit`](Self::poll_transmit). If `out` cannot take all that, or the frame would be
     /// too long for the peer, DRAIN goes without the address, with what is transmitted next.
-    /// [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX) bytes suffice where no frame is under way.
+    /// [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes suffice where no frame is under way.
     ///
     /// # Errors
     ///

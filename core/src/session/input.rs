@@ -10,7 +10,7 @@ use crate::link::{Marks, Owed};
 use crate::state::{LinkEvent, LinkState, SessionState};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
-use crate::wire::{Frame, HEADER_LEN, Header, Op, Probe, Route};
+use crate::wire::{Frame, HEADER_LEN, Header, MAX_BODY, Op, Probe, Route, Split};
 
 /// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
 const PLAIN: u32 = 0xC000_00FF;
@@ -116,7 +116,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 LinkState::Idle => return (input, Ok(None)),
                 LinkState::Wait | LinkState::Auth | LinkState::Open | LinkState::Draining => {}
             }
-            match Frame::split(input, self.config.max_body.max(self.handshake_body())) {
+            match self.split(input) {
                 //= POS-7
                 Ok(None) => {
                     self.note_partial(now, input);
@@ -157,15 +157,17 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    /// A handshake frame may be longer than what this end accepts later.
-    const fn handshake_body(&self) -> u16 {
+    /// Splits off the next frame. One of a handshake may be longer than what this end accepts
+    /// later, and nothing but the handshake may come before its end.
+    //= HND-1
+    fn split<'b>(&self, input: &'b [u8]) -> Result<Option<Split<'b>>, CloseCode> {
         match self.link.state {
-            LinkState::Wait | LinkState::Auth => 1020,
+            LinkState::Wait | LinkState::Auth => Frame::split_first(input, MAX_BODY),
             LinkState::Idle
             | LinkState::Open
             | LinkState::Draining
             | LinkState::Closing
-            | LinkState::Closed => 0,
+            | LinkState::Closed => Frame::split(input, self.config.max_body),
         }
     }
 
@@ -256,7 +258,6 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.handle_close(now, close);
                 Ok(None)
             }
-            Frame::Ignored { .. } => self.ignore(now),
             Frame::Hello(_)
             | Frame::Ack { .. }
             | Frame::Ping(_)
@@ -271,7 +272,8 @@ impl<S: Storage + ?Sized> Session<S> {
             | Frame::Token { .. }
             | Frame::Continue { .. }
             | Frame::Abort
-            | Frame::Skip => Err(CloseCode::BAD_STATE),
+            | Frame::Skip
+            | Frame::Ignored { .. } => Err(CloseCode::BAD_STATE),
         }
     }
 

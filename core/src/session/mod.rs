@@ -52,9 +52,6 @@ use crate::wire::{Grant, RequestId};
 /// Bytes that a buffer given to [`Session::poll_transmit`] needs to hold any control frames.
 pub const CONTROL_MAX: usize = 96;
 
-/// Bytes that a buffer for a handshake frame needs.
-pub const HANDSHAKE_MAX: usize = 1024;
-
 /// One end of a session.
 ///
 /// A driver owns the transport and the clock. While a connection is up it calls, in any order and

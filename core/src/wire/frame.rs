@@ -157,7 +157,7 @@ impl<'b> Frame<'b> {
     ///
     /// `BAD_FRAME` for a kind version 1 does not know, ignorable or not, and for HELLO or WELCOME
     /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also beyond
-    /// [`HELLO_MAX`](super::HELLO_MAX); otherwise as `split`.
+    /// [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX); otherwise as `split`.
     pub fn split_first(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
         let Some(kind) = input.first() else {
             return Ok(None);
@@ -273,7 +273,7 @@ impl<'b> Frame<'b> {
     ///
     /// `None` if `out` is too small or the frame is not legal: a body beyond [`MAX_BODY`], an empty
     /// [`Continue`](Self::Continue), an [`Auth`](Self::Auth) beyond
-    /// [`HELLO_MAX`](super::HELLO_MAX), or what the `encode` of [`Hello`], [`Welcome`] and
+    /// [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX), or what the `encode` of [`Hello`], [`Welcome`] and
     /// [`Drain`] refuses. `out` may have been written to all the same.
     ///
     /// What comes out is read back as an equal frame, except for the reason of a [`Close`], which

@@ -6,8 +6,9 @@ use super::bytes::{Options, Reader, Writer, once, unknown_option};
 use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
 use crate::CloseCode;
 
-/// The longest HELLO, header included, in bytes; the same holds for WELCOME and AUTH.
-pub const HELLO_MAX: usize = HEADER_LEN + HANDSHAKE_BODY_MAX as usize;
+/// The longest frame of a handshake (HELLO, WELCOME, AUTH), header included, in bytes: what a
+/// buffer for one needs.
+pub const HANDSHAKE_MAX: usize = HEADER_LEN + HANDSHAKE_BODY_MAX as usize;
 /// The smallest `max_body` that may be announced, in bytes.
 pub const MIN_MAX_BODY: u16 = 60;
 
@@ -172,7 +173,7 @@ impl<'b> Hello<'b> {
     ///
     /// `BAD_FRAME`: wrong magic, too short, an unknown flag, or an empty range of versions.
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
-    /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HELLO_MAX`].
+    /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
         let (fixed, mut options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
         //= HND-7
@@ -213,7 +214,7 @@ impl<'b> Hello<'b> {
     ///
     /// `None` if `out` is too small, or if no peer would accept the frame: illegal [`Terms`], an
     /// empty range of versions, or an option beyond its limit. The longest is far from
-    /// [`HELLO_MAX`].
+    /// [`HANDSHAKE_MAX`].
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         if self.version_min == 0 || self.version_min > self.version_max {
@@ -251,7 +252,7 @@ impl<'b> Welcome<'b> {
     ///
     /// `BAD_FRAME`: wrong magic, too short, an unknown flag, or a reserved byte in use.
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
-    /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HELLO_MAX`].
+    /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
         let (fixed, mut options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
         //= FRM-21

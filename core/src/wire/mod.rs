@@ -11,7 +11,7 @@ pub use control::{Close, CloseFlags, Drain, Probe, REASON_MAX};
 pub use control::{encode_ack, encode_empty, encode_probe};
 pub use frame::{Frame, Split};
 pub use handshake::{AuthData, Grant, Hello, Resume, Resumed, Terms, Welcome};
-pub use handshake::{HELLO_MAX, MIN_MAX_BODY};
+pub use handshake::{HANDSHAKE_MAX, MIN_MAX_BODY};
 pub use header::{Header, Op};
 pub use ids::{RequestId, Route, Status};
 

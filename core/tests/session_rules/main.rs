@@ -337,6 +337,41 @@ fn only_errors_in_a_row_are_poison() {
 }
 
 //= test CLS-12
+#[test]
+fn a_stall_neither_poisons_a_session_nor_heals_it() {
+    let patient = Config { idle_timeout_ms: 0, ..config() };
+    let (mut client, mut server) = pair(patient, patient);
+    let stall = |client: &mut End, server: &mut End, is_told: bool, code: CloseCode| {
+        let mut bytes = [0; HANDSHAKE_MAX];
+        if is_told {
+            let len = Close::new(code).encode(&mut bytes).unwrap();
+            assert_eq!(take(client, &bytes[..len]).1, None);
+        } else {
+            // The first byte of a frame, and never its last.
+            assert_eq!(take(client, &[Op::Message as u8]).1, None);
+            let mut said = Vec::new();
+            while !said.windows(2).any(|two| two == code.get().to_le_bytes()) {
+                let next = client.poll_timeout().unwrap();
+                client.handle_timeout(next);
+                said = output(client);
+            }
+        }
+        connect(client, server);
+        assert_eq!(client.state(), SessionState::Attached, "{code}");
+    };
+    for is_told in [true, false, false, true] {
+        stall(&mut client, &mut server, is_told, CloseCode::FRAME_TIMEOUT);
+    }
+    stall(&mut client, &mut server, true, CloseCode::HS_TIMEOUT);
+    assert_eq!(offend(&mut client), CloseCode::BAD_REQUEST, "the first in its row");
+    connect(&mut client, &mut server);
+    stall(&mut client, &mut server, false, CloseCode::FRAME_TIMEOUT);
+    stall(&mut client, &mut server, true, CloseCode::FRAME_TIMEOUT);
+    stall(&mut client, &mut server, true, CloseCode::HS_TIMEOUT);
+    assert_eq!(offend(&mut client), CloseCode::POISON, "the second in its row");
+}
+
+//= test CLS-12
 //= test RSM-13
 #[test]
 fn attempts_that_carry_no_session_neither_poison_nor_heal_it() {

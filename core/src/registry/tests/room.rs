@@ -4,12 +4,12 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use super::tests::{
+use super::{
     Fixed, PARTING, SEED, at, attached, claim, config, create, entropy, fixed, hello, image, key,
     peer, resume,
 };
-use super::*;
 use crate::CloseCode;
+use crate::registry::*;
 
 //= test REG-7
 #[test]

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::tests::{Fixed, claim, config, entropy, fixed, hello, key, peer};
-use super::*;
+use super::{Fixed, claim, config, entropy, fixed, hello, key, peer};
 use crate::CloseCode;
+use crate::registry::*;
 use crate::time::Instant;
 
 #[derive(Debug, Clone)]

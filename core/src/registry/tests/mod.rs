@@ -3,6 +3,9 @@ extern crate alloc;
 use alloc::format;
 use alloc::vec::Vec;
 
+mod model;
+mod room;
+
 use super::*;
 use crate::auth::{PROOF_BEARER, PROOF_MAC, SessionKey, resume_proof};
 use crate::time::Instant;
