@@ -10,9 +10,11 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use core::fmt;
 use core::net::IpAddr;
 
 use crate::backoff::mix;
+use crate::config::{self, ConfigError};
 use crate::threads::{self, Chain, Link, List, NONE, count};
 use crate::time::Instant;
 
@@ -21,16 +23,19 @@ pub use rate::{Meter, Rate};
 pub use rules::{Access, Rule, access};
 pub use source::Source;
 
+/// The longest lock-out that can be set, in microseconds: a year.
+const LONGEST: u64 = 365 * 86_400 * 1_000_000;
+
 /// Limits of a [`Gate`]; none of them changes while it lives.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct GateConfig {
-    /// Connections in total.
+    /// Connections in total, at least 1.
     pub max_connections: u32,
-    /// One in this many of them only resumes may have, see [`Gate::has_room`]; 0: none.
+    /// One in this many of them only resumes may have, see [`Gate::has_room`], at least 2; 0: none.
     pub reserve_share: u32,
-    /// Handshakes under way; further connections wait for one of them to end.
+    /// Handshakes under way, at least 1; further connections wait for one of them to end.
     pub max_handshakes: u32,
-    /// Connections of one source.
+    /// Connections of one source, at least 1.
     pub max_per_source: u32,
     /// New connections of one source.
     pub source_rate: Rate,
@@ -42,10 +47,33 @@ pub struct GateConfig {
     /// client can present a session that is gone.
     pub free_failures: u32,
     /// How long a source is locked out after the first failure beyond those, in microseconds; each
-    /// further one doubles it.
+    /// further one doubles it; up to a year.
     pub lockout_base: u64,
-    /// The longest lock-out, in microseconds.
+    /// The longest lock-out, in microseconds: from `lockout_base` to a year.
     pub lockout_cap: u64,
+}
+
+impl GateConfig {
+    /// Checks that these limits let anybody in at all, and every pair that must fit each other. A
+    /// gate takes any limits; whoever lets a person set them checks them first.
+    ///
+    /// # Errors
+    ///
+    /// The first item out of range, with the range.
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        const COUNT: u64 = u32::MAX as u64;
+        let share = self.reserve_share as u64;
+        config::check(&[
+            ("max_connections", self.max_connections as u64, 1, COUNT),
+            // One in one would leave none to new sessions.
+            ("reserve_share", share, if share == 0 { 0 } else { 2 }, COUNT),
+            ("max_handshakes", self.max_handshakes as u64, 1, COUNT),
+            ("max_per_source", self.max_per_source as u64, 1, COUNT),
+            ("v6_prefix", self.v6_prefix as u64, 1, 64),
+            ("lockout_base", self.lockout_base, 0, LONGEST),
+            ("lockout_cap", self.lockout_cap, self.lockout_base, LONGEST),
+        ])
+    }
 }
 
 impl Default for GateConfig {
@@ -87,6 +115,22 @@ pub enum Turned {
     /// There is no memory for another source: every entry has connections.
     TableFull,
 }
+
+impl fmt::Display for Turned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("every connection there may be is open"),
+            Self::MakeRoom => f.write_str("no connection is free before a handshake makes room"),
+            Self::SourceFull => f.write_str("its source has all connections it may have"),
+            Self::SourceRate(wait) => write!(f, "its source connects too often: wait {wait} µs"),
+            Self::TotalRate(wait) => write!(f, "too many connect at once: wait {wait} µs"),
+            Self::LockedOut(wait) => write!(f, "its source failed too often: wait {wait} µs"),
+            Self::TableFull => f.write_str("no memory for another source"),
+        }
+    }
+}
+
+impl core::error::Error for Turned {}
 
 /// A connection that was let in. It is to be given back, see [`Gate::handle_disconnect`].
 #[derive(Debug, PartialEq, Eq)]
@@ -200,8 +244,8 @@ pub struct Gate<M: ?Sized> {
     entries: M,
 }
 
-impl<M: ?Sized> core::fmt::Debug for Gate<M> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl<M: ?Sized> fmt::Debug for Gate<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_'>) -> fmt::Result {
         f.debug_struct("Gate").field("stats", &self.stats).finish_non_exhaustive()
     }
 }

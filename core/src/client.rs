@@ -10,6 +10,7 @@ mod table;
 mod tests;
 
 use crate::backoff::Backoff;
+use crate::config::{self, ConfigError};
 use crate::time::Instant;
 use crate::wire::{Close, CloseFlags};
 use crate::{CloseCode, Retry};
@@ -17,6 +18,8 @@ use crate::{CloseCode, Retry};
 pub use table::{DialEvent, DialState, DialTable};
 
 const MS: u64 = 1000;
+/// The longest time that can be set, in microseconds: a year.
+const LONGEST: u64 = 365 * 86_400 * 1000 * MS;
 
 /// How often a client tries again before it stops.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -45,18 +48,42 @@ pub struct DialerConfig {
     /// Addresses to choose from, at least 1: the first is tried first, each failure to open a
     /// session there moves on to the next, and after the last comes the first.
     pub addresses: u32,
-    /// Upper end of the first delay, in microseconds.
+    /// Upper end of the first delay, in microseconds: 1 to a year.
     pub backoff_base: u64,
-    /// Upper end of every delay, in microseconds.
+    /// Upper end of every delay, in microseconds: from `backoff_base` to a year.
     pub backoff_cap: u64,
-    /// Time from the start of an attempt to WELCOME, in microseconds.
+    /// Time from the start of an attempt to WELCOME, in microseconds: 1 to a year.
     pub connect_limit: u64,
-    /// The limit on silence, in microseconds; twice that is what counts as a stable connection.
+    /// The limit on silence, in microseconds, up to a year; twice that is what counts as a stable
+    /// connection.
     pub idle: u64,
     /// When to give up.
     pub attempts: Attempts,
     /// What to do when the session is lost.
     pub on_lost: OnLost,
+}
+
+impl DialerConfig {
+    /// Checks that a client with this policy dials at all, waits between attempts and gives them
+    /// time. A dialer takes any policy; whoever lets a person set it checks it first.
+    ///
+    /// # Errors
+    ///
+    /// The first item out of range, with the range.
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        let attempts = match self.attempts {
+            Attempts::UpTo(attempts) => attempts as u64,
+            Attempts::Once | Attempts::Unlimited => 1,
+        };
+        config::check(&[
+            ("addresses", self.addresses as u64, 1, u32::MAX as u64),
+            ("backoff_base", self.backoff_base, 1, LONGEST),
+            ("backoff_cap", self.backoff_cap, self.backoff_base, LONGEST),
+            ("connect_limit", self.connect_limit, 1, LONGEST),
+            ("idle", self.idle, 0, LONGEST),
+            ("attempts", attempts, 1, u32::MAX as u64),
+        ])
+    }
 }
 
 impl Default for DialerConfig {

@@ -91,46 +91,83 @@ macro_rules! codes {
 }
 
 codes! {
-    0x0000 OK Never "both sides finished; nothing is left to do"
-    0x0001 GOING_AWAY Later "the server shuts down or drains; reconnect when its hint says"
-    0x0002 SUPERSEDED Never "a newer connection of this session took over; find the second holder"
-    0x0003 IDLE Now "the peer was silent beyond its announced limit; reconnect and resume"
-    0x0004 CALM Later "too many frames that move no data; send fewer, after the hint"
-    0x0005 BUSY Later "the server has no room for another connection now; wait for the hint"
-    0x0006 MOVED Later "the session lives on another server now; reconnect there"
-    0x0007 INTERNAL Later "the peer failed on its own account; its log knows more"
+    0x0000 OK Never
+        "both ends finished and everything arrived; nothing is to be done"
+    0x0001 GOING_AWAY Later
+        "the peer shuts down or drains; come back when its hint says"
+    0x0002 SUPERSEDED Never
+        "a newer connection has the session; look for the other holder of its key"
+    0x0003 IDLE Now
+        "the peer was not heard within the limit; resume, and check the path if it repeats"
+    0x0004 CALM Later
+        "too many frames that move no data; send fewer, after the hint"
+    0x0005 BUSY Later
+        "no room for another connection; wait for the hint, or raise the server's limits"
+    0x0006 MOVED Later
+        "another server has the session; connect there"
+    0x0007 INTERNAL Later
+        "the sender of the code failed on its own account; look for the fault there"
 
-    0x0101 BAD_FRAME Now "the bytes are not a legal frame; is this port really outlast?"
-    0x0102 TOO_LARGE Now "a frame exceeds the announced maximum; fragment the message"
-    0x0103 FLOW_VIOLATION Now "more was sent than the credit allowed; the sender must wait"
-    0x0104 BAD_STATE Now "a legal frame at a time or in a direction where it may not come"
-    0x0105 BAD_LANE Now "fragments of two messages mixed, or the reserved lane; end one first"
-    0x0106 HS_TIMEOUT Now "the handshake did not finish in time; check the path and the peer's load"
-    0x0107 FRAME_TIMEOUT Now "a frame began and never ended; the path or the sender stalls"
-    0x0108 UNKNOWN_CRITICAL Now "a frame kind this version may not skip; upgrade one side"
-    0x0109 BAD_OPTION Now "an option is malformed, repeated, or critical and unknown"
-    0x010A BAD_REQUEST Now "a request id beyond the limit, in use, or answered unasked"
+    0x0101 BAD_FRAME Now
+        "not a legal frame; check that the port speaks this protocol, then the sender"
+    0x0102 TOO_LARGE Now
+        "a body or a message beyond the announced limit; fragment it, or raise the limit"
+    0x0103 FLOW_VIOLATION Now
+        "more was sent than the credit allows; mend the sender, which must obey it"
+    0x0104 BAD_STATE Now
+        "a legal frame at a time or in a direction where it may not come; mend the sender"
+    0x0105 BAD_LANE Now
+        "fragments of two messages mixed, or the reserved lane; end or abort one message first"
+    0x0106 HS_TIMEOUT Now
+        "the handshake was not over in time; check the path and the load of both ends"
+    0x0107 FRAME_TIMEOUT Now
+        "a frame began and was not completed; check the path and whether the sender stalls"
+    0x0108 UNKNOWN_CRITICAL Now
+        "a kind of frame that may not be skipped; upgrade one end, or do without the feature"
+    0x0109 BAD_OPTION Now
+        "an option malformed, repeated, or critical and unknown; mend or upgrade its sender"
+    0x010A BAD_REQUEST Now
+        "a request id beyond the limit or in use, or an answer unasked; mend the sender"
 
-    0x0201 VERSION Never "no protocol version in common; upgrade one side"
-    0x0202 CAPABILITY Never "a capability one side insists on is missing at the other"
-    0x0203 AUTH_FAILED Never "the credentials were refused; correct them first"
-    0x0204 AUTH_REQUIRED Never "the server wants credentials and got none"
-    0x0205 FORBIDDEN Never "this identity may not connect here"
-    0x0206 LIMITS NewSession "limits that are illegal, do not fit or differ from the session's"
+    0x0201 VERSION Never
+        "no version in common; upgrade one end, the CLOSE tells what its sender speaks"
+    0x0202 CAPABILITY Never
+        "one end insists on what the other has not; upgrade that one, or do without"
+    0x0203 AUTH_FAILED Never
+        "the credentials were refused; correct them"
+    0x0204 AUTH_REQUIRED Never
+        "credentials are needed and none came; configure them"
+    0x0205 FORBIDDEN Never
+        "this identity or address may not connect here; have it allowed"
+    0x0206 LIMITS NewSession
+        "limits that are illegal, do not fit or differ from the session's; correct the settings"
 
-    0x0301 NO_SESSION NewSession "nobody knows the session any more, or the proof is wrong"
-    0x0302 EXPIRED NewSession "the client was away longer than the session is kept"
-    0x0303 BAD_TOKEN NewSession "the proof of ownership does not fit; the key is old or copied"
-    0x0304 STALE_ATTACH Now "an older attempt to attach; retry once with the next number"
-    0x0305 PEER_STATE_LOST NewSession "the other end forgot what it acknowledged, or was set back"
-    0x0306 SELF_STATE_LOST NewSession "the code's sender forgot what its peer saw, or was set back"
-    0x0307 ACK_BEYOND_SENT NewSession "an acknowledgement of what was not sent, or of half a frame"
-    0x0308 ACK_REGRESS NewSession "an acknowledgement went backwards"
-    0x0309 SEQ_DESYNC NewSession "the two sides count different positions"
-    0x030A POISON NewSession "the same data broke the connection twice; look at that message"
-    0x030B IDENTITY_MISMATCH NewSession "the session belongs to another identity"
-    0x030C EVICTED NewSession "the server needed the room of detached sessions"
-    0x030D CREDIT_SHRINK NewSession "the peer took back credit it had granted"
+    0x0301 NO_SESSION NewSession
+        "the session is not known here, or the proof is wrong; start a new one"
+    0x0302 EXPIRED NewSession
+        "the client was away longer than the retention; raise it, or come back sooner"
+    0x0303 BAD_TOKEN NewSession
+        "the proof of ownership is wrong; find out whether the key is old or was copied"
+    0x0304 STALE_ATTACH Now
+        "an attempt older than the last one known; retry once with the next number"
+    0x0305 PEER_STATE_LOST NewSession
+        "the other end forgot what it acknowledged; find out what set it back"
+    0x0306 SELF_STATE_LOST NewSession
+        "the code's sender forgot what its peer saw; find out what set it back"
+    0x0307 ACK_BEYOND_SENT NewSession
+        "bytes not sent were acknowledged, or half a frame; mend the end that did so"
+    0x0308 ACK_REGRESS NewSession
+        "an acknowledgement went back; mend the end that sent it"
+    0x0309 SEQ_DESYNC NewSession
+        "the ends count different positions; look for what loses or repeats bytes between"
+    0x030A POISON NewSession
+        "the same place broke two connections; look at that message"
+    0x030B IDENTITY_MISMATCH NewSession
+        "the session belongs to another identity; log in as that one, or start anew"
+    0x030C EVICTED NewSession
+        "the server needed the room of detached sessions; raise its limits"
+    0x030D CREDIT_SHRINK NewSession
+        "credit was taken back; mend the end that did so"
 }
 
 impl CloseCode {
@@ -206,7 +243,10 @@ mod tests {
         for code in CloseCode::ALL.iter().copied().chain([CloseCode(0x8000), CloseCode(0x400)]) {
             let shown = format!("{code}");
             assert!(shown.len() <= 120 && !shown.contains('\n'), "{shown}");
-            assert!(code.explain().len() > 10, "{shown}");
+        }
+        for code in CloseCode::ALL {
+            let (cause, cure) = code.explain().split_once("; ").unwrap_or_default();
+            assert!(cause.len() > 10 && cure.len() > 10, "{code}");
         }
     }
 

@@ -18,34 +18,42 @@ use crate::wire::{HEADER_LEN, MAX_BODY, MIN_MAX_BODY};
 pub struct Config {
     /// Longest frame body accepted, in bytes: 60 to 16,383.
     pub max_body: u16,
-    /// Longest message accepted when its fragments are put together, in bytes.
+    /// Longest message accepted when its fragments are put together, in bytes: from
+    /// [`max_body`](Self::max_body) to 2^30.
     pub max_message: u32,
-    /// Bytes the peer may send beyond what was released, at first.
+    /// Bytes the peer may send beyond what was released, at first: from `max_body + 4`, a whole
+    /// frame, to 2^30.
     pub window: u32,
-    /// Bytes that the window may grow to on a link that needs it.
+    /// Bytes that the window may grow to on a link that needs it: from [`window`](Self::window) to
+    /// 2^30.
     pub window_max: u32,
     /// Bytes of frames kept until the peer acknowledges them. Fixed storage caps this. The least is
-    /// 64, and on top of it two bits for each request of the peer's and one for each of this end's.
+    /// 64, and on top of it two bits for each request of the peer's and one for each of this end's;
+    /// the most is 2^30.
     pub send_buffer: u32,
-    /// Requests the peer may have open at this end at once.
+    /// Requests the peer may have open at this end at once: 0, so that none is taken, to 32,768.
     pub max_requests: u16,
-    /// Requests of this end that may be open at once, if the peer allows as many.
+    /// Requests of this end that may be open at once, if the peer allows as many: 0 to 32,768.
     pub max_requests_out: u16,
     /// Silence of the peer after which the connection is given up, in milliseconds, up to 2^30; 0
     /// is never.
     pub idle_timeout_ms: u32,
-    /// The fastest this end is able to beat, in milliseconds; peers are not to ask for more.
+    /// The fastest this end is able to beat, in milliseconds, up to a third of 2^30; peers are not to
+    /// ask for more.
     pub heartbeat_min_ms: u32,
-    /// How long a session without a connection is kept (server) or asked for (client), in seconds.
+    /// How long a session without a connection is kept (server) or asked for (client), in seconds:
+    /// any number; the smaller one of both ends counts.
     pub retention_s: u32,
-    /// Time for the whole handshake, in milliseconds, rounded up to ten. Bytes do not extend it.
+    /// Time for the whole handshake, in milliseconds, rounded up to ten: 1 to 600,000. Bytes do not
+    /// extend it.
     pub handshake_timeout_ms: u32,
-    /// Time for a frame to become whole once its first byte is there, in milliseconds.
+    /// Time for a frame to become whole once its first byte is there, in milliseconds: 1 to
+    /// 3,600,000. Where [`idle_timeout_ms`](Self::idle_timeout_ms) is longer, that counts.
     pub frame_timeout_ms: u32,
-    /// Longest delay of an acknowledgement, in milliseconds.
+    /// Longest delay of an acknowledgement, in milliseconds: 0 to 60,000.
     pub ack_delay_ms: u32,
     /// How long to wait for the peer's end of stream after closing, in milliseconds, rounded up to
-    /// ten.
+    /// ten: 0 to 600,000.
     pub linger_ms: u32,
     /// When received messages are acknowledged.
     pub release: Release,
@@ -143,12 +151,8 @@ impl Config {
             ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
             ("linger_ms", self.linger_ms as u64, 0, 600_000),
         ];
-        let mut rest: &[(&'static str, u64, u64, u64)] = &checks;
-        while let [(key, value, min, max), more @ ..] = rest {
-            if *value < *min || *value > *max {
-                return Err(ConfigError { key, value: *value, min: *min, max: *max });
-            }
-            rest = more;
+        if let Err(error) = check(&checks) {
+            return Err(error);
         }
         if self.heartbeat_min_ms > Self::SLOWEST_BEAT_MS {
             return Err(ConfigError {
@@ -224,6 +228,18 @@ pub(crate) const fn bitmaps_len(max_in: u16, max_out: u16) -> usize {
 /// Bytes for a bitmap of `count` requests.
 pub(crate) const fn bitmap_len(count: u16) -> usize {
     (count as usize).div_ceil(8)
+}
+
+/// The first item that is not from its least to its greatest value: key, value, least, greatest.
+pub(crate) const fn check(items: &[(&'static str, u64, u64, u64)]) -> Result<(), ConfigError> {
+    let mut rest = items;
+    while let [(key, value, min, max), more @ ..] = rest {
+        if *value < *min || *value > *max {
+            return Err(ConfigError { key, value: *value, min: *min, max: *max });
+        }
+        rest = more;
+    }
+    Ok(())
 }
 
 /// A configuration item is out of range.

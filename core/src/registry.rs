@@ -19,6 +19,7 @@ mod tests;
 use crate::CloseCode;
 use crate::auth::SessionKey;
 use crate::backoff::mix;
+use crate::config::{self, ConfigError};
 use crate::threads::{self, List, count};
 use crate::wire::{Close, CloseFlags, Grant};
 
@@ -34,25 +35,47 @@ pub const FIRST_KEY_ID: u8 = 1;
 /// Limits of a [`Registry`]; none of them changes while it lives.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct RegistryConfig {
-    /// Sessions and tombstones together; what fixed memory holds is a limit too.
+    /// Sessions and tombstones together, at least 1; what fixed memory holds is a limit too.
     pub max_entries: u32,
-    /// Sessions of one owner that are not over.
+    /// Sessions of one owner that are not over, at least 1.
     pub max_per_owner: u32,
-    /// Sessions of one owner whose client was not heard since WELCOME.
+    /// Sessions of one owner whose client was not heard since WELCOME, at least 1.
     pub max_unconfirmed: u32,
-    /// Detached sessions in total; beyond it the one detached longest is evicted.
+    /// Detached sessions in total, at least 1; beyond it the one detached longest is evicted.
     pub max_detached: u32,
-    /// Detached sessions of one owner; beyond it the owner's one detached longest is evicted.
+    /// Detached sessions of one owner, at least 1; beyond it the owner's one detached longest is
+    /// evicted.
     pub max_detached_per_owner: u32,
     /// The longest retention a client is granted, in seconds.
     pub max_ttl_s: u32,
-    /// Time from the admission to the client's first frame, in milliseconds.
+    /// Time from the admission to the client's first frame, in milliseconds: 1 to 600,000.
     pub handshake_ms: u32,
-    /// What clients are told to wait when there is no room, in milliseconds.
+    /// What clients are told to wait when there is no room, in milliseconds: up to a day.
     pub busy_retry_ms: u32,
     /// The epoch of every session created here; greater than that of any earlier registry that
     /// could have had the same sessions.
     pub epoch: u32,
+}
+
+impl RegistryConfig {
+    /// Checks that these limits let any session be at all. A registry takes any limits; whoever
+    /// lets a person set them checks them first.
+    ///
+    /// # Errors
+    ///
+    /// The first item out of range, with the range.
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        const COUNT: u64 = u32::MAX as u64;
+        config::check(&[
+            ("max_entries", self.max_entries as u64, 1, COUNT),
+            ("max_per_owner", self.max_per_owner as u64, 1, COUNT),
+            ("max_unconfirmed", self.max_unconfirmed as u64, 1, COUNT),
+            ("max_detached", self.max_detached as u64, 1, COUNT),
+            ("max_detached_per_owner", self.max_detached_per_owner as u64, 1, COUNT),
+            ("handshake_ms", self.handshake_ms as u64, 1, 600_000),
+            ("busy_retry_ms", self.busy_retry_ms as u64, 0, 86_400_000),
+        ])
+    }
 }
 
 impl Default for RegistryConfig {
@@ -174,6 +197,14 @@ pub struct Refusal {
     /// has it may be told.
     pub index: Option<u32>,
 }
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the connection may not have a session: {}", self.code)
+    }
+}
+
+impl core::error::Error for Refusal {}
 
 impl Refusal {
     const fn by(code: CloseCode) -> Self {

@@ -64,17 +64,25 @@ pub enum SnapshotError {
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::State(error) => error.fmt(f),
+            Self::State(_) => f.write_str("the session's state admits no snapshot"),
             Self::Unreleased => f.write_str("release what was received before taking a snapshot"),
             Self::TooSmall { needed } => write!(f, "{needed} bytes of memory are needed"),
             Self::Corrupt => f.write_str("not a snapshot, or a damaged one"),
             Self::Limits => f.write_str("the snapshot's limits differ from the configuration's"),
-            Self::Config(error) => error.fmt(f),
+            Self::Config(_) => f.write_str("the configuration of the session is out of range"),
         }
     }
 }
 
-impl core::error::Error for SnapshotError {}
+impl core::error::Error for SnapshotError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::State(error) => Some(error),
+            Self::Config(error) => Some(error),
+            Self::Unreleased | Self::TooSmall { .. } | Self::Corrupt | Self::Limits => None,
+        }
+    }
+}
 
 /// What [`Session::restore`] found besides the session.
 #[derive(Debug)]

@@ -399,3 +399,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn limits_that_let_nobody_in_are_named() {
+    let key = |config: GateConfig| config.validate().map_err(|error| error.key());
+    let config = GateConfig::default();
+    assert_eq!(key(config), Ok(()));
+    assert_eq!(key(GateConfig { reserve_share: 0, free_failures: u32::MAX, ..config }), Ok(()));
+    let wrong = [
+        (GateConfig { max_connections: 0, ..config }, "max_connections"),
+        (GateConfig { reserve_share: 1, ..config }, "reserve_share"),
+        (GateConfig { max_handshakes: 0, ..config }, "max_handshakes"),
+        (GateConfig { max_per_source: 0, ..config }, "max_per_source"),
+        (GateConfig { v6_prefix: 0, ..config }, "v6_prefix"),
+        (GateConfig { v6_prefix: 65, ..config }, "v6_prefix"),
+        (GateConfig { lockout_base: 2, lockout_cap: 1, ..config }, "lockout_cap"),
+        (GateConfig { lockout_cap: u64::MAX, ..config }, "lockout_cap"),
+    ];
+    for (config, expected) in wrong {
+        assert_eq!(key(config), Err(expected), "{config:?}");
+    }
+}

@@ -468,3 +468,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn policies_that_cannot_work_are_named() {
+    let key = |config: DialerConfig| config.validate().map_err(|error| error.key());
+    let config = DialerConfig::default();
+    assert_eq!(key(config), Ok(()));
+    assert_eq!(key(DialerConfig { attempts: Attempts::Once, idle: 0, ..config }), Ok(()));
+    let wrong = [
+        (DialerConfig { addresses: 0, ..config }, "addresses"),
+        (DialerConfig { backoff_base: 0, ..config }, "backoff_base"),
+        (DialerConfig { backoff_cap: config.backoff_base - 1, ..config }, "backoff_cap"),
+        (DialerConfig { connect_limit: 0, ..config }, "connect_limit"),
+        (DialerConfig { idle: u64::MAX, ..config }, "idle"),
+        (DialerConfig { attempts: Attempts::UpTo(0), ..config }, "attempts"),
+    ];
+    for (config, expected) in wrong {
+        assert_eq!(key(config), Err(expected), "{config:?}");
+    }
+}

@@ -179,3 +179,22 @@ fn growing_memory_grows_to_the_limit_and_loses_nothing() {
         );
     }
 }
+
+#[test]
+fn limits_that_let_no_session_be_are_named() {
+    let key = |config: RegistryConfig| config.validate().map_err(|error| error.key());
+    let config = RegistryConfig::default();
+    assert_eq!(key(config), Ok(()));
+    let wrong = [
+        (RegistryConfig { max_entries: 0, ..config }, "max_entries"),
+        (RegistryConfig { max_per_owner: 0, ..config }, "max_per_owner"),
+        (RegistryConfig { max_unconfirmed: 0, ..config }, "max_unconfirmed"),
+        (RegistryConfig { max_detached: 0, ..config }, "max_detached"),
+        (RegistryConfig { max_detached_per_owner: 0, ..config }, "max_detached_per_owner"),
+        (RegistryConfig { handshake_ms: 0, ..config }, "handshake_ms"),
+        (RegistryConfig { busy_retry_ms: u32::MAX, ..config }, "busy_retry_ms"),
+    ];
+    for (config, expected) in wrong {
+        assert_eq!(key(config), Err(expected), "{config:?}");
+    }
+}
