@@ -1,7 +1,6 @@
 //! outlast against the machine's limit and against its peers: one run, ratios from neighbouring
 //! rounds. See `--help`.
 #![deny(unsafe_code)]
-#![allow(clippy::std_instead_of_alloc, reason = "a program that has std anyway")]
 
 mod clients;
 mod gate;

@@ -1,10 +1,5 @@
 //! The `outlast` command: sessions that outlast their connections, from the command line.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    reason = "a command-line tool; the no_std rules of the library do not concern it"
-)]
 
 mod address;
 mod commands;

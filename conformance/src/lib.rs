@@ -70,12 +70,6 @@
 //! `cargo run -p outlast-conformance --bin mutants` takes rules out of a copy of the core, one
 //! after the other, and reports which of them the searches notice.
 #![warn(missing_docs)]
-#![allow(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    clippy::alloc_instead_of_core,
-    reason = "a test suite runs where there is an operating system"
-)]
 
 pub mod bench;
 mod bystander;

@@ -245,7 +245,7 @@ pub struct Gate<M: ?Sized> {
 }
 
 impl<M: ?Sized> fmt::Debug for Gate<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_'>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("stats", &self.stats).finish_non_exhaustive()
     }
 }

@@ -2,11 +2,6 @@
 //!
 //! `cargo xtask test` runs them all in order and ends with a table; `cargo xtask test NAME…` runs
 //! the named ones. A few take options when run alone: see `cargo xtask help`.
-#![allow(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    reason = "a command-line tool; the no_std rules of the library do not concern it"
-)]
 
 mod builds;
 mod fuzz;

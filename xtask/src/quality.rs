@@ -58,6 +58,13 @@ pub(crate) fn tests(workspace: &Workspace) -> Verdict {
     passed("cargo test, doc tests included")
 }
 
+/// The tests of the benches. They are a step of their own because they build the peers that the
+/// benches compare with, which nothing else of the repository needs.
+pub(crate) fn bench(workspace: &Workspace) -> Verdict {
+    Process::cargo(workspace.root(), "test --package bench --bins").run()?;
+    passed("options, figures and gates")
+}
+
 /// Every rule of the session that was taken out of the code is caught by the searches.
 pub(crate) fn mutants(workspace: &Workspace) -> Verdict {
     Process::cargo(workspace.root(), "run --package outlast-conformance --bin mutants").run()?;

@@ -40,9 +40,10 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", about: "no lint in any crate, test or example", run: quality::clippy },
     Step { name: "doc", about: "rustdoc without a warning", run: quality::doc },
     Step { name: "tests", about: "unit, integration and doc tests", run: quality::tests },
+    Step { name: "bench", about: "the benches' own tests", run: quality::bench },
     Step {
         name: "mutants",
-        about: "each rule taken out of the code is missed",
+        about: "a rule taken out of the code is noticed",
         run: quality::mutants,
     },
     Step { name: "demo", about: "the demo loses nothing over a hundred cuts", run: quality::demo },

@@ -9,7 +9,6 @@
 //! ```
 //!
 //! The exit code is 0 if all is well, 1 if not, and 10 if `search` found something.
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "a command-line tool")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -91,9 +91,52 @@ fn is_included(tree: &Tree, document: &str) -> bool {
     })
 }
 
+const MAP: &str = "ARCHITECTURE.md";
+/// The crates whose every source file is on the map.
+const MAPPED: [&str; 3] = ["core/src/", "service/src/", "runtime-tokio/src/"];
+
+/// Every source file of the product is on the map, and everything on the map is there.
+pub(super) fn map(tree: &Tree) -> Vec<Finding> {
+    let Some(file) = tree.file(MAP) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut named = Vec::new();
+    for (index, line) in file.text.lines().enumerate() {
+        for span in line.split('`').skip(1).step_by(2).filter(|span| span.contains("/src/")) {
+            if !tree.has_path(span) {
+                let message = format!("`{span}` does not exist");
+                found.push(file.finding(index + 1, "map", message));
+            }
+            named.push(span);
+        }
+    }
+    let is_test = |path: &str| path.contains("/tests/") || path.ends_with("/tests.rs");
+    let mapped = |path: &str| MAPPED.iter().any(|folder| path.starts_with(folder));
+    for (source, _) in tree.sources().filter(|(source, _)| mapped(&source.path)) {
+        if !is_test(&source.path) && !named.contains(&source.path.as_str()) {
+            found.push(source.finding(0, "map", format!("{MAP} has no row for this file")));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_map_has_every_file_and_no_other() {
+        let text = "| a | `core/src/a.rs`, `core/src/gone.rs` |\n| b | `cli/src/x/` |\n";
+        let files = ["core/src/a.rs", "core/src/b.rs", "core/src/b/tests.rs", "cli/src/x/y.rs"];
+        let mut all = vec![(MAP, text)];
+        all.extend(files.map(|path| (path, "")));
+        let found: Vec<_> = map(&Tree::of(&all)).iter().map(Finding::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].starts_with("ARCHITECTURE.md:1: ") && found[1].starts_with("core/src/b.rs")
+        );
+    }
 
     fn lines(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<usize> {
         rule(&Tree::of(files)).into_iter().map(|finding| finding.line).collect()

@@ -119,6 +119,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     receipts::check,
     docs::links,
     docs::examples,
+    docs::map,
     manifests::check,
 ];
 
