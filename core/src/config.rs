@@ -38,8 +38,8 @@ pub struct Config {
     /// Silence of the peer after which the connection is given up, in milliseconds, up to 2^30; 0
     /// is never.
     pub idle_timeout_ms: u32,
-    /// The fastest this end is able to beat, in milliseconds, up to a third of 2^30; peers are not to
-    /// ask for more.
+    /// The fastest this end is able to beat, in milliseconds, up to a third of 2^30; peers are not
+    /// to ask for more.
     pub heartbeat_min_ms: u32,
     /// How long a session without a connection is kept (server) or asked for (client), in seconds:
     /// any number; the smaller one of both ends counts.

@@ -225,7 +225,7 @@ fn exactly_once_in_order_over_breaking_links() {
 }
 
 #[test]
-fn sizes() {
+fn a_session_in_fixed_memory_is_small() {
     let size = size_of::<Session<[u8; 0]>>();
     println!("Session<[u8; 0]> {size} B, Event {} B", size_of::<Event<'_>>());
     assert!(size <= 512);

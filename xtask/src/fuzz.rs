@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn tails() {
+    fn only_the_end_of_a_long_output_is_shown() {
         assert_eq!(tail("a\nb\nc", 2), "b\nc");
         assert_eq!(tail("a", 2), "a");
     }

@@ -1,7 +1,8 @@
 //! Which rows have a case, and why the others have none.
 //!
 //! The cases are named after the rows of three lists: failures of other protocols (`F1` to `F36`),
-//! what broke users of earlier systems (`C1` to `C13`), attacks (`A1` to `A69`, with gaps). A row
+//! what broke users of earlier systems (`C1` to `C13`), attacks (`A1` to `A69`, with gaps). What
+//! each row is stands in `docs/conformance.md`. A row
 //! without a case stands in [`LATER`] with the reason, and one whose case shows only a part of it
 //! in [`PARTLY`]. A test counts them all, so that no row is forgotten.
 
@@ -48,13 +49,21 @@ pub const LATER: &[(&str, &str)] = &[
          runtime has a test of its own; c07 shows that others go on",
     ),
     ("A39", "sending to many belongs to a runtime and has its own tests and bench"),
-    ("A45", "no runtime tells principals apart yet: the registry's tests show the rule"),
-    ("A50", "no runtime uses the gate for sources yet: its own tests show the rules"),
-    ("A51", "no runtime uses the gate for sources yet: its own tests show the rules"),
+    (
+        "A45",
+        "a driver has no authenticator to set: the registry's tests show the rule, and \
+         runtime-tokio/tests/access.rs that principals are told apart",
+    ),
+    (
+        "A50",
+        "all connections of a driver come from one source: the gate's tests show the rules, and \
+         runtime-tokio/tests/access.rs that a server keeps them",
+    ),
+    ("A51", "a driver sets no limit of connections: runtime-tokio/tests/access.rs does"),
     ("A52", "running out of descriptors needs a process of its own: each runtime has such a test"),
     ("A54", "there is no TLS yet"),
     ("A55", "there are no certificates to reload yet"),
-    ("A56", "there are no access lists yet"),
+    ("A56", "no runtime takes access lists yet: the core's tests show how they are read"),
     ("A57", "nothing is logged yet"),
     ("A58", "nothing is logged yet"),
     ("A59", "metrics are plain counters without labels yet"),
@@ -76,8 +85,8 @@ pub const LATER: &[(&str, &str)] = &[
 pub const PARTLY: &[(&str, &str)] = &[
     ("F2", "a connection cannot carry 2^32 bytes in time: the simulator starts near there"),
     ("F7", "restarting from what was stored is for the simulator; several owners come later"),
-    ("F9", "no runtime tells principals apart yet"),
-    ("F10", "no runtime lets a server change keys yet: the core's tests show its side"),
+    ("F9", "that the same principal must come back is for the registry's tests"),
+    ("F10", "the server's side of a change of keys is in runtime-tokio/tests/access.rs"),
     ("F12", "the message that poisons a session is told by its code, not by its bytes"),
     ("F25", "how delays are drawn is for the tests of the client's logic"),
     ("F26", "what is done with a slow receiver is one policy yet: the send is refused"),
@@ -91,7 +100,7 @@ pub const PARTLY: &[(&str, &str)] = &[
     ("C12", "what is announced is shown; sockets' options belong to each runtime"),
     ("A11", "the other protocols on a port with TLS, and the log, come later"),
     ("A43", "that both take as long is for the registry's tests"),
-    ("A49", "tries are not limited for each principal yet"),
+    ("A49", "that a source which fails is locked out is in runtime-tokio/tests/access.rs"),
 ];
 
 #[cfg(test)]
@@ -107,6 +116,19 @@ mod tests {
             let partly = reason(PARTLY, &row);
             assert!(has || !partly, "{row} has no case: it does not stand in PARTLY");
         }
+    }
+
+    #[test]
+    fn the_lists_are_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conformance.md");
+        let page = std::fs::read_to_string(page).expect("the page is part of the repository");
+        let key = |line: &str| Some(line.strip_prefix("| ")?.split_once(" | ")?.0.to_owned());
+        let is_row = |key: &String| {
+            let (group, number) = key.split_at(1);
+            "FCA".contains(group) && number.parse::<u32>().is_ok()
+        };
+        let documented: Vec<String> = page.lines().filter_map(key).filter(is_row).collect();
+        assert_eq!(documented, rows());
     }
 
     #[test]
