@@ -27,8 +27,8 @@ use clap::{Parser, Subcommand};
     version,
     arg_required_else_help = true,
     after_help = "New here? `outlast demo` shows in some seconds what this is for. Then, in two \
-                  terminals:\n\n  outlast serve\n  outlast connect\n\nStop and start the server \
-                  as you like while you type.",
+                  terminals:\n\n  outlast serve\n  outlast connect\n\nCut the network as you \
+                  like while you type.",
     max_term_width = 100
 )]
 struct Cli {

@@ -17,11 +17,11 @@ fn data(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string()
 }
 
-/// To renew the expected text: run with `BLESS=1` and read the difference.
+/// To renew the expected text: run with `OUTLAST_BLESS=1` and read the difference.
 fn compare(name: &str, text: &str) {
     let path = data(name);
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, text).expect("the source can be written");
+    if std::env::var_os("OUTLAST_BLESS").is_some() {
+        fs::write(&path, format!("{}\n", text.trim_end())).expect("the source can be written");
     }
     let expected = fs::read_to_string(&path).expect("the expected text is there");
     assert_eq!(text.trim_end(), expected.trim_end(), "{path} differs");

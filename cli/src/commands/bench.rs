@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use outlast_tokio::{Config, Handle, Handler, Incoming, Peer, Route, Server, SessionInfo, Status};
 use tokio::task::JoinSet;
 
-use super::link::{Dialing, Notices, stopped};
+use super::common::{Dialing, Notices, stopped};
 use super::{Outcome, block_on, print};
 use crate::address::Address;
 use crate::histogram::Histogram;
@@ -33,7 +33,8 @@ const SHARES: [(&str, f64); 5] =
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A server to measure, host:port
+    /// A server to measure, host:port; either part may be left out
+    #[arg(value_name = "ADDR")]
     address: Option<Address>,
     /// Bytes of each message and request
     #[arg(long, value_name = "BYTES", default_value_t = 64,

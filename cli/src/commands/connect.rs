@@ -10,7 +10,7 @@ use outlast_core::wire::HEADER_LEN;
 use outlast_tokio::{Handle, Handler, Incoming, Peer, RequestError, Route, SendError};
 use tokio::sync::{Notify, mpsc};
 
-use super::link::{Dialing, Notices, lost_words, stopped};
+use super::common::{Dialing, Notices, lost_words, stopped};
 use super::{Outcome, block_on, print};
 use crate::address::{Address, DEFAULT};
 use crate::inspect::readable;
@@ -29,13 +29,13 @@ const RETRY: Duration = Duration::from_millis(100);
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where the server listens, host:port
-    #[arg(default_value = DEFAULT)]
+    /// Where the server listens, host:port; either part may be left out
+    #[arg(value_name = "ADDR", default_value = DEFAULT)]
     address: Address,
     /// Send lines as requests and print the answers, one after the other
     #[arg(long)]
     request: bool,
-    /// Where at the server messages and requests go
+    /// Route number of the messages (the server may use it to tell them apart)
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     route: u32,
     #[command(flatten)]

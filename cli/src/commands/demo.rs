@@ -20,7 +20,7 @@ use crate::rng::fresh_seed;
 pub(crate) struct Args {
     /// Files and folders to carry; without any, the source of this program
     paths: Vec<PathBuf>,
-    /// How often sessions must have been resumed before it ends
+    /// Run until sessions were resumed this often
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     cuts: u64,
     /// How long it runs at least

@@ -1,10 +1,11 @@
-//! One module for each subcommand: its arguments and what it does with them.
+//! One module for each subcommand: its arguments and what it does with them. What they share is in
+//! `common`.
 
 pub(crate) mod bench;
+mod common;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod inspect;
-mod link;
 pub(crate) mod proxy;
 pub(crate) mod receive;
 pub(crate) mod send;

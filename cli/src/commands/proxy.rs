@@ -17,9 +17,9 @@ use crate::rng::fresh_seed;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where to listen, host:port
+    /// Where to listen, host:port; either part may be left out
     listen: Address,
-    /// Where to pass connections on, host:port
+    /// Where to pass connections on, host:port; either part may be left out
     target: Address,
     /// All sorts of trouble at once
     #[arg(long)]

@@ -9,7 +9,7 @@ use outlast_tokio::{Config, Handler, Incoming, Peer, Server, SessionInfo, Status
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
 
-use super::link::{Access, short};
+use super::common::{Access, short};
 use super::serve::cannot_listen;
 use super::{Outcome, block_on, print};
 use crate::address::{Address, DEFAULT};
@@ -32,8 +32,8 @@ const SIZE_MAX: u64 = 64 << 30;
 pub(crate) struct Args {
     /// Folder for the files; made if it does not exist
     dir: PathBuf,
-    /// Where to listen, host:port
-    #[arg(default_value = DEFAULT)]
+    /// Where to listen, host:port; either part may be left out
+    #[arg(value_name = "ADDR", default_value = DEFAULT)]
     address: Address,
     /// Replace files of the same name
     #[arg(long)]

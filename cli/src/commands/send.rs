@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use outlast_tokio::{Handler, Incoming, Peer};
 
-use super::link::{Dialing, Notices, lost_words, stopped};
+use super::common::{Dialing, Notices, lost_words, stopped};
 use super::{Outcome, block_on};
 use crate::address::Address;
 use crate::progress::{Board, Unit};
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Files and folders
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Where `outlast receive` listens, host:port
+    /// Where `outlast receive` listens, host:port; either part may be left out
     #[arg(required = true, value_name = "ADDR")]
     address: Address,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use outlast_tokio::{
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
-use super::link::{Access, short};
+use super::common::{Access, short};
 use super::receive::announce;
 use super::{Outcome, block_on, print};
 use crate::address::{Address, DEFAULT};
@@ -32,8 +32,8 @@ const ECHO_AHEAD: usize = 4096;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where to listen, host:port
-    #[arg(default_value = DEFAULT)]
+    /// Where to listen, host:port; either part may be left out
+    #[arg(value_name = "ADDR", default_value = DEFAULT)]
     address: Address,
     /// Send every message back to who sent it
     #[arg(long)]
@@ -44,7 +44,9 @@ pub(crate) struct Args {
     /// Take files into this folder as well, as `outlast receive` does
     #[arg(long, value_name = "DIR")]
     receive: Option<PathBuf>,
-    /// Keep the session of an absent client for so many seconds
+    /// Keep the session of an absent client for so many seconds, at most what the client asks for
+    ///
+    /// The clients of this command ask for 600.
     #[arg(long, value_name = "SECONDS", default_value_t = Config::SERVER.retention_s)]
     keep: u32,
     /// Give a silent connection up after so many milliseconds
@@ -137,7 +139,7 @@ fn describe(config: &Config, mode: Mode) -> String {
     };
     format!(
         "{what}, answers requests with what was asked; messages up to {}; absent clients are \
-         kept {} s, silent ones given up after {} ms",
+         kept up to {} s, silent ones given up after {} ms",
         bytes(config.max_message.into()),
         config.retention_s,
         config.idle_timeout_ms

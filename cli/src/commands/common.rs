@@ -23,7 +23,10 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// The secret that both ends know
 #[derive(Debug, clap::Args)]
 pub(crate) struct Access {
-    /// File with the token that both ends must have; or put it into OUTLAST_TOKEN
+    /// File with the token that both ends must have
+    ///
+    /// Without this option the environment variable OUTLAST_TOKEN is the token itself, if it is
+    /// set. The end of a line behind the token does not count.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -179,7 +182,19 @@ pub(crate) fn stopped(closed: &Closed, health: &Health, address: &Address) -> St
     }
 }
 
-/// The beginning of a session's number: enough for a person to tell sessions apart.
+/// The first digits of a session's number: enough for a person to tell sessions apart.
 pub(crate) fn short(session: Option<u64>) -> String {
-    session.map_or_else(|| "----".to_owned(), |id| format!("{:04x}", id >> 48 ^ id & 0xFFFF))
+    session.map_or_else(|| "----".to_owned(), |id| format!("{:04x}", id >> 48))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_shown_by_its_first_digits() {
+        let id = 0x0123_4567_89AB_CDEF;
+        assert_eq!(short(Some(id)), format!("{id:016x}")[..4]);
+        assert_eq!(short(None), "----");
+    }
 }
