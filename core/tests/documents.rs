@@ -1,9 +1,11 @@
 //! What guide and specification say of settings and codes is what the code has.
 //!
 //! `OUTLAST_BLESS=1 cargo test -p outlast-core --test documents` corrects the tables.
-#![expect(clippy::unwrap_used, reason = "whatever is wrong fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "whatever is wrong fails the test")]
 
-use std::collections::BTreeSet;
+extern crate alloc;
+
+use alloc::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
