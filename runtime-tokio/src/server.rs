@@ -68,28 +68,34 @@ impl Server {
                 let server = server.clone();
                 async move { server.keep_house().await }
             });
-            let grace = {
+            let stop = {
                 let accepting = pin!(accept(&listener, &server, &socket));
                 // Who drops its `Running` lets the server run on.
                 let stopping = pin!(async {
                     match stopped.await {
-                        Ok(grace) => grace,
+                        Ok(stop) => stop,
                         Err(_) => std::future::pending().await,
                     }
                 });
                 tokio::select! {
-                    () = accepting => Duration::ZERO,
-                    grace = stopping => grace,
+                    () = accepting => Stop::Drain(Duration::ZERO),
+                    stop = stopping => stop,
                 }
             };
             drop(listener);
-            server.drain(grace).await;
+            match stop {
+                Stop::Drain(grace) => server.drain(grace).await,
+                Stop::Abort => server.abort(),
+            }
             house.abort();
         });
-        Ok(Running { handle, local, stop: Some(stop), task })
+        Ok(Running { handle, local, stop: Some(stop), task: Some(task) })
     }
 
-    /// As [`start`](Self::start), and never returns unless it fails to.
+    /// As [`start`](Self::start), and never returns unless it fails to. Dropping the future stops
+    /// the server at once: nothing is accepted any more, every connection is closed
+    /// ([`GOING_AWAY`](outlast_core::CloseCode::GOING_AWAY)), and the sessions are over on this
+    /// side. [`Running::shutdown`] is the gentle end.
     ///
     /// # Errors
     ///
@@ -98,7 +104,9 @@ impl Server {
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<()> {
-        self.start(factory)?.finished().await;
+        let mut running = self.start(factory)?;
+        let _guard = AbortOnDrop(running.stop.take());
+        running.finished().await;
         Ok(())
     }
 }
@@ -168,13 +176,36 @@ impl ServerBuilder {
     }
 }
 
+/// How a server is to end.
+#[derive(Debug)]
+enum Stop {
+    /// Announce it and give clients so long to leave.
+    Drain(Duration),
+    /// Close everything now.
+    Abort,
+}
+
+/// Ends the server at once when it is dropped.
+struct AbortOnDrop(Option<oneshot::Sender<Stop>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(stop) = self.0.take() {
+            // A server that has ended by itself needs no telling.
+            let _ = stop.send(Stop::Abort);
+        }
+    }
+}
+
 /// A server that runs. Dropping it leaves it running.
 #[derive(Debug)]
+#[must_use = "without it the server cannot be shut down; dropped, it leaves the server running"]
 pub struct Running {
     handle: ServerHandle,
     local: SocketAddr,
-    stop: Option<oneshot::Sender<Duration>>,
-    task: tokio::task::JoinHandle<()>,
+    stop: Option<oneshot::Sender<Stop>>,
+    /// None once it has ended.
+    task: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Running {
@@ -191,20 +222,23 @@ impl Running {
     }
 
     /// Stops accepting, announces the end, gives clients `grace` to leave, and closes what is left.
+    /// After that every session is over on this side, those without connection too.
     pub async fn shutdown(mut self, grace: Duration) {
         if let Some(stop) = self.stop.take() {
             // A server that has ended by itself needs no telling.
-            let _ = stop.send(grace);
+            let _ = stop.send(Stop::Drain(grace));
         }
         self.finished().await;
     }
 
-    /// Waits for the end of the server.
-    pub async fn finished(mut self) {
-        let stop = self.stop.take();
-        // A panic of the accept loop was reported where it happened.
-        let _ = (&mut self.task).await;
-        drop(stop);
+    /// Waits for the end of the server. Dropping the future changes nothing: it can be one branch
+    /// of a `select!`, with [`shutdown`](Self::shutdown) behind it.
+    pub async fn finished(&mut self) {
+        if let Some(task) = &mut self.task {
+            // A panic of the accept loop was reported where it happened.
+            let _ = task.await;
+            self.task = None;
+        }
     }
 }
 

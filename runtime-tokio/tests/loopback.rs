@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use outlast_tokio::{Client, CloseCode, Config, Incoming, Peer, ReconnectPolicy, Server, Status};
+use outlast_tokio::{
+    Client, CloseCode, Config, Incoming, Peer, ReconnectPolicy, Server, SessionInfo, Status,
+};
 
 /// Cuts here are many and wanted: there is nothing to wait for.
 fn eager() -> ReconnectPolicy {
@@ -164,4 +166,47 @@ async fn two_saturated_ends_never_wait_for_each_other() {
     assert!(closed.complete, "{closed}");
     assert_eq!(got.load(Ordering::Relaxed), u64::from(MESSAGES));
     running.shutdown(Duration::from_secs(1)).await;
+}
+
+/// As with any server that is a future: who drops it wants it gone.
+#[tokio::test]
+async fn a_server_whose_future_is_dropped_is_gone() {
+    let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (opened, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let serving = tokio::spawn(server.serve(move |_: &SessionInfo| {
+        let opened = opened.clone();
+        move |peer: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Opened = event {
+                let _ = opened.send(peer.handle());
+            }
+        }
+    }));
+    let (gone, mut left) = tokio::sync::mpsc::unbounded_channel();
+    let (_handle, runner) = Client::builder()
+        .address(address.to_string())
+        .connect(move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Disconnected { code, .. } = event {
+                let _ = gone.send(code);
+            }
+        })
+        .unwrap();
+    let client = tokio::spawn(runner);
+    let there = open.recv().await.unwrap();
+    serving.abort();
+    assert_eq!(left.recv().await, Some(CloseCode::GOING_AWAY));
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens");
+    assert_eq!(there.closed().await.code, CloseCode::GOING_AWAY);
+    client.abort();
+}
+
+#[tokio::test]
+async fn waiting_for_a_server_does_not_take_it_away() {
+    let mut server = echo_server().await;
+    tokio::select! {
+        biased;
+        () = server.finished() => panic!("nobody stopped it"),
+        () = std::future::ready(()) => {}
+    }
+    server.shutdown(Duration::ZERO).await;
 }

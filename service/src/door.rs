@@ -127,6 +127,15 @@ impl Door {
         Ok(Visit { door: Arc::clone(self), number, guest })
     }
 
+    /// Everybody who is in the handshake has to leave.
+    pub(crate) fn show_all_out(&self) {
+        let mut inside = lock(&self.inside);
+        let out: Vec<Waker> = std::iter::from_fn(|| inside.show_out_oldest()).collect();
+        drop(inside);
+        out.into_iter().for_each(Waker::wake);
+        self.wake_all();
+    }
+
     /// Whether a refused connection may be told so; it counts until [`Door::refused`].
     pub(crate) fn may_refuse(&self) -> bool {
         let mut inside = lock(&self.inside);

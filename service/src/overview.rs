@@ -54,6 +54,7 @@ pub struct ServerStats {
 
 /// What became of a message to many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "some sessions may not have had room"]
 pub struct Report {
     /// Sessions it was queued for.
     pub sent: usize,
@@ -66,6 +67,8 @@ pub struct Report {
 pub(crate) struct Common {
     pub(crate) door: Arc<Door>,
     pub(crate) draining: AtomicBool,
+    /// The server has ended: a session that loses its connection is over.
+    pub(crate) retired: AtomicBool,
     pub(crate) failed_handshakes: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
@@ -77,6 +80,7 @@ impl Common {
         Self {
             door: Arc::new(door),
             draining: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
             created: AtomicU64::new(0),
             resumed: AtomicU64::new(0),

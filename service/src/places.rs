@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -144,6 +145,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let Some(place) = state.place(lease) else {
             return;
         };
+        let retired = self.common.retired.load(Ordering::Acquire);
         let (newest, claimed) = (place.lease, place.claimed);
         let waiter = match &mut place.at {
             At::Out(_, waiter) => waiter.take(),
@@ -156,6 +158,11 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             if let Some(id) = owner.session.id() {
                 lock(&self.common.directory).remove(&id);
             }
+        } else if retired {
+            state.remove(lease);
+            drop(state);
+            self.dismiss(owner);
+            return waiter.into_iter().for_each(Waker::wake);
         } else {
             place.at = At::Here(owner);
             if !claimed {
@@ -215,6 +222,35 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 None => {}
             }
         }
+    }
+
+    /// The server ends: sessions without connection are over, and those that have one will be when
+    /// they lose it.
+    pub(crate) fn retire(&self) {
+        self.common.retired.store(true, Ordering::Release);
+        let mut state = lock(&self.state);
+        let mut here = Vec::new();
+        for slot in &mut state.places {
+            if let Some(Place { at: At::Here(_), .. }) = slot {
+                here.extend(slot.take().map(|place| place.at));
+            }
+        }
+        drop(state);
+        for at in here {
+            if let At::Here(owner) = at {
+                self.dismiss(owner);
+            }
+        }
+    }
+
+    /// A session is over because its server is. Its client may ask another server for it.
+    fn dismiss(&self, mut owner: Box<Owner<H>>) {
+        if let Some(id) = owner.session.id() {
+            lock(&self.common.directory).remove(&id);
+        }
+        owner.session.kill(CloseCode::GOING_AWAY);
+        // The handler is told.
+        let _ = owner.handle_input(self.now(), &mut &[][..]);
     }
 
     /// Orders something of every session that has a connection.

@@ -224,6 +224,17 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             inner.for_each_out(|orders| orders.close = Some((CloseCode::GOING_AWAY, false)));
             inner.emptied_before(inner.runtime.now() + Duration::from_secs(2)).await;
         }
+        inner.retire();
+    }
+
+    /// Ends at once: refuses what comes, closes every connection and ends every session on this
+    /// side. The connections' tasks need one more turn each to say so to their peers.
+    pub fn abort(&self) {
+        let common = &self.inner.common;
+        common.draining.store(true, Ordering::Release);
+        self.inner.retire();
+        self.inner.for_each_out(|orders| orders.close = Some((CloseCode::GOING_AWAY, false)));
+        common.door.show_all_out();
     }
 }
 
@@ -354,6 +365,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 }
             }
         };
+        if self.common.retired.load(Ordering::Acquire) {
+            // It came in behind those who were told to go.
+            owner.shared.order(|orders| orders.close = Some((CloseCode::GOING_AWAY, false)));
+        }
         greeting.truncate(ahead + written);
         Ok((lease, owner, greeting))
     }
