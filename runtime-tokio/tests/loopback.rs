@@ -210,3 +210,21 @@ async fn waiting_for_a_server_does_not_take_it_away() {
     }
     server.shutdown(Duration::ZERO).await;
 }
+
+#[tokio::test]
+async fn a_client_whose_handler_panics_tells_everybody() {
+    let server = echo_server().await;
+    let (handle, runner) = Client::builder()
+        .address(server.local_addr().to_string())
+        .connect(|_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { .. } = event {
+                panic!("as this test wants it");
+            }
+        })
+        .unwrap();
+    let client = tokio::spawn(runner);
+    handle.send(1u8, b"echo").await.unwrap();
+    assert_eq!(handle.closed().await.code, CloseCode::INTERNAL);
+    assert!(handle.request(1u8, b"?").await.is_err());
+    assert!(client.await.unwrap_err().is_panic());
+}

@@ -60,6 +60,10 @@ pub struct ClientConfig {
 }
 
 /// The task of a client: spawn it, or poll it. It resolves when the session is over for good.
+///
+/// Dropped before, it takes the session along: handles are told
+/// [`GOING_AWAY`](CloseCode::GOING_AWAY), or [`INTERNAL`](CloseCode::INTERNAL) if the handler
+/// panicked. The server hears nothing and keeps the session for as long as it promised.
 #[must_use = "a client does nothing unless its runner is spawned or awaited"]
 pub struct Runner {
     task: Pin<Box<dyn Future<Output = Closed> + Send>>,

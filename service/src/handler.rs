@@ -19,6 +19,10 @@ use crate::shared::Shared;
 /// Events come one after the other, in the order in which they happened, in the task that owns the
 /// connection: a handler must not block. What takes time is given to another task with a
 /// [`Handle`] or a [`Responder`].
+///
+/// A handler that panics takes its session along, and nothing else: everybody who waits on a handle
+/// is told [`INTERNAL`](CloseCode::INTERNAL). A server goes on with its other sessions, and a client
+/// that asks for this one is told that it is over; a client's [`Runner`](crate::Runner) unwinds.
 pub trait Handler: Send + 'static {
     /// Something happened.
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>);

@@ -525,3 +525,22 @@ impl<H: Handler> Owner<H> {
         }
     }
 }
+
+/// The task that had the session was dropped, or its handler panicked: those who wait are told.
+impl<H> Drop for Owner<H> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let arrived = self.session.transmitted();
+        let unsent = self.rare.take().map(|mut rare| rare.queues.discard(arrived).1);
+        let closed = Closed { code: abandoned_code(), complete: false, peer_received: None };
+        let wake = self.shared.lock().close_with(closed, &unsent.unwrap_or_default());
+        wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Why a session is over whose task is gone: its code failed, or somebody wanted it gone.
+pub(crate) fn abandoned_code() -> CloseCode {
+    if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::GOING_AWAY }
+}

@@ -15,7 +15,7 @@ use crate::error::Closed;
 use crate::greet;
 use crate::handler::Handler;
 use crate::overview::lock;
-use crate::owner::{News, Owner};
+use crate::owner::{News, Owner, abandoned_code};
 use crate::server::Inner;
 use crate::shared::{Orders, Shared};
 use crate::transport::Runtime;
@@ -297,7 +297,7 @@ impl<R: Runtime, H> Inner<R, H> {
         let Some(Place { lease, at, .. }) = state.remove(lease) else {
             return;
         };
-        let code = CloseCode::INTERNAL;
+        let code = abandoned_code();
         state.registry.ended(now, lease, code, 0);
         drop(state);
         if let At::Out(shared, waiter) = at {

@@ -467,7 +467,7 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
     }
 }
 
-/// A handler that panics takes its session along, and nothing else: nobody waits for it.
+/// A handler that panics takes its session along, and nothing else.
 impl<R: Runtime, T, H> Drop for Connection<R, T, H> {
     fn drop(&mut self) {
         if !self.done {

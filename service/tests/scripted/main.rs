@@ -2,6 +2,7 @@
 
 mod calls;
 mod driver;
+mod ends;
 mod executor;
 mod histories;
 mod link;
