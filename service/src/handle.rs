@@ -191,12 +191,13 @@ impl Handle {
         self.shared.order(|orders| orders.finish = true);
     }
 
-    /// Closes the present connection; the session survives and may be resumed.
+    /// Closes the present connection, if there is one; the session survives and may be resumed.
     pub fn disconnect(&self, code: CloseCode) {
         self.shared.order(|orders| orders.close = Some((code, false)));
     }
 
-    /// Ends the session now, whatever was not delivered.
+    /// Ends the session now, whatever was not delivered, with or without a connection. A peer that
+    /// has none is told when it comes back.
     pub fn end(&self, code: CloseCode) {
         self.shared.order(|orders| orders.close = Some((code, true)));
     }

@@ -10,6 +10,7 @@ use outlast_core::wire::Route;
 use crate::door::Door;
 use crate::error::SendError;
 use crate::handle::Handle;
+use crate::places::Bell;
 use crate::shared::Shared;
 
 /// Whom a session is with.
@@ -73,6 +74,7 @@ pub(crate) struct Common {
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
     pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
+    pub(crate) bell: Arc<Bell>,
 }
 
 impl Common {
@@ -85,6 +87,7 @@ impl Common {
             created: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             directory: Mutex::new(HashMap::new()),
+            bell: Arc::default(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use outlast_core::CloseCode;
@@ -75,6 +75,43 @@ impl<H> Places<H> {
     fn remove(&mut self, lease: Lease) -> Option<Place<H>> {
         self.place(lease)?;
         self.places.get_mut(lease.index() as usize)?.take()
+    }
+}
+
+/// Sessions without connection that somebody wants something of, and the task that sees to it.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    inside: Mutex<(Vec<Lease>, Option<Waker>)>,
+}
+
+/// Rings for one session.
+struct Ringer {
+    bell: Arc<Bell>,
+    lease: Lease,
+}
+
+impl Wake for Ringer {
+    fn wake(self: Arc<Self>) {
+        self.bell.ring(self.lease);
+    }
+}
+
+impl Bell {
+    fn ring(&self, lease: Lease) {
+        let mut inside = lock(&self.inside);
+        inside.0.push(lease);
+        let house = inside.1.take();
+        drop(inside);
+        house.into_iter().for_each(Waker::wake);
+    }
+
+    /// The sessions it was rung for; registers `waker` if there are none.
+    pub(crate) fn heard(&self, waker: &Waker) -> Vec<Lease> {
+        let mut inside = lock(&self.inside);
+        if inside.0.is_empty() {
+            inside.1 = Some(waker.clone());
+        }
+        std::mem::take(&mut inside.0)
     }
 }
 
@@ -164,6 +201,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             self.dismiss(owner);
             return waiter.into_iter().for_each(Waker::wake);
         } else {
+            self.listen(newest, &owner);
             place.at = At::Here(owner);
             if !claimed {
                 let parting = Parting { rx_next, finished: false };
@@ -172,6 +210,66 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
         drop(state);
         waiter.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the bell rung when somebody wants something of a session that has no connection now.
+    fn listen(&self, lease: Lease, owner: &Owner<H>) {
+        let bell = Arc::clone(&self.common.bell);
+        let ringer = Waker::from(Arc::new(Ringer { bell, lease }));
+        if !owner.shared.sleep(&ringer) {
+            ringer.wake();
+        }
+    }
+
+    /// Does what handles want of a session that has no connection: takes what they sent, as far as
+    /// the send buffer goes, and ends the session if it is to end.
+    //= RSM-16
+    pub(crate) fn attend(&self, lease: Lease) {
+        let now = self.now();
+        let mut state = lock(&self.state);
+        let Some(Place { lease: newest, at: At::Here(owner), .. }) = state.place(lease) else {
+            return;
+        };
+        let newest = *newest;
+        // An order to disconnect is done already.
+        owner.take_orders(now);
+        owner.settle(now);
+        let Some(code) = owner.ordered_end else {
+            if owner.wants_staged() {
+                // In another turn: others want the lock.
+                owner.shared.order(|_| {});
+            } else {
+                owner.shrink();
+            }
+            return self.listen(newest, owner);
+        };
+        // No lock is held while the handler runs; who wants the session meanwhile waits.
+        let out = At::Out(Arc::clone(&owner.shared), None);
+        let here = state.place(lease).map(|place| std::mem::replace(&mut place.at, out));
+        drop(state);
+        if let Some(At::Here(owner)) = here {
+            self.end_here(lease, owner, code);
+        }
+    }
+
+    /// Ends a session that has no connection. It stays where it is, so that its client is told why
+    /// when it comes back.
+    fn end_here(&self, lease: Lease, mut owner: Box<Owner<H>>, code: CloseCode) {
+        if let Some(id) = owner.session.id() {
+            lock(&self.common.directory).remove(&id);
+        }
+        let now = self.now();
+        owner.session.end(now, code);
+        owner.give_up(now, code);
+        owner.shrink();
+        let mut state = lock(&self.state);
+        let Some(place) = state.place(lease) else {
+            return;
+        };
+        if let At::Out(_, Some(waiter)) = std::mem::replace(&mut place.at, At::Here(owner)) {
+            drop(state);
+            waiter.wake();
+        }
     }
 
     /// What the task of a connection has to tell.

@@ -1,6 +1,6 @@
 //! A server: greets connections, finds or makes their sessions, and keeps those that have none.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::shared::Shared;
-use crate::transport::{Clock, Runtime, Transport, sleep_until};
+use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How many of what a server takes.
 #[derive(Debug, Clone)]
@@ -200,13 +200,23 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         }
     }
 
-    /// Ends sessions whose time is over. Runs until the server has drained.
+    /// Sees to the sessions that have no connection: does at once what handles ask of them, and ends
+    /// those whose time is over. Runs until the server has drained.
     pub async fn keep_house(&self) {
         let common = &self.inner.common;
         while !common.draining.load(Ordering::Acquire) || common.door.stats().connections > 0 {
             self.inner.expire();
             let at = self.inner.runtime.now() + Duration::from_secs(1);
-            sleep_until(&self.inner.runtime, at).await;
+            let mut timer = self.inner.runtime.timer();
+            poll_fn(|cx| {
+                for lease in common.bell.heard(cx.waker()) {
+                    self.inner.attend(lease);
+                    // What came meanwhile waits for its turn.
+                    cx.waker().wake_by_ref();
+                }
+                timer.poll_until(cx, at)
+            })
+            .await;
         }
     }
 

@@ -4,11 +4,14 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use outlast_core::{CloseCode, Config};
-use outlast_service::{Closed, Handle, RequestError, SessionInfo};
+use outlast_core::wire::Op;
+use outlast_core::{Attach, CloseCode, Config, Event, HANDSHAKE_MAX, Instant, Session};
+use outlast_service::{
+    Closed, Handle, Handler, Incoming, Peer, RequestError, SendError, Server, SessionInfo,
+};
 
 use crate::executor::Sim;
-use crate::world::{client, deaf, eager, serve};
+use crate::world::{Net, Notes, Raw, client, deaf, eager, serve};
 
 const PATIENT: Config = Config { idle_timeout_ms: 0, ..Config::SERVER };
 
@@ -27,7 +30,7 @@ fn waiting(handle: &Handle) -> Vec<Pin<Box<dyn Future<Output = Closed> + Send + 
         Box::pin(async {
             match handle.request(1u8, b"x").await.unwrap_err() {
                 RequestError::OutcomeUnknown(closed) => closed,
-                RequestError::NotSent(outlast_service::SendError::Closed(closed)) => closed,
+                RequestError::NotSent(SendError::Closed(closed)) => closed,
                 other => panic!("{other}"),
             }
         }),
@@ -59,6 +62,116 @@ fn everybody_is_told_when_a_clients_task_is_dropped() {
         drop(runner.take());
         for told in waiting {
             assert_eq!(told.await.code, CloseCode::GOING_AWAY);
+        }
+    });
+}
+
+/// Opens a session by hand and leaves it, so that the server has it without a connection.
+async fn detached<H: Handler>(
+    sim: &Sim,
+    net: &Net,
+    server: &Server<Sim, H>,
+) -> (Session<Vec<u8>>, Handle) {
+    let mut raw = Raw::new(sim, net.dial().unwrap());
+    let mut session = raw.open(PATIENT).await;
+    sim.sleep(10_000).await;
+    drop(raw);
+    session.detach(Instant::from_micros(1 + sim.micros()));
+    sim.sleep(10_000).await;
+    let sessions = server.handle().sessions();
+    assert!(!sessions[0].connected);
+    let handle = server.handle().get(sessions[0].id).unwrap();
+    (session, handle)
+}
+
+#[test]
+fn a_session_without_connection_ends_when_it_is_told_to() {
+    let sim = Sim::new(2);
+    let notes = Notes::default();
+    let told = notes.clone();
+    let (server, net) = serve(&sim, PATIENT, move |_: &SessionInfo| {
+        let told = told.clone();
+        move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Lost { code, .. } = event {
+                told.add(code.name());
+            }
+        }
+    });
+    let world = sim.clone();
+    sim.run(async move {
+        let (mut session, handle) = detached(&world, &net, &server).await;
+        handle.send(1u8, b"not delivered").await.unwrap();
+        let before = world.micros();
+        handle.end(CloseCode::EVICTED);
+        assert_eq!(handle.closed().await.code, CloseCode::EVICTED);
+        assert!(world.micros() - before < 1_000, "it takes a turn, not a timer");
+        assert_eq!(notes.all(), ["EVICTED"]);
+        assert_eq!(server.handle().stats().sessions, 0);
+        // Who comes back hears why.
+        let mut raw = Raw::new(&world, net.dial().unwrap());
+        let mut hello = [0; HANDSHAKE_MAX];
+        let len = session.attach(raw.now(), &Attach::default(), &mut hello).unwrap();
+        raw.write(&hello[..len]).await.unwrap();
+        let close = raw.wait_for(Op::Close).await.unwrap();
+        assert_eq!(close[4..6], CloseCode::EVICTED.get().to_le_bytes());
+    });
+}
+
+#[test]
+fn a_connection_that_is_not_there_needs_no_closing() {
+    let sim = Sim::new(3);
+    let (server, net) = serve(&sim, PATIENT, |_: &SessionInfo| deaf);
+    let world = sim.clone();
+    sim.run(async move {
+        let (mut session, handle) = detached(&world, &net, &server).await;
+        handle.disconnect(CloseCode::GOING_AWAY);
+        world.sleep(10_000).await;
+        let mut raw = Raw::new(&world, net.dial().unwrap());
+        raw.attach(&mut session).await;
+        world.sleep(1_000_000).await;
+        assert!(handle.is_connected(), "the next connection is another one");
+    });
+}
+
+//= test RSM-16
+#[test]
+fn a_session_without_connection_takes_as_much_as_it_may_keep() {
+    let sim = Sim::new(4);
+    let config = Config { send_buffer: 1 << 20, ..PATIENT };
+    let (server, net) = serve(&sim, config, |_: &SessionInfo| deaf);
+    let world = sim.clone();
+    sim.run(async move {
+        let (mut session, handle) = detached(&world, &net, &server).await;
+        let (mut sent, mut refused) = (0u32, 0);
+        while refused < 10 {
+            match handle.try_send(1u8, &sent.to_le_bytes().repeat(250)) {
+                Ok(()) => sent += 1,
+                Err(SendError::Full) => {
+                    refused += 1;
+                    world.sleep(100).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let kept = sent * 1_004;
+        assert!((1 << 20..2 << 20).contains(&kept), "{kept} bytes");
+        // All of it is there when the client is.
+        let mut raw = Raw::new(&world, net.dial().unwrap());
+        raw.attach(&mut session).await;
+        let mut got = 0u32;
+        while got < sent {
+            let frame = raw.frame().await.unwrap();
+            let mut input = &frame[..];
+            while let Some(event) = session.handle_input(raw.now(), &mut input).unwrap() {
+                if let Event::Message { payload, position, .. } = event {
+                    assert_eq!(payload[..4], got.to_le_bytes());
+                    got += 1;
+                    session.release(raw.now(), position);
+                }
+            }
+            let mut out = [0; 512];
+            let len = session.poll_transmit(raw.now(), &mut out);
+            raw.write(&out[..len]).await.unwrap();
         }
     });
 }
