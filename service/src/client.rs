@@ -30,7 +30,8 @@ pub trait Connector: Send + 'static {
     /// The stream it makes.
     type Io: Transport;
 
-    /// Dials the address with this number in the client's list.
+    /// Dials the address with this number in the client's list. Addresses that a server names in
+    /// DRAIN or WELCOME are not followed.
     fn connect(
         &mut self,
         address: usize,
@@ -139,7 +140,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             let now = self.now();
             match self.dialer.poll_action(now) {
                 Some(Action::Dial(dial)) => self.attempt(dial).await,
-                // Attempts and farewells are timed where they happen.
+                // The attempt was given up and the connection left where they were carried.
                 Some(Action::Abort(_) | Action::Leave(_)) => {}
                 Some(Action::Replace(code)) => self.replace(now, code),
                 Some(Action::Stop(reason)) => return self.stop(reason),
@@ -185,11 +186,13 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             }
         }
         owner.opened_at = None;
+        owner.asked_to_leave = false;
         self.dialer.handle_transport(dial.attempt);
         let before = moved(&owner);
         let Dialed { io, remote } = dialed;
         owner.shared.lock().remote = remote;
-        let driven = Drive::new(owner, io, self.runtime.clone(), self.clock, greeting).await;
+        let mut drive = Drive::new(owner, io, self.runtime.clone(), self.clock, greeting);
+        let driven = carry(&self.runtime, self.clock, &mut drive, deadline).await;
         self.ended(dial.attempt, driven, before);
     }
 
@@ -256,6 +259,10 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             let parting =
                 Parting { no_retry: end.no_retry, retry_ms: end.retry_ms, ..Parting::by(end.code) };
             self.dialer.handle_close(now, attempt, parting);
+        } else if owner.asked_to_leave && ending.code == CloseCode::GOING_AWAY {
+            // The session drew the moment, and has left.
+            //= CLI-4
+            self.dialer.handle_drain(now, attempt, 0, false);
         } else {
             self.failed_by = ending.code;
             self.dialer.handle_failure(now, attempt);
@@ -358,6 +365,31 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.seed = jitter.next_u64();
         (self.seed >> 32) as u32
     }
+}
+
+/// Drives a connection to its end, which is `deadline` unless it is open by then.
+//= CLI-7
+async fn carry<R: Runtime, T: Transport, H: Handler>(
+    runtime: &R,
+    clock: Clock,
+    drive: &mut Drive<R, T, H>,
+    deadline: std::time::Instant,
+) -> Driven<H> {
+    let mut timer = runtime.timer();
+    poll_fn(|cx| {
+        if let Poll::Ready(driven) = Pin::new(&mut *drive).poll(cx) {
+            return Poll::Ready(driven);
+        }
+        if drive.is_greeting()
+            && timer.poll_until(cx, deadline).is_ready()
+            && let Some(mut driven) = drive.leave(clock.core(runtime.now()))
+        {
+            driven.ending.code = CloseCode::HS_TIMEOUT;
+            return Poll::Ready(driven);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// How far both directions have come: what was received, and what the peer has taken.

@@ -133,6 +133,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         self.owner.as_deref_mut().and_then(Owner::take_news)
     }
 
+    /// Whether the handshake is not over yet.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.opened_at.is_none())
+    }
+
     /// Reads once and handles what came. Ready means that another read may bring more.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         let Some(owner) = self.owner.as_deref_mut() else {

@@ -41,6 +41,8 @@ pub(crate) struct Owner<H> {
     pub(crate) ordered_end: Option<CloseCode>,
     /// When the present connection was greeted.
     pub(crate) opened_at: Option<Instant>,
+    /// The server asked to leave the present connection.
+    pub(crate) asked_to_leave: bool,
     news: News,
     /// The client was heard.
     confirmed: bool,
@@ -125,6 +127,7 @@ impl<H: Handler> Owner<H> {
             over: false,
             ordered_end: None,
             opened_at: None,
+            asked_to_leave: false,
             news: News::default(),
             confirmed: false,
             ending: None,
@@ -228,6 +231,7 @@ impl<H: Handler> Owner<H> {
             Event::Acknowledged { position } => self.acknowledged(now, position),
             Event::Writable => self.tell(now, Incoming::Writable),
             Event::Draining { code, .. } => {
+                self.asked_to_leave = true;
                 self.tell(now, Incoming::Draining { code });
             }
             Event::Finished { .. } => {

@@ -1,9 +1,12 @@
 //! Whatever becomes of the tasks that have a session: nobody waits for ever.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
+use outlast_core::client::Attempts;
 use outlast_core::wire::Op;
 use outlast_core::{Attach, CloseCode, Config, Event, HANDSHAKE_MAX, Instant, Session};
 use outlast_service::{
@@ -11,7 +14,8 @@ use outlast_service::{
 };
 
 use crate::executor::Sim;
-use crate::world::{Net, Notes, Raw, client, deaf, eager, serve};
+use crate::link::Io;
+use crate::world::{Net, Notes, Raw, client, deaf, eager, serve, welcome};
 
 const PATIENT: Config = Config { idle_timeout_ms: 0, ..Config::SERVER };
 
@@ -174,4 +178,83 @@ fn a_session_without_connection_takes_as_much_as_it_may_keep() {
             raw.write(&out[..len]).await.unwrap();
         }
     });
+}
+
+/// A client that may not fail even once leaves a server that drains, and comes back at once.
+//= test CLI-4
+#[test]
+fn a_client_leaves_a_draining_server_within_the_spread_and_dials_at_once() {
+    for seed in 0..20 {
+        let sim = Sim::new(seed);
+        let mut ends = Ends::new(&sim);
+        let mut options = eager(seed + 1);
+        options.dialer.attempts = Attempts::UpTo(1);
+        options.dialer.backoff_base = 60_000_000;
+        options.dialer.backoff_cap = 60_000_000;
+        let (handle, runner) = client(&sim, &ends.net, options, deaf);
+        let world = sim.clone();
+        sim.run(async move {
+            world.aside(runner);
+            let mut raw = ends.next(&world).await;
+            let mut session = welcome(&mut raw, PATIENT, 1).await;
+            handle.send(1u8, b"x").await.unwrap();
+            raw.wait_for(Op::Message).await.unwrap();
+            let asked = world.micros();
+            session.drain(raw.now(), CloseCode::GOING_AWAY, 2_000, 1_000).unwrap();
+            let mut out = [0; 256];
+            let len = session.poll_transmit(raw.now(), &mut out);
+            raw.write(&out[..len]).await.unwrap();
+            raw.wait_for(Op::Close).await.unwrap();
+            let left = world.micros();
+            assert!(left - asked < 1_010_000, "seed {seed}");
+            drop(raw);
+            let mut raw = ends.next(&world).await;
+            assert!(world.micros() - left < 10_000, "seed {seed}: {}", world.micros() - left);
+            raw.wait_for(Op::Hello).await.unwrap();
+        });
+    }
+}
+
+/// The limit is one for all: it does not begin anew when there is a transport.
+//= test CLI-7
+#[test]
+fn an_attempt_has_one_limit_up_to_welcome() {
+    let sim = Sim::new(5);
+    let mut ends = Ends::new(&sim);
+    let mut options = eager(1);
+    options.dialer.connect_limit = 1_000_000;
+    options.dialer.attempts = Attempts::Once;
+    let (_handle, runner) = client(&sim, &ends.net, options, deaf);
+    let world = sim.clone();
+    sim.run(async move {
+        world.aside(runner);
+        let mut raw = ends.next(&world).await;
+        raw.wait_for(Op::Hello).await.unwrap();
+        assert!(raw.frame().await.is_none());
+        assert!((1_000_000..1_010_000).contains(&world.micros()), "{}", world.micros());
+    });
+}
+
+/// Connections that are taken by hand.
+struct Ends {
+    net: Net,
+    taken: Arc<Mutex<VecDeque<Io>>>,
+}
+
+impl Ends {
+    fn new(sim: &Sim) -> Self {
+        let taken = Arc::new(Mutex::new(VecDeque::new()));
+        let put = Arc::clone(&taken);
+        Self { net: Net::new(sim, move |io| put.lock().unwrap().push_back(io)), taken }
+    }
+
+    async fn next(&mut self, sim: &Sim) -> Raw {
+        loop {
+            let next = self.taken.lock().unwrap().pop_front();
+            match next {
+                Some(io) => return Raw::new(sim, io),
+                None => sim.sleep(500).await,
+            }
+        }
+    }
 }
