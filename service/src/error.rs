@@ -41,6 +41,16 @@ pub enum SendError {
         /// Longest payload possible.
         limit: usize,
     },
+    /// The message fits no frame, of `limit` bytes, though the peer accepts it:
+    /// [`Handle::send`](crate::Handle::send) sends it in parts.
+    TooLongForFrame {
+        /// Longest payload possible in one frame.
+        limit: usize,
+    },
+    /// No such request is open: it was answered, or it was of a session that is over.
+    NoSuchRequest,
+    /// The server has no session with this number.
+    NoSuchSession(u64),
     /// The session has not been opened yet; [`Handle::send`](crate::Handle::send) waits for it.
     NotOpen,
     /// This end said that it will send nothing more.
@@ -59,7 +69,13 @@ impl SendError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Full | Self::NotOpen | Self::TimedOut => true,
-            Self::TooLarge { .. } | Self::Finished | Self::PeerFinished | Self::Closed(_) => false,
+            Self::TooLarge { .. }
+            | Self::TooLongForFrame { .. }
+            | Self::NoSuchRequest
+            | Self::NoSuchSession(_)
+            | Self::Finished
+            | Self::PeerFinished
+            | Self::Closed(_) => false,
         }
     }
 }
@@ -71,6 +87,14 @@ impl fmt::Display for SendError {
             Self::TooLarge { limit } => {
                 write!(f, "the message exceeds the {limit} bytes that the peer accepts")
             }
+            Self::TooLongForFrame { limit } => {
+                write!(
+                    f,
+                    "the message exceeds the {limit} bytes of one frame: use a handle's `send`"
+                )
+            }
+            Self::NoSuchRequest => f.write_str("no such request is open: each has one answer"),
+            Self::NoSuchSession(id) => write!(f, "the server has no session {id}"),
             Self::NotOpen => f.write_str("the session is not open yet"),
             Self::Finished => f.write_str("this end has finished sending"),
             Self::PeerFinished => f.write_str("the peer has finished and answers nothing more"),

@@ -40,7 +40,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] without room, [`SendError::TooLarge`] for what does not fit one frame,
+    /// [`SendError::Full`] without room, [`SendError::TooLongForFrame`] for what fits no frame,
     /// [`SendError::NotOpen`] before the session exists, or that it is over.
     #[inline]
     pub fn try_send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {

@@ -212,12 +212,13 @@ impl Peer<'_> {
     /// # Errors
     ///
     /// [`SendError::Full`] while too much is unacknowledged; [`Incoming::Writable`] follows. Others
-    /// as [`Handle::send`].
+    /// as [`Handle::try_send`].
     pub fn send(&mut self, route: impl Into<Route>, payload: &[u8]) -> Result<Position, SendError> {
         if !self.nothing_waits() {
             return Err(SendError::Full);
         }
-        self.session.send(route.into(), payload).map_err(|error| self.explain(error))
+        let sent = self.session.send(route.into(), payload);
+        sent.map_err(|error| self.explain(error, payload.len()))
     }
 
     /// Answers a request. An answer that has no room is kept until there is; meanwhile its request
@@ -225,7 +226,7 @@ impl Peer<'_> {
     ///
     /// # Errors
     ///
-    /// If no such request is open, or the answer exceeds what fits a frame or the peer accepts.
+    /// [`SendError::NoSuchRequest`], [`SendError::TooLarge`], or that nothing can be sent any more.
     pub fn respond(
         &mut self,
         id: RequestId,
@@ -238,8 +239,12 @@ impl Peer<'_> {
             match self.session.respond(id, status, payload) {
                 Ok(_) => return Ok(()),
                 Err(E::Full | E::MessageOpen | E::TooLarge { .. }) => {}
-                Err(error) => return Err(self.explain(error)),
+                Err(error) => return Err(self.explain(error, payload.len())),
             }
+        }
+        let is_answered = || self.rare.as_ref().is_some_and(|rare| rare.queues.answers_to(id));
+        if !self.session.is_open_in(id) || is_answered() {
+            return Err(SendError::NoSuchRequest);
         }
         let limit = self.session.max_message() as usize;
         if payload.len() > limit {
@@ -316,12 +321,16 @@ impl Peer<'_> {
         self.session.close(self.now, code, 0);
     }
 
-    fn explain(&self, error: outlast_core::SendError) -> SendError {
+    fn explain(&self, error: outlast_core::SendError, len: usize) -> SendError {
         use outlast_core::SendError as E;
+        let longest = self.session.max_message() as usize;
         match error {
-            E::TooLarge { limit } => SendError::TooLarge { limit: limit as usize },
+            E::TooLarge { .. } if len > longest => SendError::TooLarge { limit: longest },
+            E::TooLarge { limit } => SendError::TooLongForFrame { limit: limit as usize },
+            E::NoSuchRequest => SendError::NoSuchRequest,
             E::State(_) => match self.shared.lock().closed() {
                 Some(closed) => SendError::Closed(closed.clone()),
+                None if self.session.id().is_none() => SendError::NotOpen,
                 None => SendError::Finished,
             },
             _ => SendError::Full,

@@ -127,14 +127,14 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// As [`Handle::try_send`]; [`SendError::NotOpen`] if there is no such session.
+    /// As [`Handle::try_send`]; [`SendError::NoSuchSession`].
     pub fn send_to(
         &self,
         id: u64,
         route: impl Into<Route>,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        self.get(id).ok_or(SendError::NotOpen)?.try_send(route, payload)
+        self.get(id).ok_or(SendError::NoSuchSession(id))?.try_send(route, payload)
     }
 
     /// Sends a one-way message to a set of sessions, without waiting for any of them.

@@ -21,6 +21,8 @@ pub(crate) struct Queues {
     at: usize,
     /// Answers. They wait for the end of a message in fragments, which nothing may come between.
     answers: Vec<u8>,
+    /// Requests whose answers are not in the session yet.
+    answered: Vec<RequestId>,
     /// What somebody asks about, once anybody has.
     marks: Option<Box<Marks>>,
 }
@@ -53,6 +55,14 @@ impl Queues {
     /// Queues an answer of any length.
     pub(crate) fn answer(&mut self, head: Head, payload: &[u8], max_body: u16) {
         encode::long(&mut self.answers, head, payload, max_body);
+        if let Head::Response { id, .. } = head {
+            self.answered.push(id);
+        }
+    }
+
+    /// Whether the answer to this request waits here.
+    pub(crate) fn answers_to(&self, id: RequestId) -> bool {
+        self.answered.contains(&id)
     }
 
     /// Queues handles' frames.
@@ -96,6 +106,7 @@ impl Queues {
                 break;
             }
         }
+        self.answered.retain(|id| session.is_open_in(*id));
         if self.at >= self.backlog.len() {
             self.at = 0;
             self.backlog.clear();

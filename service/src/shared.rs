@@ -285,7 +285,7 @@ impl Inner {
             return Err(SendError::NotOpen);
         }
         if body > self.facts.max_body {
-            return Err(SendError::TooLarge { limit: self.facts.max_body });
+            return Err(SendError::TooLongForFrame { limit: self.facts.max_body });
         }
         if self.open || self.staged.len() + HEADER_LEN + body > STAGED_MAX {
             return Err(SendError::Full);
@@ -329,7 +329,13 @@ impl Inner {
         let bytes = route.to_bytes();
         let front = &bytes[..route.encoded_len()];
         let body = front.len() + payload.len();
-        self.check(body)?;
+        let limit = self.facts.max_message;
+        self.check(body).map_err(|error| match error {
+            SendError::TooLongForFrame { .. } if payload.len() > limit => {
+                SendError::TooLarge { limit }
+            }
+            error => error,
+        })?;
         self.stage(Header::new(Op::Message, route.tag(), body as u16), front, payload);
         Ok(())
     }

@@ -190,7 +190,7 @@ async fn talk(
                     () = desk.changed.notified() => {}
                 }
             }
-            Err(SendError::TooLarge { .. }) => {
+            Err(SendError::TooLarge { .. } | SendError::TooLongForFrame { .. }) => {
                 let long = desk.queue().again.pop_front().or_else(|| fresh.take());
                 send_long(handle, route, &long.unwrap_or_default()).await?;
             }

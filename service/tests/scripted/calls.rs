@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use outlast_core::client::{Attempts, OnLost};
-use outlast_core::wire::{Op, Status};
+use outlast_core::wire::{Op, RequestId, Status};
 use outlast_core::{CloseCode, Config};
 use outlast_service::{DialError, Handle, Incoming, Peer, RequestError, Responder};
 use outlast_service::{SendError, Server, ServerConfig, SessionInfo, Tokens};
@@ -349,5 +349,58 @@ fn a_call_that_is_dropped_is_cancelled_and_leaves_its_number() {
             kept.lock().unwrap().clear();
             assert_eq!(next.await.unwrap().status, Status::INTERNAL);
         }
+    });
+}
+
+/// Each refusal says what is wrong, so that the right thing can be done about it.
+#[test]
+fn refusals_say_what_is_wrong() {
+    let sim = Sim::new(40);
+    let notes = Notes::default();
+    let told = notes.clone();
+    let (server, net) = serve(&sim, Config { send_buffer: 8 << 10, ..Config::SERVER }, {
+        move |_: &SessionInfo| {
+            let told = told.clone();
+            move |peer: &mut Peer<'_>, event: Incoming<'_>| {
+                if let Incoming::Request { id, .. } = event {
+                    let none = RequestId(id.0 + 1);
+                    told.add(format!("{:?}", peer.respond(none, Status::OK, b"")));
+                    // Longer than what may wait in the session: the rest waits outside of it.
+                    told.add(format!("{:?}", peer.respond(id, Status::OK, &[1; 60_000])));
+                    told.add(format!("{:?}", peer.respond(id, Status::OK, b"again")));
+                    told.add(format!("{:?}", peer.respond(none, Status::OK, b"")));
+                    told.add(format!("{:?}", peer.send(1u8, &[1; 1_000_000]).map(drop)));
+                }
+            }
+        }
+    });
+    let early = Notes::default();
+    let first = early.clone();
+    net.plan(|number| (number > 0).then(Default::default));
+    let (handle, runner) =
+        client(&sim, &net, eager(1), move |peer: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::DialFailed { .. } = event {
+                first.add(format!("{:?}", peer.send(1u8, b"x").map(drop)));
+            }
+            if let Incoming::Opened = event {
+                first.add(format!("{:?}", peer.send(1u8, &[0; 20_000]).map(drop)));
+            }
+        });
+    let world = sim.clone();
+    sim.run(async move {
+        world.aside(runner);
+        assert_eq!(handle.request(1u8, b"?").await.unwrap().payload.len(), 60_000);
+        let no = "Err(NoSuchRequest)";
+        assert_eq!(notes.all(), [no, "Ok(())", no, no, "Err(Full)"]);
+        let frame = "Err(TooLongForFrame { limit: 16383 })";
+        assert_eq!(early.all(), ["Err(NotOpen)", frame]);
+        let long = handle.try_send(1u8, &[0; 20_000]);
+        assert_eq!(long, Err(SendError::TooLongForFrame { limit: 16_383 }));
+        let limit = Config::SERVER.max_message as usize;
+        let huge = vec![0; limit + 1];
+        assert_eq!(handle.try_send(1u8, &huge), Err(SendError::TooLarge { limit }));
+        let nobody = server.handle().send_to(77, 1u8, b"x").unwrap_err();
+        assert_eq!(nobody, SendError::NoSuchSession(77));
+        assert!(!nobody.is_retryable());
     });
 }
