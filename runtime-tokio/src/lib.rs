@@ -92,7 +92,7 @@ pub use outlast_core::{CloseCode, Config, Position, Release};
 pub use outlast_service::{
     Authenticator, Closed, Credentials, DialError, Handle, Handler, Incoming, KeyedClient, Limits,
     Peer, Receipt, Report, RequestError, Responder, Response, Runner, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered,
+    ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered, Why,
 };
 pub use runtime::Tokio;
 pub use server::{Running, Server, ServerBuilder};

@@ -208,7 +208,7 @@ impl Asked {
     /// those that are still staged, can have run.
     //= REQ-12
     pub(crate) fn fail(&mut self, closed: &Closed, unsent: &[RequestId]) -> Vec<Waker> {
-        let mut wake = self.fail_calls(closed);
+        let mut wake = self.fail_calls(&RequestError::OutcomeUnknown(closed.clone()));
         let staged = self.marks.drain(..).filter_map(|(_, mark)| match mark {
             Mark::Call(id) => Some(id),
             Mark::Receipt(_) => None,
@@ -231,13 +231,13 @@ impl Asked {
     }
 
     /// No response will come to any request that is open.
-    pub(crate) fn fail_calls(&mut self, closed: &Closed) -> Vec<Waker> {
+    pub(crate) fn fail_calls(&mut self, error: &RequestError) -> Vec<Waker> {
         let mut wake = Vec::new();
         for (id, call) in (0..).zip(&mut self.calls) {
             match call {
                 Call::Waiting(waker) => {
                     wake.extend(waker.take());
-                    *call = Call::Failed(RequestError::OutcomeUnknown(closed.clone()));
+                    *call = Call::Failed(error.clone());
                 }
                 Call::Abandoned => {
                     *call = Call::Free;

@@ -18,7 +18,7 @@ use outlast_core::{
 
 use crate::auth::{Credentials, Proving};
 use crate::drive::{Drive, Driven};
-use crate::error::Closed;
+use crate::error::{Closed, Why};
 use crate::handle::Handle;
 use crate::handler::{DialError, Handler, Incoming};
 use crate::owner::{Owner, core_config};
@@ -102,7 +102,7 @@ impl Runner {
             clock,
             connector,
             owner: Some(owner),
-            failed_by: CloseCode::GOING_AWAY,
+            failed_by: None,
         };
         Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
     }
@@ -125,8 +125,8 @@ struct Client<R, C, H> {
     clock: Clock,
     connector: C,
     owner: Option<Box<Owner<H>>>,
-    /// Why the last connection failed.
-    failed_by: CloseCode,
+    /// Why the last connection failed, if there was one.
+    failed_by: Option<CloseCode>,
 }
 
 impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
@@ -165,7 +165,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             failed => {
                 let late = || io::ErrorKind::TimedOut.into();
                 let error = failed.and_then(Result::err).unwrap_or_else(late);
-                self.failed_by = CloseCode::GOING_AWAY;
+                self.failed_by = None;
                 self.dialer.handle_failure(self.now(), dial.attempt);
                 return self.failed(dial.attempt, DialError::Unreachable(&error));
             }
@@ -179,7 +179,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         match self.greet(now, &mut owner, &dialed.io, seed, &mut greeting) {
             Some(len) => greeting.truncate(len),
             None => {
-                owner.give_up(now, CloseCode::AUTH_FAILED);
+                owner.give_up(now, Why::Refused, CloseCode::AUTH_FAILED);
                 self.owner = Some(owner);
                 self.dialer.handle_stop();
                 return;
@@ -256,6 +256,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             let Some(end) = owner.ending.or(Some(ending)) else {
                 return;
             };
+            self.failed_by = Some(end.code);
             let parting =
                 Parting { no_retry: end.no_retry, retry_ms: end.retry_ms, ..Parting::by(end.code) };
             self.dialer.handle_close(now, attempt, parting);
@@ -264,7 +265,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             //= CLI-4
             self.dialer.handle_drain(now, attempt, 0, false);
         } else {
-            self.failed_by = ending.code;
+            self.failed_by = Some(ending.code);
             self.dialer.handle_failure(now, attempt);
         }
         // A session that was lost has said so, and why.
@@ -309,7 +310,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             return false;
         };
         owner.session.end(now, code);
-        owner.give_up(now, code);
+        owner.give_up(now, Why::Stopped, code);
         true
     }
 
@@ -339,23 +340,27 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         if let Some(owner) = self.owner.as_deref_mut()
             && let Ok(session) = Session::client(core_config(self.wanted), Vec::new())
         {
-            owner.give_up(now, code);
+            owner.give_up(now, Why::Lost, code);
             owner.replace(session);
         }
     }
 
     fn stop(&mut self, reason: StopReason) -> Closed {
-        let code = match reason {
-            StopReason::Requested | StopReason::Finished => CloseCode::OK,
-            StopReason::SessionLost(code) | StopReason::Refused(code) => code,
-            StopReason::GaveUp { .. } => self.failed_by,
+        let (why, code) = match reason {
+            StopReason::Requested => (Why::Stopped, CloseCode::OK),
+            StopReason::Finished => (Why::Finished, CloseCode::OK),
+            StopReason::SessionLost(code) => (Why::Lost, code),
+            StopReason::Refused(code) => (Why::Refused, code),
+            StopReason::GaveUp { .. } => {
+                (Why::GaveUp(self.failed_by), self.failed_by.unwrap_or(CloseCode::GOING_AWAY))
+            }
         };
         let now = self.now();
-        let unknown = Closed { code, complete: false, peer_received: None };
+        let unknown = Closed::of(why, code);
         let Some(mut owner) = self.owner.take() else {
             return unknown;
         };
-        owner.give_up(now, code);
+        owner.give_up(now, why, code);
         let inner = owner.shared.lock();
         inner.closed().cloned().unwrap_or(unknown)
     }

@@ -6,8 +6,11 @@ use outlast_core::CloseCode;
 
 /// Why a session is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Closed {
-    /// The reason.
+    /// How it came to its end.
+    pub why: Why,
+    /// The code that goes with it: the peer's, this end's, or the last there was.
     pub code: CloseCode,
     /// Whether everything that either end sent has arrived.
     pub complete: bool,
@@ -15,12 +18,48 @@ pub struct Closed {
     pub peer_received: Option<u64>,
 }
 
+/// How a session came to its end.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// Both ends finished, and everything arrived.
+    Finished,
+    /// It cannot be resumed: the peer ended it, or does not know it any more.
+    Lost,
+    /// The server refused the client for good, or could not prove who it is.
+    Refused,
+    /// The client's attempts are used up. How the last one failed, as far as there was a
+    /// connection at all.
+    GaveUp(Option<CloseCode>),
+    /// The application on this side ended it.
+    Stopped,
+    /// Its task was dropped, or its handler panicked ([`INTERNAL`](CloseCode::INTERNAL)).
+    Dropped,
+}
+
+impl Closed {
+    /// A session that is over and of which not everything is known to have arrived.
+    pub(crate) const fn of(why: Why, code: CloseCode) -> Self {
+        Self { why, code, complete: false, peer_received: None }
+    }
+}
+
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.complete {
-            return f.write_str("the session ended; everything arrived");
+        let code = self.code;
+        match self.why {
+            _ if self.complete => return f.write_str("the session ended; everything arrived"),
+            Why::Finished => write!(f, "the session ended")?,
+            Why::Lost => write!(f, "the session is lost: {code}")?,
+            Why::Refused => write!(f, "the server refuses: {code}")?,
+            Why::GaveUp(None) => {
+                write!(f, "the server was not reached, and no attempt is left")?;
+            }
+            Why::GaveUp(Some(last)) => write!(f, "no attempt is left; the last failed: {last}")?,
+            Why::Stopped => write!(f, "the session was ended here: {code}")?,
+            Why::Dropped if code == CloseCode::INTERNAL => write!(f, "the handler panicked")?,
+            Why::Dropped => write!(f, "the session's task was dropped")?,
         }
-        write!(f, "the session is over: {}", self.code)?;
         match self.peer_received {
             Some(position) => write!(f, "; the peer took what was sent up to byte {position}"),
             None => f.write_str("; the fate of what was not acknowledged is unknown"),
@@ -30,7 +69,8 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Why something was not sent. It was not sent even in part.
+/// Why something was not sent. It did not arrive as a whole: of a long message that was cut short by
+/// the end of the session the peer may have had parts, which it discards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -112,9 +152,10 @@ impl std::error::Error for SendError {}
 pub enum RequestError {
     /// It never reached the peer as a whole; repeating it is safe.
     NotSent(SendError),
-    /// It was sent, and the session was lost, or the peer finished, before the response came: it
-    /// may have run or not.
+    /// It was sent, and the session was over before the response came: it may have run or not.
     OutcomeUnknown(Closed),
+    /// It was sent, and the peer finished without a response: it may have run or not.
+    PeerFinished,
     /// The time given for it is over. The peer was asked to stop; it may have run or not.
     TimedOut,
 }
@@ -132,6 +173,7 @@ impl fmt::Display for RequestError {
         match self {
             Self::NotSent(error) => write!(f, "the request was not sent: {error}"),
             Self::OutcomeUnknown(closed) => write!(f, "no response, and none will come: {closed}"),
+            Self::PeerFinished => f.write_str("no response, and none will come: the peer finished"),
             Self::TimedOut => f.write_str("no response within the time given"),
         }
     }

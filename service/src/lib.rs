@@ -123,7 +123,7 @@ mod transport;
 
 pub use auth::{Authenticator, Credentials, KeyedClient, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
-pub use error::{Closed, RequestError, SendError};
+pub use error::{Closed, RequestError, SendError, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;

@@ -13,7 +13,7 @@ use outlast_core::{
 };
 
 use crate::auth::Proving;
-use crate::error::Closed;
+use crate::error::{Closed, Why};
 use crate::handler::{Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
 use crate::shared::{Facts, Orders, Shared, Staged};
@@ -245,10 +245,13 @@ impl<H: Handler> Owner<H> {
             }
             Event::Ended => {
                 self.tell(now, Incoming::Ended);
-                let complete = Closed { code: CloseCode::OK, complete: true, peer_received: None };
-                self.end(complete, &[]);
+                let ended = Closed::of(Why::Finished, CloseCode::OK);
+                self.end(Closed { complete: true, ..ended }, &[]);
             }
-            Event::Lost { code, peer_received } => self.lost(now, code, peer_received),
+            Event::Lost { code, peer_received } => {
+                let why = if self.ordered_end.is_some() { Why::Stopped } else { Why::Lost };
+                self.lost(now, Closed::of(why, code), peer_received);
+            }
             Event::Challenge { data, .. } => self.prove(now, data),
             Event::KeyConfirmed { key_id } => self.news.key = Some(key_id),
             _ => {}
@@ -386,7 +389,7 @@ impl<H: Handler> Owner<H> {
         }
     }
 
-    fn lost(&mut self, now: Instant, code: CloseCode, peer_received: Option<Position>) {
+    fn lost(&mut self, now: Instant, closed: Closed, peer_received: Option<Position>) {
         peer_received.into_iter().for_each(|position| self.taken(position));
         let session = &self.session;
         //= CLS-14
@@ -401,10 +404,11 @@ impl<H: Handler> Owner<H> {
         missing.append(&mut queued);
         missing.append(&mut self.shared.lock().discard());
         let undelivered = Undelivered { unknown: unknown_frames, missing };
+        let code = closed.code;
         let lost = Incoming::Lost { code, peer_received, undelivered: &undelivered };
         self.tell(now, lost);
         let peer_received = peer_received.map(Position::get);
-        self.end(Closed { code, complete: false, peer_received }, &unsent);
+        self.end(Closed { peer_received, ..closed }, &unsent);
     }
 
     /// A new session takes the place of the one that was lost.
@@ -523,9 +527,9 @@ impl<H: Handler> Owner<H> {
     }
 
     /// The session is over for a reason that no connection told.
-    pub(crate) fn give_up(&mut self, now: Instant, code: CloseCode) {
+    pub(crate) fn give_up(&mut self, now: Instant, why: Why, code: CloseCode) {
         if !self.over {
-            self.lost(now, code, None);
+            self.lost(now, Closed::of(why, code), None);
         }
     }
 }
@@ -538,7 +542,7 @@ impl<H> Drop for Owner<H> {
         }
         let arrived = self.session.transmitted();
         let unsent = self.rare.take().map(|mut rare| rare.queues.discard(arrived).1);
-        let closed = Closed { code: abandoned_code(), complete: false, peer_received: None };
+        let closed = Closed::of(Why::Dropped, abandoned_code());
         let wake = self.shared.lock().close_with(closed, &unsent.unwrap_or_default());
         wake.into_iter().for_each(Waker::wake);
     }

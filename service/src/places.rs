@@ -11,7 +11,7 @@ use outlast_core::CloseCode;
 use outlast_core::registry::{Entry, Lease, Parting, Registry};
 
 use crate::entropy;
-use crate::error::Closed;
+use crate::error::{Closed, Why};
 use crate::greet;
 use crate::handler::Handler;
 use crate::overview::lock;
@@ -174,7 +174,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 
     /// A connection has ended, or a claim has failed: the session stays, or is over.
-    pub(crate) fn put_back(&self, lease: Lease, owner: Box<Owner<H>>) {
+    pub(crate) fn put_back(&self, lease: Lease, mut owner: Box<Owner<H>>) {
         let now = self.now();
         let rx_next = owner.session.received().get();
         let over = owner.over || owner.session.death().is_some();
@@ -198,7 +198,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         } else if retired {
             state.remove(lease);
             drop(state);
-            self.dismiss(owner);
+            self.dismiss(&mut owner);
             return waiter.into_iter().for_each(Waker::wake);
         } else {
             self.listen(newest, &owner);
@@ -260,7 +260,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
         let now = self.now();
         owner.session.end(now, code);
-        owner.give_up(now, code);
+        owner.give_up(now, Why::Stopped, code);
         owner.shrink();
         let mut state = lock(&self.state);
         let Some(place) = state.place(lease) else {
@@ -335,14 +335,14 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
         drop(state);
         for at in here {
-            if let At::Here(owner) = at {
-                self.dismiss(owner);
+            if let At::Here(mut owner) = at {
+                self.dismiss(&mut owner);
             }
         }
     }
 
     /// A session is over because its server is. Its client may ask another server for it.
-    fn dismiss(&self, mut owner: Box<Owner<H>>) {
+    fn dismiss(&self, owner: &mut Owner<H>) {
         if let Some(id) = owner.session.id() {
             lock(&self.common.directory).remove(&id);
         }
@@ -399,7 +399,7 @@ impl<R: Runtime, H> Inner<R, H> {
         state.registry.ended(now, lease, code, 0);
         drop(state);
         if let At::Out(shared, waiter) = at {
-            let closed = Closed { code, complete: false, peer_received: None };
+            let closed = Closed::of(Why::Dropped, code);
             let wake = shared.lock().close(closed);
             wake.into_iter().chain(waiter).for_each(Waker::wake);
             lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));

@@ -424,8 +424,7 @@ impl Inner {
         self.peer_finished = true;
         let mut wake = self.take_waiting();
         if let Some(asked) = &mut self.asked {
-            let closed = Closed { code: CloseCode::OK, complete: false, peer_received: None };
-            wake.append(&mut asked.fail_calls(&closed));
+            wake.append(&mut asked.fail_calls(&RequestError::PeerFinished));
         }
         wake
     }

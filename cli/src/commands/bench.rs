@@ -153,7 +153,7 @@ async fn connect(args: &Args, address: &Address) -> Result<Vec<Handle>, String> 
             }
             closed = runner => {
                 let closed = closed.map_err(|error| error.to_string())?;
-                return Err(stopped(&closed, &health, address));
+                return Err(stopped(&closed, address));
             }
             () = async { complain.await; std::future::pending().await } => {}
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use outlast_tokio::{
     Attempts, Client, ClientBuilder, CloseCode, Closed, Incoming, Peer, Position, ReconnectPolicy,
+    Why,
 };
 
 use crate::address::Address;
@@ -162,8 +163,7 @@ pub(crate) fn lost_words(code: CloseCode, received: Option<Position>) -> String 
 }
 
 /// Why a client stopped, with what to do about it.
-pub(crate) fn stopped(closed: &Closed, health: &Health, address: &Address) -> String {
-    let facts = health.facts();
+pub(crate) fn stopped(closed: &Closed, address: &Address) -> String {
     match closed.code {
         CloseCode::AUTH_REQUIRED => {
             "the server wants a token: give --token-file or OUTLAST_TOKEN".to_owned()
@@ -175,8 +175,11 @@ pub(crate) fn stopped(closed: &Closed, health: &Health, address: &Address) -> St
         CloseCode::SUPERSEDED => {
             "another program took this session over; it goes on there".to_owned()
         }
-        CloseCode::GOING_AWAY if facts.since.is_some() || facts.opened == 0 => {
+        _ if closed.why == Why::GaveUp(None) => {
             format!("gave up on {address}: nobody answers there (--attempts is used up)")
+        }
+        code if matches!(closed.why, Why::GaveUp(_)) => {
+            format!("gave up on {address} (--attempts is used up): {code}")
         }
         code => format!("the session with {address} is over: {code}"),
     }

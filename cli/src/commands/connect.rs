@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
                     board.say("* the server ended the session; everything arrived");
                     return Ok(ExitCode::SUCCESS);
                 }
-                return Err(stopped(&closed, &health, &args.address));
+                return Err(stopped(&closed, &args.address));
             }
         };
         outcome?;
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if closed.complete {
             return Ok(ExitCode::SUCCESS);
         }
-        Err(stopped(&closed, &health, &args.address))
+        Err(stopped(&closed, &args.address))
     })
 }
 

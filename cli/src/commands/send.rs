@@ -68,14 +68,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
                     Ok(failed) => failed,
                     // The runner knows better than any one file why nothing can be sent.
                     Err(reason) => match tokio::time::timeout(TICK, runner).await {
-                        Ok(Ok(closed)) => return Err(stopped(&closed, &health, &args.address)),
+                        Ok(Ok(closed)) => return Err(stopped(&closed, &args.address)),
                         Ok(Err(_)) | Err(_) => return Err(reason),
                     },
                 },
                 never = watch(&board, &progress, sources.len(), total) => match never {},
                 closed = &mut runner => {
                     let closed = closed.map_err(|error| error.to_string())?;
-                    return Err(stopped(&closed, &health, &args.address));
+                    return Err(stopped(&closed, &args.address));
                 }
             }
         };

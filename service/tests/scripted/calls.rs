@@ -9,7 +9,7 @@ use outlast_core::client::{Attempts, OnLost};
 use outlast_core::wire::{Op, RequestId, Status};
 use outlast_core::{CloseCode, Config};
 use outlast_service::{DialError, Handle, Incoming, Peer, RequestError, Responder};
-use outlast_service::{SendError, Server, ServerConfig, SessionInfo, Tokens};
+use outlast_service::{SendError, Server, ServerConfig, SessionInfo, Tokens, Why};
 
 use crate::executor::Sim;
 use crate::histories::join;
@@ -261,7 +261,7 @@ fn requests_that_a_finished_peer_did_not_answer_are_unknown() {
         let open = join(&world, async move { asked.request(1u8, b"?").await });
         world.sleep(10_000).await;
         peer.lock().unwrap().take().unwrap().finish();
-        assert!(matches!(open.await, Err(RequestError::OutcomeUnknown(_))));
+        assert_eq!(open.await, Err(RequestError::PeerFinished));
         let next = handle.request(1u8, b"?").await;
         assert_eq!(next, Err(RequestError::NotSent(SendError::PeerFinished)));
         // One-way messages go on.
@@ -403,4 +403,32 @@ fn refusals_say_what_is_wrong() {
         assert_eq!(nobody, SendError::NoSuchSession(77));
         assert!(!nobody.is_retryable());
     });
+}
+
+#[test]
+fn a_client_says_how_it_came_to_its_end() {
+    for (reached, why) in [(false, Why::GaveUp(None)), (true, Why::Stopped)] {
+        let sim = Sim::new(41);
+        let (_server, net) = serve(&sim, Config::SERVER, |_: &SessionInfo| deaf);
+        net.plan(move |_| reached.then(Default::default));
+        let mut options = eager(1);
+        options.dialer.attempts = Attempts::UpTo(2);
+        let (handle, runner) = client(&sim, &net, options, deaf);
+        let closed = sim.clone().run(async move {
+            let runner = join(&sim, runner);
+            if reached {
+                handle.send_receipted(1u8, b"x").await.unwrap().await.unwrap();
+                handle.end(CloseCode::OK);
+            }
+            let (closed, told) = (runner.await, handle.closed().await);
+            assert_eq!(closed, told);
+            closed
+        });
+        assert_eq!(closed.why, why);
+        let text = closed.to_string();
+        assert!(
+            !text.contains("GOING_AWAY") && (reached || text.contains("not reached")),
+            "{text}"
+        );
+    }
 }
