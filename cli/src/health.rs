@@ -58,7 +58,7 @@ impl Health {
                     facts.worst = facts.worst.max(since.elapsed());
                 }
             }
-            Incoming::Disconnected { code } => {
+            Incoming::Disconnected { code, .. } => {
                 let mut facts = self.lock();
                 // An attempt that fails is no connection that breaks.
                 if facts.since.is_none() && facts.opened > 0 {

@@ -1,8 +1,8 @@
 use outlast_tokio::{Client, Closed, Incoming, Peer};
 async fn count(address: &str, to: u32) -> Result<Closed, Box<dyn std::error::Error>> {
     let report = |_: &mut Peer<'_>, event: Incoming<'_>| {
-        if let Incoming::Disconnected { code } = event {
-            println!("the cable is out: {code}");
+        if let Incoming::Disconnected { cause, .. } = event {
+            println!("the cable is out: {cause}");
         }
     };
     let (handle, runner) = Client::builder().address(address).connect(report)?;

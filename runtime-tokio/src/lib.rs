@@ -90,9 +90,9 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::wire::{Route, Status};
 pub use outlast_core::{CloseCode, Config, Position, Release};
 pub use outlast_service::{
-    Authenticator, Closed, Credentials, DialError, Handle, Handler, Incoming, KeyedClient, Limits,
-    Peer, Receipt, Report, RequestError, Responder, Response, Runner, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered, Why,
+    Authenticator, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming, KeyedClient,
+    Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, SendError,
+    ServerHandle, ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered, Why,
 };
 pub use runtime::Tokio;
 pub use server::{Running, Server, ServerBuilder};

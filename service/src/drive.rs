@@ -62,6 +62,8 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     eof: bool,
     shut: bool,
     fenced: bool,
+    /// What the transport said when it failed.
+    error: Option<io::ErrorKind>,
 }
 
 /// What is not whole, on its way in and out. An idle connection has nothing of the kind.
@@ -124,6 +126,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             eof: false,
             shut: false,
             fenced: false,
+            error: None,
         }
     }
 
@@ -286,7 +289,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let _ = owner.handle_input(now, &mut &[][..]);
         //= DRV-7
         owner.session.detach(now);
-        let ending = owner.disconnected(now);
+        let ending = owner.disconnected(now, self.error);
         owner.shrink();
         Some(Driven { owner, ending })
     }
@@ -313,7 +316,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         for _ in 0..READS {
             match self.read(cx, now) {
                 Poll::Ready(Ok(())) if !self.eof => {}
-                Poll::Ready(_) => return None,
+                Poll::Ready(ended) => {
+                    self.error = ended.err().map(|error| error.kind());
+                    return None;
+                }
                 Poll::Pending => return Some(false),
             }
         }
@@ -353,7 +359,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         let blocked = match self.write(cx, now) {
             Poll::Ready(Ok(())) => false,
-            Poll::Ready(Err(_)) => return Turn::Over,
+            Poll::Ready(Err(error)) => {
+                self.error = Some(error.kind());
+                return Turn::Over;
+            }
             Poll::Pending => true,
         };
         self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
@@ -361,6 +370,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             return Turn::Over;
         };
         let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
+        if stuck {
+            self.error = Some(io::ErrorKind::TimedOut);
+        }
         if stuck || owner.session.link_state() == LinkState::Closed {
             return Turn::Over;
         }

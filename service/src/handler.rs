@@ -120,8 +120,10 @@ pub enum Incoming<'a> {
     },
     /// The connection is gone; the session lives on.
     Disconnected {
-        /// Why, as far as it is known.
+        /// Why, as far as it is known; [`IDLE`](CloseCode::IDLE) where no CLOSE was sent or heard.
         code: CloseCode,
+        /// What ended it.
+        cause: Cause,
     },
     /// The peer finished; no more messages will come.
     Finished,
@@ -137,6 +139,33 @@ pub enum Incoming<'a> {
         /// What did not arrive, and what may not have.
         undelivered: &'a Undelivered,
     },
+}
+
+/// What ended a connection.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The transport: the end of the stream without a CLOSE, or the error it reported. One that
+    /// takes nothing for long has [timed out](io::ErrorKind::TimedOut).
+    Transport(Option<io::ErrorKind>),
+    /// Nothing was heard of the peer for as long as this end waits.
+    Silence,
+    /// The peer closed it.
+    Peer,
+    /// This end closed it.
+    Local,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(None) => f.write_str("the stream ended"),
+            Self::Transport(Some(kind)) => write!(f, "the transport failed: {kind}"),
+            Self::Silence => f.write_str("the peer was silent"),
+            Self::Peer => f.write_str("the peer closed the connection"),
+            Self::Local => f.write_str("this end closed the connection"),
+        }
+    }
 }
 
 /// Why an attempt to connect failed.

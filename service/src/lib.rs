@@ -125,7 +125,7 @@ pub use auth::{Authenticator, Credentials, KeyedClient, SharedKeys, Token, Token
 pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
-pub use handler::{DialError, Handler, Incoming, Peer, Undelivered};
+pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};

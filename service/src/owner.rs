@@ -3,6 +3,7 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -14,7 +15,7 @@ use outlast_core::{
 
 use crate::auth::Proving;
 use crate::error::{Closed, Why};
-use crate::handler::{Handler, Incoming, Peer, Undelivered};
+use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
 use crate::shared::{Facts, Orders, Shared, Staged};
 
@@ -426,14 +427,21 @@ impl<H: Handler> Owner<H> {
         wake.into_iter().for_each(Waker::wake);
     }
 
-    /// Tells the handler that the connection is gone, once.
-    pub(crate) fn disconnected(&mut self, now: Instant) -> Ending {
+    /// Tells the handler that the connection is gone, once; what the transport said counts if the
+    /// session did not end the connection.
+    pub(crate) fn disconnected(&mut self, now: Instant, error: Option<ErrorKind>) -> Ending {
         let gone = Ending { code: CloseCode::IDLE, by_peer: false, retry_ms: 0, no_retry: false };
+        let cause = match self.ending {
+            Some(Ending { by_peer: true, .. }) => Cause::Peer,
+            Some(Ending { code: CloseCode::IDLE, .. }) => Cause::Silence,
+            Some(_) => Cause::Local,
+            None => Cause::Transport(error),
+        };
         let ending = self.ending.take().unwrap_or(gone);
         self.publish(false);
         // An attempt that never got so far is told of elsewhere.
         if !self.over && self.opened_at.is_some() {
-            self.tell(now, Incoming::Disconnected { code: ending.code });
+            self.tell(now, Incoming::Disconnected { code: ending.code, cause });
         }
         ending
     }

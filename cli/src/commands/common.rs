@@ -119,7 +119,7 @@ impl Notices {
                 };
                 format!("connected again after {}: nothing was lost, {again}", span(away))
             }
-            Incoming::Disconnected { code } if before.since.is_none() && before.opened > 0 => {
+            Incoming::Disconnected { code, .. } if before.since.is_none() && before.opened > 0 => {
                 self.since = Some(Instant::now());
                 format!("connection lost{}; the session goes on as soon as it can", why(*code))
             }

@@ -142,7 +142,7 @@ fn observe(event: &Incoming<'_>) -> Obs {
             Obs::Message { route: route.get(), payload: payload.to_vec() }
         }
         Incoming::Acknowledged { position } => Obs::Acked(position.get()),
-        Incoming::Disconnected { code } => Obs::Disconnected(*code),
+        Incoming::Disconnected { code, .. } => Obs::Disconnected(*code),
         Incoming::Finished => Obs::Finished,
         Incoming::Ended => Obs::Ended,
         Incoming::Lost { code, peer_received, .. } => lost(*code, *peer_received),

@@ -82,7 +82,7 @@ fn honest(server: &Running, got: impl Fn(&[u8]) + Send + 'static) -> Handle {
         .config(QUIET)
         .connect(move |_: &mut Peer<'_>, event: Incoming<'_>| match event {
             Incoming::Message { payload, .. } => got(payload),
-            Incoming::Disconnected { code } => panic!("it noticed something: {code}"),
+            Incoming::Disconnected { code, .. } => panic!("it noticed something: {code}"),
             _ => {}
         })
         .unwrap();

@@ -22,7 +22,7 @@ fn listen(notes: &Notes) -> impl FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'st
     move |_, event| match event {
         Incoming::Opened => told.add("opened"),
         Incoming::Resumed { .. } => told.add("resumed"),
-        Incoming::Disconnected { code } => told.add(format!("disconnected {}", code.name())),
+        Incoming::Disconnected { code, .. } => told.add(format!("disconnected {}", code.name())),
         Incoming::DialFailed { attempt, error, retry_in } => {
             let why = match error {
                 DialError::Unreachable(error) => format!("{:?}", error.kind()),

@@ -35,7 +35,7 @@ impl Bench {
                     // What has no room is not missed here.
                     let _ = if echo { peer.send(route, payload).map(drop) } else { Ok(()) };
                 }
-                Incoming::Disconnected { code } => told.add(format!("gone {}", code.name())),
+                Incoming::Disconnected { code, .. } => told.add(format!("gone {}", code.name())),
                 Incoming::Request { id, .. } => {
                     peer.respond(id, Status::OK, b"answer").unwrap();
                 }
@@ -345,7 +345,7 @@ fn an_application_that_takes_its_time_stops_neither_clock_nor_writing() {
     options.session = Some(Config { idle_timeout_ms: 2_000, ..Config::CLIENT });
     let (handle, runner) =
         client(&sim, &net, options, move |_: &mut Peer<'_>, event: Incoming<'_>| {
-            if let Incoming::Disconnected { code } = event {
+            if let Incoming::Disconnected { code, .. } = event {
                 told.add(code.name());
             }
         });

@@ -10,7 +10,7 @@ use outlast_core::client::Attempts;
 use outlast_core::wire::Op;
 use outlast_core::{Attach, CloseCode, Config, Event, HANDSHAKE_MAX, Instant, Session};
 use outlast_service::{
-    Closed, Handle, Handler, Incoming, Peer, RequestError, SendError, Server, SessionInfo,
+    Cause, Closed, Handle, Handler, Incoming, Peer, RequestError, SendError, Server, SessionInfo,
 };
 
 use crate::executor::Sim;
@@ -186,7 +186,7 @@ fn a_session_without_connection_takes_as_much_as_it_may_keep() {
 fn a_client_leaves_a_draining_server_within_the_spread_and_dials_at_once() {
     for seed in 0..20 {
         let sim = Sim::new(seed);
-        let mut ends = Ends::new(&sim);
+        let ends = Ends::new(&sim);
         let mut options = eager(seed + 1);
         options.dialer.attempts = Attempts::UpTo(1);
         options.dialer.backoff_base = 60_000_000;
@@ -220,7 +220,7 @@ fn a_client_leaves_a_draining_server_within_the_spread_and_dials_at_once() {
 #[test]
 fn an_attempt_has_one_limit_up_to_welcome() {
     let sim = Sim::new(5);
-    let mut ends = Ends::new(&sim);
+    let ends = Ends::new(&sim);
     let mut options = eager(1);
     options.dialer.connect_limit = 1_000_000;
     options.dialer.attempts = Attempts::Once;
@@ -248,7 +248,7 @@ impl Ends {
         Self { net: Net::new(sim, move |io| put.lock().unwrap().push_back(io)), taken }
     }
 
-    async fn next(&mut self, sim: &Sim) -> Raw {
+    async fn next(&self, sim: &Sim) -> Raw {
         loop {
             let next = self.taken.lock().unwrap().pop_front();
             match next {
@@ -256,5 +256,68 @@ impl Ends {
                 None => sim.sleep(500).await,
             }
         }
+    }
+}
+
+/// How a connection is brought to its end in the test below.
+#[derive(Copy, Clone)]
+enum End {
+    Stream,
+    Reset,
+    Silence,
+    Peer,
+    Local,
+}
+
+#[test]
+fn a_handler_is_told_what_ended_its_connection() {
+    let broken = Cause::Transport(Some(std::io::ErrorKind::ConnectionReset));
+    for (end, cause) in [
+        (End::Stream, Cause::Transport(None)),
+        (End::Reset, broken),
+        (End::Silence, Cause::Silence),
+        (End::Peer, Cause::Peer),
+        (End::Local, Cause::Local),
+    ] {
+        let sim = Sim::new(6);
+        let notes = Notes::default();
+        let told = notes.clone();
+        let config = Config { idle_timeout_ms: 3_000, ..Config::SERVER };
+        let (server, net) = serve(&sim, config, move |_: &SessionInfo| {
+            let told = told.clone();
+            move |_: &mut Peer<'_>, event: Incoming<'_>| {
+                if let Incoming::Disconnected { cause, .. } = event {
+                    told.add(format!("{cause:?}"));
+                }
+            }
+        });
+        let world = sim.clone();
+        sim.run(async move {
+            let mut raw = Raw::new(&world, net.dial().unwrap());
+            let mut session = raw.open(PATIENT).await;
+            world.sleep(10_000).await;
+            let mut raw = Some(raw);
+            match end {
+                End::Stream => drop(raw.take()),
+                End::Reset => net.last().cut(true),
+                End::Silence => world.sleep(4_000_000).await,
+                End::Peer => {
+                    let raw = raw.as_mut().unwrap();
+                    session.close(raw.now(), CloseCode::GOING_AWAY, 0);
+                    let mut out = [0; 256];
+                    let len = session.poll_transmit(raw.now(), &mut out);
+                    raw.write(&out[..len]).await.unwrap();
+                }
+                End::Local => {
+                    let id = server.handle().sessions()[0].id;
+                    server.handle().get(id).unwrap().disconnect(CloseCode::GOING_AWAY);
+                    raw.as_mut().unwrap().wait_for(Op::Close).await.unwrap();
+                }
+            }
+            world.sleep(10_000).await;
+            drop(raw);
+            world.sleep(10_000).await;
+            assert_eq!(notes.all(), [format!("{cause:?}")]);
+        });
     }
 }

@@ -70,7 +70,7 @@ fn a_session_has_one_owner_however_fast_it_is_taken_over() {
                     assert_eq!(payload, u32::to_le_bytes(*count), "seed {seed}");
                     *count += 1;
                 }
-                Incoming::Disconnected { code } => told.add(code.name()),
+                Incoming::Disconnected { code, .. } => told.add(code.name()),
                 Incoming::Finished => peer.finish(),
                 _ => {}
             }
