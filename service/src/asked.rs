@@ -17,6 +17,9 @@ pub(crate) struct Asked {
     receipts: VecDeque<Interest>,
     /// Number of the receipt at the front.
     first_receipt: u64,
+    /// So many receipts at the back are for the same, which ends there.
+    alike: usize,
+    alike_at: u64,
     /// Receipts that will not come, until somebody has asked for them.
     failed: BTreeMap<u64, Closed>,
     /// What is staged and somebody wants to know the fate of: after which of all bytes that were
@@ -147,10 +150,22 @@ impl Asked {
         self.marks.push((staged, Mark::Call(id)));
     }
 
-    /// A receipt for what was staged up to `staged`.
+    /// A receipt for what was staged up to `staged`: one that nobody asks for any more, if there is
+    /// one for the same.
     pub(crate) fn receipt(&mut self, staged: u64) -> u64 {
+        if self.alike_at != staged {
+            (self.alike, self.alike_at) = (0, staged);
+        }
+        let others = self.receipts.len().saturating_sub(self.alike);
+        for (number, interest) in (self.first_receipt..).zip(&mut self.receipts).skip(others) {
+            if let Interest::Gone = interest {
+                *interest = Interest::Waker(None);
+                return number;
+            }
+        }
         let number = self.first_receipt + self.receipts.len() as u64;
         self.receipts.push_back(Interest::Waker(None));
+        self.alike += 1;
         self.marks.push((staged, Mark::Receipt(number)));
         number
     }
@@ -269,5 +284,29 @@ impl Asked {
 
     fn replace(&mut self, id: RequestId, call: Call) -> Option<Call> {
         self.calls.get_mut(usize::from(id.0)).map(|slot| std::mem::replace(slot, call))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_again_and_again_for_the_same_holds_one_receipt() {
+        let mut asked = Asked::default();
+        let kept = asked.receipt(10);
+        for _ in 0..1000 {
+            let number = asked.receipt(10);
+            assert_ne!(number, kept, "somebody asks for that one");
+            asked.forget_receipt(number);
+        }
+        assert_eq!((asked.receipts.len(), asked.marks.len()), (2, 2));
+        // What is forgotten and for something else is no use.
+        let later = asked.receipt(20);
+        assert_eq!((asked.receipts.len(), asked.marks.len()), (3, 3));
+        let _ = asked.taken(later);
+        assert_eq!(asked.receipt(20), later + 1);
+        assert!(asked.poll_receipt(later, Waker::noop()).is_ready());
+        assert!(asked.poll_receipt(later + 1, Waker::noop()).is_pending());
     }
 }
