@@ -86,13 +86,19 @@ mod socket;
 
 pub use client::{Client, ClientBuilder};
 pub use outlast_core as core;
+pub use outlast_core::admission::{GateConfig, Rate};
+pub use outlast_core::auth::{
+    AuthContext, AuthStep, Prover, Reply, Secret, SharedKey, Verdict, Verifier,
+};
 pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost};
-pub use outlast_core::wire::{Route, Status};
-pub use outlast_core::{CloseCode, Config, Position, Release};
+pub use outlast_core::registry::RegistryConfig;
+pub use outlast_core::wire::{RequestId, Route, Status};
+pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::{
-    Authenticator, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming, KeyedClient,
-    Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, SendError,
-    ServerHandle, ServerStats, SessionInfo, SharedKeys, Token, Tokens, Undelivered, Why,
+    Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming,
+    KeyedClient, Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, Runtime,
+    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
+    Undelivered, Why,
 };
 pub use runtime::Tokio;
 pub use server::{Running, Server, ServerBuilder};

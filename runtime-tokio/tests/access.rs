@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use outlast_core::auth::{Secret, SharedKey};
 use outlast_core::wire::{Close, Frame, MAX_BODY};
 use outlast_tokio::{
     Attempts, Client, CloseCode, Closed, Credentials, Incoming, KeyedClient, Limits, Peer,
-    ReconnectPolicy, Running, Server, ServerBuilder, SharedKeys, Token, Tokens,
+    ReconnectPolicy, Running, Secret, Server, ServerBuilder, SharedKey, SharedKeys, Token, Tokens,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -137,7 +136,7 @@ async fn a_resumed_session_authenticates_again_and_gets_new_keys() {
     assert_eq!(server.handle().stats().created, 1);
 }
 
-fn limits(change: impl FnOnce(&mut outlast_core::admission::GateConfig)) -> Limits {
+fn limits(change: impl FnOnce(&mut outlast_tokio::GateConfig)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits.connections);
     limits

@@ -173,21 +173,21 @@ async fn two_saturated_ends_never_wait_for_each_other() {
 async fn a_server_whose_future_is_dropped_is_gone() {
     let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
-    let (opened, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let (opened, mut open) = tokio::sync::mpsc::channel(1);
     let serving = tokio::spawn(server.serve(move |_: &SessionInfo| {
         let opened = opened.clone();
         move |peer: &mut Peer<'_>, event: Incoming<'_>| {
             if let Incoming::Opened = event {
-                let _ = opened.send(peer.handle());
+                let _ = opened.try_send(peer.handle());
             }
         }
     }));
-    let (gone, mut left) = tokio::sync::mpsc::unbounded_channel();
+    let (gone, mut left) = tokio::sync::mpsc::channel(1);
     let (_handle, runner) = Client::builder()
         .address(address.to_string())
         .connect(move |_: &mut Peer<'_>, event: Incoming<'_>| {
             if let Incoming::Disconnected { code, .. } = event {
-                let _ = gone.send(code);
+                let _ = gone.try_send(code);
             }
         })
         .unwrap();

@@ -326,6 +326,19 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         Some(true)
     }
 
+    /// Writes what there is; whether the transport takes no more now. `None`: the connection is
+    /// over.
+    fn write_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
+        match self.write(cx, now) {
+            Poll::Ready(Ok(())) => Some(false),
+            Poll::Ready(Err(error)) => {
+                self.error = Some(error.kind());
+                None
+            }
+            Poll::Pending => Some(true),
+        }
+    }
+
     /// One round: input, time, output.
     //= DRV-1
     //= DRV-15
@@ -357,13 +370,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             // What had no room has some now: it is taken in the next round.
             owner.shared.order(|_| {});
         }
-        let blocked = match self.write(cx, now) {
-            Poll::Ready(Ok(())) => false,
-            Poll::Ready(Err(error)) => {
-                self.error = Some(error.kind());
-                return Turn::Over;
-            }
-            Poll::Pending => true,
+        let Some(blocked) = self.write_some(cx, now) else {
+            return Turn::Over;
         };
         self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
         let Some(owner) = self.owner.as_deref_mut() else {

@@ -69,8 +69,8 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Why something was not sent. It did not arrive as a whole: of a long message that was cut short by
-/// the end of the session the peer may have had parts, which it discards.
+/// Why something was not sent. It did not arrive as a whole: of a long message that the end of the
+/// session cut short the peer may have had parts, which it discards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {

@@ -21,8 +21,8 @@ use crate::shared::Shared;
 /// [`Handle`] or a [`Responder`].
 ///
 /// A handler that panics takes its session along, and nothing else: everybody who waits on a handle
-/// is told [`INTERNAL`](CloseCode::INTERNAL). A server goes on with its other sessions, and a client
-/// that asks for this one is told that it is over; a client's [`Runner`](crate::Runner) unwinds.
+/// is told [`INTERNAL`](CloseCode::INTERNAL). A server goes on with its other sessions and tells a
+/// client that asks for this one that it is over; a client's [`Runner`](crate::Runner) unwinds.
 pub trait Handler: Send + 'static {
     /// Something happened.
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>);

@@ -121,6 +121,8 @@ mod server;
 mod shared;
 mod transport;
 
+pub use bytes::Bytes;
+
 pub use auth::{Authenticator, Credentials, KeyedClient, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, Why};

@@ -200,7 +200,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         }
     }
 
-    /// Sees to the sessions that have no connection: does at once what handles ask of them, and ends
+    /// Sees to the sessions that have no connection: does at once what handles ask of them and ends
     /// those whose time is over. Runs until the server has drained.
     pub async fn keep_house(&self) {
         let common = &self.inner.common;
