@@ -21,7 +21,7 @@ pub(super) async fn serve(mode: Mode) -> io::Result<()> {
     let port = server.local_addr()?.port();
     let everybody: Arc<OnceLock<ServerHandle>> = Arc::default();
     let shared = Arc::clone(&everybody);
-    let running = server.start(move |_| Served { mode, everybody: Arc::clone(&shared) })?;
+    let mut running = server.start(move |_| Served { mode, everybody: Arc::clone(&shared) })?;
     let _ = everybody.set(running.handle());
     super::announce(port)?;
     running.finished().await;
@@ -44,7 +44,7 @@ impl Handler for Served {
             }
             (Mode::FanOut, Incoming::Message { route, payload }) => {
                 if let Some(everybody) = self.everybody.get() {
-                    black_box(everybody.broadcast(route, payload));
+                    let _ = black_box(everybody.broadcast(route, payload));
                 }
             }
             (_, Incoming::Message { route, payload }) => {
