@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use outlast_core::wire::{Close, Frame, MAX_BODY};
+use outlast_core::wire::{Close, Frame, Hello, MAX_BODY, Resume};
+use outlast_core::{Attach, Config, HANDSHAKE_MAX, Instant, Session};
 use outlast_tokio::{
     Attempts, Client, CloseCode, Closed, Credentials, Incoming, KeyedClient, Limits, Peer,
     ReconnectPolicy, Running, Secret, Server, ServerBuilder, SharedKey, SharedKeys, Token, Tokens,
@@ -193,4 +194,55 @@ async fn failures_lock_a_source_out() {
     let (code, retry_ms) = told(&mut out).await.unwrap();
     assert_eq!(code, CloseCode::BUSY);
     assert!(retry_ms > 3_500_000, "{retry_ms}");
+}
+
+/// After a restart every honest client comes with a session that is gone.
+//= test REG-12
+#[tokio::test]
+async fn sessions_that_are_gone_lock_nobody_out() {
+    let limits = limits(|connections| connections.free_failures = 0);
+    let server = start(Server::builder().limits(limits)).await;
+    let at = server.local_addr();
+    let resume = Resume {
+        sid: 7,
+        attach: 2,
+        key_id: 1,
+        proof_kind: 1,
+        rx_next: 0,
+        tx_first: 0,
+        proof: [0; 16],
+    };
+    for sid in 1..20 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let mut session = Session::client(Config::CLIENT, vec![]).unwrap();
+        let mut out = [0; HANDSHAKE_MAX];
+        let now = Instant::from_micros(1);
+        let len = session.attach(now, &Attach::default(), &mut out).unwrap();
+        let (header, body, _) = Frame::split(&out[..len], MAX_BODY).unwrap().unwrap();
+        let Ok(Frame::Hello(hello)) = Frame::decode(header, body) else {
+            panic!("HELLO is what a client says first");
+        };
+        let mut claim = [0; HANDSHAKE_MAX];
+        let hello = Hello { resume: Some(Resume { sid, ..resume }), ..hello };
+        let len = hello.encode(&mut claim).unwrap();
+        stream.write_all(&claim[..len]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(told(&mut stream).await.unwrap().0, CloseCode::NO_SESSION);
+    }
+    assert!(visit(at, None::<Token>).await.complete);
+}
+
+/// However many say nothing, whoever does gets a turn soon.
+//= test REG-14
+#[tokio::test]
+async fn silent_handshakes_make_room_before_their_time_is_over() {
+    let limits = limits(|connections| connections.max_handshakes = 4);
+    let config = Config { handshake_timeout_ms: 600_000, ..Config::SERVER };
+    let server = start(Server::builder().config(config).limits(limits)).await;
+    let at = server.local_addr();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(at).await.unwrap());
+    }
+    assert!(visit(at, None::<Token>).await.complete);
 }

@@ -228,3 +228,36 @@ async fn a_client_whose_handler_panics_tells_everybody() {
     assert!(handle.request(1u8, b"?").await.is_err());
     assert!(client.await.unwrap_err().is_panic());
 }
+
+/// A handler that panics when it hears that its session is lost takes that session along, and
+/// nothing else: the others still end when their time is over.
+#[tokio::test]
+async fn a_handler_that_panics_on_loss_stops_no_other_session_from_ending() {
+    let config = Config { retention_s: 1, ..Config::SERVER };
+    let server = Server::builder().config(config).bind("127.0.0.1:0").await.unwrap();
+    let running = server
+        .start(|_| {
+            |_: &mut Peer<'_>, event: Incoming<'_>| {
+                assert!(!matches!(event, Incoming::Lost { .. }), "planted: the handler panics");
+            }
+        })
+        .unwrap();
+    let mut runners = Vec::new();
+    for _ in 0..4 {
+        let (handle, runner) = Client::builder()
+            .address(running.local_addr().to_string())
+            .connect(|_: &mut Peer<'_>, _: Incoming<'_>| {})
+            .unwrap();
+        let runner = tokio::spawn(runner);
+        handle.send_receipted(1u8, b"here").await.unwrap().await.unwrap();
+        runners.push(runner);
+    }
+    assert_eq!(running.handle().stats().sessions, 4);
+    runners.iter().for_each(tokio::task::JoinHandle::abort);
+    let over = async {
+        while running.handle().stats().sessions > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), over).await.expect("every session ends");
+}

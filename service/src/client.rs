@@ -89,6 +89,7 @@ impl Runner {
         handler: H,
     ) -> Result<(Handle, Self), ConfigError> {
         let wanted = config.session.unwrap_or(Config::CLIENT);
+        config.dialer.validate()?;
         let session = Session::client(core_config(wanted), Vec::new())?;
         let shared = Arc::new(Shared::new(None, 0, &runtime));
         let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
@@ -139,6 +140,8 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         loop {
             let now = self.now();
             match self.dialer.poll_action(now) {
+                // Without a pause between attempts this is where an order to end is seen.
+                Some(Action::Dial(_)) if self.ordered_to_end(now) => self.dialer.handle_stop(),
                 Some(Action::Dial(dial)) => self.attempt(dial).await,
                 // The attempt was given up and the connection left where they were carried.
                 Some(Action::Abort(_) | Action::Leave(_)) => {}

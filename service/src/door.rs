@@ -127,6 +127,16 @@ impl Door {
         Ok(Visit { door: Arc::clone(self), number, guest })
     }
 
+    /// The oldest quarter of a full house of handshakes has to leave.
+    pub(crate) fn make_room(&self) {
+        let mut inside = lock(&self.inside);
+        let count = inside.max_handshakes.div_ceil(4);
+        let shown: Vec<Waker> = (0..count).filter_map(|_| inside.show_out_oldest()).collect();
+        drop(inside);
+        shown.into_iter().for_each(Waker::wake);
+        self.wake_all();
+    }
+
     /// Everybody who is in the handshake has to leave.
     pub(crate) fn show_all_out(&self) {
         let mut inside = lock(&self.inside);

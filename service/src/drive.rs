@@ -21,7 +21,7 @@ const READ_MAX: usize = 256 << 10;
 /// Reads before what they caused is written: the second finds that there is no more, mostly.
 const READS: u32 = 2;
 /// Rounds in one go before other tasks get their turn.
-const TURNS: u32 = 4;
+const TURNS: u32 = 1;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

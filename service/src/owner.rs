@@ -4,6 +4,7 @@
 //! gives it back when it ends, so that there is never more than one.
 
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -532,6 +533,15 @@ impl<H: Handler> Owner<H> {
         };
         let wake = self.shared.lock().open_session(facts);
         wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Does something that may run the handler where no connection's task does: a panic ends with
+    /// the session, and goes no further.
+    pub(crate) fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        // What the panic left half done is not used any more.
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.session.kill(CloseCode::INTERNAL);
+        }
     }
 
     /// The session is over for a reason that no connection told.

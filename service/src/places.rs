@@ -157,13 +157,18 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             let Some(place) = state.place(lease) else {
                 return Poll::Ready(Err(greet::refusal(CloseCode::NO_SESSION)));
             };
+            if place.lease != lease {
+                // A later claim has the right to it.
+                return Poll::Ready(Err(greet::refusal(CloseCode::STALE_ATTACH)));
+            }
             if let At::Out(shared, waiter) = &mut place.at {
-                let newest = waiter.as_ref().is_none_or(|waiter| waiter.will_wake(cx.waker()));
-                *waiter = Some(cx.waker().clone());
+                let earlier = waiter.replace(cx.waker().clone());
                 // Under the lock: a late order would hit the connection that comes after.
-                if newest {
-                    shared.order(|orders| orders.fence = true);
-                }
+                shared.order(|orders| orders.fence = true);
+                drop(state);
+                // Whoever waited before hears that it is too late.
+                let others = earlier.filter(|waker| !waker.will_wake(cx.waker()));
+                others.into_iter().for_each(Waker::wake);
                 return Poll::Pending;
             }
             Poll::Ready(place.take_out(lease).ok_or(greet::refusal(CloseCode::NO_SESSION)))
@@ -260,7 +265,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
         let now = self.now();
         owner.session.end(now, code);
-        owner.give_up(now, Why::Stopped, code);
+        owner.guarded(|owner| owner.give_up(now, Why::Stopped, code));
         owner.shrink();
         let mut state = lock(&self.state);
         let Some(place) = state.place(lease) else {
@@ -311,8 +316,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             match place.map(|place| place.at) {
                 Some(At::Here(mut owner)) => {
                     owner.session.kill(expired.code);
-                    // The handler is told.
-                    let _ = owner.handle_input(now, &mut &[][..]);
+                    owner.guarded(|owner| {
+                        // The handler is told.
+                        let _ = owner.handle_input(now, &mut &[][..]);
+                    });
                 }
                 Some(At::Out(shared, _)) => {
                     shared.order(|orders| orders.close = Some((expired.code, true)));

@@ -40,9 +40,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let sessions = RegistryConfig {
-            max_per_owner: 65_536,
-            max_unconfirmed: 4_096,
-            max_detached_per_owner: 65_536,
+            max_per_owner: 4_096,
+            max_unconfirmed: 1_024,
+            max_detached_per_owner: 2_048,
             ..RegistryConfig::default()
         };
         Self { connections: GateConfig::default(), sessions }
@@ -58,6 +58,9 @@ impl Limits {
         limits.connections.max_per_source = limits.connections.max_connections;
         limits.connections.source_rate = Rate::UNLIMITED;
         limits.connections.total_rate = Rate::UNLIMITED;
+        limits.sessions.max_per_owner = limits.sessions.max_entries;
+        limits.sessions.max_unconfirmed = limits.sessions.max_entries;
+        limits.sessions.max_detached_per_owner = limits.sessions.max_detached;
         // One client's failures would lock everybody out.
         limits.connections.free_failures = u32::MAX;
         limits
@@ -135,6 +138,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
         sessions.max_ttl_s = wanted.retention_s;
         sessions.handshake_ms = wanted.handshake_timeout_ms;
+        sessions.validate()?;
+        limits.connections.validate()?;
         let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
         let door = Door::new(limits.connections, entropy::random_u64());
         let inner = Inner {
@@ -160,8 +165,16 @@ impl<R: Runtime, H: Handler> Server<R, H> {
 
     /// Waits until another connection should be accepted; false once none should any more.
     pub async fn ready(&self) -> bool {
-        let common = &self.inner.common;
-        common.door.ready(|| common.draining.load(Ordering::Acquire)).await
+        let Inner { common, runtime, .. } = &*self.inner;
+        loop {
+            let room = pin!(common.door.ready(|| common.draining.load(Ordering::Acquire)));
+            let until = runtime.now() + HANDSHAKE_PATIENCE;
+            if let Some(ready) = crate::client::before(runtime, until, room).await {
+                return ready;
+            }
+            // Connections that say nothing must not keep out those that would.
+            common.door.make_room();
+        }
     }
 
     /// Serves an accepted connection in a task of its own, or turns it away.
@@ -230,7 +243,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         inner.common.door.wake_all();
         let spread = u32::try_from(grace.as_millis() / 2).unwrap_or(u32::MAX);
         inner.for_each_out(|orders| orders.drain = Some((spread, spread)));
-        if !inner.emptied_before(inner.runtime.now() + grace).await {
+        let now = inner.runtime.now();
+        if !inner.emptied_before(now + grace.min(LONGEST_GRACE)).await {
             inner.for_each_out(|orders| orders.close = Some((CloseCode::GOING_AWAY, false)));
             inner.emptied_before(inner.runtime.now() + Duration::from_secs(2)).await;
         }
@@ -416,7 +430,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         if owner.session.death().is_some() {
             close.flags = CloseFlags::SESSION_ENDED;
             close.rx_next = Some(owner.session.received().get());
-            let _ = owner.handle_input(now, &mut &[][..]);
+            owner.guarded(|owner| {
+                let _ = owner.handle_input(now, &mut &[][..]);
+            });
         }
         self.put_back(lease, owner);
         close
@@ -434,18 +450,19 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 }
 
+/// How long connections wait in the backlog before the oldest handshakes make room for them.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(250);
+/// A grace beyond this is for ever, as far as clocks go.
+const LONGEST_GRACE: Duration = Duration::from_secs(86_400 * 365);
+
 /// A session, and the bytes that open it.
 type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);
 
 /// Whether it was refused for what it could not show.
 fn is_denial(code: CloseCode) -> bool {
-    [
-        CloseCode::AUTH_FAILED,
-        CloseCode::BAD_TOKEN,
-        CloseCode::IDENTITY_MISMATCH,
-        CloseCode::NO_SESSION,
-    ]
-    .contains(&code)
+    // NO_SESSION is not among them: after a restart every honest client comes with a session that
+    // is gone. Whoever guesses at keys is slowed down by the limit on new connections.
+    [CloseCode::AUTH_FAILED, CloseCode::BAD_TOKEN, CloseCode::IDENTITY_MISMATCH].contains(&code)
 }
 
 /// A connection with a session, to its end.

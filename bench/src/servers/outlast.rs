@@ -44,7 +44,7 @@ impl Handler for Served {
             }
             (Mode::FanOut, Incoming::Message { route, payload }) => {
                 if let Some(everybody) = self.everybody.get() {
-                    let _ = let _ = black_box(everybody.broadcast(route, payload));
+                    let _ = black_box(everybody.broadcast(route, payload));
                 }
             }
             (_, Incoming::Message { route, payload }) => {
