@@ -252,12 +252,14 @@ async fn a_handler_that_panics_on_loss_stops_no_other_session_from_ending() {
         handle.send_receipted(1u8, b"here").await.unwrap().await.unwrap();
         runners.push(runner);
     }
-    assert_eq!(running.handle().stats().sessions, 4);
+    let server = running.handle();
+    let sessions: Vec<_> =
+        server.sessions().iter().map(|info| server.get(info.id).unwrap()).collect();
+    assert_eq!(sessions.len(), 4);
     runners.iter().for_each(tokio::task::JoinHandle::abort);
-    let over = async {
-        while running.handle().stats().sessions > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), over).await.expect("every session ends");
+    for session in sessions {
+        let over = tokio::time::timeout(Duration::from_secs(30), session.closed());
+        assert!(!over.await.expect("every session ends").complete);
+    }
+    assert_eq!(server.stats().sessions, 0);
 }
