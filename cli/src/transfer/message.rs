@@ -1,6 +1,6 @@
 //! What sender and receiver of files say to each other.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// Request: "I would send this". The answer is the offset to begin at.
 pub(crate) const ROUTE_OFFER: u32 = 0x20;
@@ -27,17 +27,6 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl Digest {
-    /// The first half of it, for names of files.
-    pub(crate) fn short(&self) -> String {
-        let mut text = String::new();
-        for byte in self.0.iter().take(16) {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
     }
 }
 

@@ -4,10 +4,14 @@
 //! its own. What a session does not survive (the end of a program) is covered by the offer: the
 //! receiver answers it with how much it has, and the digest says whether it is the same file.
 
+mod known;
 mod message;
 mod name;
+mod part;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod sharing;
 mod store;
 #[cfg(test)]
 mod tests;

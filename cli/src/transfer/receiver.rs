@@ -12,11 +12,15 @@ use super::store::{Begun, Store};
 
 /// Files that one session may have begun and not completed.
 const OPEN_MAX: usize = 16;
+/// Files that one session may have begun and given up. Their beginnings stay on the disk.
+const LEFT_MAX: usize = 64;
 
 /// Takes files from one session into a store.
 pub(crate) struct Receiver<S: Store> {
     store: S,
     open: HashMap<u32, Open<S::File>>,
+    /// Files of this session that were begun and given up.
+    left: usize,
 }
 
 struct Open<F> {
@@ -41,7 +45,7 @@ type Answer = (Status, Vec<u8>, Option<Arrived>);
 
 impl<S: Store> Receiver<S> {
     pub(crate) fn new(store: S) -> Self {
-        Self { store, open: HashMap::new() }
+        Self { store, open: HashMap::new(), left: 0 }
     }
 
     /// Whether messages and requests of this route are about files.
@@ -82,10 +86,27 @@ impl<S: Store> Receiver<S> {
         };
     }
 
+    /// The sender lost its connection, or is back.
+    pub(crate) fn set_away(&mut self, away: bool) {
+        for open in self.open.values() {
+            self.store.set_away(&open.file, away);
+        }
+    }
+
     fn offered(&mut self, payload: &[u8]) -> Result<Answer, String> {
         let offer = Offer::decode(payload).ok_or("the offer makes no sense")?;
-        // A repeated offer of the same number replaces the earlier one, whose file is closed first.
+        if let Some(open) = self.open.get(&offer.index) {
+            if open.offer == offer && open.failed.is_none() && self.store.holds(&open.file) {
+                // Asked twice: what came so far need not be read again.
+                return Ok((Status::OK, offered_answer(open.offset, false), None));
+            }
+            self.left += usize::from(open.offset > 0);
+        }
+        // Another offer of the same number replaces the earlier one, whose file is closed first.
         self.open.remove(&offer.index);
+        if self.left >= LEFT_MAX {
+            return Err(format!("this session gave up {LEFT_MAX} files that it had begun"));
+        }
         if self.open.len() >= OPEN_MAX {
             return Err(format!("{OPEN_MAX} files are begun already: complete one first"));
         }
@@ -105,16 +126,20 @@ impl<S: Store> Receiver<S> {
 
     fn done(&mut self, payload: &[u8]) -> Result<Answer, String> {
         let index: [u8; 4] = payload.try_into().map_err(|_| "the request makes no sense")?;
-        let Some(open) = self.open.remove(&u32::from_le_bytes(index)) else {
-            // The sender may not have noticed that it speaks with a new session.
+        let open = self.open.remove(&u32::from_le_bytes(index));
+        let Some(open) = open.filter(|open| self.store.holds(&open.file)) else {
+            // The sender may not have noticed that it speaks with a new session, or that another
+            // one took the file over while it was away. It offers the file again.
             let reason = b"no such file was begun in this session".to_vec();
             return Ok((Status::REFUSED, reason, None));
         };
         if let Some(reason) = open.failed {
+            self.left += usize::from(open.offset > 0);
             return Err(reason);
         }
         let Open { offer, file, digest, offset, .. } = open;
         if offset < offer.size {
+            self.left += usize::from(offset > 0);
             return Err(format!("{offset} of {} bytes came", offer.size));
         }
         let digest = Digest(digest.finalize().into());

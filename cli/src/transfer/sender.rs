@@ -11,9 +11,11 @@ use outlast_tokio::{Handle, RequestError, Response, SendError, Status};
 use sha2::{Digest as _, Sha256};
 use tokio::task::block_in_place;
 
+use crate::inspect::escape;
+
 use super::message::{DATA_HEAD, Digest, Offer, ROUTE_DATA, ROUTE_DONE, ROUTE_OFFER};
 use super::message::{data_head, split_answer};
-use super::{name, store};
+use super::{name, part};
 
 /// File data in one message: with its head it fits the frame that every server accepts by default.
 const PIECE: usize = 16_000;
@@ -23,6 +25,8 @@ const READ: usize = 16 * PIECE;
 const PAUSE: Duration = Duration::from_millis(200);
 /// A file is begun so often before it is given up; each time means that a session was lost.
 const ATTEMPTS: u32 = 5;
+/// Characters shown of what a receiver says; what is longer is no reason for people.
+const REASON_MAX: usize = 500;
 
 /// A file to send.
 #[derive(Debug, Clone)]
@@ -75,7 +79,7 @@ impl Source {
     /// Size and SHA-256 of what the file holds now.
     pub(crate) fn digest(&self) -> io::Result<(u64, Digest)> {
         let mut digest = Sha256::new();
-        let size = store::hash(&mut self.open()?, &mut digest)?;
+        let size = part::hash(&mut self.open()?, &mut digest)?;
         Ok((size, Digest(digest.finalize().into())))
     }
 }
@@ -237,7 +241,7 @@ async fn data(
 /// Both requests of this protocol may be repeated: asking twice is as good as asking once.
 async fn ask(handle: &Handle, route: u32, payload: &[u8]) -> Result<Vec<u8>, Attempt> {
     let Response { status, payload } = handle.request(route, payload).await?;
-    let text = || String::from_utf8_lossy(&payload).into_owned();
+    let text = || said(&payload);
     match status {
         Status::OK => Ok(payload.to_vec()),
         Status::APP => Err(Attempt::Failed(format!("the receiver refuses it: {}", text()))),
@@ -247,6 +251,16 @@ async fn ask(handle: &Handle, route: u32, payload: &[u8]) -> Result<Vec<u8>, Att
         )),
         other => Err(Attempt::Failed(format!("the receiver answers with status {}", other.0))),
     }
+}
+
+/// What the receiver says, fit for a terminal: it may be anybody.
+fn said(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    let mut shown = escape(&text.chars().take(REASON_MAX).collect::<String>());
+    if text.chars().nth(REASON_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn nonsense() -> Attempt {
@@ -269,5 +283,19 @@ impl From<RequestError> for Attempt {
             RequestError::OutcomeUnknown(closed) => Self::Lost(closed.to_string()),
             other => Self::Failed(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_receiver_says_does_not_reach_the_terminal_as_it_is() {
+        let shown = said(b"\x1b]0;title\x07\x1b[2Jno\r\n\xFF\xC2\x9b31m");
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert!(shown.contains("no"), "{shown}");
+        let shown = said("ü".repeat(1 << 16).as_bytes());
+        assert_eq!(shown.chars().count(), REASON_MAX + 1);
     }
 }

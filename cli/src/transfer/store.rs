@@ -1,13 +1,15 @@
 //! Where files go: unfinished under a name of their own, whole under the one they were offered by.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
-use super::message::{Digest, Offer};
+use super::message::Offer;
 use super::name;
+use super::part::{Part, Shelf};
 
 /// Somewhere to put files.
 pub(crate) trait Store: Send + 'static {
@@ -30,6 +32,15 @@ pub(crate) trait Store: Send + 'static {
 
     /// A file that was not what its offer said is removed.
     fn discard(&mut self, offer: &Offer, file: Self::File);
+
+    /// The sender lost its connection, or has one again: while it is away, another session may go
+    /// on with the file.
+    fn set_away(&mut self, _file: &Self::File, _away: bool) {}
+
+    /// Whether the file is still this session's, and was not taken over by another one.
+    fn holds(&self, _file: &Self::File) -> bool {
+        true
+    }
 }
 
 /// How far a file is.
@@ -41,12 +52,14 @@ pub(crate) enum Begun<F> {
     From { file: F, offset: u64, digest: Sha256 },
 }
 
-/// A folder of the file system. Nothing outside of it is created or changed.
+/// A folder of the file system. Nothing outside of it is created or changed. Its clones, one for
+/// each session, know of each other's files.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     root: PathBuf,
     overwrite: bool,
     size_max: u64,
+    shelf: Arc<Shelf>,
 }
 
 impl Folder {
@@ -58,7 +71,7 @@ impl Folder {
     pub(crate) fn open(root: &Path, overwrite: bool, size_max: u64) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         // A link as the root itself is the user's own choice, and looked up once.
-        Ok(Self { root: root.canonicalize()?, overwrite, size_max })
+        Ok(Self { root: root.canonicalize()?, overwrite, size_max, shelf: Arc::default() })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -71,18 +84,18 @@ impl Folder {
         Ok(self.root.join(path))
     }
 
-    /// Beside the target, so that moving it into place is one step. Its name comes from what it
-    /// holds, so that another attempt at the same file finds it.
-    fn part(target: &Path, offer: &Offer) -> PathBuf {
-        let part = format!("{}{}.part", name::PART_PREFIX, offer.digest.short());
-        target.with_file_name(part)
+    /// Whether the file at `target` is what is offered. Sizes are compared first.
+    fn same(&self, target: &Path, offer: &Offer) -> bool {
+        let found = target.symlink_metadata();
+        found.is_ok_and(|found| found.is_file() && found.len() == offer.size)
+            && self.shelf.known.same(target, offer.digest)
     }
 }
 
 impl Store for Folder {
-    type File = File;
+    type File = Part;
 
-    fn begin(&mut self, offer: &Offer) -> Result<Begun<File>, String> {
+    fn begin(&mut self, offer: &Offer) -> Result<Begun<Part>, String> {
         if offer.size > self.size_max {
             return Err(format!(
                 "{} bytes, and --max-size is {}: raise it if that is right",
@@ -91,7 +104,7 @@ impl Store for Folder {
         }
         let target = self.target(offer)?;
         if let Ok(found) = target.symlink_metadata() {
-            if found.is_file() && found.len() == offer.size && same(&target, offer) {
+            if self.same(&target, offer) {
                 return Ok(Begun::Whole);
             }
             if !self.overwrite {
@@ -101,74 +114,36 @@ impl Store for Folder {
                 return Err("there is something of this name that is no file".to_owned());
             }
         }
-        let folder = target.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder).map_err(|error| format!("cannot make its folder: {error}"))?;
-        resume(&Self::part(&target, offer), offer).map_err(|error| error.to_string())
+        let begun = Part::begin(&self.shelf, &self.root, &target, offer);
+        let (file, offset, digest) = begun.map_err(|error| error.to_string())?;
+        Ok(Begun::From { file, offset, digest })
     }
 
-    fn finish(&mut self, offer: &Offer, mut file: File) -> Result<(), String> {
+    fn finish(&mut self, offer: &Offer, part: Part) -> Result<(), String> {
         let target = self.target(offer)?;
-        let part = Self::part(&target, offer);
-        let moved = file.flush().and_then(|()| file.sync_all()).and_then(|()| {
-            drop(file);
-            if self.overwrite {
-                return fs::rename(&part, &target);
+        part.verify()?;
+        match part.place(self.overwrite) {
+            Ok(()) => self.shelf.known.remember(&target, offer.digest),
+            // Somebody else sent the same meanwhile.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && self.same(&target, offer) =>
+            {
+                part.remove();
             }
-            // Linking fails where renaming would replace what came in between.
-            match fs::hard_link(&part, &target) {
-                Ok(()) => fs::remove_file(&part),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-                Err(_) => fs::rename(&part, &target),
-            }
-        });
-        moved.map_err(|error| format!("cannot put it into its place: {error}"))
-    }
-
-    fn discard(&mut self, offer: &Offer, file: File) {
-        drop(file);
-        if let Ok(target) = self.target(offer) {
-            // What cannot be removed is found, and refused, by the next attempt.
-            let _ = fs::remove_file(Self::part(&target, offer));
+            Err(error) => return Err(format!("cannot put it into its place: {error}")),
         }
+        Ok(())
     }
-}
 
-/// Opens an unfinished file, new or old, at its end.
-fn resume(part: &Path, offer: &Offer) -> io::Result<Begun<File>> {
-    if part.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-        return Err(io::Error::other("its unfinished file is no file"));
+    fn discard(&mut self, _: &Offer, part: Part) {
+        part.remove();
     }
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part)?;
-    let mut digest = Sha256::new();
-    let mut offset = hash(&mut file, &mut digest)?;
-    if offset > offer.size {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        (offset, digest) = (0, Sha256::new());
+
+    fn set_away(&mut self, part: &Part, away: bool) {
+        part.set_away(away);
     }
-    Ok(Begun::From { file, offset, digest })
-}
 
-fn same(path: &Path, offer: &Offer) -> bool {
-    let mut digest = Sha256::new();
-    let hashed = File::open(path).and_then(|mut file| hash(&mut file, &mut digest));
-    hashed.is_ok() && offer.digest == Digest(digest.finalize().into())
-}
-
-/// Adds the rest of `source` to `digest`; returns its length.
-pub(super) fn hash(source: &mut impl Read, digest: &mut Sha256) -> io::Result<u64> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut total = 0;
-    loop {
-        match source.read(&mut buffer) {
-            Ok(0) => return Ok(total),
-            Ok(len) => {
-                digest.update(&buffer[..len]);
-                total += len as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    fn holds(&self, part: &Part) -> bool {
+        part.is_held()
     }
 }
