@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let running = server.start(move |info: &SessionInfo| Inbox {
             name: short(Some(info.id)),
             receiver: Receiver::new(folder.clone()),
+            arrived: false,
             done: Arc::clone(&tell),
         });
         let running = running.map_err(|error| error.to_string())?;
@@ -105,6 +106,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 struct Inbox {
     name: String,
     receiver: Receiver<Folder>,
+    /// A file came whole: this is a sender, and not somebody who only knocked.
+    arrived: bool,
     done: Arc<Notify>,
 }
 
@@ -118,6 +121,7 @@ impl Handler for Inbox {
                 let (status, answer, arrived) =
                     block_in_place(|| self.receiver.request(route, payload));
                 announce(&self.name, arrived.as_ref());
+                self.arrived |= arrived.is_some();
                 if status == Status::APP {
                     let reason = escape(&String::from_utf8_lossy(&answer));
                     eprintln!("[{}] refused: {reason}", self.name);
@@ -127,11 +131,15 @@ impl Handler for Inbox {
                 }
             }
             Incoming::Disconnected { .. } => {
+                self.receiver.set_away(true);
                 eprintln!("[{}] connection lost; waiting for the sender", self.name);
             }
-            Incoming::Resumed { .. } => eprintln!("[{}] the sender is back", self.name),
+            Incoming::Resumed { .. } => {
+                self.receiver.set_away(false);
+                eprintln!("[{}] the sender is back", self.name);
+            }
             Incoming::Finished => peer.finish(),
-            Incoming::Ended => self.done.notify_one(),
+            Incoming::Ended if self.arrived => self.done.notify_one(),
             Incoming::Lost { code, .. } => eprintln!("[{}] the sender is gone: {code}", self.name),
             _ => {}
         }
