@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use outlast_tokio::{
-    Config, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
+    Config, Handle, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
 };
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
@@ -23,6 +24,8 @@ use crate::transfer::{Folder, Receiver};
 const GRACE: Duration = Duration::from_millis(500);
 /// Messages that wait to be sent back to one client.
 const ECHO_AHEAD: usize = 4096;
+/// Their bytes. A longer message is sent back if no other one waits.
+const ECHO_BYTES: usize = 4 << 20;
 
 /// A server: prints messages and answers requests with what was asked
 ///
@@ -161,7 +164,15 @@ struct Desk {
     quiet: bool,
     everybody: Arc<OnceLock<ServerHandle>>,
     receiver: Option<Receiver<Folder>>,
-    echo: Option<mpsc::Sender<(Route, Vec<u8>)>>,
+    echo: Option<Echo>,
+}
+
+/// What waits to be sent back to one client.
+#[derive(Debug)]
+struct Echo {
+    queue: mpsc::Sender<(Route, Vec<u8>)>,
+    /// Bytes in the queue and in the message that is being sent.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Handler for Desk {
@@ -192,8 +203,14 @@ impl Handler for Desk {
                     peer.remote_addr().map_or_else(String::new, |from| format!(" from {from}"));
                 self.say(&format!("* begins{from}"));
             }
-            Incoming::Resumed { .. } => self.say("* is back"),
-            Incoming::Disconnected { .. } => self.say("* lost its connection; waiting for it"),
+            Incoming::Resumed { .. } => {
+                self.set_away(false);
+                self.say("* is back");
+            }
+            Incoming::Disconnected { .. } => {
+                self.set_away(true);
+                self.say("* lost its connection; waiting for it");
+            }
             // With messages still to be sent back, the task that does it finishes.
             Incoming::Finished => match self.echo.take() {
                 Some(echo) => drop(echo),
@@ -222,22 +239,15 @@ impl Desk {
         }
     }
 
-    /// A task sends back, since it can wait for room; it is made with the first message.
+    fn set_away(&mut self, away: bool) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.set_away(away);
+        }
+    }
+
     fn echo(&mut self, peer: &Peer<'_>, route: Route, payload: &[u8]) {
-        let echo = self.echo.get_or_insert_with(|| {
-            let (sender, mut queue) = mpsc::channel::<(Route, Vec<u8>)>(ECHO_AHEAD);
-            let handle = peer.handle();
-            tokio::spawn(async move {
-                while let Some((route, payload)) = queue.recv().await {
-                    if handle.send(route, &payload).await.is_err() {
-                        return;
-                    }
-                }
-                handle.finish();
-            });
-            sender
-        });
-        if echo.try_send((route, payload.to_vec())).is_err() {
+        let echo = self.echo.get_or_insert_with(|| Echo::start(peer.handle()));
+        if !echo.push(route, payload) {
             self.say("! not sent back: this client sends without reading");
         }
     }
@@ -258,5 +268,66 @@ impl Desk {
         if !self.quiet {
             print(&format!("[{}] {text}\n", self.name));
         }
+    }
+}
+
+impl Echo {
+    /// A task sends back, since it can wait for room; it is made with the first message.
+    fn start(handle: Handle) -> Self {
+        let (queue, mut messages) = mpsc::channel::<(Route, Vec<u8>)>(ECHO_AHEAD);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let sent = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            while let Some((route, payload)) = messages.recv().await {
+                if handle.send(route, &payload).await.is_err() {
+                    return;
+                }
+                sent.fetch_sub(payload.len(), Ordering::Relaxed);
+            }
+            handle.finish();
+        });
+        Self { queue, waiting }
+    }
+
+    /// Whether there was room.
+    fn push(&self, route: Route, payload: &[u8]) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting > 0 && waiting.saturating_add(payload.len()) > ECHO_BYTES {
+            return false;
+        }
+        // Added before it is sent, so that the task never takes away what was not added.
+        self.waiting.fetch_add(payload.len(), Ordering::Relaxed);
+        let pushed = self.queue.try_send((route, payload.to_vec())).is_ok();
+        if !pushed {
+            self.waiting.fetch_sub(payload.len(), Ordering::Relaxed);
+        }
+        pushed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_be_sent_back_is_limited_in_bytes() {
+        let (queue, mut messages) = mpsc::channel(ECHO_AHEAD);
+        let echo = Echo { queue, waiting: Arc::new(AtomicUsize::new(0)) };
+        let long = vec![0; 1 << 20];
+        let taken = (0..ECHO_AHEAD).filter(|_| echo.push(Route::new(1), &long)).count();
+        assert_eq!(taken, ECHO_BYTES >> 20);
+        // As the task does when one is sent.
+        let (_, sent) = messages.try_recv().unwrap();
+        echo.waiting.fetch_sub(sent.len(), Ordering::Relaxed);
+        assert!(echo.push(Route::new(1), &long));
+        assert!(!echo.push(Route::new(1), &long));
+    }
+
+    #[test]
+    fn short_messages_are_limited_in_number() {
+        let (queue, _messages) = mpsc::channel(ECHO_AHEAD);
+        let echo = Echo { queue, waiting: Arc::new(AtomicUsize::new(0)) };
+        let taken = (0..2 * ECHO_AHEAD).filter(|_| echo.push(Route::new(1), b"x")).count();
+        assert_eq!((taken, echo.waiting.load(Ordering::Relaxed)), (ECHO_AHEAD, ECHO_AHEAD));
     }
 }
