@@ -159,7 +159,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             };
             if place.lease != lease {
                 // A later claim has the right to it.
-                return Poll::Ready(Err(greet::refusal(CloseCode::STALE_ATTACH)));
+                //= RSM-3
+                let last_attach = Some(place.lease.attach());
+                let stale = greet::refusal(CloseCode::STALE_ATTACH);
+                return Poll::Ready(Err(greet::Refusal { last_attach, ..stale }));
             }
             if let At::Out(shared, waiter) = &mut place.at {
                 let earlier = waiter.replace(cx.waker().clone());
