@@ -16,8 +16,9 @@ use crate::handler::Handler;
 use crate::owner::{Ending, News, Owner};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
-/// Bytes read at once: many frames, so that the one that is cut at the end costs little.
-const READ_MAX: usize = 256 << 10;
+/// Bytes read at once, with the beginning of a frame from the last read: several frames of any
+/// length, and few enough to be in the nearest caches while they are handled.
+const READ_MAX: usize = 64 << 10;
 /// Reads before what they caused is written: the second finds that there is no more, mostly.
 const READS: u32 = 2;
 /// Rounds in one go before other tasks get their turn.

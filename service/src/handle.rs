@@ -176,14 +176,18 @@ impl Handle {
         payload: &[u8],
         sent: &AtomicBool,
     ) -> Result<Response, RequestError> {
-        let (id, generation) = self.reserve_call().await.map_err(RequestError::NotSent)?;
-        let mut call = Call { shared: &self.shared, id: Some(id), sent: false };
-        let mut sending = Sending::new(&self.shared, Head::Request { id, route }, payload);
-        sending.generation = Some(generation);
-        poll_fn(|cx| sending.poll(cx)).await.map_err(RequestError::NotSent)?;
-        call.sent = true;
-        sent.store(true, Ordering::Relaxed);
-        poll_fn(|cx| call.poll(cx)).await
+        let mut call = Call { shared: &self.shared, id: None, sent: false };
+        let head = Head::Request { id: RequestId(0), route };
+        let mut sending = Sending::new(&self.shared, head, payload);
+        poll_fn(|cx| {
+            if call.sent {
+                return call.poll(cx);
+            }
+            let asked = call.ask(&mut sending, cx);
+            sent.store(call.sent, Ordering::Relaxed);
+            asked
+        })
+        .await
     }
 
     /// Nothing more will be sent. Once the peer has finished too, the session ends.
@@ -244,23 +248,6 @@ impl Handle {
         let mut sending = Sending::new(&self.shared, head, payload);
         poll_fn(|cx| sending.poll(cx)).await
     }
-
-    /// A free number for a request, and the generation of the session that it is for.
-    async fn reserve_call(&self) -> Result<(RequestId, u32), SendError> {
-        let mut generation = None;
-        poll_fn(|cx| {
-            let mut inner = self.shared.lock();
-            let generation = *generation.get_or_insert_with(|| inner.generation());
-            match inner.reserve_call(generation) {
-                Err(SendError::Full | SendError::NotOpen) => {
-                    inner.wait_for_room(cx.waker());
-                    Poll::Pending
-                }
-                done => Poll::Ready(done.map(|id| (id, generation))),
-            }
-        })
-        .await
-    }
 }
 
 /// A request from the reservation of its number to its response. Dropped, it cancels.
@@ -272,6 +259,52 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Reserves a number, stages the request and begins to wait: each as soon as it can be, and
+    /// mostly all under one lock.
+    fn ask(
+        &mut self,
+        sending: &mut Sending<'_>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Response, RequestError>> {
+        let mut inner = self.shared.lock();
+        let staged = self.reserve(sending, &mut inner).and_then(|id| {
+            sending.stage(&mut inner)?;
+            Ok(id)
+        });
+        let mut refused = None;
+        match staged {
+            Ok(id) => {
+                self.sent = true;
+                // Nobody else could have seen the request yet.
+                let _ = inner.poll_call(id, cx.waker());
+            }
+            Err(SendError::Full | SendError::NotOpen) => inner.wait_for_room(cx.waker()),
+            Err(error) => refused = Some(RequestError::NotSent(error)),
+        }
+        if self.id.is_some() {
+            self.shared.notify(inner);
+        }
+        refused.map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+    }
+
+    /// Takes a free number, for the session that there is at the first attempt.
+    fn reserve(
+        &mut self,
+        sending: &mut Sending<'_>,
+        inner: &mut Inner,
+    ) -> Result<RequestId, SendError> {
+        if let Some(id) = self.id {
+            return Ok(id);
+        }
+        let generation = *sending.generation.get_or_insert_with(|| inner.generation());
+        let reserved = inner.reserve_call(generation)?;
+        if let Head::Request { id, .. } = &mut sending.head {
+            *id = reserved;
+        }
+        self.id = Some(reserved);
+        Ok(reserved)
+    }
+
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Response, RequestError>> {
         let Some(id) = self.id else {
             return Poll::Pending;

@@ -27,6 +27,15 @@ pub trait Handler: Send + 'static {
     /// Something happened.
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>);
 
+    /// A one-way message came: what there is most of, and where a few nanoseconds count.
+    ///
+    /// By default it is given to [`handle`](Self::handle) as [`Incoming::Message`]; whoever
+    /// implements it does not see that event any more.
+    #[inline]
+    fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
+        self.handle(peer, Incoming::Message { route, payload });
+    }
+
     /// Whether parts of messages longer than a frame are wanted as they come, as
     /// [`Incoming::Fragment`]. Otherwise they are put together, up to the configured length.
     fn wants_fragments(&self) -> bool {
@@ -35,6 +44,7 @@ pub trait Handler: Send + 'static {
 }
 
 impl<F: FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'static> Handler for F {
+    #[inline]
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
         self(peer, event);
     }

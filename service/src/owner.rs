@@ -173,7 +173,7 @@ impl<H: Handler> Owner<H> {
         loop {
             match peer.session.handle_input(now, input)? {
                 Some(Event::Message { route, payload, .. }) => {
-                    handler.handle(&mut peer, Incoming::Message { route, payload });
+                    handler.message(&mut peer, route, payload);
                 }
                 other => return Ok(other),
             }
@@ -183,7 +183,8 @@ impl<H: Handler> Owner<H> {
     fn dispatch(&mut self, now: Instant, event: Event<'_>) {
         match event {
             Event::Message { route, payload, .. } => {
-                self.tell(now, Incoming::Message { route, payload });
+                let (mut peer, handler) = self.peer(now);
+                handler.message(&mut peer, route, payload);
             }
             Event::Request { id, route, payload, .. } => {
                 self.asked = Some(id);

@@ -19,49 +19,78 @@ pub(super) async fn serve(mode: Mode) -> io::Result<()> {
         .bind("127.0.0.1:0")
         .await?;
     let port = server.local_addr()?.port();
-    let everybody: Arc<OnceLock<ServerHandle>> = Arc::default();
-    let shared = Arc::clone(&everybody);
-    let mut running = server.start(move |_| Served { mode, everybody: Arc::clone(&shared) })?;
-    let _ = everybody.set(running.handle());
+    let mut running = match mode {
+        Mode::Sink => server.start(|_| Sink { wants_fragments: false })?,
+        Mode::Chunks => server.start(|_| Sink { wants_fragments: true })?,
+        Mode::Echo => server.start(|_| Echo)?,
+        Mode::FanOut => {
+            let everybody: Arc<OnceLock<ServerHandle>> = Arc::default();
+            let shared = Arc::clone(&everybody);
+            let running = server.start(move |_| FanOut { everybody: Arc::clone(&shared) })?;
+            let _ = everybody.set(running.handle());
+            running
+        }
+    };
     super::announce(port)?;
     running.finished().await;
     Ok(())
 }
 
-struct Served {
-    mode: Mode,
-    everybody: Arc<OnceLock<ServerHandle>>,
+/// Takes everything.
+struct Sink {
+    wants_fragments: bool,
 }
 
-impl Handler for Served {
-    // Without this the compiler leaves the call in the loop over messages: docs/performance.md.
-    #[inline(always)]
+impl Handler for Sink {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
-        match (self.mode, event) {
-            (Mode::Sink | Mode::Chunks, Incoming::Message { payload, .. }) => {
+        match event {
+            Incoming::Message { payload, .. } | Incoming::Fragment { payload, .. } => {
                 black_box(payload);
             }
-            (Mode::Sink | Mode::Chunks, Incoming::Fragment { payload, .. }) => {
-                black_box(payload);
-            }
-            (Mode::FanOut, Incoming::Message { route, payload }) => {
-                if let Some(everybody) = self.everybody.get() {
-                    let _ = black_box(everybody.broadcast(route, payload));
-                }
-            }
-            (_, Incoming::Message { route, payload }) => {
-                // A generator that takes nothing back loses its echo, and is counted as slow.
-                let _ = peer.send(route, payload);
-            }
-            (_, Incoming::Request { id, payload, .. }) => {
-                let _ = peer.respond(id, Status::OK, payload);
-            }
-            (_, Incoming::Finished) => peer.finish(),
+            Incoming::Finished => peer.finish(),
             _ => {}
         }
     }
 
     fn wants_fragments(&self) -> bool {
-        self.mode == Mode::Chunks
+        self.wants_fragments
+    }
+}
+
+/// Gives everything back.
+struct Echo;
+
+impl Handler for Echo {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match event {
+            // A generator that takes nothing back loses its echo, and is counted as slow.
+            Incoming::Message { route, payload } => {
+                let _ = peer.send(route, payload);
+            }
+            Incoming::Request { id, payload, .. } => {
+                let _ = peer.respond(id, Status::OK, payload);
+            }
+            Incoming::Finished => peer.finish(),
+            _ => {}
+        }
+    }
+}
+
+/// Gives everything to everybody.
+struct FanOut {
+    everybody: Arc<OnceLock<ServerHandle>>,
+}
+
+impl Handler for FanOut {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match event {
+            Incoming::Message { route, payload } => {
+                if let Some(everybody) = self.everybody.get() {
+                    let _ = black_box(everybody.broadcast(route, payload));
+                }
+            }
+            Incoming::Finished => peer.finish(),
+            _ => {}
+        }
     }
 }

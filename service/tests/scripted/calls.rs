@@ -6,11 +6,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use outlast_core::client::{Attempts, OnLost};
-use outlast_core::wire::{Op, RequestId, Status};
+use outlast_core::wire::{Op, RequestId, Route, Status};
 use outlast_core::{CloseCode, Config};
-use outlast_service::{DialError, Handle, Incoming, Peer, RequestError, Responder};
+use outlast_service::{DialError, Handle, Handler, Incoming, Peer, RequestError, Responder};
 use outlast_service::{SendError, Server, ServerConfig, SessionInfo, Tokens, Why};
 
+use crate::ends::PATIENT;
 use crate::executor::Sim;
 use crate::histories::join;
 use crate::link::Faults;
@@ -431,4 +432,43 @@ fn a_client_says_how_it_came_to_its_end() {
             "{text}"
         );
     }
+}
+
+/// Messages have a call of their own, however many frames they came in, and are told once.
+#[test]
+fn a_handler_may_take_messages_apart_from_events() {
+    #[derive(Clone, Default)]
+    struct Both {
+        messages: Arc<Mutex<Vec<usize>>>,
+        events: Arc<Mutex<Vec<usize>>>,
+    }
+    impl Handler for Both {
+        fn handle(&mut self, _: &mut Peer<'_>, event: Incoming<'_>) {
+            if let Incoming::Message { payload, .. } = event {
+                self.events.lock().unwrap().push(payload.len());
+            }
+        }
+
+        fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
+            self.messages.lock().unwrap().push(payload.len());
+            if route == Route::from(2u8) {
+                self.handle(peer, Incoming::Message { route, payload });
+            }
+        }
+    }
+    let sim = Sim::new(27);
+    let both = Both::default();
+    let served = both.clone();
+    let (_server, net) = serve(&sim, PATIENT, move |_: &SessionInfo| served.clone());
+    let (handle, runner) = client(&sim, &net, eager(1), |_: &mut Peer<'_>, _: Incoming<'_>| {});
+    let world = sim.clone();
+    sim.run(async move {
+        world.aside(runner);
+        for (route, len) in [(1u8, 3), (1, 40_000), (2, 5), (2, 50_000)] {
+            handle.send(route, &vec![7; len]).await.unwrap();
+        }
+        handle.flushed().await.unwrap();
+    });
+    assert_eq!(*both.messages.lock().unwrap(), [3, 40_000, 5, 50_000]);
+    assert_eq!(*both.events.lock().unwrap(), [5, 50_000]);
 }

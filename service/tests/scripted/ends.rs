@@ -17,7 +17,7 @@ use crate::executor::Sim;
 use crate::link::Io;
 use crate::world::{Net, Notes, Raw, client, deaf, eager, serve, welcome};
 
-const PATIENT: Config = Config { idle_timeout_ms: 0, ..Config::SERVER };
+pub(crate) const PATIENT: Config = Config { idle_timeout_ms: 0, ..Config::SERVER };
 
 /// Polls all of them once.
 async fn poll_once<T>(futures: &mut [Pin<Box<dyn Future<Output = T> + Send + '_>>]) -> Vec<bool> {
