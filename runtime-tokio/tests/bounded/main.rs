@@ -16,7 +16,7 @@ use outlast_tokio::{
     Client, Config, Handle, Incoming, Peer, Running, SendError, Server, SessionInfo, SocketOptions,
     Status,
 };
-use subject::OverTokio;
+use subject::over_tokio;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
@@ -37,7 +37,7 @@ fn cases_that_look_at_memory() {
         "a25_pings_without_progress",
         "a32_message_that_never_ends",
     ] {
-        let mut driver = Loopback::new(OverTokio::start().counting(heap::held));
+        let mut driver = Loopback::new(over_tokio().counting(heap::held));
         match cases::run(&mut driver, name) {
             Ok(ran) => assert!(ran, "{name} was not run"),
             Err(wrong) => panic!("{name}: {wrong}"),
