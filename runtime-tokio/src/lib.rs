@@ -90,7 +90,7 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
-pub use outlast_service::net::{Running, SocketOptions};
+pub use outlast_service::net::{self, Running, SocketOptions};
 pub use outlast_service::{
     Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming,
     KeyedClient, Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, Runtime,
@@ -100,14 +100,14 @@ pub use outlast_service::{
 pub use runtime::Tokio;
 
 /// A client over tokio's TCP. See [`Client::builder`].
-pub type Client = outlast_service::net::Client<Tokio>;
+pub type Client = net::Client<Tokio>;
 /// Describes a client. See [`Client::builder`].
-pub type ClientBuilder = outlast_service::net::ClientBuilder<Tokio>;
+pub type ClientBuilder = net::ClientBuilder<Tokio>;
 /// A server over tokio's TCP, which serves in tasks of the runtime that is current where it is
 /// started. See [`Server::builder`].
-pub type Server = outlast_service::net::Server<Tokio>;
+pub type Server = net::Server<Tokio>;
 /// Describes a server. See [`Server::builder`].
-pub type ServerBuilder = outlast_service::net::ServerBuilder<Tokio>;
+pub type ServerBuilder = net::ServerBuilder<Tokio>;
 
 /// The examples of the README and of the guide are compiled like those of this crate.
 #[cfg(doctest)]
@@ -117,4 +117,7 @@ mod documents {
 
     #[doc = include_str!("../../docs/guide.md")]
     struct Guide;
+
+    #[doc = include_str!("../../docs/porting.md")]
+    struct Porting;
 }
