@@ -1,5 +1,5 @@
-// A chat, the same on every runtime: `runtime-*/examples/chat.rs` include this file, name their crate
-// `outlast`, and start it.
+// A chat, the same on every runtime: `runtime-*/examples/chat.rs` include this file, name their
+// crate `outlast`, and start it.
 
 use std::collections::HashMap;
 use std::io::BufRead;

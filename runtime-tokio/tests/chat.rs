@@ -15,7 +15,7 @@ async fn who_is_cut_off_misses_nothing() {
     let running = server.start(move |_| room.member()).unwrap();
     let mut ends = Vec::new();
     for name in ["ann", "bob"] {
-        let (told, screen_of) = mpsc::channel();
+        let (told, screen_of) = mpsc::sync_channel(1000);
         let client = Client::builder().address(running.local_addr().to_string());
         let shown = screen(move |line| told.send(line.to_owned()).unwrap_or_default());
         let (handle, runner) = client.connect(shown).unwrap();
