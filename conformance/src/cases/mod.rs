@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! use outlast_conformance::memory::Memory;
-//! outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
+//! outlast_conformance::suite! { Memory::default() }
 //! ```
 
 mod attack_table;
@@ -98,7 +98,7 @@ const fn suffices(needs: Caps, caps: Caps) -> bool {
 ///
 /// ```no_run
 /// use outlast_conformance::memory::Memory;
-/// outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
+/// outlast_conformance::suite! { Memory::default() }
 /// ```
 #[macro_export]
 macro_rules! suite {
