@@ -12,6 +12,7 @@ mod process;
 mod proof;
 mod quality;
 mod steps;
+mod suites;
 mod tidy;
 mod tools;
 mod workspace;
