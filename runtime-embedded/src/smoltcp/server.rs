@@ -60,6 +60,12 @@ impl<'m> Place<'m> {
         &mut self.session
     }
 
+    /// The number of the session in it, or of the one that was there last.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        self.session.id()
+    }
+
     /// Whether another session may have it.
     fn is_free(&self) -> bool {
         let over = match self.session.state() {
@@ -214,7 +220,7 @@ impl<'m, E: Entropy> Server<'m, E> {
                 tell(&mut place.session, now, &[], &mut |session, event| {
                     on_event(at, session, event);
                 });
-                report(now, &self.config, &mut self.registry, place);
+                report(now, &mut self.registry, place);
             }
         }
         self.registry.poll_timeout().map(from_core)
@@ -404,7 +410,7 @@ impl<'m, E: Entropy> Server<'m, E> {
         if session.is_closing() && !session.has_output() && socket.may_send() {
             socket.close();
         }
-        report(now, &self.config, &mut self.registry, place);
+        report(now, &mut self.registry, place);
         if has_ended(socket) || closed {
             if closed {
                 socket.abort();
@@ -450,13 +456,7 @@ fn linger(
 }
 
 /// Tells the registry what it has to know.
-fn report(
-    now: Instant,
-    config: &Config,
-    registry: &mut Registry<&mut [Entry]>,
-    place: &mut Place<'_>,
-) {
-    let _ = config;
+fn report(now: Instant, registry: &mut Registry<&mut [Entry]>, place: &Place<'_>) {
     let Some(lease) = place.lease else {
         return;
     };
@@ -479,7 +479,6 @@ const fn refusal(code: CloseCode, rx_next: Option<u64>) -> Refusal {
     Refusal { code, last_attach: None, rx_next, retry_ms: 0, index: None }
 }
 
-/// Whether a connection's place for a frame is large enough for this configuration.
 impl Connection<'_> {
     /// Whether the memory for a frame is enough for this configuration.
     #[must_use]
