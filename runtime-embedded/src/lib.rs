@@ -12,12 +12,20 @@
 #[cfg(test)]
 extern crate std;
 
+mod keeper;
 mod memory;
+#[cfg(any(feature = "embedded-io-async", feature = "embedded-io"))]
+mod port;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp;
+#[cfg(feature = "embedded-io-async")]
+pub mod stream;
 mod trace;
 
-pub use memory::{Memory, Resources, SetupError};
+pub use memory::{Memory, Resources, SetupError, StreamMemory, StreamResources};
+pub use outlast_core::client;
+#[cfg(any(feature = "embedded-io-async", feature = "embedded-io"))]
+pub use port::StreamConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{
     self, Attach, CloseCode, Config, Event, Fate, Head, Instant, Position, Release, SendError, Side,

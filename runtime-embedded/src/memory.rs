@@ -81,6 +81,60 @@ impl<'m, const RING: usize, const FRAME: usize> From<&'m mut Resources<RING, FRA
     }
 }
 
+/// As [`Resources`], for a client over a stream of bytes that has no buffers of its own to lend.
+///
+/// | parameter | bytes of | least | more |
+/// |---|---|---|---|
+/// | `RING` | what was sent and is not acknowledged | what [`Config::send_buffer`] asks for | lets more be under way |
+/// | `IN` | received bytes until they are whole frames | [`Config::max_body`] + 4, and 256 | makes reads fewer |
+/// | `OUT` | bytes that are being written | 256, and more for long tokens and names | makes writes fewer |
+#[derive(Debug)]
+pub struct StreamResources<const RING: usize, const IN: usize, const OUT: usize> {
+    ring: [u8; RING],
+    inbox: [u8; IN],
+    outbox: [u8; OUT],
+}
+
+impl<const RING: usize, const IN: usize, const OUT: usize> StreamResources<RING, IN, OUT> {
+    /// Zeroed memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ring: [0; RING], inbox: [0; IN], outbox: [0; OUT] }
+    }
+}
+
+impl<const RING: usize, const IN: usize, const OUT: usize> Default
+    for StreamResources<RING, IN, OUT>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// [`StreamResources`] without their sizes.
+#[derive(Debug)]
+pub struct StreamMemory<'m> {
+    pub(crate) frame: Memory<'m>,
+    pub(crate) outbox: &'m mut [u8],
+}
+
+impl<'m> StreamMemory<'m> {
+    /// Memory from elsewhere; the sizes are those of [`StreamResources`].
+    #[must_use]
+    pub const fn new(ring: &'m mut [u8], inbox: &'m mut [u8], outbox: &'m mut [u8]) -> Self {
+        Self { frame: Memory::new(ring, inbox), outbox }
+    }
+}
+
+impl<'m, const RING: usize, const IN: usize, const OUT: usize>
+    From<&'m mut StreamResources<RING, IN, OUT>> for StreamMemory<'m>
+{
+    fn from(resources: &'m mut StreamResources<RING, IN, OUT>) -> Self {
+        let StreamResources { ring, inbox, outbox } = resources;
+        Self::new(ring, inbox, outbox)
+    }
+}
+
 /// Bytes of the longest frame that is accepted: a body behind four bytes of header.
 pub(crate) fn frame_size(config: &Config) -> usize {
     usize::from(config.max_body) + 4

@@ -17,14 +17,19 @@ use crate::hosts::{Host, Pair};
 
 /// Where servers are.
 pub(crate) const PORT: u16 = 7_000;
-/// Bytes of the rings of the sockets under test: small, and of no round number, so that frames go
-/// round their ends at all places.
-const RECEIVE: usize = 1_501;
-const TRANSMIT: usize = 1_003;
+/// Bytes of the rings of the sockets under test, receiving and transmitting: some hold what may be
+/// under way, some hardly a frame, and none is of a round number, so that frames go round their
+/// ends at all places.
+const RINGS: [(usize, usize); 2] = [(307, 259), (1_501, 1_003)];
 
 /// Tests end before this memory could be given back.
 fn memory(len: usize) -> &'static mut [u8] {
     Box::leak(vec![0; len].into_boxed_slice())
+}
+
+/// Bytes for one frame, or for the longest greeting.
+fn frame_size(config: &Config) -> usize {
+    usize::from(config.max_body).max(1_024) + 4
 }
 
 /// What was observed and not taken yet.
@@ -62,15 +67,16 @@ pub(crate) struct AClient {
 
 impl AClient {
     pub(crate) fn new(config: Config, host: &mut Host) -> Self {
-        let frame = usize::from(config.max_body) + 4;
-        let memory = Memory::new(memory(config.send_buffer as usize), memory(frame));
+        let frame = memory(frame_size(&config));
+        let memory = Memory::new(memory(config.send_buffer as usize), frame);
         let remotes = Vec::leak(vec![IpEndpoint::new(Host::address(Pair::FAR), PORT)]);
         // Most cases cut the connection, and wait for the next.
         let dialer =
             DialerConfig { backoff_base: 1_000, backoff_cap: 10_000, ..DialerConfig::default() };
         let config = ClientConfig { session: config, dialer, ..ClientConfig::new(remotes, 42) };
         let client = Client::new(memory, config).expect("a good configuration");
-        Self { client, socket: host.socket(RECEIVE, TRANSMIT), partial: Vec::new() }
+        let (receive, transmit) = RINGS[0];
+        Self { client, socket: host.socket(receive, transmit), partial: Vec::new() }
     }
 
     fn poll(&mut self, now: time::Instant, host: &mut Host, log: &mut Log) -> Due {
@@ -113,7 +119,7 @@ impl AServer {
             server: server.expect("a good configuration"),
             connections: Vec::new(),
             partial: vec![Vec::new(); places],
-            frame: usize::from(config.max_body) + 4,
+            frame: frame_size(&config),
             places,
         }
     }
@@ -121,7 +127,8 @@ impl AServer {
     /// Lets one more socket listen.
     pub(crate) fn listen(&mut self, host: &mut Host) {
         let connection = Connection::new(PORT, memory(self.frame));
-        self.connections.push((connection, host.socket(RECEIVE, TRANSMIT)));
+        let (receive, transmit) = RINGS[self.connections.len() % RINGS.len()];
+        self.connections.push((connection, host.socket(receive, transmit)));
     }
 
     fn poll(&mut self, now: time::Instant, host: &mut Host, log: &mut Log) -> Due {
