@@ -20,6 +20,8 @@ mod port;
 pub mod smoltcp;
 #[cfg(feature = "embedded-io-async")]
 pub mod stream;
+#[cfg(feature = "embedded-io")]
+pub mod serial;
 mod trace;
 
 pub use memory::{Memory, Resources, SetupError, StreamMemory, StreamResources};

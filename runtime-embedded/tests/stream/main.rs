@@ -1,6 +1,8 @@
-//! The client over `embedded-io-async`: in virtual time over pipes, and over tokio's TCP.
-#![cfg(feature = "embedded-io-async")]
+//! Clients over streams: in virtual time over pipes and over a bad serial line, and over tokio's
+//! TCP.
+#![cfg(all(feature = "embedded-io-async", feature = "embedded-io"))]
 
 mod pipes;
+mod serial;
 mod sockets;
 mod virtual_time;

@@ -149,7 +149,9 @@ impl Server {
                     return;
                 }
             };
-            let written = match &mut self.session {
+            // Who was never told the name of its session asks for another one.
+            let resumed = self.session.as_mut().filter(|_| hello.resume.is_some());
+            let written = match resumed {
                 Some(session) => session.accept(now, &hello, 5, &mut out).expect("a resume"),
                 None => {
                     let grant = Grant { sid: 9, epoch: 1, key_id: 1, key: [3; 16] };
