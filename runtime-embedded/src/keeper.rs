@@ -71,19 +71,16 @@ impl Keeper {
         let Some(current) = &mut self.current else {
             return;
         };
-        match *event {
-            Event::Opened | Event::Resumed { .. } => {
-                self.dialer.handle_welcome(now, current.attempt, true);
-            }
-            Event::Draining { .. } => current.asked_to_leave = true,
-            Event::Disconnected { code, by, retry_ms, no_retry } => {
-                info!("the connection ends: {}", code.get());
-                let by_peer = by == Side::Peer;
-                let closed = Closed { no_retry, retry_ms, ..Closed::by(code) };
-                current.ending = Some(Ending { by_peer, closed });
-            }
-            // The rest is the application's, whatever it is.
-            _ => {}
+        // The rest is the application's, whatever it is.
+        if let Event::Opened | Event::Resumed { .. } = *event {
+            self.dialer.handle_welcome(now, current.attempt, true);
+        } else if let Event::Draining { .. } = *event {
+            current.asked_to_leave = true;
+        } else if let Event::Disconnected { code, by, retry_ms, no_retry } = *event {
+            info!("the connection ends: {}", code.get());
+            let by_peer = by == Side::Peer;
+            let closed = Closed { no_retry, retry_ms, ..Closed::by(code) };
+            current.ending = Some(Ending { by_peer, closed });
         }
     }
 

@@ -8,10 +8,10 @@ use crate::Session;
 
 /// All the memory that one session and the connection that carries it keep beside their own state.
 ///
-/// | parameter | bytes of | least | more |
-/// |---|---|---|---|
-/// | `RING` | what was sent and is not acknowledged, behind the bits of open requests | what [`Config::send_buffer`] asks for | lets more be under way |
-/// | `FRAME` | one received frame that does not lie in one piece | [`Config::max_body`] + 4 | is of no use |
+/// * `RING` bytes keep what was sent and is not acknowledged, behind the bits of open requests: as
+///   many as [`Config::send_buffer`] says. More let more be under way.
+/// * `FRAME` bytes hold one received frame that does not lie in one piece: at least
+///   [`Config::max_body`] + 4; more are of use only to a server, for greetings that carry tokens.
 ///
 /// The sizes are gone once it is borrowed as [`Memory`], so that code for several sizes is compiled
 /// once. It is made without running any code, so that a `static` holds it and no stack has to.
@@ -78,60 +78,6 @@ impl<'m, const RING: usize, const FRAME: usize> From<&'m mut Resources<RING, FRA
 {
     fn from(resources: &'m mut Resources<RING, FRAME>) -> Self {
         Self { ring: &mut resources.ring, frame: &mut resources.frame }
-    }
-}
-
-/// As [`Resources`], for a client over a stream of bytes that has no buffers of its own to lend.
-///
-/// | parameter | bytes of | least | more |
-/// |---|---|---|---|
-/// | `RING` | what was sent and is not acknowledged | what [`Config::send_buffer`] asks for | lets more be under way |
-/// | `IN` | received bytes until they are whole frames | [`Config::max_body`] + 4, and 256 | makes reads fewer |
-/// | `OUT` | bytes that are being written | 256, and more for long tokens and names | makes writes fewer |
-#[derive(Debug)]
-pub struct StreamResources<const RING: usize, const IN: usize, const OUT: usize> {
-    ring: [u8; RING],
-    inbox: [u8; IN],
-    outbox: [u8; OUT],
-}
-
-impl<const RING: usize, const IN: usize, const OUT: usize> StreamResources<RING, IN, OUT> {
-    /// Zeroed memory.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { ring: [0; RING], inbox: [0; IN], outbox: [0; OUT] }
-    }
-}
-
-impl<const RING: usize, const IN: usize, const OUT: usize> Default
-    for StreamResources<RING, IN, OUT>
-{
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// [`StreamResources`] without their sizes.
-#[derive(Debug)]
-pub struct StreamMemory<'m> {
-    pub(crate) frame: Memory<'m>,
-    pub(crate) outbox: &'m mut [u8],
-}
-
-impl<'m> StreamMemory<'m> {
-    /// Memory from elsewhere; the sizes are those of [`StreamResources`].
-    #[must_use]
-    pub const fn new(ring: &'m mut [u8], inbox: &'m mut [u8], outbox: &'m mut [u8]) -> Self {
-        Self { frame: Memory::new(ring, inbox), outbox }
-    }
-}
-
-impl<'m, const RING: usize, const IN: usize, const OUT: usize>
-    From<&'m mut StreamResources<RING, IN, OUT>> for StreamMemory<'m>
-{
-    fn from(resources: &'m mut StreamResources<RING, IN, OUT>) -> Self {
-        let StreamResources { ring, inbox, outbox } = resources;
-        Self::new(ring, inbox, outbox)
     }
 }
 

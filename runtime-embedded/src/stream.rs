@@ -173,8 +173,7 @@ impl<'m, T: Timer> Client<'m, T> {
         let now = self.timer.now();
         // Of a connection that was forgotten and not dropped.
         self.port.leave(now);
-        let attached =
-            self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox);
+        let attached = self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox);
         if let Err(error) = attached {
             self.port.keeper.dialer.handle_failure(now, dial.attempt);
             return Err(error);

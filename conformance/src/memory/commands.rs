@@ -2,9 +2,7 @@
 //! subjects are sessions of the core at hand.
 
 use outlast_core::wire::{RequestId, Route, Status};
-use outlast_core::{
-    CloseCode, Event, Head, Instant, Position, SendError, Session, Storage,
-};
+use outlast_core::{CloseCode, Event, Head, Instant, Position, SendError, Session, Storage};
 
 use super::end::End;
 use crate::driver::{Cmd, Obs};

@@ -149,8 +149,7 @@ impl<'m> SerialClient<'m> {
             let Order::Dial(dial) = order else {
                 continue;
             };
-            let attached =
-                self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox);
+            let attached = self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox);
             match attached {
                 Ok(()) => self.line.open(),
                 Err(_) => self.port.keeper.dialer.handle_failure(now, dial.attempt),
@@ -220,11 +219,7 @@ impl<'m> SerialClient<'m> {
     }
 
     /// The connection is over.
-    fn leave(
-        &mut self,
-        now: Instant,
-        on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
-    ) {
+    fn leave(&mut self, now: Instant, on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>)) {
         self.line.close();
         self.port.tell(now, &mut &[][..], on_event);
         self.port.leave(now);

@@ -2,8 +2,8 @@
 //! whether they are what was sent.
 //!
 //! A packet is a kind, the number of a connection, the number of the packet in it (two bytes,
-//! little-endian), what it carries, and the CRC-32C of all that (four bytes, little-endian); this is
-//! encoded so that it has no zero, and a zero ends it. After any disturbance the next zero is where
+//! little-endian), what it carries, and the CRC-32C of all that (four bytes, little-endian). It is
+//! encoded so that it has no zero, and a zero ends it: after any disturbance the next zero is where
 //! reading goes on.
 //!
 //! What is accepted and was not sent has met its CRC by chance: one in 2^32 of the disturbed
@@ -235,18 +235,18 @@ impl<'m> Decoder<'m> {
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
 /// The register after each half byte: 64 bytes instead of the usual 1,024.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it, and would say so")]
 const HALVES: [u32; 16] = {
     let mut table = [0; 16];
-    let mut at = 0;
+    let (mut at, mut half) = (0, 0_u32);
     while at < table.len() {
-        let mut crc = at as u32;
-        let mut bit = 0;
+        let (mut crc, mut bit) = (half, 0);
         while bit < 4 {
             crc = if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         table[at] = crc;
-        at += 1;
+        (at, half) = (at + 1, half + 1);
     }
     table
 };

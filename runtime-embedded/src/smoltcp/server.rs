@@ -227,12 +227,7 @@ impl<'m, E: Entropy> Server<'m, E> {
     }
 
     /// A socket without a connection listens; one with a connection is greeted.
-    fn receive(
-        &self,
-        now: Instant,
-        connection: &mut Connection<'m>,
-        socket: &mut tcp::Socket<'_>,
-    ) {
+    fn receive(&self, now: Instant, connection: &mut Connection<'m>, socket: &mut tcp::Socket<'_>) {
         if !socket.is_open() && socket.listen(connection.port).is_err() {
             info!("the port cannot be listened at");
         }
@@ -306,11 +301,10 @@ impl<'m, E: Entropy> Server<'m, E> {
         }
         let refused = match acceptor.handle_input(now, input) {
             Ok(None) => return Answer::Wait,
-            Ok(Some(Greeting::Hello(hello))) => match self.admit(now, &hello, out) {
+            Ok(Some(greeting)) => match self.admit(now, &greeting, out) {
                 Ok((at, lease, len)) => return Answer::Welcome(at, lease, len),
                 Err(refused) => refused,
             },
-            Ok(Some(Greeting::Auth { .. })) => refusal(CloseCode::BAD_STATE, None),
             Err(error) => refusal(error.code(), None),
         };
         info!("a connection is refused: {}", refused.code.get());
@@ -321,9 +315,13 @@ impl<'m, E: Entropy> Server<'m, E> {
     fn admit(
         &mut self,
         now: Instant,
-        hello: &outlast_core::wire::Hello<'_>,
+        greeting: &Greeting<'_>,
         out: &mut [u8],
     ) -> Result<(usize, Lease, usize), Refusal> {
+        let Greeting::Hello(hello) = greeting else {
+            // Nothing was asked that could be answered.
+            return Err(refusal(CloseCode::BAD_STATE, None));
+        };
         let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
         let vacant = self.places.iter().position(Place::is_free);
         if hello.resume.is_none() && vacant.is_none() {

@@ -156,8 +156,7 @@ impl Server {
                 None => {
                     let grant = Grant { sid: 9, epoch: 1, key_id: 1, key: [3; 16] };
                     let (config, storage) = (self.config, Vec::new());
-                    let made =
-                        Session::server(now, config, &hello, grant, 5, storage, &mut out);
+                    let made = Session::server(now, config, &hello, grant, 5, storage, &mut out);
                     let made = made.expect("a session");
                     self.session = Some(made.session);
                     made.written

@@ -113,7 +113,8 @@ proptest! {
     #[test]
     fn disturbed_packets_are_not_accepted(
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 1..8),
-        disturbances in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..6),
+        disturbances in
+            prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..6),
     ) {
         let mut bytes: Vec<u8> = payloads
             .iter()

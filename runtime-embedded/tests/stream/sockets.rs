@@ -1,16 +1,15 @@
 //! Over tokio's TCP, with a server of this workspace at the other end.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::time::Duration;
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use outlast_embedded::client::DialerConfig;
 use outlast_embedded::stream::{Client, Timer};
-use outlast_embedded::{
-    CloseCode, Config, Event, Instant, Route, StreamConfig, StreamResources,
-};
+use outlast_embedded::{CloseCode, Config, Event, Instant, Route, StreamConfig, StreamResources};
 use outlast_tokio::{Incoming, Peer, Server, SessionInfo};
 use tokio::net::TcpStream;
+use tokio::time::timeout_at;
 
 struct Clock(tokio::time::Instant);
 
@@ -20,7 +19,8 @@ impl Timer for Clock {
     }
 
     fn wait_until(&self, at: Instant) -> impl Future<Output = ()> {
-        tokio::time::sleep_until(self.0 + Duration::from_micros(at.as_micros()))
+        let at = self.0 + Duration::from_micros(at.as_micros());
+        async move { drop(timeout_at(at, pending::<()>()).await) }
     }
 }
 

@@ -6,9 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use outlast_core::client::DialerConfig;
 use outlast_embedded::stream::{Client, Ended, Timer};
-use outlast_embedded::{
-    CloseCode, Config, Event, Route, StreamConfig, StreamResources,
-};
+use outlast_embedded::{CloseCode, Config, Event, Route, StreamConfig, StreamResources};
 
 use crate::pipes::{Clock, Pipe, Server};
 

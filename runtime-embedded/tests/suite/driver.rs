@@ -51,14 +51,14 @@ impl Driver for OverSmoltcp {
     }
 
     fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject> {
-        let role = Role::Server(AServer::new(config, sessions));
+        let role = Role::Server(Box::new(AServer::new(config, sessions)));
         self.start(World::new(self.now, role, Role::log(&config)))
     }
 
     fn client(&mut self, config: Config) -> Box<dyn Subject> {
         let mut world = World::new(self.now, Role::None, Role::log(&config));
         world.listener = Some(world.far_listener());
-        world.role = Role::Client(AClient::new(config, &mut world.pair.near));
+        world.role = Role::Client(Box::new(AClient::new(config, &mut world.pair.near)));
         self.start(world)
     }
 

@@ -162,8 +162,8 @@ impl AServer {
 pub(crate) enum Role {
     /// Nobody yet.
     None,
-    Client(AClient),
-    Server(AServer),
+    Client(Box<AClient>),
+    Server(Box<AServer>),
 }
 
 impl Role {
@@ -181,16 +181,16 @@ impl Role {
         session: u64,
         command: Cmd,
     ) -> Result<(), String> {
-        match (self, command) {
-            (Self::None, _) => Err("nobody".into()),
-            (Self::Client(client), Cmd::End(code)) => {
-                client.client.stop(now, code);
-                Ok(())
-            }
-            (Self::Client(client), command) => {
+        match self {
+            Self::None => Err("nobody".into()),
+            Self::Client(client) => {
+                if let Cmd::End(code) = command {
+                    client.client.stop(now, code);
+                    return Ok(());
+                }
                 carry_out(client.client.session(), to_core(now), command)
             }
-            (Self::Server(server), command) => {
+            Self::Server(server) => {
                 let mut places = server.server.places().iter_mut();
                 let place = places.find(|place| place.id() == Some(session));
                 carry_out(place.ok_or("no such session")?.session(), to_core(now), command)
