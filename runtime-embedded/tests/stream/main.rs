@@ -8,7 +8,6 @@
     clippy::panic,
     clippy::cast_possible_truncation,
     clippy::wildcard_enum_match_arm,
-    clippy::unwrap_used,
     reason = "what is wrong fails the test, and there is a standard library here"
 )]
 

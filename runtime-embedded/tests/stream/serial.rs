@@ -316,6 +316,6 @@ fn a_clean_line_carries_one_connection() {
 fn messages_come_once_and_in_order_over_a_disturbed_line() {
     let only = std::env::var("OUTLAST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let seeds = only.map_or(1..=100, |seed| seed..=seed);
-    let connections: u32 = seeds.clone().map(|seed| history(seed, 1)).sum();
+    let connections: u32 = seeds.map(|seed| history(seed, 1)).sum();
     assert!(only.is_some() || connections > 300, "{connections} connections: hardly disturbed");
 }
