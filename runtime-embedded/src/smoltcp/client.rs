@@ -274,6 +274,11 @@ impl<'m> Client<'m> {
                 }
             }
         }
+        // Nobody waits any more for what is being dialled.
+        if self.stopped().is_some() && matches!(self.phase, Phase::Dialing(_)) {
+            socket.abort();
+            self.phase = Phase::Idle;
+        }
     }
 
     fn dial(&mut self, now: Instant, dial: Dial, socket: &mut tcp::Socket<'_>, cx: &mut Context) {
