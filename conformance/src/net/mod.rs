@@ -31,6 +31,7 @@
 //! outlast_conformance::cases::run(&mut driver, "a10_noise").unwrap();
 //! ```
 
+pub mod foreign;
 #[cfg(feature = "service")]
 pub mod service;
 
@@ -67,6 +68,10 @@ pub trait Runtime {
     /// Bytes that it may queue for each session beyond the session's own send buffer.
     fn slack(&self) -> usize {
         0
+    }
+    /// Why it cannot run here at all, if it cannot.
+    fn missing(&self) -> Option<String> {
+        None
     }
     /// Bytes held by all that was started, if its caps say that it knows.
     fn held_bytes(&self) -> fn() -> usize {
@@ -198,6 +203,10 @@ impl<R: Runtime> Driver for Loopback<R> {
 
     fn slack(&self) -> usize {
         self.runtime.slack()
+    }
+
+    fn missing(&self) -> Option<String> {
+        self.runtime.missing()
     }
 }
 
