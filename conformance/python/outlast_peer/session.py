@@ -444,12 +444,13 @@ class Session(Calls):
 
     def deadline(self):
         """When `on_timer` is to be called."""
+        if self.link is None:
+            return None
         return min(self.link.deadlines(self.out.sent > self.out.acked), default=None)
 
     def on_timer(self, now):
         """Section 10; input that came is handed over before (DRV-5)."""
-        link = self.link
-        due = self.deadline()
+        link, due = self.link, self.deadline()
         if due is None or now < due:
             return
         if link.bears and now - due > link.bears / 3 and not link.forgiven:
