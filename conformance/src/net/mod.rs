@@ -247,9 +247,7 @@ impl Subject for Running {
             Dock::Server(address) => TcpStream::connect(address).ok()?,
             Dock::Client(listener) => listener.accept().ok()?.0,
         };
-        stream.set_nodelay(true).ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some(Box::new(Socket { stream: Some(stream) }))
+        Some(Box::new(Socket::new(stream).ok()?))
     }
 
     fn held_bytes(&self) -> usize {
@@ -262,6 +260,19 @@ impl Subject for Running {
 pub struct Socket {
     /// `None` once it was broken.
     stream: Option<TcpStream>,
+}
+
+impl Socket {
+    /// Over this connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of setting it up.
+    pub fn new(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream: Some(stream) })
+    }
 }
 
 impl Stream for Socket {
