@@ -308,6 +308,8 @@ pub(super) fn beats(judge: &mut Judge<'_>) -> Done {
     let (start, mut beats) = (judge.now(), 0);
     while judge.now() - start < 3 * limit * 1_000 {
         judge.pass(10_000);
+        // The judge is not silent itself.
+        judge.say(&mut play, &raw::frame(kind::PONG, 0, &[]))?;
         let before = play.far.heard;
         judge.pull(&mut play.far);
         beats += u32::from(play.far.heard > before);
