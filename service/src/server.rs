@@ -401,12 +401,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// What a claim is told whose session could not be taken over. One that ended while the claim
     /// waited for it answers as it does every later claim.
     //= RSM-12
-    fn epitaph(
-        &self,
-        close: greet::Refusal,
-        hello: &Hello<'_>,
-        peer: &Peer<'_>,
-    ) -> greet::Refusal {
+    fn epitaph(&self, close: greet::Refusal, hello: &Hello<'_>, peer: &Peer<'_>) -> greet::Refusal {
         if close.code != CloseCode::NO_SESSION {
             return close;
         }

@@ -66,9 +66,7 @@ class Registry:
         # HND-26
         if hello["heartbeat_ms"] > 600_000:
             raise Refusal("LIMITS")
-        # AUT-5: there is no encryption here, and nothing that allows a token without.
-        if "auth_method" in hello:
-            raise Refusal("AUTH_FAILED")
+        # AUT-9: nothing is required here, and AUTHM is ignored.
         if "resume" in hello:
             return self._resume(now, hello)
         return self._begin(now, hello, owner)
@@ -208,10 +206,7 @@ class Registry:
         """REG-8: dropped without a tombstone."""
         self.changed.append(session)
         del self.entries[session.sid]
-        session.close(codes.NAMES_TO_CODES["HS_TIMEOUT"])
-        session.state = "dead"
-        session.over = (codes.NAMES_TO_CODES["HS_TIMEOUT"], session.inn.next)
-        session.events.append(("lost", codes.NAMES_TO_CODES["HS_TIMEOUT"], None))
+        session.end(codes.NAMES_TO_CODES["HS_TIMEOUT"])
 
     def sweep(self, now):
         """Everything whose time is over."""

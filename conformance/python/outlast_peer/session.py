@@ -330,10 +330,7 @@ class Session(Calls):
                 self._die(code, known)
             return
         if self._poisoned(code):
-            poison = codes.NAMES_TO_CODES["POISON"]
-            self.link.close_frame = wire.encode_close(poison, wire.SESSION_ENDED,
-                                                      rx_next=self.inn.next)
-            self._die(poison, None)
+            self._die(codes.NAMES_TO_CODES["POISON"], None)
             return
         self._detach(code)
 
@@ -414,12 +411,10 @@ class Session(Calls):
             link.drain_frame = None
         if link.ping_owed:
             link.ping_owed = False
-            # HBT-5: one full PING is unanswered at most; an empty one can ask as well.
+            # HBT-3, HBT-5: one full PING is unanswered at most.
             if link.nonce is None:
                 link.nonce, link.nonce_at = random.getrandbits(32), now
                 out.append(self._probe("ping", link.nonce))
-            else:
-                out.append(wire.frame(wire.PING))
         if link.ack_owed:
             ack, limit = self.inn.report()
             out.append(wire.encode("ack", {"ack": ack, "limit": limit}))

@@ -2,10 +2,10 @@
 
 use super::play::{Play, WINDOW};
 use super::{Done, Fault, Judge, Match, close, ensure};
-use crate::raw::{self, kind};
+use crate::raw::{self, Frame, kind};
 
 /// A HELLO on another connection, while the session keeps its own.
-fn claim_beside(judge: &mut Judge<'_>, hello: &[u8], code: u16, flags: u8) -> Done<raw::Frame> {
+fn claim_beside(judge: &mut Judge<'_>, hello: &[u8], code: u16, flags: u8) -> Done<Frame> {
     let mut far = judge.connect()?;
     judge.write(&mut far, hello)?;
     judge.closes(&mut far, code, flags)
@@ -186,6 +186,29 @@ pub(super) fn the_same_place_twice_is_poison(judge: &mut Judge<'_>) -> Done {
     judge.is_alive(&mut play, 18)?;
     judge.say(&mut play, &[0; 4])?;
     judge.closes(&mut play.far, 0x0101, 0).map(drop)
+}
+
+pub(super) fn the_unconfirmed_are_dropped(judge: &mut Judge<'_>) -> Done {
+    let mut far = judge.connect()?;
+    let hello = super::play::hello(judge);
+    judge.write(&mut far, &hello.encode())?;
+    let welcome = judge.frame(&mut far)?;
+    let session = welcome.option(0x10).unwrap_or_default().to_vec();
+    ensure(session.len() == 32, || format!("no WELCOME with a session, but {welcome:?}"))?;
+    // Not a frame: it may be that nobody knows of this session.
+    let told = judge.closes_within(&mut far, 0x0106, 1, 60_000_000);
+    let bears = welcome.number::<4>(12);
+    if (1..10_000).contains(&bears) && far.inbox.is_empty() && !far.open {
+        // It was given up for its silence before that, and without a word.
+        judge.pass(10_000_000);
+    } else {
+        told?;
+    }
+    let sid = session[..8].iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    let key = session[16..].first_chunk().copied().unwrap_or_default();
+    let key_id = session[12];
+    let claim = raw::Claim { sid, attach: 2, key_id, key, rx_next: 0, tx_first: 0 };
+    claim_beside(judge, &hello.resuming(&claim).encode(), 0x0301, 0).map(drop)
 }
 
 pub(super) fn credit_is_an_absolute_position(judge: &mut Judge<'_>) -> Done {

@@ -112,14 +112,7 @@ fn terms(hello: &Frame, idle_ms: u32) -> Hello {
     // What the client asks for is granted.
     let beat_ms = hello.number::<4>(12) as u32;
     let retention_s = hello.number::<4>(28) as u32;
-    Hello {
-        idle_ms,
-        beat_ms,
-        retention_s,
-        window: WINDOW,
-        send_buffer: WINDOW,
-        ..Hello::default()
-    }
+    Hello { idle_ms, beat_ms, retention_s, window: WINDOW, send_buffer: WINDOW, ..Hello::default() }
 }
 
 pub(super) fn hello_is_legal(judge: &mut Judge<'_>) -> Done {

@@ -100,9 +100,7 @@ impl Judge<'_> {
                 play.acknowledged(frame.number::<4>(8), frame.number::<4>(12))
             }
             kind::PONG => Ok(()),
-            kind::PING if frame.body.is_empty() => {
-                self.say(play, &raw::frame(kind::PONG, 0, &[]))
-            }
+            kind::PING if frame.body.is_empty() => self.say(play, &raw::frame(kind::PONG, 0, &[])),
             kind::PING => {
                 let pong = play.probe(kind::PONG, frame.number::<4>(0) as u32);
                 self.say(play, &pong)?;
@@ -195,9 +193,8 @@ impl Play {
 
     /// Whether CLOSE came with OK, SESSION_ENDED and this position.
     pub(crate) fn has_ended(&self, rx_next: u64) -> bool {
-        let ended = |frame: &Frame| {
-            frame.close() == Some((0, 5)) && frame.number::<8>(8) == rx_next
-        };
+        let ended =
+            |frame: &Frame| frame.close() == Some((0, 5)) && frame.number::<8>(8) == rx_next;
         self.closed.as_ref().is_some_and(ended)
     }
 
@@ -270,9 +267,8 @@ impl Play {
     }
 
     fn whole(&mut self, kind: u8, tag: u8, body: &[u8]) -> Done {
-        let number = |bytes: &[u8]| {
-            bytes.iter().rev().fold(0, |all: u32, byte| all << 8 | u32::from(*byte))
-        };
+        let number =
+            |bytes: &[u8]| bytes.iter().rev().fold(0, |all: u32, byte| all << 8 | u32::from(*byte));
         match kind {
             kind::MSG => {
                 let at = [0, 2, 4][usize::from(tag == 0xFE) + 2 * usize::from(tag == 0xFF)];

@@ -113,6 +113,8 @@ fn of_servers() -> Vec<WireCase> {
             "what CLOSE ends follows from its flags and from the range of its code";
         Server claims::the_same_place_twice_is_poison = "claims_poison", "CLS-12",
             "the same place broken twice ends the session, progress in between begins anew";
+        Server claims::the_unconfirmed_are_dropped = "claims_unconfirmed_are_dropped", "REG-8",
+            "a session whose client is never heard is gone after the handshake limit", slow;
         Server claims::credit_is_an_absolute_position = "claims_equal_acks", "POS-9",
             "an ack that says nothing new is legal";
         Server echo::messages = "echo_messages", "POS-18 FRM-16",

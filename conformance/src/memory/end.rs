@@ -224,8 +224,7 @@ impl End {
             Ok(written) => Ok((index, written)),
             // The session may go on, with better limits.
             Err(code) if held.session.death().is_none() => {
-                let parting =
-                    Parting { rx_next: held.session.received().get(), finished: false };
+                let parting = Parting { rx_next: held.session.received().get(), finished: false };
                 self.registry.detached(now, lease, parting);
                 Err(Close::new(code))
             }

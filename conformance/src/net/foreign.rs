@@ -67,10 +67,7 @@ impl std::fmt::Debug for Foreign {
 
 impl Foreign {
     /// A program to which `open` opens one control line for each subject.
-    pub fn new(
-        name: &'static str,
-        open: impl FnMut() -> io::Result<Control> + 'static,
-    ) -> Self {
+    pub fn new(name: &'static str, open: impl FnMut() -> io::Result<Control> + 'static) -> Self {
         let (lines, open) = (Vec::new(), Box::new(open));
         Self { name, open, lines, ahead: 0, host: None, missing: None, _program: None }
     }
@@ -251,7 +248,9 @@ impl Controls for AProgram {
         let session = if self.is_server { session } else { 0 };
         let words = match command {
             Cmd::Send { route, payload } => return self.line.send(session, route, &payload),
-            Cmd::Request { route, payload } => format!("request {session} {route} {}", hex(&payload)),
+            Cmd::Request { route, payload } => {
+                format!("request {session} {route} {}", hex(&payload))
+            }
             Cmd::Respond { id, status, payload } => {
                 format!("respond {session} {id} {status} {}", hex(&payload))
             }
@@ -371,7 +370,9 @@ impl Line {
             [name, session, ref rest @ ..] => {
                 let session = number(session);
                 match name {
-                    "opened" => self.with(|told| drop(told.sessions.insert(session, <_>::default()))),
+                    "opened" => {
+                        self.with(|told| drop(told.sessions.insert(session, <_>::default())))
+                    }
                     "ended" | "lost" => self.with(|told| drop(told.sessions.remove(&session))),
                     _ => {}
                 }
