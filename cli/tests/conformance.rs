@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -33,13 +33,10 @@ impl Python {
 
     /// The address in its first line.
     fn address(&mut self) -> String {
-        let mut line = Vec::new();
-        let out = self.0.stdout.as_mut().expect("it is piped");
-        for byte in out.bytes().map_while(Result::ok).take_while(|byte| *byte != b'\n') {
-            line.push(byte);
-        }
-        let line = String::from_utf8(line).expect("text");
-        line.rsplit(' ').next().expect("an address").to_owned()
+        let out = self.0.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).expect("text");
+        line.trim_end().rsplit(' ').next().expect("an address").to_owned()
     }
 }
 

@@ -1,4 +1,4 @@
-"""What the application of a session may do: send, ask, answer, finish, close (sections 5 to 8, 12)."""
+"""What the application of a session may do: send, ask, answer, finish, close."""
 
 from . import codes, wire
 

@@ -23,12 +23,10 @@ macro_rules! cases {
 /// Every case of the judge, in the order in which they are run.
 #[must_use]
 pub fn wire_cases() -> Vec<WireCase> {
-    let mut cases = of_servers();
-    cases.extend(of_clients());
-    cases
+    [of_greetings(), of_connections(), of_sessions(), of_clients()].concat()
 }
 
-fn of_servers() -> Vec<WireCase> {
+fn of_greetings() -> Vec<WireCase> {
     cases! {
         Server greeting::foreign_protocols = "greeting_foreign_protocols", "HND-1 FRM-5",
             "what is no HELLO is refused at its first byte";
@@ -57,6 +55,11 @@ fn of_servers() -> Vec<WireCase> {
             "a HELLO in single bytes is a HELLO";
         Server greeting::handshake_has_an_end = "greeting_has_an_end", "HND-3",
             "bytes do not extend the time for the handshake";
+    }
+}
+
+fn of_connections() -> Vec<WireCase> {
+    cases! {
         Server open::illegal_kinds = "open_illegal_kinds", "FRM-5 FRM-6",
             "kinds that are illegal or unknown and critical are refused";
         Server open::reserved_bits = "open_reserved_bits", "FRM-8 FRM-9 FRM-11 FRM-21 CLS-15",
@@ -95,6 +98,11 @@ fn of_servers() -> Vec<WireCase> {
             "a silent client is asked, then given up at its limit, and may come back", slow;
         Server link::a_frame_has_an_end = "link_a_frame_has_an_end", "HBT-8",
             "bytes do not extend the time for a frame", slow;
+    }
+}
+
+fn of_sessions() -> Vec<WireCase> {
+    cases! {
         Server claims::a_session_goes_on = "claims_a_session_goes_on", "RSM-5 RSM-9 RSM-17 POS-7",
             "a session goes on after resets and ends of streams, without half frames";
         Server claims::it_acks_after_a_resume = "claims_it_acks_after_a_resume", "RSM-15",
