@@ -173,6 +173,10 @@ pub trait Driver {
     fn starve(&mut self, micros: u64) {
         self.wait(micros);
     }
+    /// Why it cannot run here at all, such as a program that is not installed.
+    fn missing(&self) -> Option<String> {
+        None
+    }
     /// Bytes that a subject may queue for each session beyond the session's own send buffer.
     fn slack(&self) -> usize {
         0

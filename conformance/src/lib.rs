@@ -9,6 +9,7 @@
 //! | [`cases`], [`driver`], [`mod@bench`] | named cases, written once, run on every runtime |
 //! | [`memory`], [`raw`] | a driver in memory and virtual time; a peer made of bytes |
 //! | `net` | drivers of runtimes with sockets, real time; behind the feature of that name |
+//! | [`judge`] | servers and clients judged on the wire, without anything else of them |
 //! | [`explore`] | every order of events within small bounds |
 //! | [`sim`] | long histories from one number |
 //! | [`world`], [`link`], [`model`] | two ends, the stream between them, and a judge that knows |
@@ -76,6 +77,7 @@ mod bystander;
 pub mod cases;
 pub mod driver;
 pub mod explore;
+pub mod judge;
 pub mod link;
 pub mod memory;
 pub mod model;
@@ -85,6 +87,7 @@ pub mod net;
 pub mod raw;
 pub mod rng;
 pub mod sim;
+#[cfg(feature = "strategies")]
 pub mod strategies;
 pub mod vectors;
 pub mod world;

@@ -1,5 +1,12 @@
 //! Sessions that begin anew in the memory of those before them.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
 use outlast_core::state::{LinkState, SessionState};
 use outlast_core::wire::{Grant, Hello, RequestId, Route};
 use outlast_core::{

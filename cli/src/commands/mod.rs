@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 mod common;
+pub(crate) mod conformance;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod inspect;

@@ -227,6 +227,12 @@ impl End {
         held.lease = Some(lease);
         match held.session.accept(now, hello, seed, out) {
             Ok(written) => Ok((index, written)),
+            // The session may go on, with better limits.
+            Err(code) if held.session.death().is_none() => {
+                let parting = Parting { rx_next: held.session.received().get(), finished: false };
+                self.registry.detached(now, lease, parting);
+                Err(Close::new(code))
+            }
             Err(code) => {
                 let rx_next = Some(held.session.received().get());
                 let flags = CloseFlags::SESSION_ENDED;

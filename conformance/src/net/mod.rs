@@ -31,6 +31,7 @@
 //! outlast_conformance::cases::run(&mut driver, "a10_noise").unwrap();
 //! ```
 
+pub mod foreign;
 #[cfg(feature = "service")]
 mod over;
 #[cfg(feature = "service")]
@@ -72,6 +73,10 @@ pub trait Runtime {
     /// Bytes that it may queue for each session beyond the session's own send buffer.
     fn slack(&self) -> usize {
         0
+    }
+    /// Why it cannot run here at all, if it cannot.
+    fn missing(&self) -> Option<String> {
+        None
     }
     /// Bytes held by all that was started, if its caps say that it knows.
     fn held_bytes(&self) -> fn() -> usize {
@@ -204,6 +209,10 @@ impl<R: Runtime> Driver for Loopback<R> {
     fn slack(&self) -> usize {
         self.runtime.slack()
     }
+
+    fn missing(&self) -> Option<String> {
+        self.runtime.missing()
+    }
 }
 
 fn listen() -> TcpListener {
@@ -243,9 +252,7 @@ impl Subject for Running {
             Dock::Server(address) => TcpStream::connect(address).ok()?,
             Dock::Client(listener) => listener.accept().ok()?.0,
         };
-        stream.set_nodelay(true).ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some(Box::new(Socket { stream: Some(stream) }))
+        Some(Box::new(Socket::new(stream).ok()?))
     }
 
     fn held_bytes(&self) -> usize {
@@ -258,6 +265,19 @@ impl Subject for Running {
 pub struct Socket {
     /// `None` once it was broken.
     stream: Option<TcpStream>,
+}
+
+impl Socket {
+    /// Over this connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of setting it up.
+    pub fn new(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream: Some(stream) })
+    }
 }
 
 impl Stream for Socket {

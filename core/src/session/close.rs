@@ -89,7 +89,9 @@ impl<S: Storage + ?Sized> Session<S> {
         };
         //= BUD-4
         let retry_ms = if code == CloseCode::CALM { CALM_RETRY_MS } else { 0 };
-        let closing = Closing { retry_ms, ..Closing::of(code, Side::Local) };
+        //= CLS-6
+        let session_ended = self.state == SessionState::Dead;
+        let closing = Closing { retry_ms, session_ended, ..Closing::of(code, Side::Local) };
         self.closing_by(now, event, closing);
         Violation { code }
     }
