@@ -50,6 +50,10 @@ fn main() -> ! {
     }
 }
 
+/// Bytes as any transport and any application has them: at the address of a word.
+#[repr(C, align(4))]
+struct Words<const N: usize>([u8; N]);
+
 /// Counts of SysTick since `start`, and for taking them.
 fn since(start: u32) -> u32 {
     start.wrapping_sub(SYST::get_current()) & 0x00FF_FFFF
@@ -83,19 +87,19 @@ fn run() -> Outcome<[u32; 3]> {
 /// Sends a batch, each message handed to the transport by itself.
 #[inline(never)]
 fn send(pair: &mut Pair<'_>) -> Outcome<u32> {
-    let payload = black_box([0x5A_u8; 64]);
+    let payload = black_box(Words([0x5A; 64]));
     let mut ticks = 0;
-    let mut out = [0; 128];
+    let mut out = Words([0; 128]);
     let mut all = [0; 128 * BATCH as usize];
     let mut len = 0;
     for _ in 0..BATCH {
         let start = SYST::get_current();
-        let sent = pair.client.send(Route::from(7_u8), &payload);
-        let count = pair.client.poll_transmit(pair.now, &mut out);
+        let sent = pair.client.send(Route::from(7_u8), &payload.0);
+        let count = pair.client.poll_transmit(pair.now, &mut out.0);
         ticks += since(start);
         take!(sent);
         let Some(room) = all.get_mut(len..len + count) else { return Err(Failed(line!())) };
-        room.copy_from_slice(&out[..count]);
+        room.copy_from_slice(&out.0[..count]);
         len += count;
     }
     ensure!(pair.up.put(&all[..len]));
