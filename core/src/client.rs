@@ -23,6 +23,7 @@ const LONGEST: u64 = 365 * 86_400 * 1000 * MS;
 
 /// How often a client tries again before it stops.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Attempts {
     /// One attempt; nothing is repeated, not even after a connection that worked.
     Once,
@@ -35,6 +36,7 @@ pub enum Attempts {
 
 /// What to do when the session is lost and only a new one can be had.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OnLost {
     /// Stop and leave the decision to the application.
     Stop,
@@ -44,6 +46,7 @@ pub enum OnLost {
 
 /// How a [`Dialer`] behaves.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DialerConfig {
     /// Addresses to choose from, at least 1: the first is tried first, each failure to open a
     /// session there moves on to the next, and after the last comes the first.
@@ -103,6 +106,7 @@ impl Default for DialerConfig {
 
 /// Names one attempt, so that late news of an earlier one is recognised and ignored.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Attempt(u32);
 
 impl Attempt {
@@ -115,6 +119,7 @@ impl Attempt {
 
 /// Whom to dial.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Target {
     /// The address with this index in the client's own list.
     Listed(u32),
@@ -125,6 +130,7 @@ pub enum Target {
 
 /// One attempt to reach the server.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dial {
     /// To be given back with all news of this attempt.
     pub attempt: Attempt,
@@ -138,6 +144,7 @@ pub struct Dial {
 
 /// Why a [`Dialer`] stopped.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StopReason {
     /// The application asked for it.
     Requested,
@@ -156,6 +163,7 @@ pub enum StopReason {
 
 /// What the driver is to do now.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Action {
     /// Open a transport and send HELLO.
     Dial(Dial),
@@ -171,6 +179,7 @@ pub enum Action {
 
 /// What a CLOSE frame means to a [`Dialer`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Closed {
     /// Why.
     pub code: CloseCode,

@@ -4,6 +4,7 @@ use core::fmt;
 
 /// What a close code ends.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Scope {
     /// `00xx`: an ordinary end; nobody broke a rule.
     Normal,
@@ -21,6 +22,7 @@ pub enum Scope {
 
 /// What a client does after a close, unless the CLOSE frame says otherwise.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Retry {
     /// Reconnect with the ordinary back-off and resume the session.
     Now,
@@ -37,6 +39,7 @@ pub enum Retry {
 /// Any `u16` is a code: one this version does not know keeps its number and gets its [`Scope`]
 /// and [`Retry`] from its range.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CloseCode(u16);
 
 macro_rules! codes {

@@ -15,6 +15,7 @@ use crate::wire::{HEADER_LEN, MAX_BODY, MIN_MAX_BODY};
 /// assert!(config.validate().is_ok());
 /// ```
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
     /// Longest frame body accepted, in bytes: 60 to 16,383.
     pub max_body: u16,
@@ -61,6 +62,7 @@ pub struct Config {
 
 /// When a received message counts as taken, and so is acknowledged and its credit returned.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Release {
     /// When it is handed to the application.
     Automatic,
@@ -245,6 +247,7 @@ pub(crate) const fn check(items: &[(&'static str, u64, u64, u64)]) -> Result<(),
 
 /// A configuration item is out of range.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ConfigError {
     key: &'static str,
     value: u64,

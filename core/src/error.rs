@@ -9,6 +9,7 @@ use crate::code::CloseCode;
 /// The CLOSE frame that tells the peer is among the output. Whether the session survives is a
 /// property of the code: see [`CloseCode::scope`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Violation {
     pub(crate) code: CloseCode,
 }

@@ -10,6 +10,7 @@ use crate::wire::{RequestId, Route, Status};
 /// reached the message's.
 //= POS-1
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Position(pub(crate) u64);
 
 impl Position {
@@ -22,6 +23,7 @@ impl Position {
 
 /// What a fragment is a fragment of.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Head {
     /// A one-way message.
     Message {
@@ -46,6 +48,7 @@ pub enum Head {
 
 /// Which end did something.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Side {
     /// This end.
     Local,
@@ -55,6 +58,7 @@ pub enum Side {
 
 /// What happened, as told to the application. Payloads borrow from the input, not the session.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event<'b> {
     /// The session exists and is attached for the first time.

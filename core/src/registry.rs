@@ -34,6 +34,7 @@ pub const FIRST_KEY_ID: u8 = 1;
 
 /// Limits of a [`Registry`]; none of them changes while it lives.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistryConfig {
     /// Sessions and tombstones together, at least 1; what fixed memory holds is a limit too.
     pub max_entries: u32,
@@ -130,6 +131,7 @@ pub struct Peer<'a> {
 /// News under an old lease is ignored, so the late end of a fenced connection cannot detach the
 /// connection that came after it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Lease {
     index: u32,
     generation: u32,
@@ -184,6 +186,7 @@ pub enum Admission {
 
 /// A HELLO that may not come in. No session was changed by it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Refusal {
     /// Why; the same for an unknown session and a wrong proof.
     pub code: CloseCode,
@@ -230,6 +233,7 @@ impl Refusal {
 
 /// How a connection left its session.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Parting {
     /// Position of the next sequenced byte the session has not received.
     pub rx_next: u64,
@@ -266,6 +270,7 @@ pub struct Stored {
 
 /// A session that time or want of room has ended. Drop it; its entry answers for it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Expired {
     /// The session's entry.
     pub index: u32,
@@ -279,6 +284,7 @@ pub struct Expired {
 
 /// What a registry has now and has done so far.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistryStats {
     /// Sessions in [`SessionState::Unconfirmed`] now.
     pub unconfirmed: u32,

@@ -35,15 +35,25 @@ pub(crate) struct Ring<S: ?Sized> {
 impl<S: Storage> Ring<S> {
     /// An empty ring of at most `limit` bytes, or of the storage's size if that cannot grow.
     pub(crate) fn new(storage: S, limit: usize) -> Self {
-        let held = storage.as_slice().len();
-        let limit = if storage.is_growable() { limit } else { held };
-        // What is larger cannot be counted here, and no configuration asks for it.
-        let limit = if held.max(limit) > LARGEST { 0 } else { short(limit) };
-        Self { limit, base: 0, head: 0, len: 0, storage }
+        Self { limit: most(&storage, limit), base: 0, head: 0, len: 0, storage }
     }
 }
 
+/// The largest size of this storage, if growing it stops at `limit`.
+fn most<S: Storage + ?Sized>(storage: &S, limit: usize) -> u32 {
+    let held = storage.as_slice().len();
+    let limit = if storage.is_growable() { limit } else { held };
+    // What is larger cannot be counted here, and no configuration asks for it.
+    if held.max(limit) > LARGEST { 0 } else { short(limit) }
+}
+
 impl<S: Storage + ?Sized> Ring<S> {
+    /// Forgets everything, as [`new`](Self::new) with the storage there is.
+    pub(crate) fn renew(&mut self, limit: usize) {
+        self.limit = most(&self.storage, limit);
+        (self.base, self.head, self.len) = (0, 0, 0);
+    }
+
     /// Bytes retained.
     #[inline]
     pub(crate) const fn len(&self) -> usize {

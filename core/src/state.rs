@@ -7,6 +7,7 @@ use core::fmt;
 
 /// State of the connection that carries a session now.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkState {
     /// No transport.
     Idle,
@@ -154,6 +155,7 @@ impl LinkEvent {
 
 /// State of a session.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionState {
     /// A client's session before the server named it. Nothing can be sent yet.
     New,
@@ -240,6 +242,7 @@ impl SessionEvent {
 
 /// A verb was used in a state that does not admit it. The connection and the session are unchanged.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StateError {
     pub(crate) verb: &'static str,
     pub(crate) state: &'static str,

@@ -2,6 +2,7 @@
 
 /// Counters of one session over all its connections. They wrap at 2^32, so take differences.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Stats {
     /// Whole messages, requests and responses received.

@@ -87,6 +87,7 @@ impl Storage for alloc::vec::Vec<u8> {
 
 /// There is no room now; it comes back as the peer acknowledges.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Full;
 
 impl fmt::Display for Full {

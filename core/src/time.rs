@@ -8,6 +8,7 @@ use core::time::Duration;
 /// The core only compares readings and adds to them; it never asks what time it is. Arithmetic
 /// saturates, so no value a peer announces can overflow it. `Option<Instant>` is eight bytes.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(NonZeroU64);
 
 impl Instant {

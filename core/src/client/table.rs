@@ -4,6 +4,7 @@ use core::fmt;
 
 /// State of a [`Dialer`](super::Dialer).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DialState {
     /// Not started.
     Idle,

@@ -63,22 +63,62 @@ impl<S: Storage> Session<S> {
         out: &mut [u8],
     ) -> Result<Accepted<S>, CloseCode> {
         config.validate().map_err(|_| CloseCode::LIMITS)?;
-        check_beat(hello)?;
         let mut session = Self::new(config, Role::Server, SessionState::New, storage);
-        session.name(grant);
-        session.settle(&hello.terms)?;
-        session.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
-        session.identity.attach = 1;
-        session.grant_window();
-        let written =
-            session.welcome(hello, Some(grant), None).encode(out).ok_or(CloseCode::LIMITS)?;
-        session.link = session.fresh_link(now, seed);
-        session.greeted(session.silence_limit(hello), hello.terms.idle_ms);
+        let written = session.open(now, &config, hello, grant, seed, out)?;
         Ok(Accepted { session, written })
     }
 }
 
 impl<S: Storage + ?Sized> Session<S> {
+    /// Forgets the session and is a server's new one in the same memory, as after
+    /// [`server`](Session::server): for memory that is not to be had twice. The length of WELCOME
+    /// in `out` is returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`server`](Session::server); this session is a new one without a connection then.
+    //= HND-14
+    pub fn renew_server(
+        &mut self,
+        now: Instant,
+        config: Config,
+        hello: &Hello<'_>,
+        grant: Grant,
+        seed: u32,
+        out: &mut [u8],
+    ) -> Result<usize, CloseCode> {
+        config.validate().map_err(|_| CloseCode::LIMITS)?;
+        self.begin_anew(&config, Role::Server);
+        let opened = self.open(now, &config, hello, grant, seed, out);
+        if opened.is_err() {
+            self.begin_anew(&config, Role::Server);
+        }
+        opened
+    }
+
+    /// A server's new session introduces itself.
+    fn open(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        hello: &Hello<'_>,
+        grant: Grant,
+        seed: u32,
+        out: &mut [u8],
+    ) -> Result<usize, CloseCode> {
+        check_beat(hello)?;
+        self.name(grant);
+        self.settle(&hello.terms)?;
+        self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
+        self.identity.attach = 1;
+        self.grant_window();
+        let written =
+            self.welcome(hello, Some(grant), None).encode(out).ok_or(CloseCode::LIMITS)?;
+        self.link = self.fresh_link(now, seed);
+        self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
+        Ok(written)
+    }
+
     /// A client's transport is up: greets the server, and asks to resume if the session exists.
     /// HELLO is written to `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes;
     /// its length is returned.

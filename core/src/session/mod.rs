@@ -97,6 +97,7 @@ pub struct Session<S: ?Sized> {
 
 /// Which end of a session this is.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Role {
     /// Dials, and is given its identity.
     Client,
@@ -153,6 +154,7 @@ pub(crate) struct Open {
 
 /// What is known of something that was sent.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Fate {
     /// The peer has it.
     Arrived,
@@ -164,6 +166,7 @@ pub enum Fate {
 
 /// Why a session cannot be resumed, and what the peer had received if it said so.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Death {
     /// Why.
     pub code: CloseCode,
@@ -222,6 +225,47 @@ impl<S: Storage> Session<S> {
 }
 
 impl<S: Storage + ?Sized> Session<S> {
+    /// Forgets the session and is a client's new one in the same memory, as after
+    /// [`client`](Session::client): for memory that is not to be had twice. What was sent and not
+    /// acknowledged is gone.
+    ///
+    /// # Errors
+    ///
+    /// If `config` is out of range; nothing has changed then.
+    pub fn renew(&mut self, config: Config) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.begin_anew(&config, Role::Client);
+        Ok(())
+    }
+
+    pub(crate) fn begin_anew(&mut self, config: &Config, role: Role) {
+        // Taken apart, so that no field is left out.
+        let Session {
+            config: rules,
+            state,
+            identity,
+            peer,
+            tx,
+            rx,
+            window,
+            open_in,
+            open_out,
+            pending,
+            mark,
+            death_code,
+            link: _,
+            stats,
+            ring: _,
+        } = Session::<[u8; 0]>::new(*config, role, SessionState::New, []);
+        (self.config, self.state, self.identity, self.peer) = (rules, state, identity, peer);
+        (self.tx, self.rx, self.window, self.stats) = (tx, rx, window, stats);
+        (self.open_in, self.open_out, self.pending) = (open_in, open_out, pending);
+        (self.mark, self.death_code) = (mark, death_code);
+        // Its time goes on.
+        self.link = Link::idle(self.link.now);
+        self.ring.renew(usize::try_from(config.send_buffer).unwrap_or(usize::MAX));
+    }
+
     /// State of the session.
     #[must_use]
     pub const fn state(&self) -> SessionState {

@@ -11,6 +11,7 @@ use crate::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 /// Why something was not taken for sending. Nothing has changed.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SendError {
     /// Too much is unacknowledged. An [`Event::Writable`](crate::Event::Writable) follows.

@@ -7,6 +7,7 @@ use crate::CloseCode;
 ///
 /// Values up to `0xFB` ride in the header's tag; larger ones take two or four bytes of the body.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Route(u32);
 
 impl Route {
@@ -114,10 +115,12 @@ impl From<u32> for Route {
 
 /// Which of the requester's open requests is meant: a slot below the responder's limit.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestId(pub u16);
 
 /// How a request ended. 64 and above are the application's.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Status(pub u8);
 
 impl Status {

@@ -1,0 +1,383 @@
+//! A client over one TCP socket.
+
+use outlast_core::backoff::Jitter;
+use outlast_core::client::{
+    Action, Attempt, Closed, Dial, DialState, Dialer, DialerConfig, StopReason, Target,
+};
+use outlast_core::state::{LinkState, SessionState};
+use outlast_core::{Attach, CloseCode, Config, Event, Instant, Position, Side};
+use smoltcp::iface::Context;
+use smoltcp::socket::tcp;
+use smoltcp::time;
+use smoltcp::wire::IpEndpoint;
+
+use super::transfer::{Frame, Reading, has_ended, tell, write};
+use super::{from_core, to_core};
+use crate::trace::info;
+use crate::{Memory, Session, SetupError};
+
+/// The first of the ports that a client dials from; there are 2^14.
+const FIRST_PORT: u16 = 0xC000;
+
+/// What a [`Client`] is made from.
+#[derive(Debug, Clone)]
+pub struct ClientConfig<'m> {
+    /// Whom to dial: the first is tried first, and each failure moves on to the next.
+    pub remotes: &'m [IpEndpoint],
+    /// Limits and intervals of the session.
+    pub session: Config,
+    /// When to dial again, and when to give up. How many addresses there are is known.
+    pub dialer: DialerConfig,
+    /// What to say in the handshake: token, name. The seed is drawn anew for each connection.
+    pub hello: Attach<'m>,
+    /// Entropy, fresh for each boot: jitter, nonces and the local port are drawn from it. A board
+    /// that dials from the port it had before its reset waits for the peer to forget that.
+    pub seed: u64,
+}
+
+impl<'m> ClientConfig<'m> {
+    /// A constrained client of these servers.
+    #[must_use]
+    pub fn new(remotes: &'m [IpEndpoint], seed: u64) -> Self {
+        Self {
+            remotes,
+            session: Config::CONSTRAINED,
+            dialer: DialerConfig::default(),
+            hello: Attach::default(),
+            seed,
+        }
+    }
+}
+
+/// A client: keeps one session over as many connections of one socket as that takes.
+///
+/// ```no_run
+/// use outlast_embedded::smoltcp::{Client, ClientConfig, poll_at};
+/// use outlast_embedded::{Event, Resources, Route};
+/// # use smoltcp::{iface::{Interface, SocketHandle, SocketSet}, socket::tcp, time::Instant};
+/// # fn now() -> Instant { Instant::ZERO }
+/// # fn main_loop(
+/// #     iface: &mut Interface, device: &mut impl smoltcp::phy::Device,
+/// #     sockets: &mut SocketSet<'static>, handle: SocketHandle, seed: u64,
+/// # ) -> Result<(), outlast_embedded::SetupError> {
+/// let mut resources = Resources::<1024, 256>::new();
+/// let remotes = ["192.0.2.1:7000".parse().expect("an address")];
+/// let mut client = Client::new(&mut resources, ClientConfig::new(&remotes, seed))?;
+/// loop {
+///     let now = now();
+///     iface.poll(now, device, sockets);
+///     let socket = sockets.get_mut::<tcp::Socket>(handle);
+///     let deadline = client.poll(now, socket, iface.context(), |session, event| {
+///         if let Event::Message { payload, .. } = event {
+///             // The event is held while something is sent.
+///             let _ = session.send(Route::from(1u8), payload);
+///         }
+///     });
+///     if client.stopped().is_some() {
+///         return Ok(());
+///     }
+///     let _sleep_until = poll_at(iface, now, sockets, deadline);
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Client<'m> {
+    session: Session<'m>,
+    frame: Frame<'m>,
+    config: ClientConfig<'m>,
+    dialer: Dialer,
+    entropy: Jitter,
+    link: Link,
+    stopped: Option<StopReason>,
+}
+
+/// The connection there is, if there is one.
+#[derive(Debug, Default)]
+struct Link {
+    phase: Phase,
+    ending: Option<Ending>,
+    asked_to_leave: bool,
+    /// How far both directions had come when it began.
+    before: (Position, Position),
+}
+
+#[derive(Debug, Copy, Clone, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Dialing(Attempt),
+    Attached(Attempt),
+}
+
+#[derive(Debug, Copy, Clone)]
+struct Ending {
+    by_peer: bool,
+    closed: Closed,
+}
+
+impl<'m> Client<'m> {
+    /// A client, which dials when it is polled.
+    ///
+    /// # Errors
+    ///
+    /// If a value is out of range, the memory for a frame is too small, or there is no address.
+    pub fn new(
+        memory: impl Into<Memory<'m>>,
+        config: ClientConfig<'m>,
+    ) -> Result<Self, SetupError> {
+        let addresses = u32::try_from(config.remotes.len()).unwrap_or(u32::MAX);
+        if addresses == 0 {
+            return Err(SetupError::NoAddress);
+        }
+        let dialer = DialerConfig { addresses, ..config.dialer };
+        dialer.validate()?;
+        let (session, frame) = memory.into().client(&config.session)?;
+        let mut entropy = Jitter::new(config.seed);
+        let mut dialer = Dialer::new(dialer, entropy.next_u64());
+        dialer.handle_start(Instant::from_micros(0), false);
+        let (frame, link) = (Frame::new(frame), Link::default());
+        Ok(Self { session, frame, config, dialer, entropy, link, stopped: None })
+    }
+
+    /// The session: to send, to look at, to finish. Poll after having used it.
+    pub const fn session(&mut self) -> &mut Session<'m> {
+        &mut self.session
+    }
+
+    /// Why the client will do nothing further, once that is so.
+    #[must_use]
+    pub const fn stopped(&self) -> Option<StopReason> {
+        self.stopped
+    }
+
+    /// Where dialling stands.
+    #[must_use]
+    pub const fn state(&self) -> DialState {
+        self.dialer.state()
+    }
+
+    /// Failures since the last connection that worked.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.dialer.failures()
+    }
+
+    /// Dials these servers from the next attempt on: as many of them as before, or the first ones
+    /// of more.
+    pub const fn set_remotes(&mut self, remotes: &'m [IpEndpoint]) {
+        self.config.remotes = remotes;
+    }
+
+    /// Ends the session, whatever was not delivered, and stops dialling. Poll until the socket is
+    /// closed, so that the server hears of it.
+    pub fn stop(&mut self, now: time::Instant, code: CloseCode) {
+        self.session.end(to_core(now), code);
+        self.dialer.handle_stop();
+    }
+
+    /// Does everything that can be done now: dials, reads, tells events, writes. Returns when to
+    /// poll next if no frame comes before.
+    ///
+    /// `on_event` is given the session as well, so that it can answer while it holds the event.
+    /// The socket must be used by nobody else; its buffers have to be as large as
+    /// [the module](super) says.
+    pub fn poll(
+        &mut self,
+        now: time::Instant,
+        socket: &mut tcp::Socket<'_>,
+        cx: &mut Context,
+        mut on_event: impl FnMut(&mut Session<'m>, Event<'_>),
+    ) -> Option<time::Instant> {
+        let at = to_core(now);
+        match self.link.phase {
+            Phase::Idle => self.tell(at, &mut on_event),
+            Phase::Dialing(attempt) => self.greet(at, attempt, socket),
+            Phase::Attached(attempt) => self.carry(at, attempt, socket, &mut on_event),
+        }
+        self.obey(at, socket, cx);
+        let session = match self.link.phase {
+            Phase::Attached(_) => self.session.next_deadline(),
+            Phase::Idle | Phase::Dialing(_) => None,
+        };
+        match (session, self.dialer.poll_timeout()) {
+            (Some(session), Some(dialer)) => Some(from_core(session.min(dialer))),
+            (one, None) | (None, one) => one.map(from_core),
+        }
+    }
+
+    /// Tells what waits to be told without input.
+    fn tell(&mut self, now: Instant, on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>)) {
+        let Self { session, dialer, link, .. } = self;
+        let mut note = |session: &mut Session<'m>, event: Event<'_>| {
+            link.note(now, dialer, &event);
+            on_event(session, event);
+        };
+        tell(session, now, &[], &mut note);
+    }
+
+    /// Says HELLO once the socket is connected.
+    fn greet(&mut self, now: Instant, attempt: Attempt, socket: &mut tcp::Socket<'_>) {
+        if matches!(socket.state(), tcp::State::SynSent | tcp::State::SynReceived) {
+            return;
+        }
+        let seed = self.draw_u32();
+        let Self { session, config, frame, .. } = self;
+        let hello = Attach { seed, ..config.hello };
+        frame.clear();
+        let said = socket.send(|out| match session.attach(now, &hello, out) {
+            Ok(written) => (written, true),
+            Err(_) => (0, false),
+        });
+        if said == Ok(true) {
+            self.dialer.handle_transport(attempt);
+            let before = (self.session.received(), self.session.acknowledged());
+            self.link = Link { phase: Phase::Attached(attempt), before, ..Link::default() };
+        } else {
+            info!("the connection was refused, or its transmit buffer is too small");
+            socket.abort();
+            self.link = Link::default();
+            self.dialer.handle_failure(now, attempt);
+        }
+    }
+
+    /// Input, time, output of the connection there is.
+    fn carry(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        socket: &mut tcp::Socket<'_>,
+        on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
+    ) {
+        let Self { session, dialer, link, frame, .. } = self;
+        let mut note = |session: &mut Session<'m>, event: Event<'_>| {
+            link.note(now, dialer, &event);
+            on_event(session, event);
+        };
+        let reading = frame.read(socket, |input| tell(session, now, input, &mut note));
+        match reading {
+            Reading::Done => {}
+            Reading::Partial => session.handle_partial(now),
+            Reading::TooLong => session.close(now, CloseCode::TOO_LARGE, 0),
+        }
+        session.handle_timeout(now);
+        tell(session, now, &[], &mut note);
+        write(session, now, socket);
+        if has_ended(socket) || session.link_state() == LinkState::Closed {
+            self.leave(now, attempt, socket, on_event);
+        } else if session.is_closing() && !session.has_output() && socket.may_send() {
+            socket.close();
+        }
+    }
+
+    /// The connection is over: what that means for the next.
+    fn leave(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        socket: &mut tcp::Socket<'_>,
+        on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
+    ) {
+        // One that the peer ended properly is ended properly from here.
+        if matches!(socket.state(), tcp::State::CloseWait) {
+            socket.close();
+        } else if !matches!(socket.state(), tcp::State::LastAck) {
+            socket.abort();
+        }
+        self.tell(now, on_event);
+        self.session.detach(now);
+        self.frame.clear();
+        let link = core::mem::take(&mut self.link);
+        if (self.session.received(), self.session.acknowledged()) != link.before {
+            self.dialer.handle_progress(attempt);
+        }
+        let over = |code| Closed { session_ended: true, ..Closed::by(code) };
+        let hint = link.ending.map_or(Closed::by(CloseCode::OK), |ending| ending.closed);
+        if let Some(death) = self.session.death() {
+            let closed = Closed { code: death.code, session_ended: true, ..hint };
+            self.dialer.handle_close(now, attempt, closed);
+        } else if self.session.state() == SessionState::Ended {
+            self.dialer.handle_close(now, attempt, over(CloseCode::OK));
+        } else if link.ending.is_some_and(|ending| ending.by_peer) {
+            self.dialer.handle_close(now, attempt, hint);
+        } else if link.asked_to_leave && hint.code == CloseCode::GOING_AWAY {
+            // The session drew the moment, and has left.
+            //= CLI-4
+            self.dialer.handle_drain(now, attempt, 0, false);
+        } else {
+            self.dialer.handle_failure(now, attempt);
+        }
+    }
+
+    /// Does what the dialer says.
+    fn obey(&mut self, now: Instant, socket: &mut tcp::Socket<'_>, cx: &mut Context) {
+        while let Some(action) = self.dialer.poll_action(now) {
+            match action {
+                Action::Dial(dial) => self.dial(now, dial, socket, cx),
+                //= CLI-7
+                Action::Abort(_) => {
+                    socket.abort();
+                    self.session.detach(now);
+                    self.link = Link::default();
+                }
+                Action::Leave(_) => {}
+                Action::Replace(code) => {
+                    info!("the session is lost, and a new one begins: {}", code.get());
+                    // The configuration was good when the client was made.
+                    let _ = self.session.renew(self.config.session);
+                }
+                Action::Stop(reason) => {
+                    info!("the client stops after {} failures", self.dialer.failures());
+                    self.stopped = Some(reason);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Instant, dial: Dial, socket: &mut tcp::Socket<'_>, cx: &mut Context) {
+        let index = match dial.target {
+            Target::Listed(index) => usize::try_from(index).unwrap_or(0),
+            Target::Hinted => 0,
+        };
+        // A fresh port for each attempt: whatever the peer remembers of the last is no matter.
+        let [low, high, ..] = self.draw_u32().to_le_bytes();
+        let port = FIRST_PORT | u16::from_le_bytes([low, high]);
+        if socket.is_open() {
+            socket.abort();
+        }
+        let remote = self.config.remotes.get(index).copied();
+        if remote.is_some_and(|remote| socket.connect(cx, remote, port).is_ok()) {
+            info!("dialling, attempt {}", dial.attempt.get());
+            self.link = Link { phase: Phase::Dialing(dial.attempt), ..Link::default() };
+        } else {
+            info!("the address cannot be dialled");
+            self.dialer.handle_failure(now, dial.attempt);
+        }
+    }
+
+    const fn draw_u32(&mut self) -> u32 {
+        let [a, b, c, d, ..] = self.entropy.next_u64().to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+impl Link {
+    /// Notes what an event means for the connection.
+    fn note(&mut self, now: Instant, dialer: &mut Dialer, event: &Event<'_>) {
+        match *event {
+            Event::Opened | Event::Resumed { .. } => {
+                if let Phase::Attached(attempt) = self.phase {
+                    dialer.handle_welcome(now, attempt, true);
+                }
+            }
+            Event::Draining { .. } => self.asked_to_leave = true,
+            Event::Disconnected { code, by, retry_ms, no_retry } => {
+                info!("the connection ends: {}", code.get());
+                let by_peer = by == Side::Peer;
+                let closed = Closed { no_retry, retry_ms, ..Closed::by(code) };
+                self.ending = Some(Ending { by_peer, closed });
+            }
+            // The rest is the application's, whatever it is.
+            _ => {}
+        }
+    }
+}
