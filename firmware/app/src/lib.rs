@@ -1,0 +1,244 @@
+//! A client that holds one session: sends numbered messages, expects each of them back once and in
+//! order, and finishes. It is the same on every board; a [`Board`] is what differs.
+//!
+//! The command line, which QEMU passes on, is `firmware ADDRESS-AS-A-NUMBER PORT COUNT SEED`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use outlast_embedded::smoltcp::{Client, ClientConfig, poll_at};
+use outlast_embedded::{Event, Resources, Route, SendError};
+use semihosting::println;
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::Device;
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Address};
+use static_cell::ConstStaticCell;
+
+/// Bytes of each ring of the TCP socket.
+const SOCKET: usize = 1024;
+/// Bytes of a message.
+const SIZE: usize = 64;
+/// The address of the board; what QEMU gives to the first guest of its user network.
+const OWN: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
+/// After so many microseconds whatever is missing does not come any more.
+const PATIENCE: u64 = 60_000_000;
+
+static RECEIVE: ConstStaticCell<[u8; SOCKET]> = ConstStaticCell::new([0; SOCKET]);
+static TRANSMIT: ConstStaticCell<[u8; SOCKET]> = ConstStaticCell::new([0; SOCKET]);
+static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> =
+    ConstStaticCell::new([SocketStorage::EMPTY]);
+static MEMORY: ConstStaticCell<Resources<512, 256>> = ConstStaticCell::new(Resources::new());
+static REMOTES: ConstStaticCell<[IpEndpoint; 1]> = ConstStaticCell::new([IpEndpoint {
+    addr: smoltcp::wire::IpAddress::Ipv4(Ipv4Address::UNSPECIFIED),
+    port: 0,
+}]);
+
+/// What a board gives.
+pub trait Board {
+    /// Its network card.
+    type Card: Device;
+    /// Microseconds on a counter that runs by itself: ticks that are counted get lost under load.
+    fn now(&mut self) -> u64;
+    /// The network card.
+    fn card(&mut self) -> &mut Self::Card;
+    /// The card's own address.
+    fn address(&self) -> [u8; 6];
+    /// Bytes of stack that were ever used; 0 if that is not known.
+    fn stack_used(&self) -> usize {
+        0
+    }
+}
+
+/// What is asked of the application.
+struct Task {
+    server: Ipv4Address,
+    port: u16,
+    count: u32,
+    seed: u64,
+}
+
+impl Task {
+    fn from_command_line() -> Option<Self> {
+        let arguments = semihosting::experimental::env::args::<128>().ok()?;
+        let mut words = arguments.skip(1).map(|word| word.ok()?.parse::<u32>().ok());
+        Some(Self {
+            server: Ipv4Address::from_bits(words.next()??),
+            port: u16::try_from(words.next()??).ok()?,
+            count: words.next()??,
+            seed: u64::from(words.next()??),
+        })
+    }
+}
+
+/// What the application counts.
+#[derive(Default)]
+struct Count {
+    sent: u32,
+    came_back: u32,
+    opened: u32,
+    resumed: u32,
+    wrong: bool,
+    finished: bool,
+}
+
+impl Count {
+    fn hear(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Opened => self.opened += 1,
+            Event::Resumed { .. } => self.resumed += 1,
+            Event::Message { payload, .. } => {
+                self.wrong |= **payload != message(self.came_back);
+                self.came_back += 1;
+            }
+            Event::Ended => self.finished = true,
+            Event::Lost { .. } => self.wrong = true,
+            _ => {}
+        }
+    }
+}
+
+/// The message with this number.
+fn message(number: u32) -> [u8; SIZE] {
+    let mut bytes = [number.to_le_bytes()[0]; SIZE];
+    if let Some(head) = bytes.first_chunk_mut() {
+        *head = number.to_le_bytes();
+    }
+    bytes
+}
+
+/// Why the run failed, as an exit code.
+#[derive(Debug, Copy, Clone)]
+pub enum Failure {
+    /// The command line is not understood.
+    Arguments = 2,
+    /// The client could not be made.
+    Setup = 3,
+    /// A message came back wrong, or the session was lost.
+    Wrong = 4,
+    /// It took too long.
+    Late = 5,
+    /// The client gave up.
+    Stopped = 6,
+}
+
+/// Runs the application, and says how it went.
+///
+/// # Errors
+///
+/// Whatever keeps a message from coming back.
+pub fn run(board: &mut impl Board) -> Result<(), Failure> {
+    let task = Task::from_command_line().ok_or(Failure::Arguments)?;
+    let now = board.now();
+    let address = HardwareAddress::Ethernet(EthernetAddress(board.address()));
+    let mut config = Config::new(address);
+    config.random_seed = task.seed;
+    let mut iface = Interface::new(config, board.card(), instant(now));
+    iface.update_ip_addrs(|list| {
+        // There is room for one.
+        let _ = list.push(IpCidr::new(OWN.into(), 24));
+    });
+    let mut sockets = SocketSet::new(&mut SOCKETS.take()[..]);
+    let mut socket = tcp::Socket::new(
+        tcp::SocketBuffer::new(&mut RECEIVE.take()[..]),
+        tcp::SocketBuffer::new(&mut TRANSMIT.take()[..]),
+    );
+    socket.set_nagle_enabled(false);
+    let handle = sockets.add(socket);
+    let remotes = REMOTES.take();
+    *remotes = [IpEndpoint::new(task.server.into(), task.port)];
+    let config = ClientConfig::new(&*remotes, task.seed);
+    let client = Client::new(MEMORY.take(), config).map_err(|_| Failure::Setup)?;
+    talk(board, &task, &mut iface, &mut sockets, handle, client)
+}
+
+fn instant(micros: u64) -> Instant {
+    Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+fn talk(
+    board: &mut impl Board,
+    task: &Task,
+    iface: &mut Interface,
+    sockets: &mut SocketSet<'_>,
+    handle: SocketHandle,
+    mut client: Client<'static>,
+) -> Result<(), Failure> {
+    let start = board.now();
+    let mut count = Count::default();
+    println!("boot seed={}", task.seed);
+    loop {
+        let now = board.now();
+        iface.poll(instant(now), board.card(), sockets);
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+        let opened = count.opened;
+        let hear = |_: &mut _, event: Event<'_>| count.hear(&event);
+        let deadline = client.poll(instant(now), socket, iface.context(), hear);
+        if count.opened > opened {
+            println!("opened us={}", now - start);
+        }
+        if count.wrong {
+            println!("wrong: sent={} came_back={}", count.sent, count.came_back);
+            return Err(Failure::Wrong);
+        }
+        if now - start > PATIENCE {
+            println!("late: sent={} came_back={}", count.sent, count.came_back);
+            return Err(Failure::Late);
+        }
+        let said = say(&mut client, task, &mut count);
+        if count.finished && !socket_is_busy(sockets, handle) {
+            break;
+        }
+        if client.stopped().is_some() && !count.finished {
+            return Err(Failure::Stopped);
+        }
+        let wake = poll_at(iface, instant(now), sockets, deadline);
+        // There is nothing to sleep for on these boards: polling is what waiting is.
+        if !said && wake.is_some_and(|at| at > instant(now)) {
+            core::hint::spin_loop();
+        }
+    }
+    let stats = client.session().stats();
+    println!(
+        "done sent={} came_back={} resumed={} resent={} us={} stack={}",
+        count.sent,
+        count.came_back,
+        count.resumed,
+        stats.resent,
+        board.now() - start,
+        board.stack_used()
+    );
+    if count.came_back == task.count { Ok(()) } else { Err(Failure::Wrong) }
+}
+
+/// Sends what there is room for, and the end once everything came back; whether it said anything.
+fn say(client: &mut Client<'static>, task: &Task, count: &mut Count) -> bool {
+    let before = count.sent;
+    if count.opened == 0 {
+        return false;
+    }
+    while count.sent < task.count {
+        match client.session().send(Route::from(7_u8), &message(count.sent)) {
+            Ok(_) => count.sent += 1,
+            Err(SendError::Full) => break,
+            Err(_) => {
+                count.wrong = true;
+                break;
+            }
+        }
+        if count.sent == task.count / 2 {
+            println!("half");
+        }
+    }
+    if count.came_back == task.count {
+        // A second time is refused, and of no harm.
+        let _ = client.session().finish();
+    }
+    count.sent > before
+}
+
+/// Whether the socket still has to say that it closes.
+fn socket_is_busy(sockets: &SocketSet<'_>, handle: SocketHandle) -> bool {
+    let state = sockets.get::<tcp::Socket<'_>>(handle).state();
+    !matches!(state, tcp::State::Closed | tcp::State::TimeWait)
+}
