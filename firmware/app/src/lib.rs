@@ -24,6 +24,9 @@ const OWN: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 /// After so many microseconds whatever is missing does not come any more.
 const PATIENCE: u64 = 60_000_000;
 
+/// The longest sleep in microseconds: counters must not go round unseen.
+const LONGEST: u64 = 500_000;
+
 static RECEIVE: ConstStaticCell<[u8; SOCKET]> = ConstStaticCell::new([0; SOCKET]);
 static TRANSMIT: ConstStaticCell<[u8; SOCKET]> = ConstStaticCell::new([0; SOCKET]);
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> =
@@ -44,6 +47,8 @@ pub trait Board {
     fn card(&mut self) -> &mut Self::Card;
     /// The card's own address.
     fn address(&self) -> [u8; 6];
+    /// Sleeps until the card has a frame or this many microseconds have passed; may end early.
+    fn sleep(&mut self, micros: u64);
     /// Bytes of stack that were ever used; 0 if that is not known.
     fn stack_used(&self) -> usize {
         0
@@ -193,9 +198,10 @@ fn talk(
             return Err(Failure::Stopped);
         }
         let wake = poll_at(iface, instant(now), sockets, deadline);
-        // There is nothing to sleep for on these boards: polling is what waiting is.
-        if !said && wake.is_some_and(|at| at > instant(now)) {
-            core::hint::spin_loop();
+        let wake = wake.unwrap_or(instant(now + LONGEST)).total_micros();
+        let pause = u64::try_from(wake).unwrap_or(0).saturating_sub(board.now());
+        if !said && pause > 0 {
+            board.sleep(pause.min(LONGEST));
         }
     }
     let stats = client.session().stats();

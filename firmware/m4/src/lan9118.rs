@@ -16,7 +16,11 @@ enum Register {
     TxData = 0x20,
     RxStatus = 0x40,
     TxStatus = 0x48,
+    InterruptConfig = 0x54,
+    InterruptStatus = 0x58,
+    InterruptEnable = 0x5C,
     ByteTest = 0x64,
+    FifoInterrupt = 0x68,
     TxConfig = 0x70,
     HardwareConfig = 0x74,
     RxInfo = 0x7C,
@@ -36,6 +40,11 @@ const FRAME: usize = 1514;
 const BUFFER: usize = 1520;
 /// Transmit only while a whole frame, its two commands and padding fit the FIFO.
 const TX_ROOM: u32 = 1600;
+/// The interrupt for a frame that came, and the output that is driven high for it.
+const RX_LEVEL: u32 = 1 << 3;
+const DRIVE_HIGH: u32 = 1 << 8 | 1 << 4 | 1;
+/// Interrupt for any frame received, and never for what was transmitted.
+const ANY_FRAME: u32 = 0xFF << 24;
 const CHECKSUM: usize = 4;
 const RX_ERROR: u32 = 1 << 15;
 const MAC_BUSY: u32 = 1 << 31;
@@ -94,6 +103,8 @@ impl Card {
         // 5 KiB of the FIFO are for transmitting; bit 20 must be one.
         write(Register::HardwareConfig, 5 << 16 | 1 << 20);
         write(Register::TxConfig, 1 << 1);
+        write(Register::FifoInterrupt, ANY_FRAME);
+        write(Register::InterruptConfig, DRIVE_HIGH);
         mac_write(MAC_CONTROL, mac_read(MAC_CONTROL) | MAC_ON);
         Some(Self { rx, tx, last: 0, rounds: 0 })
     }
@@ -111,6 +122,22 @@ impl Card {
         self.rounds += u64::from(now < self.last);
         self.last = now;
         (self.rounds << 32 | u64::from(now)) / PER_MICROSECOND
+    }
+
+    /// Lets the card's interrupt be pending from now on while there is a frame, and not before.
+    pub(crate) fn arm(&mut self) {
+        write(Register::InterruptStatus, RX_LEVEL);
+        write(Register::InterruptEnable, RX_LEVEL);
+    }
+
+    /// The interrupt is not wanted any more.
+    pub(crate) fn disarm(&mut self) {
+        write(Register::InterruptEnable, 0);
+    }
+
+    /// Whether a frame waits.
+    pub(crate) fn has_frame(&self) -> bool {
+        read(Register::RxInfo) & 0x00FF_0000 != 0
     }
 
     /// Takes the next frame out of the FIFO; how long it is, or 0 if it is of no use.
@@ -163,7 +190,7 @@ impl phy::Device for Card {
     type TxToken<'c> = Transmit<'c>;
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmit<'_>)> {
-        while read(Register::RxInfo) & 0x00FF_0000 != 0 {
+        while self.has_frame() {
             let len = self.take_frame();
             if len > 0 {
                 return Some((Received(self.rx.get(..len)?), Transmit(self.tx)));
