@@ -47,7 +47,7 @@ impl Board {
         ];
         let mut semihosting = "enable=on,target=native".to_owned();
         arguments.iter().for_each(|word| semihosting.push_str(&format!(",arg={word}")));
-        let mut command = if name == "riscv" {
+        let mut command = if name == "rv32" {
             let mut command = Command::new("qemu-system-riscv32");
             command.args(["-M", "virt", "-m", "16M", "-bios", "none"]);
             command.args(["-global", "virtio-mmio.force-legacy=false"]);

@@ -209,8 +209,8 @@ impl Drop for Folder {
     }
 }
 
-/// One run over the wire.
-pub(crate) fn run(options: &Options) -> Outcome {
+/// One run over the wire; how many frames were lost, repeated or delayed.
+pub(crate) fn run(options: &Options) -> Outcome<u32> {
     let name = format!("outlast-wire-{}-{}", std::process::id(), options.seed);
     let folder = Folder(std::env::temp_dir().join(name));
     std::fs::create_dir_all(&folder.0).map_err(|e| e.to_string())?;
@@ -250,8 +250,5 @@ pub(crate) fn run(options: &Options) -> Outcome {
         "{} frames: {lost} lost, {repeated} twice, {reordered} later; seed {}",
         wire.frames, options.seed
     );
-    if options.loss > 0 && lost == 0 {
-        return Err("nothing was lost, so nothing was tested".to_owned());
-    }
-    checked
+    checked.map(|()| lost + repeated + reordered)
 }
