@@ -11,6 +11,7 @@ mod options;
 mod process;
 mod proof;
 mod quality;
+mod stack;
 mod steps;
 mod tidy;
 mod tools;
