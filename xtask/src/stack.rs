@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::process::Process;
-use crate::steps::{Outcome, Verdict};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -218,6 +217,7 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<(String, Bound), String> 
             Err(why) => void.push(why),
         }
     }
+    println!("deepest:\n    {}", deepest.1.path.join("\n    "));
     if void.is_empty() { Ok(deepest) } else { Err(void.join("; ")) }
 }
 
@@ -234,20 +234,6 @@ pub(crate) fn controls(workspace: &Workspace) -> Result<(), String> {
     found("core_planted_frame", |bound| bound.as_ref().is_ok_and(|b| b.bytes > LIMIT))?;
     found("core_planted_recursion", |b| b.as_ref().is_err_and(|e| e.starts_with("recursion")))?;
     found("core_planted_indirect", |b| b.as_ref().is_err_and(|e| e.starts_with("a call through")))
-}
-
-/// Bounds every call, and checks that breaches would be noticed.
-pub(crate) fn step(workspace: &Workspace) -> Verdict {
-    if let Err(why) = tools::targets(workspace, &[TARGET]) {
-        return Ok(Outcome::Skipped(why));
-    }
-    controls(workspace)?;
-    let (name, bound) = measure(workspace)?;
-    if bound.bytes > LIMIT {
-        let path = bound.path.join("\n    ");
-        return Err(format!("{name} may need {} of {LIMIT} bytes:\n    {path}", bound.bytes));
-    }
-    Ok(Outcome::Passed(format!("{} of {LIMIT} bytes, in {name}", bound.bytes)))
 }
 
 #[cfg(test)]

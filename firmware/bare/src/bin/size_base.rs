@@ -15,8 +15,16 @@ fn on_panic(_: &PanicInfo<'_>) -> ! {
 fn main() -> ! {
     let (mut from, mut to) = ([1_u8; 64], [0_u8; 64]);
     loop {
-        let len = black_box(64).min(from.len());
-        to[..len].copy_from_slice(&black_box(&mut from)[..len]);
-        black_box(&mut to)[..len].fill(0);
+        copy(black_box(&mut to), black_box(&from));
+        from.fill(0);
+        black_box(&mut from);
+    }
+}
+
+#[inline(never)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    let len = black_box(to.len()).min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
+        to.copy_from_slice(from);
     }
 }
