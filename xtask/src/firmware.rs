@@ -1,5 +1,5 @@
-//! Firmware under QEMU: the core's golden vectors and a session on small boards, and one application
-//! on two boards over every link there is.
+//! Firmware under QEMU: the core's golden vectors and a session on small boards, and one
+//! application on two boards over every link there is.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -141,7 +141,10 @@ fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
             if !last.starts_with(&format!("ok {runs}/{runs} ")) {
                 return Err(format!("{name} {link} {options}: {last}"));
             }
-            notes.push(format!("{name} {link}{}", if options.contains("loss") { " 3 %" } else { "" }));
+            notes.push(format!(
+                "{name} {link}{}",
+                if options.contains("loss") { " 3 %" } else { "" }
+            ));
         }
     }
     if !root {

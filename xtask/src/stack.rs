@@ -129,9 +129,7 @@ impl Graph {
     fn roots(&self) -> BTreeMap<String, Result<Bound, String>> {
         let mut known = BTreeMap::new();
         let roots = self.calls.keys().filter(|name| name.starts_with(ROOT));
-        roots
-            .map(|name| (name.clone(), self.bound(name, &mut Vec::new(), &mut known)))
-            .collect()
+        roots.map(|name| (name.clone(), self.bound(name, &mut Vec::new(), &mut known))).collect()
     }
 }
 
@@ -240,12 +238,18 @@ pub(crate) fn controls(workspace: &Workspace) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const SIZES: &str = "StackSizes [\n Entry {\n Functions: [core_a]\n Size: 0x10\n }\n Entry {\n \
-                         Functions: [b, c]\n Size: 0x20\n }\n]";
-    const CODE: &str = "00000400 <core_a>:\n     400:\tpush\t{r4, lr}\n     402:\tbl\t0x410 <b>\n     \
-                        406:\tb\t0x402 <core_a+0x2>\n\n00000410 <b>:\n     410:\tb.w\t0x420 \
-                        <asm>\n\n00000420 <asm>:\n     420:\tpush\t{r4-r6, lr}\n     422:\tsub\tsp, \
-                        #0x18\n     424:\tbx\tlr\n";
+    const SIZES: &str = "Entry {\n Functions: [core_a]\n Size: 0x10\n }\n\
+                         Entry {\n Functions: [b, c]\n Size: 0x20\n }";
+    const CODE: &str = "00000400 <core_a>:\n\
+                        \x20 400:\tpush\t{r4, lr}\n\
+                        \x20 402:\tbl\t0x410 <b>\n\
+                        \x20 406:\tb\t0x402 <core_a+0x2>\n\n\
+                        00000410 <b>:\n\
+                        \x20 410:\tb.w\t0x420 <asm>\n\n\
+                        00000420 <asm>:\n\
+                        \x20 420:\tpush\t{r4-r6, lr}\n\
+                        \x20 422:\tsub\tsp, #0x18\n\
+                        \x20 424:\tbx\tlr\n";
 
     fn bound_of(code: &str) -> Result<Bound, String> {
         Graph::new(SIZES, code).roots().remove("core_a").expect("it is there")

@@ -5,9 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{
-    builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools,
-};
+use crate::{builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools};
 
 /// How a step that did not fail ended, with a word on what it saw.
 #[derive(Debug, PartialEq, Eq)]

@@ -140,9 +140,7 @@ fn close(v: &Vector) -> String {
 }
 
 fn probe(v: &Vector) -> String {
-    v.if_there("nonce", || {
-        format!("Probe {{ {} }}", numbers(v, &["nonce", "tx", "ack", "limit"]))
-    })
+    v.if_there("nonce", || format!("Probe {{ {} }}", numbers(v, &["nonce", "tx", "ack", "limit"])))
 }
 
 /// The frame as an expression.

@@ -50,7 +50,8 @@ fn runs(options: &Options) -> Outcome {
     for run in 0..options.runs {
         let options = Options { seed: options.seed + run, ..options.clone() };
         let start = Instant::now();
-        faults += one(&options).map_err(|why| format!("run {run}, seed {}: {why}", options.seed))?;
+        faults +=
+            one(&options).map_err(|why| format!("run {run}, seed {}: {why}", options.seed))?;
         took.push(start.elapsed().as_millis());
     }
     if matches!(options.link, Link::TapInside | Link::ResetInside) {

@@ -14,7 +14,8 @@ const DEVICE: &str = "tap0";
 const SOON: Duration = Duration::from_millis(700);
 
 fn ip(line: &str) -> Outcome {
-    let status = Command::new("ip").args(line.split(' ')).status().map_err(|e| format!("ip: {e}"))?;
+    let status =
+        Command::new("ip").args(line.split(' ')).status().map_err(|e| format!("ip: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("`ip {line}`: {status}")) }
 }
 

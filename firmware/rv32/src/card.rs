@@ -44,9 +44,7 @@ unsafe impl Hal for Flat {
         let first = NEXT.fetch_add(pages, Ordering::Relaxed);
         let start = POOL.0.get().cast::<u8>().wrapping_add(first * PAGE_SIZE);
         match NonNull::new(start) {
-            Some(start) if first + pages <= PAGES => {
-                (start.as_ptr() as usize as PhysAddr, start)
-            }
+            Some(start) if first + pages <= PAGES => (start.as_ptr() as usize as PhysAddr, start),
             _ => process::exit(112),
         }
     }

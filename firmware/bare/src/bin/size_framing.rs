@@ -14,10 +14,10 @@ fn on_panic(_: &PanicInfo<'_>) -> ! {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let mut input = [0; 64];
+    let input = [0; 64];
     let mut out = [0; 64];
     loop {
-        let mut rest: &[u8] = black_box(&mut input);
+        let mut rest: &[u8] = black_box(&input);
         while let Ok(Some((header, body, behind))) = Frame::split(rest, black_box(252)) {
             black_box((header.op(), header.tag(), header.more()));
             black_box(write(body, black_box(&mut out)));

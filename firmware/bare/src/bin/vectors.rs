@@ -1,5 +1,5 @@
-//! The golden vectors on the target itself: every frame in `conformance/vectors` is read and written
-//! as its file says. Tells by its exit code.
+//! The golden vectors on the target itself: every frame in `conformance/vectors` is read and
+//! written as its file says. Tells by its exit code.
 #![no_std]
 #![no_main]
 
