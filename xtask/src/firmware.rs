@@ -127,11 +127,15 @@ fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
             ("user", ""),
             ("wire", ""),
             ("wire", "--count 200 --loss 3 --duplicate 2 --reorder 2"),
+            ("wire", "--reset-at 250"),
             ("tap", ""),
+            ("tap", "--reset-at 250"),
             ("reset", "--count 300"),
         ] {
             let needs_root = matches!(link, "tap" | "reset");
-            if needs_root && (!root || (name != "M4")) {
+            // Only the M4 has memory that outlasts a reset, and one board is enough for the kernel.
+            let needs_m4 = needs_root || options.contains("--reset-at");
+            if needs_root && !root || needs_m4 && name != "M4" {
                 continue;
             }
             let process = Process::new(&host).arg(link).arg(elf).words(options);

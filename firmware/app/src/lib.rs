@@ -1,12 +1,14 @@
 //! A client that holds one session: sends numbered messages, expects each of them back once and in
 //! order, and finishes. It is the same on every board; a [`Board`] is what differs.
 //!
-//! The command line, which QEMU passes on, is `firmware ADDRESS-AS-A-NUMBER PORT COUNT SEED`.
+//! The command line, which QEMU passes on, is `firmware ADDRESS-AS-A-NUMBER PORT COUNT SEED RESET`.
+//! Once RESET messages came back (0: never), the board writes its session down in memory that
+//! outlasts a reset, and resets itself without a word to the server. Then it goes on.
 #![no_std]
 #![forbid(unsafe_code)]
 
 use outlast_embedded::smoltcp::{Client, ClientConfig, poll_at};
-use outlast_embedded::{Event, Resources, Route, SendError};
+use outlast_embedded::{Event, Resources, Route, SendError, Session};
 use semihosting::println;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::Device;
@@ -32,6 +34,8 @@ static TRANSMIT: ConstStaticCell<[u8; SOCKET]> = ConstStaticCell::new([0; SOCKET
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> =
     ConstStaticCell::new([SocketStorage::EMPTY]);
 static MEMORY: ConstStaticCell<Resources<512, 256>> = ConstStaticCell::new(Resources::new());
+/// The ring of a session that is taken up again after a reset.
+static SECOND_RING: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
 static REMOTES: ConstStaticCell<[IpEndpoint; 1]> = ConstStaticCell::new([IpEndpoint {
     addr: smoltcp::wire::IpAddress::Ipv4(Ipv4Address::UNSPECIFIED),
     port: 0,
@@ -49,9 +53,62 @@ pub trait Board {
     fn address(&self) -> [u8; 6];
     /// Sleeps until the card has a frame or this many microseconds have passed; may end early.
     fn sleep(&mut self, micros: u64);
+    /// Memory that outlasts a reset, whatever it holds; once.
+    fn kept(&mut self) -> Option<&'static mut Kept> {
+        None
+    }
+    /// Resets the board; returns where that cannot be done.
+    fn reset(&mut self) {}
     /// Bytes of stack that were ever used; 0 if that is not known.
     fn stack_used(&self) -> usize {
         0
+    }
+}
+
+/// What the application keeps over a reset. Any bytes are a value of it.
+#[repr(C)]
+pub struct Kept {
+    /// [`WRITTEN`] if the rest means something.
+    written: u32,
+    sent: u32,
+    came_back: u32,
+    len: u32,
+    session: [u8; 1024],
+}
+
+/// Tells memory that was written from what it holds after power came on.
+const WRITTEN: u32 = 0x6B65_7074;
+
+impl Kept {
+    /// Writes the session and the counts down; whether that was possible.
+    fn write(&mut self, client: &mut Client<'static>, count: &Count) -> bool {
+        let Ok(len) = client.session().snapshot(600, &[], &mut self.session) else {
+            return false;
+        };
+        self.len = u32::try_from(len).unwrap_or(0);
+        (self.sent, self.came_back) = (count.sent, count.came_back);
+        self.written = WRITTEN;
+        true
+    }
+
+    /// Takes up what was written, once; whether there was anything.
+    fn read(&mut self, client: &mut Client<'static>, count: &mut Count) -> bool {
+        if self.written != WRITTEN {
+            return false;
+        }
+        self.written = 0;
+        let bytes = self.session.get(..self.len as usize).unwrap_or_default();
+        // Written when everything had been transmitted that ever was, so nothing is missing.
+        let config = outlast_embedded::Config::CONSTRAINED;
+        let Ok(restored) = Session::restore(config, bytes, true, &mut SECOND_RING.take()[..])
+        else {
+            return false;
+        };
+        *client.session() = restored.session;
+        (count.sent, count.came_back) = (self.sent, self.came_back);
+        // What is resumed was opened before.
+        count.opened = 1;
+        true
     }
 }
 
@@ -61,6 +118,7 @@ struct Task {
     port: u16,
     count: u32,
     seed: u64,
+    reset: u32,
 }
 
 impl Task {
@@ -72,6 +130,7 @@ impl Task {
             port: u16::try_from(words.next()??).ok()?,
             count: words.next()??,
             seed: u64::from(words.next()??),
+            reset: words.next()??,
         })
     }
 }
@@ -133,7 +192,13 @@ pub enum Failure {
 ///
 /// Whatever keeps a message from coming back.
 pub fn run(board: &mut impl Board) -> Result<(), Failure> {
-    let task = Task::from_command_line().ok_or(Failure::Arguments)?;
+    let mut task = Task::from_command_line().ok_or(Failure::Arguments)?;
+    let kept = board.kept();
+    if kept.as_ref().is_some_and(|kept| kept.written == WRITTEN) {
+        // A second boot dials from another port.
+        task.seed += 1_000;
+        task.reset = 0;
+    }
     let now = board.now();
     let address = HardwareAddress::Ethernet(EthernetAddress(board.address()));
     let mut config = Config::new(address);
@@ -154,7 +219,7 @@ pub fn run(board: &mut impl Board) -> Result<(), Failure> {
     *remotes = [IpEndpoint::new(task.server.into(), task.port)];
     let config = ClientConfig::new(&*remotes, task.seed);
     let client = Client::new(MEMORY.take(), config).map_err(|_| Failure::Setup)?;
-    talk(board, &task, &mut iface, &mut sockets, handle, client)
+    talk(board, &task, kept, &mut iface, &mut sockets, handle, client)
 }
 
 fn instant(micros: u64) -> Instant {
@@ -164,6 +229,7 @@ fn instant(micros: u64) -> Instant {
 fn talk(
     board: &mut impl Board,
     task: &Task,
+    mut kept: Option<&'static mut Kept>,
     iface: &mut Interface,
     sockets: &mut SocketSet<'_>,
     handle: SocketHandle,
@@ -171,7 +237,8 @@ fn talk(
 ) -> Result<(), Failure> {
     let start = board.now();
     let mut count = Count::default();
-    println!("boot seed={}", task.seed);
+    let again = kept.as_mut().is_some_and(|kept| kept.read(&mut client, &mut count));
+    println!("boot seed={} again={}", task.seed, u32::from(again));
     loop {
         let now = board.now();
         iface.poll(instant(now), board.card(), sockets);
@@ -191,6 +258,13 @@ fn talk(
             return Err(Failure::Late);
         }
         let said = say(&mut client, task, &mut count);
+        if task.reset > 0
+            && count.came_back >= task.reset
+            && kept.as_mut().is_some_and(|kept| kept.write(&mut client, &count))
+        {
+            println!("reset came_back={}", count.came_back);
+            board.reset();
+        }
         if count.finished && !socket_is_busy(sockets, handle) {
             break;
         }

@@ -44,6 +44,7 @@ impl Board {
             port.to_string(),
             options.count.to_string(),
             options.seed.to_string(),
+            options.reset_at.to_string(),
         ];
         let mut semihosting = "enable=on,target=native".to_owned();
         arguments.iter().for_each(|word| semihosting.push_str(&format!(",arg={word}")));

@@ -7,6 +7,9 @@
 //! host reset ELF [--seed N]                            as root: the board dies in mid-stream
 //! ```
 //!
+//! With `--reset-at N` the board resets itself once N messages came back, without a word to the
+//! server, and takes its session up again: the new connection has to supersede the ghost.
+//!
 //! * `wire`: Ethernet frames in Unix datagrams, with seeded faults; the TCP of the other side is
 //!   smoltcp's, and what it carries goes byte by byte to the server.
 //! * `user`: QEMU's user network, whose 10.0.2.2 is this host.
@@ -87,5 +90,5 @@ fn user(options: &Options) -> Outcome {
     let network = ["-netdev", "user,id=n0,ipv6=off"].map(str::to_owned);
     let mut board = board::Board::boot(options, &network, server.port())?;
     let report = board.finish()?;
-    server.check(options.count, &report)
+    server.check(options, &report)
 }

@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) duplicate: u64,
     pub(crate) reorder: u64,
     pub(crate) seed: u64,
+    /// The board resets itself once so many messages came back; 0 is never.
+    pub(crate) reset_at: u32,
 }
 
 impl Options {
@@ -46,7 +48,7 @@ impl Options {
         let elf = words.next().ok_or("which firmware?")?.into();
         let (loss, duplicate, reorder) = (0, 0, 0);
         let mut options =
-            Self { link, elf, runs: 1, count: 500, loss, duplicate, reorder, seed: 1 };
+            Self { link, elf, runs: 1, count: 500, loss, duplicate, reorder, seed: 1, reset_at: 0 };
         while let Some(flag) = words.next() {
             let value = words.next().and_then(|value| value.parse().ok());
             let value: u64 = value.ok_or_else(|| format!("`{flag}` wants a number"))?;
@@ -56,6 +58,7 @@ impl Options {
                 "--loss" => options.loss = value,
                 "--duplicate" => options.duplicate = value,
                 "--reorder" => options.reorder = value,
+                "--reset-at" => options.reset_at = u32::try_from(value).unwrap_or(u32::MAX),
                 "--seed" => options.seed = value,
                 _ => return Err(format!("there is no `{flag}`")),
             }

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::Outcome;
 use crate::board::Report;
+use crate::options::Options;
 
 /// What the server saw.
 #[derive(Default)]
@@ -18,6 +19,7 @@ struct Seen {
     messages: AtomicU32,
     ended: AtomicU32,
     refused: AtomicU32,
+    resumed: AtomicU32,
 }
 
 /// A server, running until it is dropped.
@@ -62,7 +64,7 @@ impl Server {
     }
 
     /// What the board reported and what the server saw agree: each message came once.
-    pub(crate) fn check(&self, count: u32, report: &Report) -> Outcome {
+    pub(crate) fn check(&self, options: &Options, report: &Report) -> Outcome {
         // The last thing that the client hears is not the last that the server does.
         let start = Instant::now();
         while self.seen.ended.load(Ordering::Relaxed) == 0
@@ -70,12 +72,16 @@ impl Server {
         {
             std::thread::yield_now();
         }
-        let seen = [&self.seen.sessions, &self.seen.messages, &self.seen.ended, &self.seen.refused]
+        let Seen { sessions, messages, ended, refused, resumed } = &*self.seen;
+        let seen = [sessions, messages, ended, refused, resumed]
             .map(|number| number.load(Ordering::Relaxed));
-        if seen == [1, count, 1, 0] && report.number("came_back") == Some(count) {
+        let resumes = u32::from(options.reset_at > 0);
+        // Loss alone breaks no connection, but it may.
+        let expected = [1, options.count, 1, 0, if options.loss > 0 { seen[4] } else { resumes }];
+        if seen == expected && report.number("came_back") == Some(options.count) {
             return Ok(());
         }
-        Err(format!("sessions, messages, ended, refused: {seen:?}; the board: {report:?}"))
+        Err(format!("sessions, messages, ended, refused, resumed: {seen:?}; {report:?}"))
     }
 }
 
@@ -100,6 +106,9 @@ fn hear(seen: &Seen, peer: &mut Peer<'_>, event: Incoming<'_>) {
             }
         }
         Incoming::Finished => peer.finish(),
+        Incoming::Resumed { .. } => {
+            seen.resumed.fetch_add(1, Ordering::Relaxed);
+        }
         Incoming::Ended => {
             seen.ended.fetch_add(1, Ordering::Relaxed);
         }

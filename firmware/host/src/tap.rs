@@ -40,12 +40,13 @@ pub(crate) fn outside(options: &Options, inside: &str) -> Outcome {
     ip(&format!("-n {name} link set {DEVICE} up"))?;
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let (count, seed) = (options.count.to_string(), options.seed.to_string());
+    let reset_at = options.reset_at.to_string();
     let status = Command::new("ip")
         .args(["netns", "exec", name])
         .arg(program)
         .arg(inside)
         .arg(&options.elf)
-        .args(["--count", &count, "--seed", &seed])
+        .args(["--count", &count, "--seed", &seed, "--reset-at", &reset_at])
         .status()
         .map_err(|e| e.to_string())?;
     if status.success() { Ok(()) } else { Err(format!("inside the namespace: {status}")) }
@@ -61,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let server = Server::start("10.0.2.2:0")?;
     let mut board = Board::boot(options, &network(), server.port())?;
     let report = board.finish()?;
-    server.check(options.count, &report)
+    server.check(options, &report)
 }
 
 /// The board dies in mid-stream without a word, and boots again with another seed while the kernel

@@ -242,7 +242,7 @@ pub(crate) fn run(options: &Options) -> Outcome<u32> {
     let (told, address) = (Arc::clone(&stop), server.address());
     let carrier = std::thread::spawn(move || carry(wire, address, &told));
     let report = board.finish();
-    let checked = report.and_then(|report| server.check(options.count, &report));
+    let checked = report.and_then(|report| server.check(options, &report));
     stop.store(true, Ordering::Relaxed);
     let wire = carrier.join().map_err(|_| "the wire panicked".to_owned())??;
     let [lost, repeated, reordered] = wire.faults;

@@ -5,7 +5,9 @@
 mod lan9118;
 mod stack;
 
-use app::Board;
+use core::mem::MaybeUninit;
+
+use app::{Board, Kept};
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{NVIC, SCB, SYST};
@@ -35,9 +37,14 @@ unsafe impl InterruptNumber for CardLine {
     }
 }
 
+/// Memory that the start-up code leaves alone.
+#[unsafe(link_section = ".uninit.kept")]
+static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
+
 struct Mps2 {
     card: Card,
     timer: SYST,
+    kept: Option<&'static mut Kept>,
 }
 
 impl Board for Mps2 {
@@ -70,6 +77,14 @@ impl Board for Mps2 {
         self.card.address()
     }
 
+    fn kept(&mut self) -> Option<&'static mut Kept> {
+        self.kept.take()
+    }
+
+    fn reset(&mut self) {
+        SCB::sys_reset();
+    }
+
     fn stack_used(&self) -> usize {
         stack::used()
     }
@@ -96,7 +111,10 @@ fn main() -> ! {
     // SAFETY: interrupts are disabled, so there is none that could be taken.
     unsafe { NVIC::unmask(CARD) };
     let Some(card) = Card::new(RX.take(), TX.take()) else { process::exit(9) };
-    match app::run(&mut Mps2 { card, timer }) {
+    // SAFETY: this is the only place that refers to it, any bytes are a value of it, and reading it
+    // through a raw pointer keeps the compiler from assuming that nothing ever wrote it.
+    let kept = unsafe { core::hint::black_box(&raw mut KEPT).cast::<Kept>().as_mut() };
+    match app::run(&mut Mps2 { card, timer, kept }) {
         Ok(()) => process::exit(0),
         Err(failure) => process::exit(failure as i32),
     }

@@ -221,12 +221,7 @@ impl<'m, E: Entropy> Server<'m, E> {
     }
 
     /// A socket without a connection listens; one with a connection is greeted.
-    fn receive(
-        &self,
-        now: Instant,
-        connection: &mut Connection<'m>,
-        socket: &mut tcp::Socket<'_>,
-    ) {
+    fn receive(&self, now: Instant, connection: &mut Connection<'m>, socket: &mut tcp::Socket<'_>) {
         if !socket.is_open() && socket.listen(connection.port).is_err() {
             info!("the port cannot be listened at");
         }
