@@ -15,7 +15,7 @@ use smoltcp::phy::Device;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Address};
-use static_cell::ConstStaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 /// Bytes of each ring of the TCP socket.
 const SOCKET: usize = 1024;
@@ -92,6 +92,7 @@ impl Kept {
     }
 
     /// Takes up what was written, once; whether there was anything.
+    #[inline(never)]
     fn read(&mut self, client: &mut Client<'static>, count: &mut Count) -> bool {
         if self.written != WRITTEN {
             return false;
@@ -199,33 +200,59 @@ pub fn run(board: &mut impl Board) -> Result<(), Failure> {
         task.seed += 1_000;
         task.reset = 0;
     }
-    let now = board.now();
+    let iface = interface(board, &task);
+    let (sockets, handle) = sockets();
+    let client = client(&task)?;
+    talk(board, &task, kept, iface, sockets, handle, client)
+}
+
+/// What is large is made by functions of its own and kept in statics: what they need of the stack
+/// is free again behind them.
+#[inline(never)]
+fn interface<B: Board>(board: &mut B, task: &Task) -> &'static mut Interface {
+    static IFACE: StaticCell<Interface> = StaticCell::new();
+    let now = instant(board.now());
     let address = HardwareAddress::Ethernet(EthernetAddress(board.address()));
     let mut config = Config::new(address);
     config.random_seed = task.seed;
-    let mut iface = Interface::new(config, board.card(), instant(now));
+    let iface = IFACE.init(Interface::new(config, board.card(), now));
     iface.update_ip_addrs(|list| {
         // There is room for one.
         let _ = list.push(IpCidr::new(OWN.into(), 24));
     });
-    let mut sockets = SocketSet::new(&mut SOCKETS.take()[..]);
+    iface
+}
+
+/// One TCP socket.
+#[inline(never)]
+fn sockets() -> (&'static mut SocketSet<'static>, SocketHandle) {
+    static SET: StaticCell<SocketSet<'static>> = StaticCell::new();
+    let sockets = SET.init(SocketSet::new(&mut SOCKETS.take()[..]));
     let mut socket = tcp::Socket::new(
         tcp::SocketBuffer::new(&mut RECEIVE.take()[..]),
         tcp::SocketBuffer::new(&mut TRANSMIT.take()[..]),
     );
     socket.set_nagle_enabled(false);
     let handle = sockets.add(socket);
+    (sockets, handle)
+}
+
+/// The client of the server that the task names.
+#[inline(never)]
+fn client(task: &Task) -> Result<&'static mut Client<'static>, Failure> {
+    static CLIENT: StaticCell<Client<'static>> = StaticCell::new();
     let remotes = REMOTES.take();
     *remotes = [IpEndpoint::new(task.server.into(), task.port)];
     let config = ClientConfig::new(&*remotes, task.seed);
     let client = Client::new(MEMORY.take(), config).map_err(|_| Failure::Setup)?;
-    talk(board, &task, kept, &mut iface, &mut sockets, handle, client)
+    Ok(CLIENT.init(client))
 }
 
 fn instant(micros: u64) -> Instant {
     Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
+#[inline(never)]
 fn talk(
     board: &mut impl Board,
     task: &Task,
@@ -233,11 +260,11 @@ fn talk(
     iface: &mut Interface,
     sockets: &mut SocketSet<'_>,
     handle: SocketHandle,
-    mut client: Client<'static>,
+    client: &mut Client<'static>,
 ) -> Result<(), Failure> {
     let start = board.now();
     let mut count = Count::default();
-    let again = kept.as_mut().is_some_and(|kept| kept.read(&mut client, &mut count));
+    let again = kept.as_mut().is_some_and(|kept| kept.read(client, &mut count));
     println!("boot seed={} again={}", task.seed, u32::from(again));
     loop {
         let now = board.now();
@@ -257,10 +284,10 @@ fn talk(
             println!("late: sent={} came_back={}", count.sent, count.came_back);
             return Err(Failure::Late);
         }
-        let said = say(&mut client, task, &mut count);
+        let said = say(client, task, &mut count);
         if task.reset > 0
             && count.came_back >= task.reset
-            && kept.as_mut().is_some_and(|kept| kept.write(&mut client, &count))
+            && kept.as_mut().is_some_and(|kept| kept.write(client, &count))
         {
             println!("reset came_back={}", count.came_back);
             board.reset();
