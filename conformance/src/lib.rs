@@ -24,7 +24,7 @@
 //!
 //! ```no_run
 //! use outlast_conformance::memory::Memory;
-//! outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
+//! outlast_conformance::suite! { Memory::default() }
 //! ```
 //!
 //! A driver starts servers and clients, gives the far end of their transports to the case, and

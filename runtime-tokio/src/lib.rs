@@ -79,12 +79,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod client;
 mod runtime;
-mod server;
-mod socket;
 
-pub use client::{Client, ClientBuilder};
 pub use outlast_core as core;
 pub use outlast_core::admission::{GateConfig, Rate};
 pub use outlast_core::auth::{
@@ -94,6 +90,7 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
+pub use outlast_service::net::{self, Running, SocketOptions};
 pub use outlast_service::{
     Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming,
     KeyedClient, Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, Runtime,
@@ -101,8 +98,16 @@ pub use outlast_service::{
     Undelivered, Why,
 };
 pub use runtime::Tokio;
-pub use server::{Running, Server, ServerBuilder};
-pub use socket::SocketOptions;
+
+/// A client over tokio's TCP. See [`Client::builder`].
+pub type Client = net::Client<Tokio>;
+/// Describes a client. See [`Client::builder`].
+pub type ClientBuilder = net::ClientBuilder<Tokio>;
+/// A server over tokio's TCP, which serves in tasks of the runtime that is current where it is
+/// started. See [`Server::builder`].
+pub type Server = net::Server<Tokio>;
+/// Describes a server. See [`Server::builder`].
+pub type ServerBuilder = net::ServerBuilder<Tokio>;
 
 /// The examples of the README and of the guide are compiled like those of this crate.
 #[cfg(doctest)]
@@ -112,4 +117,7 @@ mod documents {
 
     #[doc = include_str!("../../docs/guide.md")]
     struct Guide;
+
+    #[doc = include_str!("../../docs/porting.md")]
+    struct Porting;
 }

@@ -1,14 +1,17 @@
-//! tokio's clock, timers and tasks.
+//! tokio's clock, timers, tasks and sockets.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use outlast_service::net::Net;
+use outlast_service::net::socket2::{SockRef, Socket};
 use outlast_service::{Runtime, Timer, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Sleep;
 
 /// The tokio runtime that is current where it is used.
@@ -31,6 +34,31 @@ impl Runtime for Tokio {
     }
 }
 
+impl Net for Tokio {
+    type Stream = Tcp;
+    type Listener = TcpListener;
+
+    async fn connect(&self, socket: Socket, address: SocketAddr) -> io::Result<Tcp> {
+        TcpSocket::from_std_stream(socket.into()).connect(address).await.map(Tcp)
+    }
+
+    fn listener(&self, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::from_std(listener)
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(Tcp, SocketAddr)> {
+        listener.accept().await.map(|(stream, remote)| (Tcp(stream), remote))
+    }
+
+    fn socket(stream: &Tcp) -> SockRef<'_> {
+        SockRef::from(&stream.0)
+    }
+
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        tokio::net::lookup_host(name).await.map(Iterator::collect)
+    }
+}
+
 /// A timer that allocates when it is armed for the first time.
 #[derive(Debug)]
 pub struct SleepTimer {
@@ -50,7 +78,7 @@ impl Timer for SleepTimer {
 
 /// A tokio TCP stream.
 #[derive(Debug)]
-pub(crate) struct Tcp(pub(crate) TcpStream);
+pub struct Tcp(TcpStream);
 
 impl Transport for Tcp {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -113,6 +113,8 @@ mod error;
 mod greet;
 mod handle;
 mod handler;
+#[cfg(feature = "net")]
+pub mod net;
 mod overview;
 mod owner;
 mod places;

@@ -15,6 +15,7 @@ mod proof;
 mod quality;
 mod stack;
 mod steps;
+mod suites;
 mod tidy;
 mod tools;
 mod workspace;

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -80,6 +81,29 @@ impl Process {
         println!("$ {}", self.shown);
         let status = self.command.status().map_err(|e| format!("{}: {e}", self.shown))?;
         if status.success() { Ok(()) } else { Err(format!("`{}`: {status}", self.shown)) }
+    }
+
+    /// Runs it with its output on ours, and returns that too, with whether it succeeded.
+    pub(crate) fn run_and_keep(mut self) -> Result<(String, Result<(), String>), String> {
+        println!("$ {}", self.shown);
+        let failed = |error: std::io::Error| format!("{}: {error}", self.shown);
+        let (reader, writer) = std::io::pipe().map_err(failed)?;
+        let copy = writer.try_clone().map_err(failed)?;
+        let mut child = self.command.stdout(writer).stderr(copy).spawn().map_err(failed)?;
+        // The pipe ends with the last of those who write to it.
+        drop(self.command);
+        let mut kept = String::new();
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line.map_err(|error| error.to_string())?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+        let status = child.wait().map_err(|error| error.to_string())?;
+        let ended =
+            if status.success() { Ok(()) } else { Err(format!("`{}`: {status}", self.shown)) };
+        Ok((kept, ended))
     }
 
     /// Runs it silently and returns what it printed, whatever the exit code.

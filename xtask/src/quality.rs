@@ -2,6 +2,7 @@
 
 use crate::process::Process;
 use crate::steps::{Outcome, Verdict};
+use crate::suites::Suites;
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -73,11 +74,15 @@ pub(crate) fn doc(workspace: &Workspace) -> Verdict {
 /// Unit, integration and documentation tests, the README's examples among them.
 pub(crate) fn tests(workspace: &Workspace) -> Verdict {
     let line = "test --workspace --exclude bench --no-fail-fast";
-    Process::cargo(workspace.root(), line).run()?;
+    let (said, ended) = Process::cargo(workspace.root(), line).run_and_keep()?;
+    let suites = Suites::read(&said);
+    println!("\n{}\n", suites.table());
+    ended?;
+    let (runtimes, cases) = suites.judge()?;
     Process::cargo(&workspace.root().join("fuzz"), "test --no-default-features --target-dir")
         .arg(workspace.target_dir().join("fuzz"))
         .run()?;
-    passed("cargo test, doc tests included")
+    passed(&format!("cargo test; {cases} cases of the suite over {runtimes} runtimes"))
 }
 
 /// The tests of the benches. They are a step of their own because they build the peers that the

@@ -176,7 +176,7 @@ pub(crate) fn stopped(closed: &Closed, address: &Address) -> String {
             "another program took this session over; it goes on there".to_owned()
         }
         _ if closed.why == Why::GaveUp(None) => {
-            format!("gave up on {address}: nobody answers there (--attempts is used up)")
+            format!("gave up on {address}: no connection came about (--attempts is used up)")
         }
         code if matches!(closed.why, Why::GaveUp(_)) => {
             format!("gave up on {address} (--attempts is used up): {code}")

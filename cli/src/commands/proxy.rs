@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Instant;
 
+use super::serve::cannot_listen;
 use super::{Outcome, block_on};
 use crate::address::Address;
 use crate::proxy::{Chaos, Happening, Proxy, Range, Watcher};
@@ -127,7 +128,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     block_on(async {
         let proxy = Proxy::bind(&listen, &target, chaos, seed, watcher)
             .await
-            .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+            .map_err(|error| cannot_listen(&args.listen, &error))?;
         let bound = proxy.local_addr().map_err(|error| error.to_string())?;
         eprintln!("proxy on {bound} for {target}, --seed {seed}; stop it with Ctrl-C");
         let control = proxy.control();

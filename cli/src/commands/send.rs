@@ -20,9 +20,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Send files to `outlast receive`
 ///
-/// Folders are sent with everything below them. A broken connection is mended and nothing is sent
-/// twice; if the receiver was restarted, files go on where it has them. Every file is compared by
-/// its SHA-256 at the end.
+/// Folders are sent with everything below them. A broken connection is mended and what arrived is
+/// not sent again; if the receiver was restarted, files go on where it has them. Every file is
+/// compared by its SHA-256 at the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

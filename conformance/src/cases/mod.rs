@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! use outlast_conformance::memory::Memory;
-//! outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
+//! outlast_conformance::suite! { Memory::default() }
 //! ```
 
 mod attack_table;
@@ -22,6 +22,8 @@ mod hostile;
 pub mod rows;
 mod table;
 mod tools;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::bench::Bench;
 use crate::driver::{Caps, Driver};
@@ -91,6 +93,38 @@ const fn suffices(needs: Caps, caps: Caps) -> bool {
         && (caps.paced_dials || !needs.paced_dials)
 }
 
+/// Cases that look at the memory of the process, if the driver can.
+const MEASURING: [&str; 5] = [
+    "a02_announced_body_costs_nothing",
+    "a25_pings_without_progress",
+    "a32_message_that_never_ends",
+    "c07_peer_that_never_reads",
+    "c13_requests_leave_nothing_behind",
+];
+
+/// Whose turn it is: cases run at the same time, but for those that look at the memory of the
+/// process, which run alone.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "it is held")] Held);
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are held")]
+enum Held {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// Waits for the turn of the case `name`, which lasts until it is dropped.
+#[must_use]
+pub fn turn(name: &str) -> Turn {
+    static TURNS: RwLock<()> = RwLock::new(());
+    Turn(if MEASURING.contains(&name) {
+        Held::Alone(TURNS.write().unwrap_or_else(PoisonError::into_inner))
+    } else {
+        Held::Shared(TURNS.read().unwrap_or_else(PoisonError::into_inner))
+    })
+}
+
 /// Makes a test of every case for a driver, an expression that makes a fresh one for each test.
 ///
 /// Cases that need what the driver cannot do are not run, and have to be named, in the order of the
@@ -98,7 +132,7 @@ const fn suffices(needs: Caps, caps: Caps) -> bool {
 ///
 /// ```no_run
 /// use outlast_conformance::memory::Memory;
-/// outlast_conformance::suite! { Memory::default(), not_run: [f25_hint_of_the_server_is_kept] }
+/// outlast_conformance::suite! { Memory::default() }
 /// ```
 #[macro_export]
 macro_rules! suite {
@@ -154,6 +188,7 @@ macro_rules! suite {
         $(
             #[test]
             fn $name() {
+                let _turn = $crate::cases::turn(stringify!($name));
                 let mut driver = $driver;
                 if let Err(wrong) = $crate::cases::run(&mut driver, stringify!($name)) {
                     panic!("{}: {wrong}", stringify!($name));

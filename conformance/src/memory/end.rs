@@ -6,10 +6,11 @@ use outlast_core::registry::{Admission, Entropy, Entry, Lease, Parting, Peer, Re
 use outlast_core::state::{LinkState, SessionState};
 use outlast_core::wire::{Close, CloseFlags, Hello};
 use outlast_core::{
-    Acceptor, Attach, CloseCode, Config, Event, Greeting, HANDSHAKE_MAX, Instant, Session,
+    Acceptor, Attach, CloseCode, Config, Greeting, HANDSHAKE_MAX, Instant, Session,
 };
 
 use super::CAPACITY;
+use super::caller::Caller;
 use super::commands::observe;
 use crate::driver::Seen;
 use crate::link::{Got, Pipe};
@@ -50,7 +51,8 @@ pub(super) struct End {
     pub(super) registry: Registry<Vec<Entry>>,
     pub(super) seen: VecDeque<Seen>,
     pub(super) dialled: VecDeque<u32>,
-    pub(super) stopped: bool,
+    /// A client's.
+    pub(super) caller: Option<Caller>,
     pub(super) count: u32,
 }
 
@@ -132,6 +134,9 @@ impl End {
             if held.wire == Some(id) {
                 held.wire = None;
                 held.session.detach(now);
+                if let Some(caller) = &mut self.caller {
+                    caller.left(now, &held.session);
+                }
                 if let Some(lease) = held.lease {
                     let rx_next = held.session.received().get();
                     let finished = held.session.state() == SessionState::Ended;
@@ -261,8 +266,8 @@ impl End {
             {
                 held.session.release(now, position);
             }
-            if let Event::Disconnected { no_retry: true, .. } = event {
-                self.stopped = true;
+            if let Some(caller) = &mut self.caller {
+                caller.note(now, &event);
             }
             self.seen.push_back(Seen { session, what });
         }
@@ -318,20 +323,15 @@ impl End {
         }
     }
 
-    /// A client opens a connection whenever it has none and its session is not over.
+    /// A client opens a connection when its dialer says so.
     fn dial(&mut self) {
-        if self.stopped {
+        if !self.caller.as_mut().is_some_and(|caller| caller.wants_connection(self.now)) {
             return;
         }
         let seed = self.count + 1;
         let Some(held) = self.sessions.first_mut() else {
             return;
         };
-        if held.wire.is_some()
-            || !matches!(held.session.state(), SessionState::New | SessionState::Detached)
-        {
-            return;
-        }
         let mut out = [0; HANDSHAKE_MAX];
         let attach = Attach { seed, ..Attach::default() };
         if let Ok(written) = held.session.attach(self.now, &attach, &mut out) {

@@ -1,5 +1,6 @@
 //! The core itself as a subject: in memory, under virtual time.
 
+mod caller;
 mod commands;
 mod end;
 
@@ -12,6 +13,7 @@ use outlast_core::{Config, Instant, Session};
 
 use crate::driver::{Caps, Cmd, Driver, Seen, Stream, Subject};
 use crate::link::Got;
+use caller::Caller;
 use end::{End, Held, Wire};
 
 /// Bytes under way that a connection takes, in each direction.
@@ -48,7 +50,7 @@ impl Memory {
             registry: Registry::new(sessions, 7, Vec::new()),
             seen: VecDeque::new(),
             dialled: VecDeque::new(),
-            stopped: is_server,
+            caller: (!is_server).then(|| Caller::new(self.now)),
             count: 0,
         };
         if !is_server && let Ok(session) = Session::client(config, Vec::new()) {
@@ -66,7 +68,7 @@ impl Driver for Memory {
     }
 
     fn caps(&self) -> Caps {
-        Caps { virtual_time: true, memory: true, paced_dials: false }
+        Caps { virtual_time: true, memory: true, paced_dials: true }
     }
 
     fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject> {

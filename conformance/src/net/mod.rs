@@ -32,6 +32,8 @@
 //! ```
 
 #[cfg(feature = "service")]
+mod over;
+#[cfg(feature = "service")]
 pub mod service;
 
 use std::collections::VecDeque;
@@ -42,6 +44,9 @@ use std::time::{Duration, Instant};
 
 use outlast_core::Config;
 use outlast_core::registry::RegistryConfig;
+
+#[cfg(feature = "service")]
+pub use over::{Over, Task};
 
 use crate::driver::{Caps, Cmd, Driver, Obs, Seen, Stream, Subject};
 

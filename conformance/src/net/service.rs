@@ -12,8 +12,8 @@ use outlast_service::{Handle, Handler, Incoming, Peer, Responder, SendError};
 use super::{Controls, Feed, lock};
 use crate::driver::{Cmd, Obs};
 
-/// Bytes that handles may queue for a session, and as many that wait for room in it.
-pub const SLACK: usize = 2 * (256 << 10) + 4096;
+/// Bytes that handles may queue for a session, and up to twice as many that wait for room in it.
+pub const SLACK: usize = 3 * (256 << 10) + 4096;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -3,20 +3,16 @@
 //! The tests take turns, so that each sees only its own memory.
 
 mod heap;
-#[path = "../conformance/subject.rs"]
-mod subject;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use outlast_conformance::net::Loopback;
-use outlast_conformance::{cases, raw};
+use outlast_conformance::raw;
 use outlast_tokio::{
     Client, Config, Handle, Incoming, Peer, Running, SendError, Server, SessionInfo, SocketOptions,
     Status,
 };
-use subject::OverTokio;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
@@ -25,25 +21,6 @@ use tokio::runtime::Runtime;
 static HEAP: heap::Counting = heap::Counting;
 
 static TURN: Mutex<()> = Mutex::new(());
-
-/// Every case that looks at what is held, and the one that no other driver of tokio runs.
-#[test]
-fn cases_that_look_at_memory() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for name in [
-        "a02_announced_body_costs_nothing",
-        "c07_peer_that_never_reads",
-        "c13_requests_leave_nothing_behind",
-        "a25_pings_without_progress",
-        "a32_message_that_never_ends",
-    ] {
-        let mut driver = Loopback::new(OverTokio::start().counting(heap::held));
-        match cases::run(&mut driver, name) {
-            Ok(ran) => assert!(ran, "{name} was not run"),
-            Err(wrong) => panic!("{name}: {wrong}"),
-        }
-    }
-}
 
 /// The route of requests that are answered, and of messages that ask for messages without end.
 const ECHO: u8 = 1;

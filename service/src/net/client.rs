@@ -1,26 +1,37 @@
 //! A client over TCP.
 
 use std::io;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
+use outlast_core::Config;
 use outlast_core::client::DialerConfig;
-use outlast_core::{Config, ConfigError};
-use outlast_service::{
-    ClientConfig, Connector, Credentials, Dialed, Handle, Handler, Runner, Token,
-};
 
-use crate::runtime::{Tcp, Tokio};
-use crate::socket::SocketOptions;
+use super::{Net, SocketOptions, addresses, invalid, no_address};
+use crate::auth::{Credentials, Token};
+use crate::client::{ClientConfig, Connector, Dialed, Runner};
+use crate::handle::Handle;
+use crate::handler::Handler;
 
 /// A client: one session with a server, over as many connections as it takes.
 #[derive(Debug)]
-pub struct Client;
+pub struct Client<N>(PhantomData<N>);
 
-impl Client {
+impl<N: Net> Client<N> {
     /// Starts to describe a client.
     #[must_use]
-    pub fn builder() -> ClientBuilder {
+    pub fn builder() -> ClientBuilder<N>
+    where
+        N: Default,
+    {
+        Self::on(N::default())
+    }
+
+    /// As [`builder`](Self::builder), on this runtime.
+    #[must_use]
+    pub fn on(net: N) -> ClientBuilder<N> {
         ClientBuilder {
+            net,
             addresses: Vec::new(),
             config: ClientConfig::default(),
             socket: SocketOptions::default(),
@@ -30,13 +41,14 @@ impl Client {
 
 /// Describes a client. See [`Client::builder`].
 #[derive(Debug, Clone)]
-pub struct ClientBuilder {
+pub struct ClientBuilder<N> {
+    net: N,
     addresses: Vec<String>,
     config: ClientConfig,
     socket: SocketOptions,
 }
 
-impl ClientBuilder {
+impl<N: Net> ClientBuilder<N> {
     /// Adds a server's address, `host:port`. The first is tried first.
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
@@ -46,14 +58,14 @@ impl ClientBuilder {
 
     /// Sets the session's limits and intervals; [`Config::CLIENT`] otherwise.
     #[must_use]
-    pub const fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: Config) -> Self {
         self.config.session = Some(config);
         self
     }
 
     /// Sets when to dial again and when to give up.
     #[must_use]
-    pub const fn reconnect(mut self, policy: DialerConfig) -> Self {
+    pub fn reconnect(mut self, policy: DialerConfig) -> Self {
         self.config.dialer = policy;
         self
     }
@@ -97,36 +109,35 @@ impl ClientBuilder {
             getrandom::fill(&mut seed).map_err(io::Error::other)?;
             self.config.seed = u64::from_le_bytes(seed);
         }
-        let connector = Dial { addresses: self.addresses, socket: self.socket };
-        Runner::new(Tokio, self.config, connector, handler).map_err(invalid)
+        let (net, socket) = (self.net, self.socket);
+        let connector = Dial { net: net.clone(), addresses: self.addresses, socket };
+        Runner::new(net, self.config, connector, handler).map_err(invalid)
     }
-}
-
-pub(crate) fn invalid(error: ConfigError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 /// Dials by name; every address of a name is tried.
 #[derive(Debug)]
-struct Dial {
+struct Dial<N> {
+    net: N,
     addresses: Vec<String>,
     socket: SocketOptions,
 }
 
-impl Connector for Dial {
-    type Io = Tcp;
+impl<N: Net> Connector for Dial<N> {
+    type Io = N::Stream;
 
-    async fn connect(&mut self, address: usize) -> io::Result<Dialed<Tcp>> {
+    async fn connect(&mut self, address: usize) -> io::Result<Dialed<N::Stream>> {
         // What the list does not have is an address that a server named: not followed yet.
         let index = if address < self.addresses.len() { address } else { 0 };
         let name = self.addresses.get(index).map(String::as_str);
-        let name = name.unwrap_or_default();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in tokio::net::lookup_host(name).await? {
-            match self.socket.connect(address).await {
-                Ok(stream) => {
-                    return Ok(Dialed { io: Tcp(stream), remote: Some(address) });
-                }
+        let mut last = no_address();
+        for address in addresses(&self.net, name.unwrap_or_default()).await? {
+            let connecting = async {
+                let socket = self.socket.dialing(address)?;
+                self.net.connect(socket, address).await
+            };
+            match connecting.await {
+                Ok(io) => return Ok(Dialed { io, remote: Some(address) }),
                 Err(error) => last = error,
             }
         }

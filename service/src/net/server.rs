@@ -1,54 +1,67 @@
 //! A server over TCP.
 
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use outlast_core::Config;
-use outlast_service::{
-    Authenticator, Handler, Limits, ServerConfig, ServerHandle, SessionInfo, Tokens,
-};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 
-use crate::client::invalid;
-use crate::runtime::{Tcp, Tokio};
-use crate::socket::SocketOptions;
+use super::stop::{Stop, Switch};
+use super::{Net, SocketOptions, addresses, invalid, no_address};
+use crate::auth::{Authenticator, Tokens};
+use crate::handler::Handler;
+use crate::overview::{ServerHandle, SessionInfo};
+use crate::server::{Limits, Server as Sessions, ServerConfig};
+use crate::transport::sleep_until;
 
 /// Describes a server. See [`Server::builder`].
 #[derive(Debug, Clone)]
-pub struct ServerBuilder {
+pub struct ServerBuilder<N> {
+    net: N,
     config: ServerConfig,
     socket: SocketOptions,
 }
 
 /// A server that listens and does not accept yet.
 #[derive(Debug)]
-pub struct Server {
-    listener: TcpListener,
-    options: ServerBuilder,
+pub struct Server<N: Net> {
+    listener: N::Listener,
+    local: SocketAddr,
+    options: ServerBuilder<N>,
 }
 
-impl Server {
+impl<N: Net> Server<N> {
     /// Starts to describe a server.
     #[must_use]
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder { config: ServerConfig::default(), socket: SocketOptions::default() }
+    pub fn builder() -> ServerBuilder<N>
+    where
+        N: Default,
+    {
+        Self::on(N::default())
+    }
+
+    /// As [`builder`](Self::builder), on this runtime.
+    #[must_use]
+    pub fn on(net: N) -> ServerBuilder<N> {
+        ServerBuilder { net, config: ServerConfig::default(), socket: SocketOptions::default() }
     }
 
     /// The address it listens at, with the port that the system chose if none was given.
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// None: what the system may refuse was refused by [`ServerBuilder::bind`].
+    pub const fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
     }
 
-    /// Makes a handler for each session with `factory` and serves, in tasks of the current tokio
-    /// runtime, until [`Running::shutdown`].
+    /// Makes a handler for each session with `factory` and serves, in tasks of the runtime,
+    /// until [`Running::shutdown`].
     ///
     /// # Errors
     ///
@@ -57,39 +70,30 @@ impl Server {
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
-        let Self { listener, options } = self;
-        let ServerBuilder { config, socket } = options;
-        let server = outlast_service::Server::new(Tokio, config, factory).map_err(invalid)?;
+        let Self { listener, local, options } = self;
+        let ServerBuilder { net, config, socket } = options;
+        let server = Sessions::new(net.clone(), config, factory).map_err(invalid)?;
         let handle = server.handle();
-        let local = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let house = tokio::spawn({
-                let server = server.clone();
-                async move { server.keep_house().await }
+        let switch = Switch::default();
+        let (ordered, over) = (switch.clone(), switch.over_when_dropped());
+        net.clone().spawn(async move {
+            let _over = over;
+            let mut house = pin!(async {
+                server.keep_house().await;
+                pending().await
             });
-            let stop = {
-                let accepting = pin!(accept(&listener, &server, &socket));
-                // Who drops its `Running` lets the server run on.
-                let stopping = pin!(async {
-                    match stopped.await {
-                        Ok(stop) => stop,
-                        Err(_) => std::future::pending().await,
-                    }
-                });
-                tokio::select! {
-                    () = accepting => Stop::Drain(Duration::ZERO),
-                    stop = stopping => stop,
-                }
+            let accepting = async {
+                accept(&net, &listener, &server, &socket).await;
+                Stop::Drain(Duration::ZERO)
             };
+            let stop = beside(house.as_mut(), either(ordered.ordered(), accepting)).await;
             drop(listener);
             match stop {
-                Stop::Drain(grace) => server.drain(grace).await,
+                Stop::Drain(grace) => beside(house, server.drain(grace)).await,
                 Stop::Abort => server.abort(),
             }
-            house.abort();
         });
-        Ok(Running { handle, local, stop: Some(stop), task: Some(task) })
+        Ok(Running { handle, local, switch })
     }
 
     /// As [`start`](Self::start), and never returns unless it fails to. Dropping the future stops
@@ -105,30 +109,30 @@ impl Server {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<()> {
         let mut running = self.start(factory)?;
-        let _guard = AbortOnDrop(running.stop.take());
+        let _guard = AbortOnDrop(running.switch.clone());
         running.finished().await;
         Ok(())
     }
 }
 
-impl ServerBuilder {
+impl<N: Net> ServerBuilder<N> {
     /// Sets the limits and intervals of sessions; [`Config::SERVER`] otherwise.
     #[must_use]
-    pub const fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: Config) -> Self {
         self.config.session = config;
         self
     }
 
     /// Sets how many connections and sessions there may be, in total and of each source.
     #[must_use]
-    pub const fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
     /// Sets socket options.
     #[must_use]
-    pub const fn socket(mut self, options: SocketOptions) -> Self {
+    pub fn socket(mut self, options: SocketOptions) -> Self {
         self.socket = options;
         self
     }
@@ -150,7 +154,7 @@ impl ServerBuilder {
 
     /// Sets whether sessions get another key each time they are resumed; they do otherwise.
     #[must_use]
-    pub const fn rotate_keys(mut self, rotate: bool) -> Self {
+    pub fn rotate_keys(mut self, rotate: bool) -> Self {
         self.config.rotate_keys = rotate;
         self
     }
@@ -161,39 +165,58 @@ impl ServerBuilder {
     ///
     /// If the configuration is out of range, the name has no address, or the operating system
     /// refuses.
-    pub async fn bind(self, address: impl tokio::net::ToSocketAddrs) -> io::Result<Server> {
+    pub async fn bind(self, address: impl ToString) -> io::Result<Server<N>> {
         self.config.session.validate().map_err(invalid)?;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in tokio::net::lookup_host(address).await? {
-            match self.socket.listen(address) {
-                Ok(listener) => {
-                    return Ok(Server { listener, options: self });
-                }
+        let name = address.to_string();
+        let mut last = no_address();
+        for address in addresses(&self.net, &name).await? {
+            match self.listen(address) {
+                Ok((listener, local)) => return Ok(Server { listener, local, options: self }),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
+
+    fn listen(&self, address: SocketAddr) -> io::Result<(N::Listener, SocketAddr)> {
+        let listener = self.socket.listen(address)?;
+        let local = listener.local_addr()?;
+        Ok((self.net.listener(listener)?, local))
+    }
 }
 
-/// How a server is to end.
-#[derive(Debug)]
-enum Stop {
-    /// Announce it and give clients so long to leave.
-    Drain(Duration),
-    /// Close everything now.
-    Abort,
+/// The result of whichever is ready first; the first of both if both are.
+async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => second.as_mut().poll(cx),
+    })
+    .await
+}
+
+/// The result of `main`; what never ends goes on beside it.
+async fn beside<T>(
+    mut endless: Pin<&mut impl Future<Output = Infallible>>,
+    main: impl Future<Output = T>,
+) -> T {
+    let mut main = pin!(main);
+    poll_fn(|cx| match main.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => match endless.as_mut().poll(cx) {
+            Poll::Ready(never) => match never {},
+            Poll::Pending => Poll::Pending,
+        },
+    })
+    .await
 }
 
 /// Ends the server at once when it is dropped.
-struct AbortOnDrop(Option<oneshot::Sender<Stop>>);
+struct AbortOnDrop(Switch);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if let Some(stop) = self.0.take() {
-            // A server that has ended by itself needs no telling.
-            let _ = stop.send(Stop::Abort);
-        }
+        self.0.order(Stop::Abort);
     }
 }
 
@@ -203,9 +226,7 @@ impl Drop for AbortOnDrop {
 pub struct Running {
     handle: ServerHandle,
     local: SocketAddr,
-    stop: Option<oneshot::Sender<Stop>>,
-    /// None once it has ended.
-    task: Option<tokio::task::JoinHandle<()>>,
+    switch: Switch,
 }
 
 impl Running {
@@ -224,21 +245,14 @@ impl Running {
     /// Stops accepting, announces the end, gives clients `grace` to leave, and closes what is left.
     /// After that every session is over on this side, those without connection too.
     pub async fn shutdown(mut self, grace: Duration) {
-        if let Some(stop) = self.stop.take() {
-            // A server that has ended by itself needs no telling.
-            let _ = stop.send(Stop::Drain(grace));
-        }
+        self.switch.order(Stop::Drain(grace));
         self.finished().await;
     }
 
     /// Waits for the end of the server. Dropping the future changes nothing: it can be one branch
     /// of a `select!`, with [`shutdown`](Self::shutdown) behind it.
     pub async fn finished(&mut self) {
-        if let Some(task) = &mut self.task {
-            // A panic of the accept loop was reported where it happened.
-            let _ = task.await;
-            self.task = None;
-        }
+        self.switch.over().await;
     }
 }
 
@@ -246,28 +260,29 @@ impl Running {
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Accepts for ever: an error of one connection is its own, and one of the system passes.
-async fn accept<H: Handler>(
-    listener: &TcpListener,
-    server: &outlast_service::Server<Tokio, H>,
+async fn accept<N: Net, H: Handler>(
+    net: &N,
+    listener: &N::Listener,
+    server: &Sessions<N, H>,
     socket: &SocketOptions,
 ) {
     let mut pause = PAUSES.0;
     let mut reserve = Reserve::new();
     while server.ready().await {
-        match listener.accept().await {
+        match net.accept(listener).await {
             Ok((stream, remote)) => {
                 pause = PAUSES.0;
                 reserve.renew();
                 // A connection that is gone already will say so itself.
-                let _ = socket.accepted(&stream, remote);
-                server.spawn_connection(Tcp(stream), Some(canonical(remote)));
+                let _ = socket.accepted(&N::socket(&stream), remote);
+                server.spawn_connection(stream, Some(canonical(remote)));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(_) => {
                 // Out of descriptors or memory: the one kept in reserve lets the next in line hear
                 // that it is refused; then it takes a while for others to become free.
-                reserve.refuse_one(listener).await;
-                tokio::time::sleep(pause).await;
+                reserve.refuse_one(net, listener).await;
+                sleep_until(net, net.now() + pause).await;
                 pause = (pause * 2).min(PAUSES.1);
             }
         }
@@ -305,12 +320,11 @@ impl Reserve {
     }
 
     /// Gives the descriptor to the next connection in line, and drops that.
-    async fn refuse_one(&mut self, listener: &TcpListener) {
+    async fn refuse_one<N: Net>(&mut self, net: &N, listener: &N::Listener) {
         if self.0.take().is_some() {
-            let next = listener.accept();
-            if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSES.0, next).await {
-                drop::<TcpStream>(stream);
-            }
+            let next = async { drop(net.accept(listener).await) };
+            let limit = sleep_until(net, net.now() + PAUSES.0);
+            either(next, limit).await;
             self.renew();
         }
     }

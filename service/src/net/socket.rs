@@ -1,11 +1,10 @@
 //! Socket options, and what they do.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
 
 /// Options of TCP sockets, listening ones and connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +46,7 @@ impl Default for SocketOptions {
 }
 
 impl SocketOptions {
-    /// A listening socket.
+    /// A listening socket that does not block.
     pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<TcpListener> {
         let socket = Self::socket(address)?;
         if address.is_ipv6() {
@@ -59,25 +58,24 @@ impl SocketOptions {
         self.connection(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(self.backlog)?;
-        TcpListener::from_std(socket.into())
+        Ok(socket.into())
     }
 
-    /// A connection that is made now. It is abandoned when the future is dropped.
-    pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    /// A socket that does not block, for a connection to `address`.
+    pub(crate) fn dialing(&self, address: SocketAddr) -> io::Result<Socket> {
         let socket = Self::socket(address)?;
         self.buffers(&socket)?;
         self.connection(&socket)?;
         self.limit_unsent(&socket, address)?;
-        tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await
+        Ok(socket)
     }
 
     /// Sets the options of a connection that was accepted.
-    pub(crate) fn accepted(&self, stream: &TcpStream, remote: SocketAddr) -> io::Result<()> {
-        let socket = SockRef::from(stream);
+    pub(crate) fn accepted(&self, socket: &SockRef<'_>, remote: SocketAddr) -> io::Result<()> {
         if !cfg!(target_os = "linux") {
-            self.connection(&socket)?;
+            self.connection(socket)?;
         }
-        self.limit_unsent(&socket, remote)
+        self.limit_unsent(socket, remote)
     }
 
     fn connection(&self, socket: &Socket) -> io::Result<()> {
@@ -125,16 +123,22 @@ impl SocketOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
 
     /// Both ends of a connection with these options.
-    async fn pair(options: &SocketOptions, address: &str) -> (TcpStream, TcpStream) {
+    fn pair(options: &SocketOptions, address: &str) -> (TcpStream, TcpStream) {
         let listener = options.listen(address.parse().unwrap()).unwrap();
-        let connecting = options.connect(listener.local_addr().unwrap());
-        let (client, accepted) = tokio::join!(connecting, listener.accept());
-        let (server, remote) = accepted.unwrap();
-        options.accepted(&server, remote).unwrap();
-        (client.unwrap(), server)
+        let address = listener.local_addr().unwrap();
+        let socket = options.dialing(address).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        // The kernel connects: nobody has to accept first.
+        socket.connect(&address.into()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (server, remote) = listener.accept().unwrap();
+        options.accepted(&SockRef::from(&server), remote).unwrap();
+        (socket.into(), server)
     }
 
     //= test DRV-14
@@ -157,8 +161,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn options_take_effect_at_both_ends() {
+    #[test]
+    fn options_take_effect_at_both_ends() {
         let set = SocketOptions {
             nodelay: false,
             keepalive: Some(Duration::from_secs(77)),
@@ -167,7 +171,7 @@ mod tests {
             ..SocketOptions::default()
         };
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            let (client, server) = pair(&set, address).await;
+            let (client, server) = pair(&set, address);
             for stream in [&client, &server] {
                 let socket = SockRef::from(stream);
                 assert!(!socket.tcp_nodelay().unwrap());
@@ -177,7 +181,7 @@ mod tests {
                 assert_eq!(socket.send_buffer_size().unwrap(), 64 << 10);
                 assert_eq!(socket.recv_buffer_size().unwrap(), 96 << 10);
             }
-            let (client, server) = pair(&SocketOptions::default(), address).await;
+            let (client, server) = pair(&SocketOptions::default(), address);
             for stream in [&client, &server] {
                 let socket = SockRef::from(stream);
                 assert!(socket.tcp_nodelay().unwrap());
@@ -186,8 +190,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn listeners_are_told_apart() {
+    #[test]
+    fn listeners_are_told_apart() {
         let reuses = |reuse_address| {
             let options = SocketOptions { reuse_address, ..SocketOptions::default() };
             let listener = options.listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -198,7 +202,7 @@ mod tests {
             let options = SocketOptions { dual_stack, ..SocketOptions::default() };
             let listener = options.listen("[::]:0".parse().unwrap()).unwrap();
             let port = listener.local_addr().unwrap().port();
-            let over_v4 = TcpStream::connect(("127.0.0.1", port)).await;
+            let over_v4 = TcpStream::connect(("127.0.0.1", port));
             assert_eq!(over_v4.is_ok(), dual_stack);
         }
         // A full backlog leaves further connections without an answer: on Linux one more than
@@ -208,8 +212,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut taken = Vec::new();
         let limit = Duration::from_millis(300);
-        while let Ok(stream) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
-            taken.push(stream.unwrap());
+        while let Ok(stream) = TcpStream::connect_timeout(&address, limit) {
+            taken.push(stream);
             assert!(taken.len() <= 2, "the backlog has no effect");
         }
         assert!(!taken.is_empty());

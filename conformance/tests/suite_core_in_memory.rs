@@ -1,0 +1,3 @@
+//! Every case over two cores in memory, in virtual time.
+
+outlast_conformance::suite! { outlast_conformance::memory::Memory::default() }
