@@ -8,7 +8,9 @@ use core::panic::PanicInfo;
 
 #[panic_handler]
 fn on_panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 #[cortex_m_rt::entry]

@@ -13,13 +13,19 @@ use outlast_core::{Attach, CloseCode, Config, Event, Instant, Session};
 
 #[panic_handler]
 fn on_panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let (mut input, mut out) = ([0; 256], [0; 256]);
-    let Ok(mut session) = Session::client(Config::CONSTRAINED, [0; 512]) else { loop {} };
+    let Ok(mut session) = Session::client(Config::CONSTRAINED, [0; 512]) else {
+        loop {
+            cortex_m::asm::nop();
+        }
+    };
     loop {
         turn(&mut session, black_box(&mut input), black_box(&mut out));
     }

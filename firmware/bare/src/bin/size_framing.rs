@@ -9,7 +9,9 @@ use outlast_core::wire::{Frame, HEADER_LEN, Header, Op};
 
 #[panic_handler]
 fn on_panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 #[cortex_m_rt::entry]

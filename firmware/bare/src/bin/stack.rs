@@ -5,6 +5,7 @@
 //! by value lies with its caller, as always.
 #![no_std]
 #![no_main]
+#![expect(clippy::unit_arg, reason = "whether a call returns something does not matter here")]
 
 use core::hint::black_box;
 use core::panic::PanicInfo;
@@ -19,7 +20,9 @@ use outlast_core::{
 
 #[panic_handler]
 fn on_panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 /// A function that the linker keeps under its name.
@@ -270,7 +273,9 @@ fn main() -> ! {
     calls();
     #[cfg(feature = "planted")]
     planted::call();
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 fn keep<T>(value: T) {
