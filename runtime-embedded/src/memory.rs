@@ -8,10 +8,10 @@ use crate::Session;
 
 /// All the memory that one session and the connection that carries it keep beside their own state.
 ///
-/// | parameter | bytes of | least | more |
-/// |---|---|---|---|
-/// | `RING` | what was sent and is not acknowledged, behind the bits of open requests | what [`Config::send_buffer`] asks for | lets more be under way |
-/// | `FRAME` | one received frame that does not lie in one piece | [`Config::max_body`] + 4 | is of no use |
+/// * `RING` bytes keep what was sent and is not acknowledged, behind the bits of open requests: as
+///   many as [`Config::send_buffer`] says. More let more be under way.
+/// * `FRAME` bytes hold one received frame that does not lie in one piece: at least
+///   [`Config::max_body`] + 4; more are of use only to a server, for greetings that carry tokens.
 ///
 /// The sizes are gone once it is borrowed as [`Memory`], so that code for several sizes is compiled
 /// once. It is made without running any code, so that a `static` holds it and no stack has to.

@@ -70,13 +70,18 @@ fn toolchain(workspace: &Workspace, version: &str) -> Result<(), String> {
     }
 }
 
-/// The core builds where there is no operating system, with and without its features.
+/// All transports of microcontrollers, and their log lines.
+const EMBEDDED: &str = "smoltcp,embedded-io,embedded-io-async,defmt";
+
+/// The core and its transports for microcontrollers build where there is no operating system.
 pub(crate) fn targets(workspace: &Workspace) -> Verdict {
     if let Err(why) = tools::targets(workspace, &tools::BARE_TARGETS) {
         return Ok(Outcome::Skipped(why));
     }
     for target in tools::BARE_TARGETS {
         let line = format!("build -p outlast-core --no-default-features --target {target}");
+        Process::cargo(workspace.root(), &line).run()?;
+        let line = format!("build -p outlast-embedded --features {EMBEDDED} --target {target}");
         Process::cargo(workspace.root(), &line).run()?;
     }
     Ok(Outcome::Passed(tools::BARE_TARGETS.join(" ")))

@@ -1,7 +1,8 @@
-//! Commands carried out by a session, and its events as observations.
+//! Commands carried out by a session, and its events as observations: for every driver whose
+//! subjects are sessions of the core at hand.
 
 use outlast_core::wire::{RequestId, Route, Status};
-use outlast_core::{CloseCode, Event, Head, Position, Session};
+use outlast_core::{CloseCode, Event, Head, Instant, Position, SendError, Session, Storage};
 
 use super::end::End;
 use crate::driver::{Cmd, Obs};
@@ -15,39 +16,55 @@ impl End {
             .iter_mut()
             .find(|held| !is_server || held.session.id() == Some(session))
             .ok_or("no such session")?;
-        let ring = &mut held.session;
-        let text = |error: outlast_core::SendError| error.to_string();
-        match command {
-            Cmd::Send { route, payload } => {
-                send(ring, Head::Message { route: Route::new(route) }, &payload)
-            }
-            Cmd::Request { route, payload } => {
-                let id = ring.free_request().ok_or("no request is free")?;
-                send(ring, Head::Request { id, route: Route::new(route) }, &payload)
-            }
-            Cmd::Respond { id, status, payload } => {
-                let (id, status) = (RequestId(id), Status(status));
-                send(ring, Head::Response { id, status }, &payload)
-            }
-            Cmd::Finish => ring.finish().map(drop).map_err(text),
-            Cmd::Close(code) => {
-                ring.close(now, code, 0);
-                Ok(())
-            }
-            Cmd::End(code) => {
-                ring.end(now, code);
-                Ok(())
-            }
-            Cmd::Drain(grace, spread) => ring
-                .drain(now, CloseCode::GOING_AWAY, grace, spread)
-                .map_err(|error| error.to_string()),
+        carry_out(&mut held.session, now, command)
+    }
+}
+
+/// Carries a command out on a session that a driver has at hand.
+///
+/// # Errors
+///
+/// Why not, in words; the session is unchanged.
+pub fn carry_out<S: Storage + ?Sized>(
+    session: &mut Session<S>,
+    now: Instant,
+    command: Cmd,
+) -> Result<(), String> {
+    let text = |error: SendError| error.to_string();
+    match command {
+        Cmd::Send { route, payload } => {
+            send(session, Head::Message { route: Route::new(route) }, &payload)
         }
+        Cmd::Request { route, payload } => {
+            let id = session.free_request().ok_or("no request is free")?;
+            send(session, Head::Request { id, route: Route::new(route) }, &payload)
+        }
+        Cmd::Respond { id, status, payload } => {
+            let (id, status) = (RequestId(id), Status(status));
+            send(session, Head::Response { id, status }, &payload)
+        }
+        Cmd::Finish => session.finish().map(drop).map_err(text),
+        Cmd::Close(code) => {
+            session.close(now, code, 0);
+            Ok(())
+        }
+        Cmd::End(code) => {
+            session.end(now, code);
+            Ok(())
+        }
+        Cmd::Drain(grace, spread) => session
+            .drain(now, CloseCode::GOING_AWAY, grace, spread)
+            .map_err(|error| error.to_string()),
     }
 }
 
 /// Sends a message whole, or in as many fragments as it takes.
-fn send(session: &mut Session<Vec<u8>>, head: Head, payload: &[u8]) -> Result<(), String> {
-    let text = |error: outlast_core::SendError| error.to_string();
+fn send<S: Storage + ?Sized>(
+    session: &mut Session<S>,
+    head: Head,
+    payload: &[u8],
+) -> Result<(), String> {
+    let text = |error: SendError| error.to_string();
     let most = usize::from(session.max_body()).saturating_sub(8);
     if payload.len() <= most {
         let sent = match head {
@@ -67,7 +84,7 @@ fn send(session: &mut Session<Vec<u8>>, head: Head, payload: &[u8]) -> Result<()
 }
 
 /// An event as an observation, and the position that has to be released with it.
-pub(super) fn observe(event: &Event<'_>, partial: &mut Vec<u8>) -> (Obs, Option<Position>) {
+pub fn observe(event: &Event<'_>, partial: &mut Vec<u8>) -> (Obs, Option<Position>) {
     match *event {
         Event::Message { route, payload, position } => {
             (whole(Head::Message { route }, payload), Some(position))

@@ -1,7 +1,7 @@
 //! The core itself as a subject: in memory, under virtual time.
 
 mod caller;
-mod commands;
+pub mod commands;
 mod end;
 
 use std::cell::RefCell;

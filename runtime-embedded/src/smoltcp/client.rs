@@ -1,11 +1,8 @@
 //! A client over one TCP socket.
 
-use outlast_core::backoff::Jitter;
-use outlast_core::client::{
-    Action, Attempt, Closed, Dial, DialState, Dialer, DialerConfig, StopReason, Target,
-};
-use outlast_core::state::{LinkState, SessionState};
-use outlast_core::{Attach, CloseCode, Config, Event, Instant, Position, Side};
+use outlast_core::client::{Attempt, Dial, DialState, DialerConfig, StopReason, Target};
+use outlast_core::state::LinkState;
+use outlast_core::{Attach, CloseCode, Config, Event, Instant};
 use smoltcp::iface::Context;
 use smoltcp::socket::tcp;
 use smoltcp::time;
@@ -13,6 +10,7 @@ use smoltcp::wire::IpEndpoint;
 
 use super::transfer::{Frame, Reading, has_ended, tell, write};
 use super::{from_core, to_core};
+use crate::keeper::{Keeper, Order};
 use crate::trace::info;
 use crate::{Memory, Session, SetupError};
 
@@ -85,34 +83,15 @@ pub struct Client<'m> {
     session: Session<'m>,
     frame: Frame<'m>,
     config: ClientConfig<'m>,
-    dialer: Dialer,
-    entropy: Jitter,
-    link: Link,
-    stopped: Option<StopReason>,
-}
-
-/// The connection there is, if there is one.
-#[derive(Debug, Default)]
-struct Link {
+    keeper: Keeper,
     phase: Phase,
-    ending: Option<Ending>,
-    asked_to_leave: bool,
-    /// How far both directions had come when it began.
-    before: (Position, Position),
-}
-
-#[derive(Debug, Copy, Clone, Default)]
-enum Phase {
-    #[default]
-    Idle,
-    Dialing(Attempt),
-    Attached(Attempt),
 }
 
 #[derive(Debug, Copy, Clone)]
-struct Ending {
-    by_peer: bool,
-    closed: Closed,
+enum Phase {
+    Idle,
+    Dialing(Attempt),
+    Attached,
 }
 
 impl<'m> Client<'m> {
@@ -132,11 +111,8 @@ impl<'m> Client<'m> {
         let dialer = DialerConfig { addresses, ..config.dialer };
         dialer.validate()?;
         let (session, frame) = memory.into().client(&config.session)?;
-        let mut entropy = Jitter::new(config.seed);
-        let mut dialer = Dialer::new(dialer, entropy.next_u64());
-        dialer.handle_start(Instant::from_micros(0), false);
-        let (frame, link) = (Frame::new(frame), Link::default());
-        Ok(Self { session, frame, config, dialer, entropy, link, stopped: None })
+        let keeper = Keeper::new(dialer, config.seed);
+        Ok(Self { session, frame: Frame::new(frame), config, keeper, phase: Phase::Idle })
     }
 
     /// The session: to send, to look at, to finish. Poll after having used it.
@@ -147,19 +123,19 @@ impl<'m> Client<'m> {
     /// Why the client will do nothing further, once that is so.
     #[must_use]
     pub const fn stopped(&self) -> Option<StopReason> {
-        self.stopped
+        self.keeper.stopped()
     }
 
     /// Where dialling stands.
     #[must_use]
     pub const fn state(&self) -> DialState {
-        self.dialer.state()
+        self.keeper.dialer.state()
     }
 
     /// Failures since the last connection that worked.
     #[must_use]
     pub const fn failures(&self) -> u32 {
-        self.dialer.failures()
+        self.keeper.dialer.failures()
     }
 
     /// Dials these servers from the next attempt on: as many of them as before, or the first ones
@@ -172,7 +148,7 @@ impl<'m> Client<'m> {
     /// closed, so that the server hears of it.
     pub fn stop(&mut self, now: time::Instant, code: CloseCode) {
         self.session.end(to_core(now), code);
-        self.dialer.handle_stop();
+        self.keeper.dialer.handle_stop();
     }
 
     /// Does everything that can be done now: dials, reads, tells events, writes. Returns when to
@@ -189,17 +165,17 @@ impl<'m> Client<'m> {
         mut on_event: impl FnMut(&mut Session<'m>, Event<'_>),
     ) -> Option<time::Instant> {
         let at = to_core(now);
-        match self.link.phase {
+        match self.phase {
             Phase::Idle => self.tell(at, &mut on_event),
             Phase::Dialing(attempt) => self.greet(at, attempt, socket),
-            Phase::Attached(attempt) => self.carry(at, attempt, socket, &mut on_event),
+            Phase::Attached => self.carry(at, socket, &mut on_event),
         }
         self.obey(at, socket, cx);
-        let session = match self.link.phase {
-            Phase::Attached(_) => self.session.next_deadline(),
+        let session = match self.phase {
+            Phase::Attached => self.session.next_deadline(),
             Phase::Idle | Phase::Dialing(_) => None,
         };
-        match (session, self.dialer.poll_timeout()) {
+        match (session, self.keeper.dialer.poll_timeout()) {
             (Some(session), Some(dialer)) => Some(from_core(session.min(dialer))),
             (one, None) | (None, one) => one.map(from_core),
         }
@@ -207,9 +183,9 @@ impl<'m> Client<'m> {
 
     /// Tells what waits to be told without input.
     fn tell(&mut self, now: Instant, on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>)) {
-        let Self { session, dialer, link, .. } = self;
+        let Self { session, keeper, .. } = self;
         let mut note = |session: &mut Session<'m>, event: Event<'_>| {
-            link.note(now, dialer, &event);
+            keeper.note(now, &event);
             on_event(session, event);
         };
         tell(session, now, &[], &mut note);
@@ -220,7 +196,7 @@ impl<'m> Client<'m> {
         if matches!(socket.state(), tcp::State::SynSent | tcp::State::SynReceived) {
             return;
         }
-        let seed = self.draw_u32();
+        let seed = self.keeper.draw_u32();
         let Self { session, config, frame, .. } = self;
         let hello = Attach { seed, ..config.hello };
         frame.clear();
@@ -229,14 +205,13 @@ impl<'m> Client<'m> {
             Err(_) => (0, false),
         });
         if said == Ok(true) {
-            self.dialer.handle_transport(attempt);
-            let before = (self.session.received(), self.session.acknowledged());
-            self.link = Link { phase: Phase::Attached(attempt), before, ..Link::default() };
+            self.keeper.began(attempt, &self.session);
+            self.phase = Phase::Attached;
         } else {
             info!("the connection was refused, or its transmit buffer is too small");
             socket.abort();
-            self.link = Link::default();
-            self.dialer.handle_failure(now, attempt);
+            self.phase = Phase::Idle;
+            self.keeper.dialer.handle_failure(now, attempt);
         }
     }
 
@@ -244,13 +219,12 @@ impl<'m> Client<'m> {
     fn carry(
         &mut self,
         now: Instant,
-        attempt: Attempt,
         socket: &mut tcp::Socket<'_>,
         on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
     ) {
-        let Self { session, dialer, link, frame, .. } = self;
+        let Self { session, keeper, frame, .. } = self;
         let mut note = |session: &mut Session<'m>, event: Event<'_>| {
-            link.note(now, dialer, &event);
+            keeper.note(now, &event);
             on_event(session, event);
         };
         let reading = frame.read(socket, |input| tell(session, now, input, &mut note));
@@ -263,7 +237,7 @@ impl<'m> Client<'m> {
         tell(session, now, &[], &mut note);
         write(session, now, socket);
         if has_ended(socket) || session.link_state() == LinkState::Closed {
-            self.leave(now, attempt, socket, on_event);
+            self.leave(now, socket, on_event);
         } else if session.is_closing() && !session.has_output() && socket.may_send() {
             socket.close();
         }
@@ -273,7 +247,6 @@ impl<'m> Client<'m> {
     fn leave(
         &mut self,
         now: Instant,
-        attempt: Attempt,
         socket: &mut tcp::Socket<'_>,
         on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
     ) {
@@ -286,50 +259,25 @@ impl<'m> Client<'m> {
         self.tell(now, on_event);
         self.session.detach(now);
         self.frame.clear();
-        let link = core::mem::take(&mut self.link);
-        if (self.session.received(), self.session.acknowledged()) != link.before {
-            self.dialer.handle_progress(attempt);
-        }
-        let over = |code| Closed { session_ended: true, ..Closed::by(code) };
-        let hint = link.ending.map_or(Closed::by(CloseCode::OK), |ending| ending.closed);
-        if let Some(death) = self.session.death() {
-            let closed = Closed { code: death.code, session_ended: true, ..hint };
-            self.dialer.handle_close(now, attempt, closed);
-        } else if self.session.state() == SessionState::Ended {
-            self.dialer.handle_close(now, attempt, over(CloseCode::OK));
-        } else if link.ending.is_some_and(|ending| ending.by_peer) {
-            self.dialer.handle_close(now, attempt, hint);
-        } else if link.asked_to_leave && hint.code == CloseCode::GOING_AWAY {
-            // The session drew the moment, and has left.
-            //= CLI-4
-            self.dialer.handle_drain(now, attempt, 0, false);
-        } else {
-            self.dialer.handle_failure(now, attempt);
-        }
+        self.phase = Phase::Idle;
+        self.keeper.ended(now, &self.session);
     }
 
     /// Does what the dialer says.
     fn obey(&mut self, now: Instant, socket: &mut tcp::Socket<'_>, cx: &mut Context) {
-        while let Some(action) = self.dialer.poll_action(now) {
-            match action {
-                Action::Dial(dial) => self.dial(now, dial, socket, cx),
-                //= CLI-7
-                Action::Abort(_) => {
+        while let Some(order) = self.keeper.poll(now, &mut self.session, &self.config.session) {
+            match order {
+                Order::Dial(dial) => self.dial(now, dial, socket, cx),
+                Order::Abort => {
                     socket.abort();
-                    self.session.detach(now);
-                    self.link = Link::default();
-                }
-                Action::Leave(_) => {}
-                Action::Replace(code) => {
-                    info!("the session is lost, and a new one begins: {}", code.get());
-                    // The configuration was good when the client was made.
-                    let _ = self.session.renew(self.config.session);
-                }
-                Action::Stop(reason) => {
-                    info!("the client stops after {} failures", self.dialer.failures());
-                    self.stopped = Some(reason);
+                    self.phase = Phase::Idle;
                 }
             }
+        }
+        // Nobody waits any more for what is being dialled.
+        if self.stopped().is_some() && matches!(self.phase, Phase::Dialing(_)) {
+            socket.abort();
+            self.phase = Phase::Idle;
         }
     }
 
@@ -339,45 +287,17 @@ impl<'m> Client<'m> {
             Target::Hinted => 0,
         };
         // A fresh port for each attempt: whatever the peer remembers of the last is no matter.
-        let [low, high, ..] = self.draw_u32().to_le_bytes();
+        let [low, high, ..] = self.keeper.draw_u32().to_le_bytes();
         let port = FIRST_PORT | u16::from_le_bytes([low, high]);
         if socket.is_open() {
             socket.abort();
         }
         let remote = self.config.remotes.get(index).copied();
         if remote.is_some_and(|remote| socket.connect(cx, remote, port).is_ok()) {
-            info!("dialling, attempt {}", dial.attempt.get());
-            self.link = Link { phase: Phase::Dialing(dial.attempt), ..Link::default() };
+            self.phase = Phase::Dialing(dial.attempt);
         } else {
             info!("the address cannot be dialled");
-            self.dialer.handle_failure(now, dial.attempt);
-        }
-    }
-
-    const fn draw_u32(&mut self) -> u32 {
-        let [a, b, c, d, ..] = self.entropy.next_u64().to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
-    }
-}
-
-impl Link {
-    /// Notes what an event means for the connection.
-    fn note(&mut self, now: Instant, dialer: &mut Dialer, event: &Event<'_>) {
-        match *event {
-            Event::Opened | Event::Resumed { .. } => {
-                if let Phase::Attached(attempt) = self.phase {
-                    dialer.handle_welcome(now, attempt, true);
-                }
-            }
-            Event::Draining { .. } => self.asked_to_leave = true,
-            Event::Disconnected { code, by, retry_ms, no_retry } => {
-                info!("the connection ends: {}", code.get());
-                let by_peer = by == Side::Peer;
-                let closed = Closed { no_retry, retry_ms, ..Closed::by(code) };
-                self.ending = Some(Ending { by_peer, closed });
-            }
-            // The rest is the application's, whatever it is.
-            _ => {}
+            self.keeper.dialer.handle_failure(now, dial.attempt);
         }
     }
 }

@@ -7,10 +7,10 @@
 //!
 //! # Sizes of the socket's rings
 //!
-//! | ring | least | good |
-//! |---|---|---|
-//! | transmit | 256 bytes: the handshake is written in one piece, with what it carries of tokens and names | the session's ring |
-//! | receive | 256 bytes | [`Config::window`](crate::Config::window), so that what the peer may send fits |
+//! * Transmit: at least 256 bytes, since the handshake is written in one piece, and more for the
+//!   tokens and names it carries. As many as the session's ring has are good.
+//! * Receive: at least 256 bytes. [`Config::window`](crate::Config::window) is good: what the peer
+//!   may send fits then.
 //!
 //! # The order of calls
 //!

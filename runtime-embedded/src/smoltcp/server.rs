@@ -60,6 +60,12 @@ impl<'m> Place<'m> {
         &mut self.session
     }
 
+    /// The number of the session in it, or of the one that was there last.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        self.session.id()
+    }
+
     /// Whether another session may have it.
     fn is_free(&self) -> bool {
         let over = match self.session.state() {
@@ -214,7 +220,7 @@ impl<'m, E: Entropy> Server<'m, E> {
                 tell(&mut place.session, now, &[], &mut |session, event| {
                     on_event(at, session, event);
                 });
-                report(now, &self.config, &mut self.registry, place);
+                report(now, &mut self.registry, place);
             }
         }
         self.registry.poll_timeout().map(from_core)
@@ -295,11 +301,10 @@ impl<'m, E: Entropy> Server<'m, E> {
         }
         let refused = match acceptor.handle_input(now, input) {
             Ok(None) => return Answer::Wait,
-            Ok(Some(Greeting::Hello(hello))) => match self.admit(now, &hello, out) {
+            Ok(Some(greeting)) => match self.admit(now, &greeting, out) {
                 Ok((at, lease, len)) => return Answer::Welcome(at, lease, len),
                 Err(refused) => refused,
             },
-            Ok(Some(Greeting::Auth { .. })) => refusal(CloseCode::BAD_STATE, None),
             Err(error) => refusal(error.code(), None),
         };
         info!("a connection is refused: {}", refused.code.get());
@@ -310,9 +315,13 @@ impl<'m, E: Entropy> Server<'m, E> {
     fn admit(
         &mut self,
         now: Instant,
-        hello: &outlast_core::wire::Hello<'_>,
+        greeting: &Greeting<'_>,
         out: &mut [u8],
     ) -> Result<(usize, Lease, usize), Refusal> {
+        let Greeting::Hello(hello) = greeting else {
+            // Nothing was asked that could be answered.
+            return Err(refusal(CloseCode::BAD_STATE, None));
+        };
         let peer = Peer { principal: None, source: 1, channel_binding: &[], encrypted: false };
         let vacant = self.places.iter().position(Place::is_free);
         if hello.resume.is_none() && vacant.is_none() {
@@ -399,7 +408,7 @@ impl<'m, E: Entropy> Server<'m, E> {
         if session.is_closing() && !session.has_output() && socket.may_send() {
             socket.close();
         }
-        report(now, &self.config, &mut self.registry, place);
+        report(now, &mut self.registry, place);
         if has_ended(socket) || closed {
             if closed {
                 socket.abort();
@@ -445,13 +454,7 @@ fn linger(
 }
 
 /// Tells the registry what it has to know.
-fn report(
-    now: Instant,
-    config: &Config,
-    registry: &mut Registry<&mut [Entry]>,
-    place: &mut Place<'_>,
-) {
-    let _ = config;
+fn report(now: Instant, registry: &mut Registry<&mut [Entry]>, place: &Place<'_>) {
     let Some(lease) = place.lease else {
         return;
     };
@@ -474,7 +477,6 @@ const fn refusal(code: CloseCode, rx_next: Option<u64>) -> Refusal {
     Refusal { code, last_attach: None, rx_next, retry_ms: 0, index: None }
 }
 
-/// Whether a connection's place for a frame is large enough for this configuration.
 impl Connection<'_> {
     /// Whether the memory for a frame is enough for this configuration.
     #[must_use]

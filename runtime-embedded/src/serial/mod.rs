@@ -1,0 +1,227 @@
+//! Over lines that read and write as [`embedded_io`] says, and may lose or change bytes: a UART.
+//!
+//! There are no connections on such a line and no promise that what is written arrives. Both are
+//! made here: [`packet`] finds whole packets, and [`line`] makes connections of them. A packet that
+//! is missing or disturbed breaks the connection; the session resumes over the next one.
+//!
+//! Reading never waits, for the line says whether there is anything to read; writing waits until
+//! the line has taken what is written.
+
+pub mod line;
+pub mod packet;
+
+use embedded_io::{Read, ReadReady, Write};
+use outlast_core::client::StopReason;
+use outlast_core::state::LinkState;
+use outlast_core::{CloseCode, Event, Instant};
+
+use crate::keeper::Order;
+use crate::port::{Inbox, Outbox, Port};
+use crate::{Session, SetupError, StreamConfig, StreamMemory};
+use line::{Arrived, End, Line};
+use packet::encoded_len;
+
+/// Bytes that are read from the line at a time.
+const CHUNK: usize = 32;
+/// The least memory for a packet.
+const PACKET_MIN: usize = encoded_len(16);
+
+/// A client over a serial line.
+#[derive(Debug)]
+pub struct SerialClient<'m> {
+    port: Port<'m>,
+    inbox: Inbox<'m>,
+    outbox: Outbox<'m>,
+    line: Line<'m>,
+    /// The packet that is being written.
+    packet: &'m mut [u8],
+    written: usize,
+    len: usize,
+}
+
+impl<'m> SerialClient<'m> {
+    /// A client, which begins when it is polled. `incoming` holds a received packet and `outgoing`
+    /// one that is written; see [`packet::decoded_len`] and [`encoded_len`]. Shorter packets lose
+    /// less to a disturbance, longer ones less to their heads: 64 to 256 bytes suit most lines.
+    ///
+    /// # Errors
+    ///
+    /// If a value is out of range or memory is too small.
+    pub fn new(
+        memory: impl Into<StreamMemory<'m>>,
+        incoming: &'m mut [u8],
+        outgoing: &'m mut [u8],
+        config: StreamConfig<'m>,
+    ) -> Result<Self, SetupError> {
+        if incoming.len().min(outgoing.len()) < PACKET_MIN {
+            return Err(SetupError::Frame { needed: PACKET_MIN });
+        }
+        let [before, ..] = config.seed.to_be_bytes();
+        let (port, inbox, outbox) = Port::new(memory.into(), config)?;
+        let line = Line::new(End::Client, before, incoming);
+        Ok(Self { port, inbox, outbox, line, packet: outgoing, written: 0, len: 0 })
+    }
+
+    /// The session: to send, to look at, to finish. Poll after having used it.
+    pub const fn session(&mut self) -> &mut Session<'m> {
+        &mut self.port.session
+    }
+
+    /// Why the client will do nothing further, once that is so.
+    #[must_use]
+    pub const fn stopped(&self) -> Option<StopReason> {
+        self.port.keeper.stopped()
+    }
+
+    /// Ends the session, whatever was not delivered. Poll once more, so that the server hears of
+    /// it.
+    pub fn stop(&mut self, now: Instant, code: CloseCode) {
+        self.port.session.end(now, code);
+        self.port.keeper.dialer.handle_stop();
+    }
+
+    /// Does everything that can be done now: reads what has come, tells events, writes. Returns
+    /// when to poll next if nothing comes before; a line that does not wake anybody when something
+    /// comes has to be polled more often.
+    ///
+    /// `on_event` is given the session as well, so that it can answer while it holds the event.
+    ///
+    /// # Errors
+    ///
+    /// Those of the line; the connection is over then.
+    pub fn poll<L: Read + ReadReady + Write>(
+        &mut self,
+        now: Instant,
+        line: &mut L,
+        mut on_event: impl FnMut(&mut Session<'m>, Event<'_>),
+    ) -> Result<Option<Instant>, L::Error> {
+        let done = self.exchange(now, line, &mut on_event);
+        if done.is_err() {
+            self.leave(now, &mut on_event);
+        }
+        done.map(|()| self.port.deadline())
+    }
+
+    fn exchange<L: Read + ReadReady + Write>(
+        &mut self,
+        now: Instant,
+        line: &mut L,
+        on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
+    ) -> Result<(), L::Error> {
+        let mut chunk = [0; CHUNK];
+        while line.read_ready()? {
+            let count = line.read(&mut chunk)?;
+            if count == 0 {
+                break;
+            }
+            for byte in chunk.iter().take(count) {
+                self.receive(now, *byte, on_event);
+            }
+        }
+        if self.is_attached() {
+            let goes_on = self.port.turn(now, on_event);
+            self.write(now, line)?;
+            let session = &self.port.session;
+            // Nothing is to come behind a goodbye, and nobody shuts a line.
+            let is_done = session.is_closing() && !session.has_output();
+            if !goes_on || is_done || session.link_state() == LinkState::Closed {
+                self.leave(now, on_event);
+            }
+        } else {
+            self.port.tell(now, &mut &[][..], on_event);
+        }
+        self.begin(now);
+        self.write(now, line)
+    }
+
+    /// Whether the line carries the session.
+    fn is_attached(&self) -> bool {
+        self.port.session.link_state() != LinkState::Idle
+    }
+
+    /// Begins a connection, if one is due.
+    fn begin(&mut self, now: Instant) {
+        if self.is_attached() {
+            return;
+        }
+        let Port { session, keeper, config } = &mut self.port;
+        while let Some(order) = keeper.poll(now, session, &config.session) {
+            let Order::Dial(dial) = order else {
+                continue;
+            };
+            let attached = self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox);
+            match attached {
+                Ok(()) => self.line.open(),
+                Err(_) => self.port.keeper.dialer.handle_failure(now, dial.attempt),
+            }
+            return;
+        }
+    }
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        byte: u8,
+        on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
+    ) {
+        let is_over = match self.line.receive(byte) {
+            None => return,
+            Some(Arrived::Over) => true,
+            Some(Arrived::Start(_)) => false,
+            Some(Arrived::Data(mut bytes)) => loop {
+                let space = self.inbox.space();
+                let count = bytes.len().min(space.len());
+                let Some((now_in, rest)) = bytes.split_at_checked(count) else {
+                    break true;
+                };
+                for (to, from) in space.iter_mut().zip(now_in) {
+                    *to = *from;
+                }
+                self.inbox.grow(count);
+                self.port.feed(now, &mut self.inbox, on_event);
+                if rest.is_empty() {
+                    break false;
+                }
+                if count == 0 {
+                    // A frame of the handshake that is longer than the memory for it.
+                    break true;
+                }
+                bytes = rest;
+            },
+        };
+        if is_over && self.is_attached() {
+            self.leave(now, on_event);
+        }
+    }
+
+    /// Writes what there is.
+    fn write<L: Write>(&mut self, now: Instant, line: &mut L) -> Result<(), L::Error> {
+        loop {
+            while let Some(rest) = self.packet.get(self.written..self.len)
+                && !rest.is_empty()
+            {
+                match line.write(rest)? {
+                    0 => return Ok(()),
+                    count => self.written = self.written.saturating_add(count).min(self.len),
+                }
+            }
+            let has_more = self.is_attached() && self.outbox.fill(now, &mut self.port.session);
+            if !has_more && !self.line.has_output() {
+                return Ok(());
+            }
+            let (taken, len) = self.line.encode(self.outbox.rest(), self.packet);
+            self.outbox.written(taken);
+            (self.written, self.len) = (0, len);
+            if len == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The connection is over.
+    fn leave(&mut self, now: Instant, on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>)) {
+        self.line.close();
+        self.port.tell(now, &mut &[][..], on_event);
+        self.port.leave(now);
+    }
+}
