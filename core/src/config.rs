@@ -29,8 +29,8 @@ pub struct Config {
     /// 2^30.
     pub window_max: u32,
     /// Bytes of frames kept until the peer acknowledges them. Fixed storage caps this. The least is
-    /// 64, and on top of it two bits for each request of the peer's and one for each of this end's;
-    /// the most is 2^30.
+    /// 64, and on top of it two bits for each request of the peer's and one for each of this end's,
+    /// in whole words of four bytes; the most is 2^30.
     pub send_buffer: u32,
     /// Requests the peer may have open at this end at once: 0, so that none is taken, to 32,768.
     pub max_requests: u16,
@@ -222,9 +222,10 @@ const fn short(value: u32) -> u16 {
 }
 
 /// Bytes at the front of the storage for what is open: two bits for each request of the peer's,
-/// one for each of this end's.
+/// one for each of this end's. Whole words, so that the ring behind them begins at one: a processor
+/// that copies what is not aligned byte by byte spends most of a short message's time on that.
 pub(crate) const fn bitmaps_len(max_in: u16, max_out: u16) -> usize {
-    bitmap_len(max_in) * 2 + bitmap_len(max_out)
+    (bitmap_len(max_in) * 2 + bitmap_len(max_out)).next_multiple_of(4)
 }
 
 /// Bytes for a bitmap of `count` requests.

@@ -204,15 +204,15 @@ impl<S: Storage + ?Sized> Ring<S> {
     #[inline]
     pub(crate) fn copy_out(&self, from: usize, to: usize, out: &mut [u8]) -> usize {
         let to = to.min(from.saturating_add(out.len()));
-        let [a, b] = self.slices(from, to);
-        let mut copied = 0;
-        for run in [a, b] {
-            if let Some(target) = out.get_mut(copied..).and_then(|o| o.get_mut(..run.len())) {
-                target.copy_from_slice(run);
-                copied += run.len();
-            }
+        let [first, wrapped] = self.slices(from, to);
+        let Some((target, rest)) = out.split_at_mut_checked(first.len()) else { return 0 };
+        target.copy_from_slice(first);
+        if wrapped.is_empty() {
+            return first.len();
         }
-        copied
+        let Some(target) = rest.get_mut(..wrapped.len()) else { return first.len() };
+        target.copy_from_slice(wrapped);
+        first.len() + wrapped.len()
     }
 
     /// Drops `count` bytes at the front.

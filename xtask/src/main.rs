@@ -4,6 +4,8 @@
 //! the named ones. A few take options when run alone: see `cargo xtask help`.
 
 mod builds;
+mod firmware;
+mod footprint;
 mod fuzz;
 mod instructions;
 mod manifest;
@@ -11,6 +13,7 @@ mod options;
 mod process;
 mod proof;
 mod quality;
+mod stack;
 mod steps;
 mod suites;
 mod tidy;
@@ -32,6 +35,10 @@ cargo xtask tidy               house rules, with file and line
 cargo xtask proof              link proofs: no panic, no allocator
 cargo xtask instructions [--bless]
                                exact instruction counts; --bless rewrites the record
+cargo xtask firmware [--runs N] [--loaded yes]
+                               boards under QEMU; each link N times, with both cores busy
+cargo xtask footprint [--bless]
+                               sizes, stack, instructions; --bless rewrites docs/embedded.md
 cargo xtask fuzz [--seconds N] [--target NAME] [--engine libfuzzer|random] [--seed N]
                                fuzz every target (or one) for N seconds each";
 
@@ -48,6 +55,8 @@ fn main() -> ExitCode {
         }
         Ok(Command::Test(names)) => steps::run(&workspace, &names),
         Ok(Command::Fuzz(options)) => single(fuzz::run(&workspace, &options)),
+        Ok(Command::Firmware(options)) => single(firmware::run(&workspace, &options)),
+        Ok(Command::BlessFootprint) => single(footprint::bless(&workspace)),
         Ok(Command::Bless) => single(instructions::bless(&workspace)),
         Err(message) => {
             eprintln!("{message}\n\n{HELP}");

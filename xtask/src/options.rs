@@ -1,5 +1,6 @@
 //! What the command line asks for.
 
+use crate::firmware::Options as FirmwareOptions;
 use crate::fuzz::{Engine, Options as FuzzOptions};
 use crate::steps;
 
@@ -11,8 +12,12 @@ pub(crate) enum Command {
     /// Run these steps; none named means all.
     Test(Vec<String>),
     Fuzz(FuzzOptions),
+    /// Run the firmware so often.
+    Firmware(FirmwareOptions),
     /// Rewrite the recorded instruction counts.
     Bless,
+    /// Rewrite the table of docs/embedded.md.
+    BlessFootprint,
 }
 
 /// Reads the arguments behind the program's name.
@@ -26,6 +31,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "list" => Ok(Command::List),
         "test" => steps_named(rest).map(Command::Test),
         "fuzz" => fuzz(rest).map(Command::Fuzz),
+        "firmware" if !rest.is_empty() => firmware(rest),
+        "footprint" if rest == ["--bless"] => Ok(Command::BlessFootprint),
         "instructions" if rest == ["--bless"] => Ok(Command::Bless),
         _ => steps_named(&arguments).map(Command::Test),
     }
@@ -36,6 +43,24 @@ fn steps_named(names: &[String]) -> Result<Vec<String>, String> {
         Some(unknown) => Err(format!("no step or command is called `{unknown}`")),
         None => Ok(names.to_vec()),
     }
+}
+
+fn firmware(arguments: &[String]) -> Result<Command, String> {
+    let mut options = FirmwareOptions::default();
+    let mut rest = arguments.iter();
+    while let Some(flag) = rest.next() {
+        let value = rest.next().ok_or_else(|| format!("`{flag}` wants a value"))?;
+        match (flag.as_str(), value.as_str()) {
+            ("--runs", number) => {
+                let wrong = |_| format!("`{flag}` wants a number, not `{number}`");
+                options.runs = number.parse().map_err(wrong)?;
+            }
+            ("--loaded", "yes") => options.loaded = true,
+            ("--loaded", "no") => options.loaded = false,
+            _ => return Err(format!("firmware has no option `{flag} {value}`")),
+        }
+    }
+    Ok(Command::Firmware(options))
 }
 
 fn fuzz(arguments: &[String]) -> Result<FuzzOptions, String> {
@@ -86,6 +111,16 @@ mod tests {
         assert!(of("fuzz --speed 3").is_err());
         assert!(of("fuzz --seconds").is_err());
         assert!(of("fuzz --engine perpetual").is_err());
+    }
+
+    #[test]
+    fn options_of_firmware() {
+        let wanted = FirmwareOptions { runs: 20, loaded: true };
+        assert_eq!(of("firmware --runs 20 --loaded yes"), Ok(Command::Firmware(wanted)));
+        assert_eq!(of("firmware"), Ok(Command::Test(vec!["firmware".to_owned()])));
+        assert_eq!(of("footprint --bless"), Ok(Command::BlessFootprint));
+        assert!(of("firmware --runs many").is_err());
+        assert!(of("firmware --loaded maybe").is_err());
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use crate::process::Process;
 use crate::steps::{Outcome, Verdict};
 use crate::suites::Suites;
+use crate::tools;
 use crate::workspace::Workspace;
 
 /// The workspaces beside the main one, which cargo does not visit by itself.
-const SIDE_WORKSPACES: [&str; 2] = ["proof", "fuzz"];
+const SIDE_WORKSPACES: [&str; 3] = ["proof", "fuzz", "firmware"];
 
 fn passed(note: &str) -> Verdict {
     Ok(Outcome::Passed(note.to_owned()))
@@ -18,7 +19,7 @@ pub(crate) fn fmt(workspace: &Workspace) -> Verdict {
     for side in SIDE_WORKSPACES {
         Process::cargo(&workspace.root().join(side), "fmt --all --check").run()?;
     }
-    passed("three workspaces")
+    passed("four workspaces")
 }
 
 /// No lint anywhere. Side workspaces are linted as far as the host alone can build them.
@@ -39,7 +40,28 @@ pub(crate) fn clippy(workspace: &Workspace) -> Verdict {
         .arg(target("fuzz"))
         .words("-- -D warnings")
         .run()?;
+    firmware(workspace)?;
     passed("all crates and targets, warnings denied")
+}
+
+/// The firmware is linted for its boards, as far as their targets are there.
+fn firmware(workspace: &Workspace) -> Result<(), String> {
+    let targets = ["thumbv7em-none-eabihf", "riscv32imac-unknown-none-elf"];
+    if tools::targets(workspace, &targets).is_err() {
+        return Ok(());
+    }
+    let lints = [
+        format!("-p bare -p app -p m4 --target {}", targets[0]),
+        format!("-p rv32 --target {}", targets[1]),
+        "-p host".to_owned(),
+    ];
+    for line in lints {
+        Process::cargo(&workspace.root().join("firmware"), &format!("clippy {line} --target-dir"))
+            .arg(workspace.target_dir().join("firmware"))
+            .words("-- -D warnings")
+            .run()?;
+    }
+    Ok(())
 }
 
 /// The documentation builds without a warning, links included.

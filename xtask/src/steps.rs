@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{builds, fuzz, instructions, proof, quality, tidy, tools};
+use crate::{builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools};
 
 /// How a step that did not fail ended, with a word on what it saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +52,16 @@ const STEPS: &[Step] = &[
     Step { name: "features", about: "the core in every set of features", run: builds::features },
     Step { name: "proof", about: "no panic and no allocator can be reached", run: proof::step },
     Step { name: "instructions", about: "exact instruction counts", run: instructions::step },
+    Step {
+        name: "firmware",
+        about: "boards under QEMU: vectors, sessions, every link",
+        run: firmware::step,
+    },
+    Step {
+        name: "footprint",
+        about: "flash, RAM, stack and instructions as docs/embedded.md says",
+        run: footprint::step,
+    },
     Step { name: "fuzz", about: "every fuzz target, a while each", run: fuzz::step },
 ];
 

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
+use crate::firmware;
 use crate::process::{self, Process};
 use crate::steps::{Outcome, Verdict};
 use crate::workspace::Workspace;
@@ -22,7 +23,9 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
         component(workspace, "clippy", process::exists("clippy-driver")),
         targets(workspace, &BARE_TARGETS),
         llvm(workspace, "llvm-nm").map(drop),
+        targets(workspace, &firmware::TARGETS),
         valgrind(),
+        qemu(),
     ];
     let missing: Vec<String> = needs.into_iter().filter_map(Result::err).collect();
     if missing.is_empty() {
@@ -89,6 +92,19 @@ pub(crate) fn valgrind() -> Result<(), String> {
     debian("valgrind", "valgrind libc6-dbg")
 }
 
+/// QEMU for both kinds of boards, and what makes network namespaces.
+pub(crate) fn qemu() -> Result<(), String> {
+    let packages = "qemu-system-arm qemu-system-misc iproute2";
+    debian("qemu-system-arm", packages)?;
+    debian("qemu-system-riscv32", packages)
+}
+
+/// Whether this runs as root.
+pub(crate) fn is_root() -> bool {
+    let user = Process::new("id").arg("-u").capture().unwrap_or_default();
+    user.trim() == "0"
+}
+
 /// A C++ compiler, for libFuzzer.
 pub(crate) fn cpp() -> Result<(), String> {
     debian("c++", "g++")
@@ -100,8 +116,7 @@ fn debian(program: &str, packages: &str) -> Result<(), String> {
         return Ok(());
     }
     let by_hand = format!("{program} is missing: `apt-get install {packages}`");
-    let user = Process::new("id").arg("-u").capture().unwrap_or_default();
-    if user.trim() != "0" || !process::exists("apt-get") {
+    if !is_root() || !process::exists("apt-get") {
         return Err(by_hand);
     }
     let install = || {

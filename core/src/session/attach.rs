@@ -128,6 +128,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// If the session is over, a connection is still up, or what is to be said does not fit `out`
     /// or HELLO's limit of 1024 bytes. Nothing has changed then.
     //= RSM-1
+    #[inline(never)]
     pub fn attach(
         &mut self,
         now: Instant,

@@ -177,9 +177,11 @@ impl<S: Storage + ?Sized> Session<S> {
         header: Header,
         body: &'b [u8],
     ) -> Result<Option<Event<'b>>, CloseCode> {
-        let frame = Frame::decode(header, body)?;
+        // Looked at where it was decoded: a copy of the largest frame is a lot of stack.
+        let decoded = Frame::decode(header, body);
+        let frame = decoded.as_ref().map_err(|code| *code)?;
         if !self.link.is_open() {
-            return self.handle_handshake(now, &frame);
+            return self.handle_handshake(now, frame);
         }
         debug_assert!(
             self.link.state.next(LinkEvent::Frame) == Some(self.link.state),
@@ -188,9 +190,9 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link.marks.set(Marks::CONFIRMED, true);
         //= CRD-9
         if header.is_sequenced() {
-            return self.handle_sequenced(now, header, &frame);
+            return self.handle_sequenced(now, header, frame);
         }
-        match frame {
+        match *frame {
             Frame::Ack { ack, limit } => {
                 self.stats.acks_in = self.stats.acks_in.wrapping_add(1);
                 if !self.handle_ack(now, ack, limit)? {
@@ -210,8 +212,8 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             Frame::Pong(None) => Ok(None),
             Frame::Drain(drain) => Ok(self.handle_drain(now, drain)),
-            Frame::Close(close) => {
-                self.handle_close(now, &close);
+            Frame::Close(ref close) => {
+                self.handle_close(now, close);
                 Ok(None)
             }
             //= FRM-25

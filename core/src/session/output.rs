@@ -46,9 +46,12 @@ impl<S: Storage + ?Sized> Session<S> {
     #[inline]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
         let now = self.link.tick(now);
-        let mut written = self.copy_ring(self.tx.frame_end, out);
+        let mut written = 0;
         if self.tx.sent < self.tx.frame_end {
-            return self.note_transmitted(now, written);
+            written = self.copy_ring(self.tx.frame_end, out);
+            if self.tx.sent < self.tx.frame_end {
+                return self.note_transmitted(now, written);
+            }
         }
         if self.owes_control(now)
             && let Some(out) = out.get_mut(written..)

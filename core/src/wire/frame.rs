@@ -215,49 +215,48 @@ impl<'b> Frame<'b> {
     fn decode_op(op: Op, header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
         let (tag, more) = (header.tag(), header.more());
         //= FRM-12, FRM-19
-        let frame = match op {
-            Op::Hello => Hello::decode(version_1(tag, body)?).map(Self::Hello)?,
-            Op::Welcome => Welcome::decode(version_1(tag, body)?).map(Self::Welcome)?,
-            Op::Drain => Drain::decode(body).map(Self::Drain)?,
-            Op::Close => Close::decode(body).map(Self::Close)?,
+        match op {
+            Op::Hello => Hello::decode(version_1(tag, body)?).map(Self::Hello),
+            Op::Welcome => Welcome::decode(version_1(tag, body)?).map(Self::Welcome),
+            Op::Drain => Drain::decode(body).map(Self::Drain),
+            Op::Close => Close::decode(body).map(Self::Close),
             Op::Auth => {
                 check_handshake_len(body)?;
-                Self::Auth { step: tag, data: body }
+                Ok(Self::Auth { step: tag, data: body })
             }
             Op::Note => {
                 let (route, payload) = Route::split(tag, body)?;
-                Self::Note { route, payload }
+                Ok(Self::Note { route, payload })
             }
             Op::Message => {
                 let (route, payload) = Route::split(tag, body)?;
-                Self::Message { route, payload, more }
+                Ok(Self::Message { route, payload, more })
             }
             Op::Request => {
                 let (route, body) = Route::split(tag, body)?;
                 let (id, payload) = split_id(body)?;
-                Self::Request { id, route, payload, more }
+                Ok(Self::Request { id, route, payload, more })
             }
             Op::Response => {
                 let (id, payload) = split_id(body)?;
-                Self::Response { id, status: Status(tag), payload, more }
+                Ok(Self::Response { id, status: Status(tag), payload, more })
             }
-            Op::Ack => decode_ack(body).ok_or(BAD_FRAME)?,
-            Op::Ping => Self::Ping(Probe::decode(body).ok_or(BAD_FRAME)?),
-            Op::Pong => Self::Pong(Probe::decode(body).ok_or(BAD_FRAME)?),
+            Op::Ack => decode_ack(body).ok_or(BAD_FRAME),
+            Op::Ping => Probe::decode(body).ok_or(BAD_FRAME).map(Self::Ping),
+            Op::Pong => Probe::decode(body).ok_or(BAD_FRAME).map(Self::Pong),
             Op::Cancel => {
                 let id = RequestId(u16::from_le_bytes(exactly(body)?));
-                Self::Cancel { id, reason: tag }
+                Ok(Self::Cancel { id, reason: tag })
             }
-            Op::Fin => exactly(body).map(|[]| Self::Fin)?,
-            Op::Token => Self::Token { key_id: tag, key: exactly(body)? },
-            Op::Continue => Self::decode_continue(header, body)?,
+            Op::Fin => exactly(body).map(|[]| Self::Fin),
+            Op::Token => Ok(Self::Token { key_id: tag, key: exactly(body)? }),
+            Op::Continue => Self::decode_continue(header, body),
             //= FRM-27
-            Op::Skip => Self::Skip,
+            Op::Skip => Ok(Self::Skip),
             //= FRM-26
-            Op::Info | Op::Grease => Self::Ignored { sequenced: false },
-            Op::Grant | Op::Item | Op::RequestStream => return Err(CloseCode::UNKNOWN_CRITICAL),
-        };
-        Ok(frame)
+            Op::Info | Op::Grease => Ok(Self::Ignored { sequenced: false }),
+            Op::Grant | Op::Item | Op::RequestStream => Err(CloseCode::UNKNOWN_CRITICAL),
+        }
     }
 
     fn decode_continue(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {

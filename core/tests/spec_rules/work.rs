@@ -198,7 +198,7 @@ proptest! {
 #[test]
 fn a_send_buffer_holds_a_frame_behind_the_bits_of_what_may_be_open() {
     for (max_requests, max_requests_out, least) in
-        [(0, 0, 64), (1, 0, 66), (0, 1, 65), (8, 8, 67), (9, 9, 70), (32_768, 32_768, 12_352)]
+        [(0, 0, 64), (1, 0, 68), (0, 1, 68), (8, 8, 68), (9, 9, 72), (32_768, 32_768, 12_352)]
     {
         let config = Config { max_requests, max_requests_out, send_buffer: least, ..config() };
         assert!(config.validate().is_ok(), "{least}");
@@ -210,7 +210,7 @@ fn a_send_buffer_holds_a_frame_behind_the_bits_of_what_may_be_open() {
     let said = hello_of(&mut Session::client(config(), Vec::new()).unwrap(), T, 7);
     let mut out = [0; HANDSHAKE_MAX];
     let small = Config { max_requests: 8, max_requests_out: 8, ..config() };
-    for (memory, code) in [(&mut [0; 66][..], Some(CloseCode::LIMITS)), (&mut [0; 67], None)] {
+    for (memory, code) in [(&mut [0; 67][..], Some(CloseCode::LIMITS)), (&mut [0; 68], None)] {
         let opened = Session::server(T, small, &hello(&said), GRANT, 5, memory, &mut out);
         assert_eq!(opened.err(), code);
     }

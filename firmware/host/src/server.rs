@@ -1,0 +1,117 @@
+//! The tokio server: sends every message back, and finishes when the client does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use outlast_tokio::{Incoming, Peer, SessionInfo};
+use tokio::runtime::Runtime;
+
+use crate::Outcome;
+use crate::board::Report;
+use crate::options::Options;
+
+/// What the server saw.
+#[derive(Default)]
+struct Seen {
+    sessions: AtomicU32,
+    messages: AtomicU32,
+    ended: AtomicU32,
+    refused: AtomicU32,
+    resumed: AtomicU32,
+}
+
+/// A server, running until it is dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+    _runtime: Runtime,
+}
+
+impl Server {
+    pub(crate) fn start(address: &str) -> Outcome<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let seen = Arc::new(Seen::default());
+        let listening = runtime
+            .block_on(outlast_tokio::Server::builder().bind(address))
+            .map_err(|e| format!("{address}: {e}"))?;
+        let address = listening.local_addr().map_err(|e| e.to_string())?;
+        let counter = Arc::clone(&seen);
+        runtime.spawn(listening.serve(move |_: &SessionInfo| {
+            let seen = Arc::clone(&counter);
+            seen.sessions.fetch_add(1, Ordering::Relaxed);
+            move |peer: &mut Peer<'_>, event: Incoming<'_>| hear(&seen, peer, event)
+        }));
+        Ok(Self { address, seen, _runtime: runtime })
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Messages that came so far.
+    pub(crate) fn messages(&self) -> u32 {
+        self.seen.messages.load(Ordering::Relaxed)
+    }
+
+    /// What the board reported and what the server saw agree: each message came once.
+    pub(crate) fn check(&self, options: &Options, report: &Report) -> Outcome {
+        // The last thing that the client hears is not the last that the server does.
+        let start = Instant::now();
+        while self.seen.ended.load(Ordering::Relaxed) == 0
+            && start.elapsed() < Duration::from_secs(5)
+        {
+            std::thread::yield_now();
+        }
+        let Seen { sessions, messages, ended, refused, resumed } = &*self.seen;
+        let seen = [sessions, messages, ended, refused, resumed]
+            .map(|number| number.load(Ordering::Relaxed));
+        let resumes = u32::from(options.reset_at > 0);
+        // Loss alone breaks no connection, but it may.
+        let expected = [1, options.count, 1, 0, if options.loss > 0 { seen[4] } else { resumes }];
+        if seen == expected && report.number("came_back") == Some(options.count) {
+            return Ok(());
+        }
+        Err(format!("sessions, messages, ended, refused, resumed: {seen:?}; {report:?}"))
+    }
+}
+
+impl Server {
+    /// As [`check`](Self::check) for the second boot of a board: its session is one of two, and
+    /// ended well.
+    pub(crate) fn check_last(&self, count: u32, report: &Report) -> Outcome {
+        let sessions = self.seen.sessions.load(Ordering::Relaxed);
+        if sessions == 2 && report.number("came_back") == Some(count) {
+            return Ok(());
+        }
+        Err(format!("{sessions} sessions; the board: {report:?}"))
+    }
+}
+
+fn hear(seen: &Seen, peer: &mut Peer<'_>, event: Incoming<'_>) {
+    match event {
+        Incoming::Message { route, payload, .. } => {
+            seen.messages.fetch_add(1, Ordering::Relaxed);
+            if peer.send(route, payload).is_err() {
+                seen.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Incoming::Finished => peer.finish(),
+        Incoming::Resumed { .. } => {
+            seen.resumed.fetch_add(1, Ordering::Relaxed);
+        }
+        Incoming::Ended => {
+            seen.ended.fetch_add(1, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+}
