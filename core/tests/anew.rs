@@ -1,4 +1,10 @@
 //! Sessions that begin anew in the memory of those before them.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever is wrong fails the test"
+)]
 
 use outlast_core::state::{LinkState, SessionState};
 use outlast_core::wire::{Grant, Hello, RequestId, Route};
