@@ -1,4 +1,10 @@
 //! Sessions that begin anew in the memory of those before them.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever is wrong fails the test"
+)]
 
 #![expect(
     clippy::expect_used,

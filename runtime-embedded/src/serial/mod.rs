@@ -1,7 +1,7 @@
 //! Over lines that read and write as [`embedded_io`] says, and may lose or change bytes: a UART.
 //!
 //! There are no connections on such a line and no promise that what is written arrives. Both are
-//! made here: [`packet`] finds whole packets, and [`line`] makes connections of them. A packet that
+//! made here: [`mod@packet`] finds whole packets, and [`mod@line`] makes connections of them. A packet that
 //! is missing or disturbed breaks the connection; the session resumes over the next one.
 //!
 //! Reading never waits, for the line says whether there is anything to read; writing waits until
