@@ -320,6 +320,10 @@ class Client:
         self.session = Session(self.config, "client")
         self._failed(now)
 
+    def held(self):
+        """Bytes kept for the session and its connection."""
+        return self.session.held() + (len(self.conn.out) if self.conn is not None else 0)
+
     def close(self):
         """Stops at once."""
         self.stop()

@@ -237,6 +237,11 @@ class Subject:
         """The answer comes behind "took" for everything that could be taken."""
         self._drain_queues()
 
+    def _do_held(self):
+        """What is kept for all sessions, as far as it depends on what was said."""
+        queued = sum(len(payload) + 100 for queue in self.queues.values() for _, payload in queue)
+        return "held %d" % (queued + self.end.held())
+
     def _do_request(self, place, route, payload):
         self._session(place).request(int(route), unhex(payload))
 

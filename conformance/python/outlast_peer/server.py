@@ -171,6 +171,11 @@ class Server:
         while session.events:
             self.on_event(session, session.events.popleft())
 
+    def held(self):
+        """Bytes kept for all sessions and connections, besides what each of them needs."""
+        kept = sum(entry.session.held() for entry in self.registry.entries.values())
+        return kept + sum(len(conn.out) + len(conn.greeting or b"") for conn in self.conns)
+
     def close(self):
         """Stops at once."""
         for conn in self.conns:

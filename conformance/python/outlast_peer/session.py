@@ -120,6 +120,13 @@ class Session(Calls):
         if self.state == ATTACHED:
             self.state = DETACHED
 
+    def held(self):
+        """Bytes kept for this session, besides what every session needs."""
+        kept = self.out.end - self.out.acked + len(self.inn.parts) + sum(map(len, self.tail))
+        if self.link is not None:
+            kept += len(self.link.reader.buffer)
+        return kept + 64 * (len(self.asked) + len(self.owing) + len(self.events))
+
     # Input -------------------------------------------------------------------------------------
 
     def on_bytes(self, now, data):

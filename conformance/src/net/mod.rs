@@ -95,6 +95,10 @@ pub trait Controls {
     ///
     /// Why not, in words; nothing has changed.
     fn command(&mut self, session: u64, command: Cmd) -> Result<(), String>;
+    /// Bytes held for all its sessions, if it knows better than its runtime.
+    fn held_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Where observations go. Clones are the same queue.
@@ -256,7 +260,7 @@ impl Subject for Running {
     }
 
     fn held_bytes(&self) -> usize {
-        (self.held)()
+        self.started.held_bytes().unwrap_or_else(self.held)
     }
 }
 
