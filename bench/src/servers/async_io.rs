@@ -1,5 +1,5 @@
-//! Echoes over async-io in tasks of smol and of async-std: bytes without framing, as a simple program
-//! for that runtime has them, and this project's server.
+//! Echoes over async-io in tasks of smol and of async-std: bytes without framing, as simple
+//! programs for that runtime have them, and this project's server.
 
 use std::io;
 
