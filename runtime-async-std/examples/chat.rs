@@ -1,5 +1,5 @@
-//! A chat over async-std, or smol if that feature alone is on: `-- serve` in one terminal, `-- NAME`
-//! in others.
+//! A chat over async-std, or smol if that feature alone is on: `-- serve` in one terminal,
+//! `-- NAME` in others.
 
 use outlast_async_std as outlast;
 

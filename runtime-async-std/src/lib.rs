@@ -11,7 +11,7 @@
 //! With the features as they are, tasks are those of async-std:
 //!
 #![cfg_attr(feature = "async-std", doc = "```")]
-#![cfg_attr(not(feature = "async-std"), doc = "```ignore")]
+#![cfg_attr(not(feature = "async-std"), doc = "```text")]
 //! use outlast_async_std::{Client, Incoming, Peer, Server, SessionInfo, Status};
 //! use std::time::Duration;
 //!
@@ -57,10 +57,10 @@
 //! outlast-async-std = { version = "0.1", default-features = false, features = ["smol"] }
 //! ```
 //!
-//! Sockets and timers are those of async-io in both cases. With both features the root has the names
-//! of async-std, so a library does better with the module it means: `outlast_async_std::smol` or
-//! `outlast_async_std::async_std`. A program with an executor of its own gives it to [`AsyncIo`] as
-//! an [`Executor`].
+//! Sockets and timers are those of async-io in both cases. With both features the root has the
+//! names of async-std, so a library does better with the module it means: `outlast_async_std::smol`
+//! or `outlast_async_std::async_std`. A program with an executor of its own gives it to [`AsyncIo`]
+//! as an [`Executor`].
 //!
 //! # Streams other than TCP
 //!

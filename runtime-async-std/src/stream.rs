@@ -9,7 +9,10 @@ use outlast_service::Transport;
 
 /// A stream of futures-io as a [`Transport`]: a Unix socket, a pipe, a layer of TLS.
 ///
-/// What a stream keeps back until it is flushed is flushed behind every write.
+/// Closing the stream must end what the other end reads, as `poll_close` of the sockets of smol and
+/// of async-std does; that of a bare `async_io::Async` does nothing, and the other end learns the
+/// end only when the stream is dropped. What a stream keeps back until it is flushed is flushed
+/// behind every write.
 #[derive(Debug)]
 pub struct Stream<S> {
     inner: S,

@@ -49,7 +49,7 @@ impl Tcp {
 impl Reading {
     /// Ready if a read may find something. A task is polled for many reasons: as long as the alarm
     /// is silent there is nothing, and that costs no system call.
-    fn poll(&mut self, stream: &Async<TcpStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(&mut self, stream: &Async<TcpStream>, cx: &Context<'_>) -> Poll<io::Result<()>> {
         match (self.state, &self.alarm) {
             (Readiness::Likely, _) => return Poll::Ready(Ok(())),
             (Readiness::Armed, Some((alarm, _))) => {
