@@ -2,8 +2,8 @@
 //!
 //! The core decides what the bytes mean. This crate puts it into tasks: one owner for each session,
 //! handles for everybody else, a client that dials, a server that finds sessions. It knows no
-//! socket. A runtime crate adds those and little more; `outlast-tokio` is the one there is. Users
-//! of such a crate find everything they need re-exported there.
+//! socket. A runtime crate adds those and little more; `outlast-tokio` is one of them. Users of
+//! such a crate find everything they need re-exported there.
 //!
 //! | | |
 //! |---|---|

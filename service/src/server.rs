@@ -375,7 +375,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             }
             Admission::Resume { lease, .. } => {
                 let taken = self.take_over(lease).await;
-                let mut owner = taken.map_err(|close| self.epitaph(close, &hello, peer))?;
+                let mut owner = taken.map_err(|refusal| self.epitaph(&hello, peer, refusal))?;
                 let now = self.now();
                 match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
@@ -396,18 +396,6 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
         greeting.truncate(ahead + written);
         Ok((lease, owner, greeting))
-    }
-
-    /// What a claim is told whose session could not be taken over. One that ended while the claim
-    /// waited for it answers as it does every later claim.
-    //= RSM-12
-    fn epitaph(&self, close: greet::Refusal, hello: &Hello<'_>, peer: &Peer<'_>) -> greet::Refusal {
-        if close.code != CloseCode::NO_SESSION {
-            return close;
-        }
-        let mut state = lock(&self.state);
-        let again = state.registry.admit(self.now(), hello, peer, entropy::for_session());
-        again.err().map_or(close, |refusal| refusal.close())
     }
 
     fn create(

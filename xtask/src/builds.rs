@@ -87,7 +87,8 @@ pub(crate) fn targets(workspace: &Workspace) -> Verdict {
     Ok(Outcome::Passed(tools::BARE_TARGETS.join(" ")))
 }
 
-/// The core passes clippy in every set of its features, each set by itself.
+/// The core passes clippy in every set of its features, each set by itself; so does the runtime of
+/// async-std and smol, and without the former's feature the former is not there.
 pub(crate) fn features(workspace: &Workspace) -> Verdict {
     let path = workspace.root().join("core/Cargo.toml");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -96,7 +97,41 @@ pub(crate) fn features(workspace: &Workspace) -> Verdict {
         let line = format!("clippy -p outlast-core --no-default-features --features={set}");
         Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
     }
-    Ok(Outcome::Passed(format!("{} sets", sets.len())))
+    let executors = executors(workspace)?;
+    Ok(Outcome::Passed(format!("{} sets of the core, {executors}", sets.len())))
+}
+
+/// The package that runs on async-std or on smol.
+const ASYNC_STD: &str = "outlast-async-std";
+
+fn executors(workspace: &Workspace) -> Result<String, String> {
+    let sets = ["async-std", "smol", "async-std,smol"];
+    for set in sets {
+        let line = format!("clippy -p {ASYNC_STD} --no-default-features --features={set}");
+        Process::cargo(workspace.root(), &line).words("--all-targets -- -D warnings").run()?;
+        // Without what tests depend on, as those who use it build it.
+        let line = format!("tree -p {ASYNC_STD} --no-default-features --features={set}");
+        let tree = Process::cargo(workspace.root(), &line);
+        let tree = tree.words("--edges normal --prefix none").capture()?;
+        for package in ["async-std", "smol"] {
+            let wanted = set.split(',').any(|feature| feature == package);
+            if has_package(&tree, package) != wanted {
+                return Err(format!("features {set}: `{package}` is a dependency: {}", !wanted));
+            }
+        }
+    }
+    let line = format!("check -p {ASYNC_STD} --no-default-features");
+    let output = Process::cargo(workspace.root(), &line).output()?;
+    let says = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || !says.contains("feature `async-std` or `smol`") {
+        return Err(format!("{ASYNC_STD} without an executor should say what is missing: {says}"));
+    }
+    Ok(format!("{} of {ASYNC_STD}", sets.len()))
+}
+
+/// Whether a package of this name stands in a tree that is printed without its branches.
+fn has_package(tree: &str, name: &str) -> bool {
+    tree.lines().any(|line| line.split(' ').next() == Some(name))
 }
 
 /// Every subset of `names`, each as a list with commas.
@@ -121,6 +156,13 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         assert_eq!(subsets(&names), ["", "a", "b", "a,b"]);
         assert_eq!(subsets(&[]), [""]);
+    }
+
+    #[test]
+    fn packages_are_told_by_their_whole_name() {
+        let tree = "outlast-async-std v0.1.0 (/x)\nasync-io v2.6.0\nsmol v2.0.2 (*)\n";
+        assert!(has_package(tree, "smol") && has_package(tree, "async-io"));
+        assert!(!has_package(tree, "async-std"));
     }
 
     #[test]

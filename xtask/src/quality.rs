@@ -75,9 +75,13 @@ pub(crate) fn doc(workspace: &Workspace) -> Verdict {
 pub(crate) fn tests(workspace: &Workspace) -> Verdict {
     let line = "test --workspace --exclude bench --no-fail-fast";
     let (said, ended) = Process::cargo(workspace.root(), line).run_and_keep()?;
-    let suites = Suites::read(&said);
+    // The workspace's tests have async-std, which is its crate's default.
+    let line = "test -p outlast-async-std --no-default-features --features=smol --no-fail-fast";
+    let (smol, smol_ended) = Process::cargo(workspace.root(), line).run_and_keep()?;
+    let suites = Suites::read(&[said, smol].concat());
     println!("\n{}\n", suites.table());
     ended?;
+    smol_ended?;
     let (runtimes, cases) = suites.judge()?;
     Process::cargo(&workspace.root().join("fuzz"), "test --no-default-features --target-dir")
         .arg(workspace.target_dir().join("fuzz"))

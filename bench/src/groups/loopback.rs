@@ -119,6 +119,14 @@ fn subjects(options: &Options, mode: Mode) -> Vec<Subject> {
         .collect()
 }
 
+/// CPU per message of the same runtime's raw bytes divided by ours, round by round.
+fn against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
+    let raw = own.subject.kind.raw()?;
+    let raw = all.iter().find(|series| series.subject.kind == raw)?;
+    let rounds = raw.samples.iter().zip(&own.samples);
+    Spread::of(rounds.map(|((raw, _), (own, _))| raw.cpu / own.cpu))
+}
+
 /// Runs all rounds of one load and reports them.
 fn measure(
     options: &Options,
@@ -268,6 +276,7 @@ fn print(report: &mut Report, title: &str, prefix: &str, limits: &Series, all: &
             ratio("cap", cap.map(|s| s.median));
             ratio("p50_vs_limit", series.latency_ratio(0).map(|s| s.median));
             ratio("p999_vs_limit", series.latency_ratio(2).map(|s| s.median));
+            ratio("vs_raw", against_raw(series, all).map(|s| s.median));
         }
     }
     report.table(table);

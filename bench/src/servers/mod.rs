@@ -3,6 +3,7 @@
 //! A server pins itself to [`SERVER_CORE`], prints `ready PORT` and serves until its standard
 //! input closes, so that none outlives the benchmark.
 
+mod async_io;
 mod epoll_raw;
 mod framed;
 mod msgtrans;
@@ -48,10 +49,18 @@ pub(crate) enum Kind {
     Tarpc,
     /// This project.
     Outlast,
+    /// Bytes without framing over smol.
+    SmolRaw,
+    /// This project over smol.
+    OutlastSmol,
+    /// Bytes without framing over async-std.
+    AsyncStdRaw,
+    /// This project over async-std.
+    OutlastAsyncStd,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::EpollRaw,
         Self::TokioRaw,
         Self::TokioLp,
@@ -59,6 +68,10 @@ impl Kind {
         Self::Msgtrans,
         Self::Tarpc,
         Self::Outlast,
+        Self::SmolRaw,
+        Self::OutlastSmol,
+        Self::AsyncStdRaw,
+        Self::OutlastAsyncStd,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -70,6 +83,10 @@ impl Kind {
             Self::Msgtrans => "msgtrans",
             Self::Tarpc => "tarpc",
             Self::Outlast => "outlast",
+            Self::SmolRaw => "smol-raw",
+            Self::OutlastSmol => "outlast-smol",
+            Self::AsyncStdRaw => "async-std-raw",
+            Self::OutlastAsyncStd => "outlast-async-std",
         }
     }
 
@@ -80,12 +97,32 @@ impl Kind {
     /// How the neutral load generator talks to it; `None` if only its own client can.
     pub(crate) const fn dialect(self) -> Option<Dialect> {
         match self {
-            Self::EpollRaw | Self::TokioRaw | Self::TokioLp | Self::TokioUtil => {
-                Some(Dialect::Prefix)
-            }
+            Self::EpollRaw
+            | Self::TokioRaw
+            | Self::TokioLp
+            | Self::TokioUtil
+            | Self::SmolRaw
+            | Self::AsyncStdRaw => Some(Dialect::Prefix),
             Self::Msgtrans => Some(Dialect::Msgtrans),
             Self::Tarpc => None,
-            Self::Outlast => Some(Dialect::Outlast),
+            Self::Outlast | Self::OutlastSmol | Self::OutlastAsyncStd => Some(Dialect::Outlast),
+        }
+    }
+
+    /// What the same runtime does with bytes alone, in the same mode.
+    pub(crate) const fn raw(self) -> Option<Self> {
+        match self {
+            Self::Outlast => Some(Self::TokioRaw),
+            Self::OutlastSmol => Some(Self::SmolRaw),
+            Self::OutlastAsyncStd => Some(Self::AsyncStdRaw),
+            Self::EpollRaw
+            | Self::TokioRaw
+            | Self::TokioLp
+            | Self::TokioUtil
+            | Self::Msgtrans
+            | Self::Tarpc
+            | Self::SmolRaw
+            | Self::AsyncStdRaw => None,
         }
     }
 
@@ -96,7 +133,11 @@ impl Kind {
                 !matches!(mode, Mode::Chunks)
             }
             Self::TokioRaw => matches!(mode, Mode::Sink | Mode::Echo),
-            Self::Tarpc => matches!(mode, Mode::Echo),
+            Self::Tarpc
+            | Self::SmolRaw
+            | Self::OutlastSmol
+            | Self::AsyncStdRaw
+            | Self::OutlastAsyncStd => matches!(mode, Mode::Echo),
             Self::Outlast => outlast::AVAILABLE,
         }
     }
@@ -154,6 +195,10 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
         Kind::Msgtrans => run(msgtrans::serve(mode)),
         Kind::Tarpc => run(tarpc::serve()),
         Kind::Outlast => run(outlast::serve(mode)),
+        Kind::SmolRaw => async_io::smol_raw(),
+        Kind::OutlastSmol => async_io::over_smol(),
+        Kind::AsyncStdRaw => async_io::async_std_raw(),
+        Kind::OutlastAsyncStd => async_io::over_async_std(),
     }
 }
 
@@ -196,6 +241,8 @@ pub(crate) fn child() -> io::Result<Command> {
     if let Some(name) = CHOSEN.get() {
         command.env(RUNTIME, name);
     }
+    // As many threads for tasks as the others have; for smol that is what it takes by itself.
+    command.env("ASYNC_STD_THREAD_COUNT", "1");
     Ok(command)
 }
 

@@ -13,11 +13,7 @@ pub(super) const AVAILABLE: bool = true;
 
 /// Serves sessions on a free loopback port until the process ends.
 pub(super) async fn serve(mode: Mode) -> io::Result<()> {
-    let server = Server::builder()
-        .config(Config { max_requests: 256, ..Config::SERVER })
-        .limits(Limits::one_source())
-        .bind("127.0.0.1:0")
-        .await?;
+    let server = Server::builder().config(config()).limits(limits()).bind("127.0.0.1:0").await?;
     let port = server.local_addr()?.port();
     let mut running = match mode {
         Mode::Sink => server.start(|_| Sink { wants_fragments: false })?,
@@ -34,6 +30,16 @@ pub(super) async fn serve(mode: Mode) -> io::Result<()> {
     super::announce(port)?;
     running.finished().await;
     Ok(())
+}
+
+/// The same on every runtime.
+pub(super) const fn config() -> Config {
+    Config { max_requests: 256, ..Config::SERVER }
+}
+
+/// Every connection comes from one address.
+pub(super) fn limits() -> Limits {
+    Limits::one_source()
 }
 
 /// Takes everything.
@@ -58,7 +64,7 @@ impl Handler for Sink {
 }
 
 /// Gives everything back.
-struct Echo;
+pub(super) struct Echo;
 
 impl Handler for Echo {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use outlast_core::client::DialerConfig;
@@ -113,11 +113,7 @@ impl<N: Net> super::Runtime for Over<N> {
     }
 
     fn starve(&mut self, time: Duration) {
-        let held = self.net.gate.write().unwrap_or_else(PoisonError::into_inner);
-        // Nobody is woken by this: it only lasts so long.
-        let nobody = mpsc::sync_channel::<()>(1);
-        assert!(nobody.1.recv_timeout(time).is_err());
-        drop(held);
+        self.net.gate.close_for(time);
     }
 
     fn caps(&self) -> Caps {
@@ -176,12 +172,48 @@ impl Drop for AClient {
 #[derive(Debug, Clone, Default)]
 struct Gated<N> {
     net: N,
-    gate: Arc<RwLock<()>>,
+    gate: Arc<Gate>,
+}
+
+/// Open most of the time. Who finds it closed waits as a task does: threads that run the tasks of
+/// others too are not held up.
+#[derive(Debug, Default)]
+struct Gate {
+    open: RwLock<()>,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Gate {
+    /// Held by a task while it runs.
+    fn pass(&self, cx: &Context<'_>) -> Option<RwLockReadGuard<'_, ()>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.open.try_read() {
+            Ok(passing) => Some(passing),
+            Err(TryLockError::Poisoned(passing)) => Some(passing.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                waiting.push(cx.waker().clone());
+                None
+            }
+        }
+    }
+
+    fn close_for(&self, time: Duration) {
+        let closed = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        // Nobody is woken by this: it only lasts so long.
+        let nobody = mpsc::sync_channel::<()>(1);
+        assert!(nobody.1.recv_timeout(time).is_err());
+        drop(closed);
+        let waiting = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// A task that passes the gate whenever it runs.
 struct Passing {
-    gate: Arc<RwLock<()>>,
+    gate: Arc<Gate>,
     task: Task,
 }
 
@@ -190,7 +222,9 @@ impl Future for Passing {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let gate = Arc::clone(&self.gate);
-        let _open = gate.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(_open) = gate.pass(cx) else {
+            return Poll::Pending;
+        };
         self.task.as_mut().poll(cx)
     }
 }

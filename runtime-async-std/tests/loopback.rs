@@ -1,0 +1,97 @@
+//! Sessions over real sockets on loopback, in tasks of async-std and of smol: one text for both,
+//! and the examples' application code.
+
+use std::net::{TcpListener as Probe, TcpStream};
+use std::time::Duration;
+
+use outlast_async_std::{Attempts, CloseCode, Incoming, Peer, ReconnectPolicy, Status};
+
+macro_rules! over {
+    ($runtime:ident, $block_on:path, $spawn:path) => {
+        mod $runtime {
+            use super::*;
+            use outlast_async_std::$runtime as outlast;
+            use outlast_async_std::{Running, SessionInfo};
+
+            async fn echo_server() -> Running {
+                let server = outlast::Server::builder().bind("localhost:0").await.unwrap();
+                server.start(|_: &SessionInfo| echo).unwrap()
+            }
+
+            #[test]
+            fn requests_of_every_length_outlast_cuts() {
+                $block_on(async {
+                    let server = echo_server().await;
+                    let port = server.local_addr().port();
+                    let client = outlast::Client::builder().reconnect(eager());
+                    // A name, which has to be looked up first.
+                    let client = client.address(format!("localhost:{port}"));
+                    let (handle, runner) = client.connect(quiet).unwrap();
+                    let client = $spawn(runner);
+                    for size in [0, 1, 100, 16_383, 16_384, 100_000, 1_000_000] {
+                        let payload: Vec<u8> = (0..size).map(|i| i as u8).collect();
+                        let sent = handle.send_receipted(9u8, b"taken").await.unwrap();
+                        handle.disconnect(CloseCode::GOING_AWAY);
+                        let response = handle.request(3u8, &payload).await.unwrap();
+                        assert_eq!(response.status, Status::OK, "{size}");
+                        assert!(response.payload == payload, "{size}");
+                        sent.await.unwrap();
+                    }
+                    assert!(server.handle().stats().resumed > 0);
+                    handle.finish();
+                    let closed = client.await;
+                    assert!(closed.complete, "{closed}");
+                    server.shutdown(Duration::from_secs(1)).await;
+                });
+            }
+
+            #[test]
+            fn whom_nobody_answers_is_told_why() {
+                $block_on(async {
+                    // Nobody listens there any more.
+                    let gone = Probe::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+                    let client = outlast::Client::builder().address(gone.to_string());
+                    let once = ReconnectPolicy { attempts: Attempts::UpTo(2), ..eager() };
+                    let (handle, runner) = client.reconnect(once).connect(quiet).unwrap();
+                    let closed = runner.await;
+                    assert!(!closed.complete, "{closed}");
+                    assert!(handle.request(1u8, b"?").await.is_err());
+                });
+            }
+
+            #[test]
+            fn a_server_that_was_shut_down_listens_no_more() {
+                $block_on(async {
+                    let server = echo_server().await;
+                    let address = server.local_addr();
+                    let stream = TcpStream::connect(address).unwrap();
+                    server.shutdown(Duration::ZERO).await;
+                    drop(stream);
+                    assert!(TcpStream::connect(address).is_err());
+                });
+            }
+        }
+    };
+}
+
+#[cfg(feature = "async-std")]
+over!(async_std, ::async_std::task::block_on, ::async_std::task::spawn);
+#[cfg(feature = "smol")]
+over!(smol, ::smol::block_on, ::smol::spawn);
+
+fn echo(peer: &mut Peer<'_>, event: Incoming<'_>) {
+    match event {
+        Incoming::Request { id, payload, .. } => {
+            peer.respond(id, Status::OK, payload).unwrap();
+        }
+        Incoming::Finished => peer.finish(),
+        _ => {}
+    }
+}
+
+fn quiet(_: &mut Peer<'_>, _: Incoming<'_>) {}
+
+/// Cuts here are many and wanted: there is nothing to wait for.
+fn eager() -> ReconnectPolicy {
+    ReconnectPolicy { backoff_base: 1_000, backoff_cap: 10_000, ..ReconnectPolicy::default() }
+}
