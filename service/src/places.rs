@@ -8,7 +8,8 @@ use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use outlast_core::CloseCode;
-use outlast_core::registry::{Entry, Lease, Parting, Registry};
+use outlast_core::registry::{Entry, Lease, Parting, Peer, Registry};
+use outlast_core::wire::Hello;
 
 use crate::entropy;
 use crate::error::{Closed, Why};
@@ -179,6 +180,23 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         crate::client::before(&self.runtime, until, Pin::new(&mut taking))
             .await
             .unwrap_or_else(|| Err(self.busy()))
+    }
+
+    /// What a claim is told that failed. If its session ended while it was waited for, what is left
+    /// of the session says how, as it does to those who come later.
+    //= RSM-12
+    pub(crate) fn epitaph(
+        &self,
+        hello: &Hello<'_>,
+        peer: &Peer<'_>,
+        refusal: greet::Refusal,
+    ) -> greet::Refusal {
+        if refusal.code != CloseCode::NO_SESSION {
+            return refusal;
+        }
+        let now = self.now();
+        let asked = lock(&self.state).registry.admit(now, hello, peer, entropy::for_session());
+        asked.err().map_or(refusal, |refusal| refusal.close())
     }
 
     /// A connection has ended, or a claim has failed: the session stays, or is over.

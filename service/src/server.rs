@@ -374,7 +374,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 (lease, owner, written)
             }
             Admission::Resume { lease, .. } => {
-                let mut owner = self.take_over(lease).await?;
+                let taken = self.take_over(lease).await;
+                let mut owner = taken.map_err(|refusal| self.epitaph(&hello, peer, refusal))?;
                 let now = self.now();
                 match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
