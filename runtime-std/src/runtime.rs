@@ -207,9 +207,7 @@ impl Transport for Tcp {
             many => socket.write_vectored(many),
         });
         match written {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.blocked(PollFlags::OUT, cx)
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.blocked(PollFlags::OUT, cx),
             done => Poll::Ready(done),
         }
     }

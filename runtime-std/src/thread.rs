@@ -135,11 +135,7 @@ impl Waits {
                 Some(at - now)
             }
         };
-        if self.watches.is_empty() {
-            self.park(timeout)
-        } else {
-            self.poll(timeout)
-        }
+        if self.watches.is_empty() { self.park(timeout) } else { self.poll(timeout) }
     }
 
     /// Nobody has asked the system: every socket may have something.
@@ -349,7 +345,9 @@ pub fn block_on_timeout<F: Future>(future: F, limit: Duration) -> Option<F::Outp
 pub(crate) fn spawn(task: Task, stack_size: usize) {
     let before = CURRENT.with_borrow_mut(|waits| match waits.as_deref_mut() {
         // The second task waits for nobody, and the first not for the second.
-        Some(waits) if waits.for_tasks == Some(stack_size) => waits.next.replace((task, stack_size)),
+        Some(waits) if waits.for_tasks == Some(stack_size) => {
+            waits.next.replace((task, stack_size))
+        }
         Some(_) | None => Some((task, stack_size)),
     });
     if let Some((task, stack_size)) = before {
