@@ -158,7 +158,26 @@ fn measure(
         count_syscalls(options, report, prefix, load, &mut limits, &mut all);
     }
     print(report, title, prefix, &limits, &all);
+    against_own_limit(report, prefix, &all);
     Ok(())
+}
+
+/// Runtimes against bytes without framing over the same runtime, round by round.
+fn against_own_limit(report: &mut Report, prefix: &str, all: &[Series]) {
+    let series = |kind| all.iter().find(|series| series.subject.kind == kind);
+    for (ours, raw) in [(Kind::OutlastStd, Kind::StdRaw), (Kind::Outlast, Kind::TokioRaw)] {
+        let (Some(own), Some(limit)) = (series(ours), series(raw)) else {
+            continue;
+        };
+        let rounds = || own.samples.iter().zip(&limit.samples);
+        let rate = Spread::of(rounds().map(|((own, _), (raw, _))| own.rate / raw.rate));
+        let cpu = Spread::of(rounds().map(|((own, _), (raw, _))| raw.cpu / own.cpu));
+        for (what, value) in [("rate_vs_raw", rate), ("cpu_vs_raw", cpu)] {
+            if let Some(value) = value {
+                report.ratio(format!("{prefix}.{}.{what}", ours.name()), value.median);
+            }
+        }
+    }
 }
 
 /// One-way calls are spread over so many messages that one size tells all.

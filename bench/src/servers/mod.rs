@@ -7,6 +7,8 @@ mod epoll_raw;
 mod framed;
 mod msgtrans;
 mod outlast;
+mod outlast_std;
+mod std_raw;
 mod tarpc;
 mod tokio_lp;
 mod tokio_raw;
@@ -48,10 +50,14 @@ pub(crate) enum Kind {
     Tarpc,
     /// This project.
     Outlast,
+    /// Bytes without framing, a thread for each connection.
+    StdRaw,
+    /// This project, a thread for each connection.
+    OutlastStd,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::EpollRaw,
         Self::TokioRaw,
         Self::TokioLp,
@@ -59,6 +65,8 @@ impl Kind {
         Self::Msgtrans,
         Self::Tarpc,
         Self::Outlast,
+        Self::StdRaw,
+        Self::OutlastStd,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -70,6 +78,8 @@ impl Kind {
             Self::Msgtrans => "msgtrans",
             Self::Tarpc => "tarpc",
             Self::Outlast => "outlast",
+            Self::StdRaw => "std-raw",
+            Self::OutlastStd => "outlast-std",
         }
     }
 
@@ -80,12 +90,14 @@ impl Kind {
     /// How the neutral load generator talks to it; `None` if only its own client can.
     pub(crate) const fn dialect(self) -> Option<Dialect> {
         match self {
-            Self::EpollRaw | Self::TokioRaw | Self::TokioLp | Self::TokioUtil => {
-                Some(Dialect::Prefix)
-            }
+            Self::EpollRaw
+            | Self::TokioRaw
+            | Self::TokioLp
+            | Self::TokioUtil
+            | Self::StdRaw => Some(Dialect::Prefix),
             Self::Msgtrans => Some(Dialect::Msgtrans),
             Self::Tarpc => None,
-            Self::Outlast => Some(Dialect::Outlast),
+            Self::Outlast | Self::OutlastStd => Some(Dialect::Outlast),
         }
     }
 
@@ -96,7 +108,7 @@ impl Kind {
                 !matches!(mode, Mode::Chunks)
             }
             Self::TokioRaw => matches!(mode, Mode::Sink | Mode::Echo),
-            Self::Tarpc => matches!(mode, Mode::Echo),
+            Self::Tarpc | Self::StdRaw | Self::OutlastStd => matches!(mode, Mode::Echo),
             Self::Outlast => outlast::AVAILABLE,
         }
     }
@@ -154,6 +166,8 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
         Kind::Msgtrans => run(msgtrans::serve(mode)),
         Kind::Tarpc => run(tarpc::serve()),
         Kind::Outlast => run(outlast::serve(mode)),
+        Kind::StdRaw => std_raw::serve(),
+        Kind::OutlastStd => outlast_std::serve(),
     }
 }
 

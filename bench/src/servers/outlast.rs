@@ -58,7 +58,7 @@ impl Handler for Sink {
 }
 
 /// Gives everything back.
-struct Echo;
+pub(super) struct Echo;
 
 impl Handler for Echo {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
