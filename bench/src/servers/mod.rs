@@ -90,11 +90,9 @@ impl Kind {
     /// How the neutral load generator talks to it; `None` if only its own client can.
     pub(crate) const fn dialect(self) -> Option<Dialect> {
         match self {
-            Self::EpollRaw
-            | Self::TokioRaw
-            | Self::TokioLp
-            | Self::TokioUtil
-            | Self::StdRaw => Some(Dialect::Prefix),
+            Self::EpollRaw | Self::TokioRaw | Self::TokioLp | Self::TokioUtil | Self::StdRaw => {
+                Some(Dialect::Prefix)
+            }
             Self::Msgtrans => Some(Dialect::Msgtrans),
             Self::Tarpc => None,
             Self::Outlast | Self::OutlastStd => Some(Dialect::Outlast),
