@@ -44,6 +44,7 @@ const THRESHOLDS: &[Threshold] = &[
     less("echo.64x1.outlast.syscalls", 2.2, 2.1),
     less("echo.1x1.outlast.p50_vs_limit", 1.10, 1.05),
     more("echo.1x128.outlast.cap", 0.45, 0.60),
+    more("echo.1x1.outlast-std.rate_vs_raw", 0.90, 0.95),
     more("fanout.1000x1.outlast.cap", 0.70, 0.80),
     more("fanout.1000x32.outlast.cap", 0.55, 0.75),
     less("idle.outlast.kib_idle", 3.0, 2.0),

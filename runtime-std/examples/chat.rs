@@ -2,7 +2,7 @@
 
 mod outlast {
     // In a handler the handle's calls that never wait are all that is needed.
-    pub use outlast_std::{AsyncHandle as Handle, Handler, Incoming, Peer};
+    pub(crate) use outlast_std::{AsyncHandle as Handle, Handler, Incoming, Peer};
 }
 
 include!("../../examples/chat.rs");

@@ -11,8 +11,8 @@ use crate::thread::{block_on, block_on_timeout};
 /// A session, from any thread: it survives reconnects, can be cloned, and needs no connection to
 /// send. On a client and on a server alike.
 ///
-/// Calls that wait block their thread, which is parked meanwhile. In a handler that is wrong for the
-/// handler's own session, which cannot go on before the handler returns: use
+/// Calls that wait block their thread, which is parked meanwhile. In a handler that is wrong for
+/// the handler's own session, which cannot go on before the handler returns: use
 /// [`Peer`](crate::Peer), or another thread.
 #[derive(Debug, Clone)]
 pub struct Handle {

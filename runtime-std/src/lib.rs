@@ -1,8 +1,8 @@
 //! outlast over plain threads: sessions that outlast their TCP connections, by calls that block.
 //!
-//! The synchronous twin of `outlast-tokio`: the same states, the same errors, the same configuration
-//! and the same handlers, since both drive the same code of `outlast-service`. There is no executor
-//! among its dependencies.
+//! The synchronous twin of `outlast-tokio`: the same states, the same errors, the same
+//! configuration and the same handlers, since both drive the same code of `outlast-service`. There
+//! is no executor among its dependencies.
 //!
 //! # Both ends in one program
 //!
@@ -71,7 +71,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Client::builder`] | address, limits, token, when to dial again; `connect` starts the thread |
+//! | [`Client::builder`] | address, limits, token, when to dial again; then `connect` |
 //! | [`Handle`] | one session from any thread: `send`, `request`, `finish`, `closed` |
 //! | [`Server::builder`] | limits, token, socket options; then `bind`, then `serve` or `start` |
 //! | [`Running`] | a server that runs: `shutdown`, `finished` |
@@ -81,8 +81,8 @@
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
-//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures; `from` of
-//! [`Handle`] and [`Responder`] makes calls that block of them:
+//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures; `from`
+//! of [`Handle`] and [`Responder`] makes calls that block of them:
 //!
 //! ```
 //! use outlast_std::{Incoming, Peer, Responder, Status};
@@ -121,8 +121,8 @@ pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, 
 pub use outlast_service::net::{self, SocketOptions};
 pub use outlast_service::{
     Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle, Handler,
-    Incoming, KeyedClient, Limits, Peer, Report, RequestError, Response, Runtime, SendError,
-    ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
+    Incoming, KeyedClient, Limits, Peer, Report, RequestError, Response, Runner, Runtime,
+    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
     Undelivered, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};

@@ -94,6 +94,8 @@ fn plan(options: &Options) -> Vec<(&'static str, Kind, Greeting)> {
         *kind != Kind::EpollRaw
             && kind.dialect().is_some()
             && kind.supports(Mode::Echo)
+            // What is idle costs a runtime next to nothing; tokio alone is looked at so closely.
+            && kind.supports(Mode::Sink)
             && options.wants(*kind)
             && !slow(*kind)
     });

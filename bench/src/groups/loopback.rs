@@ -119,6 +119,22 @@ fn subjects(options: &Options, mode: Mode) -> Vec<Subject> {
         .collect()
 }
 
+/// CPU per message of the same runtime's raw bytes divided by ours, round by round.
+fn against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
+    let raw = own.subject.kind.raw()?;
+    let raw = all.iter().find(|series| series.subject.kind == raw)?;
+    let rounds = raw.samples.iter().zip(&own.samples);
+    Spread::of(rounds.map(|((raw, _), (own, _))| raw.cpu / own.cpu))
+}
+
+/// Messages per second divided by those of the same runtime's raw bytes, round by round.
+fn rate_against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
+    let raw = own.subject.kind.raw()?;
+    let raw = all.iter().find(|series| series.subject.kind == raw)?;
+    let rounds = raw.samples.iter().zip(&own.samples);
+    Spread::of(rounds.map(|((raw, _), (own, _))| own.rate / raw.rate))
+}
+
 /// Runs all rounds of one load and reports them.
 fn measure(
     options: &Options,
@@ -158,26 +174,7 @@ fn measure(
         count_syscalls(options, report, prefix, load, &mut limits, &mut all);
     }
     print(report, title, prefix, &limits, &all);
-    against_own_limit(report, prefix, &all);
     Ok(())
-}
-
-/// Runtimes against bytes without framing over the same runtime, round by round.
-fn against_own_limit(report: &mut Report, prefix: &str, all: &[Series]) {
-    let series = |kind| all.iter().find(|series| series.subject.kind == kind);
-    for (ours, raw) in [(Kind::OutlastStd, Kind::StdRaw), (Kind::Outlast, Kind::TokioRaw)] {
-        let (Some(own), Some(limit)) = (series(ours), series(raw)) else {
-            continue;
-        };
-        let rounds = || own.samples.iter().zip(&limit.samples);
-        let rate = Spread::of(rounds().map(|((own, _), (raw, _))| own.rate / raw.rate));
-        let cpu = Spread::of(rounds().map(|((own, _), (raw, _))| raw.cpu / own.cpu));
-        for (what, value) in [("rate_vs_raw", rate), ("cpu_vs_raw", cpu)] {
-            if let Some(value) = value {
-                report.ratio(format!("{prefix}.{}.{what}", ours.name()), value.median);
-            }
-        }
-    }
 }
 
 /// One-way calls are spread over so many messages that one size tells all.
@@ -287,6 +284,8 @@ fn print(report: &mut Report, title: &str, prefix: &str, limits: &Series, all: &
             ratio("cap", cap.map(|s| s.median));
             ratio("p50_vs_limit", series.latency_ratio(0).map(|s| s.median));
             ratio("p999_vs_limit", series.latency_ratio(2).map(|s| s.median));
+            ratio("vs_raw", against_raw(series, all).map(|s| s.median));
+            ratio("rate_vs_raw", rate_against_raw(series, all).map(|s| s.median));
         }
     }
     report.table(table);

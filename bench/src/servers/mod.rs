@@ -99,6 +99,21 @@ impl Kind {
         }
     }
 
+    /// What the same runtime does with bytes alone, in the same mode.
+    pub(crate) const fn raw(self) -> Option<Self> {
+        match self {
+            Self::Outlast => Some(Self::TokioRaw),
+            Self::OutlastStd => Some(Self::StdRaw),
+            Self::EpollRaw
+            | Self::TokioRaw
+            | Self::TokioLp
+            | Self::TokioUtil
+            | Self::Msgtrans
+            | Self::Tarpc
+            | Self::StdRaw => None,
+        }
+    }
+
     /// Whether the server does this at all.
     pub(crate) const fn supports(self, mode: Mode) -> bool {
         match self {
