@@ -50,6 +50,7 @@ const THRESHOLDS: &[Threshold] = &[
     more("echo.1x128.outlast-smol.vs_raw", 0.45, 0.60),
     less("echo.64x1.outlast-smol.syscalls", 3.4, 3.2),
     more("echo.64x1.outlast-async-std.vs_raw", 0.85, 0.90),
+    more("echo.1x1.outlast-std.rate_vs_raw", 0.90, 0.95),
     more("fanout.1000x1.outlast.cap", 0.70, 0.80),
     more("fanout.1000x32.outlast.cap", 0.55, 0.75),
     less("idle.outlast.kib_idle", 3.0, 2.0),

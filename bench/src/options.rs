@@ -17,6 +17,7 @@ usage: cargo run --release -p bench -- [OPTIONS]
   --groups A,B         of: core oneway echo fanout own idle resume
   --peers A,B          of: tokio-raw tokio-lp tokio-util msgtrans tarpc outlast
                        smol-raw outlast-smol async-std-raw outlast-async-std
+                       std-raw outlast-std
                        (the limit, epoll-raw, always runs)
   --sizes A,B          bytes of one-way messages (16,256,65536)
   --rounds N           interleaved rounds (5; quick 3)

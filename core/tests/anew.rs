@@ -6,13 +6,6 @@
     reason = "whatever is wrong fails the test"
 )]
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
-
 use outlast_core::state::{LinkState, SessionState};
 use outlast_core::wire::{Grant, Hello, RequestId, Route};
 use outlast_core::{

@@ -159,12 +159,9 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             Target::Hinted => 0,
         };
         let deadline = self.clock.std(dial.deadline);
-        let dialed = {
-            let connecting = pin!(self.connector.connect(address));
-            before(&self.runtime, deadline, connecting).await
-        };
-        let dialed = match dialed {
+        let dialed = match self.dial(address, deadline).await {
             Some(Ok(dialed)) => dialed,
+            _ if self.ordered_to_end(self.now()) => return self.dialer.handle_stop(),
             failed => {
                 let late = || io::ErrorKind::TimedOut.into();
                 let error = failed.and_then(Result::err).unwrap_or_else(late);
@@ -197,6 +194,32 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let mut drive = Drive::new(owner, io, self.runtime.clone(), self.clock, greeting);
         let driven = carry(&self.runtime, self.clock, &mut drive, deadline).await;
         self.ended(dial.attempt, driven, before);
+    }
+
+    /// Dials until `deadline`, or until the application wants no session any more.
+    async fn dial(
+        &mut self,
+        address: usize,
+        deadline: std::time::Instant,
+    ) -> Option<io::Result<Dialed<C::Io>>> {
+        let Self { connector, owner, runtime, clock, .. } = self;
+        let mut connecting = pin!(connector.connect(address));
+        let dialing = pin!(poll_fn(|cx| {
+            if let Poll::Ready(dialed) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Some(dialed));
+            }
+            let Some(owner) = owner.as_deref_mut() else {
+                return Poll::Ready(None);
+            };
+            if end_of(owner, clock.core(runtime.now())).is_some() {
+                return Poll::Ready(None);
+            }
+            if !owner.shared.sleep(cx.waker()) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        }));
+        before(runtime, deadline, dialing).await.flatten()
     }
 
     /// Writes HELLO to `out`; `None` if what is to be shown must not be, or does not fit.
@@ -305,11 +328,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let Some(owner) = self.owner.as_deref_mut() else {
             return true;
         };
-        if owner.shared.is_dirty() {
-            owner.take_orders(now);
-            owner.settle(now);
-        }
-        let Some(code) = owner.ordered_end else {
+        let Some(code) = end_of(owner, now) else {
             return false;
         };
         owner.session.end(now, code);
@@ -373,6 +392,15 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.seed = jitter.next_u64();
         (self.seed >> 32) as u32
     }
+}
+
+/// With which code the application wants the session to end, if it does. There is no connection.
+fn end_of<H: Handler>(owner: &mut Owner<H>, now: Instant) -> Option<CloseCode> {
+    if owner.shared.is_dirty() {
+        owner.take_orders(now);
+        owner.settle(now);
+    }
+    owner.ordered_end
 }
 
 /// Drives a connection to its end, which is `deadline` unless it is open by then.

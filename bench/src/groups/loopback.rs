@@ -127,6 +127,14 @@ fn against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
     Spread::of(rounds.map(|((raw, _), (own, _))| raw.cpu / own.cpu))
 }
 
+/// Messages per second divided by those of the same runtime's raw bytes, round by round.
+fn rate_against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
+    let raw = own.subject.kind.raw()?;
+    let raw = all.iter().find(|series| series.subject.kind == raw)?;
+    let rounds = raw.samples.iter().zip(&own.samples);
+    Spread::of(rounds.map(|((raw, _), (own, _))| own.rate / raw.rate))
+}
+
 /// Runs all rounds of one load and reports them.
 fn measure(
     options: &Options,
@@ -277,6 +285,7 @@ fn print(report: &mut Report, title: &str, prefix: &str, limits: &Series, all: &
             ratio("p50_vs_limit", series.latency_ratio(0).map(|s| s.median));
             ratio("p999_vs_limit", series.latency_ratio(2).map(|s| s.median));
             ratio("vs_raw", against_raw(series, all).map(|s| s.median));
+            ratio("rate_vs_raw", rate_against_raw(series, all).map(|s| s.median));
         }
     }
     report.table(table);

@@ -8,6 +8,8 @@ mod epoll_raw;
 mod framed;
 mod msgtrans;
 mod outlast;
+mod outlast_std;
+mod std_raw;
 mod tarpc;
 mod tokio_lp;
 mod tokio_raw;
@@ -57,10 +59,14 @@ pub(crate) enum Kind {
     AsyncStdRaw,
     /// This project over async-std.
     OutlastAsyncStd,
+    /// Bytes without framing, a thread for each connection.
+    StdRaw,
+    /// This project, a thread for each connection.
+    OutlastStd,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::EpollRaw,
         Self::TokioRaw,
         Self::TokioLp,
@@ -72,6 +78,8 @@ impl Kind {
         Self::OutlastSmol,
         Self::AsyncStdRaw,
         Self::OutlastAsyncStd,
+        Self::StdRaw,
+        Self::OutlastStd,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -87,6 +95,8 @@ impl Kind {
             Self::OutlastSmol => "outlast-smol",
             Self::AsyncStdRaw => "async-std-raw",
             Self::OutlastAsyncStd => "outlast-async-std",
+            Self::StdRaw => "std-raw",
+            Self::OutlastStd => "outlast-std",
         }
     }
 
@@ -102,10 +112,13 @@ impl Kind {
             | Self::TokioLp
             | Self::TokioUtil
             | Self::SmolRaw
-            | Self::AsyncStdRaw => Some(Dialect::Prefix),
+            | Self::AsyncStdRaw
+            | Self::StdRaw => Some(Dialect::Prefix),
             Self::Msgtrans => Some(Dialect::Msgtrans),
             Self::Tarpc => None,
-            Self::Outlast | Self::OutlastSmol | Self::OutlastAsyncStd => Some(Dialect::Outlast),
+            Self::Outlast | Self::OutlastSmol | Self::OutlastAsyncStd | Self::OutlastStd => {
+                Some(Dialect::Outlast)
+            }
         }
     }
 
@@ -115,6 +128,7 @@ impl Kind {
             Self::Outlast => Some(Self::TokioRaw),
             Self::OutlastSmol => Some(Self::SmolRaw),
             Self::OutlastAsyncStd => Some(Self::AsyncStdRaw),
+            Self::OutlastStd => Some(Self::StdRaw),
             Self::EpollRaw
             | Self::TokioRaw
             | Self::TokioLp
@@ -122,7 +136,8 @@ impl Kind {
             | Self::Msgtrans
             | Self::Tarpc
             | Self::SmolRaw
-            | Self::AsyncStdRaw => None,
+            | Self::AsyncStdRaw
+            | Self::StdRaw => None,
         }
     }
 
@@ -137,7 +152,9 @@ impl Kind {
             | Self::SmolRaw
             | Self::OutlastSmol
             | Self::AsyncStdRaw
-            | Self::OutlastAsyncStd => matches!(mode, Mode::Echo),
+            | Self::OutlastAsyncStd
+            | Self::StdRaw
+            | Self::OutlastStd => matches!(mode, Mode::Echo),
             Self::Outlast => outlast::AVAILABLE,
         }
     }
@@ -199,6 +216,8 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
         Kind::OutlastSmol => async_io::over_smol(),
         Kind::AsyncStdRaw => async_io::async_std_raw(),
         Kind::OutlastAsyncStd => async_io::over_async_std(),
+        Kind::StdRaw => std_raw::serve(),
+        Kind::OutlastStd => outlast_std::serve(),
     }
 }
 

@@ -1,0 +1,105 @@
+//! A client in a thread of its own.
+
+use std::io;
+
+use outlast_core::Config;
+use outlast_core::client::DialerConfig;
+use outlast_service::net::SocketOptions;
+use outlast_service::{Credentials, Handler, net};
+
+use crate::handle::Handle;
+use crate::runtime::Std;
+use crate::thread::block_on;
+
+/// A client: one session with a server, over as many connections as it takes.
+#[derive(Debug)]
+pub struct Client;
+
+impl Client {
+    /// Starts to describe a client.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        Self::on(Std::new())
+    }
+
+    /// As [`builder`](Self::builder), with the stack size of these threads.
+    #[must_use]
+    pub fn on(threads: Std) -> ClientBuilder {
+        ClientBuilder { inner: net::Client::on(threads), threads }
+    }
+}
+
+/// Describes a client. See [`Client::builder`].
+#[derive(Debug, Clone)]
+pub struct ClientBuilder {
+    inner: net::ClientBuilder<Std>,
+    threads: Std,
+}
+
+impl ClientBuilder {
+    fn with(self, set: impl FnOnce(net::ClientBuilder<Std>) -> net::ClientBuilder<Std>) -> Self {
+        Self { inner: set(self.inner), threads: self.threads }
+    }
+
+    /// Adds a server's address, `host:port`. The first is tried first.
+    ///
+    /// A name is looked up by the client's thread before each attempt, and nothing ends that but
+    /// the system: until it has answered, the client is not ended.
+    #[must_use]
+    pub fn address(self, address: impl Into<String>) -> Self {
+        self.with(|inner| inner.address(address))
+    }
+
+    /// Sets the session's limits and intervals; [`Config::CLIENT`] otherwise.
+    #[must_use]
+    pub fn config(self, config: Config) -> Self {
+        self.with(|inner| inner.config(config))
+    }
+
+    /// Sets when to dial again and when to give up.
+    #[must_use]
+    pub fn reconnect(self, policy: DialerConfig) -> Self {
+        self.with(|inner| inner.reconnect(policy))
+    }
+
+    /// Sets the token that the server wants to see, over any transport: without encryption
+    /// everybody on the way can read it. [`credentials`](Self::credentials) has the other ways.
+    #[must_use]
+    pub fn token(self, token: impl Into<Vec<u8>>) -> Self {
+        self.with(|inner| inner.token(token))
+    }
+
+    /// Sets what is shown to the server: a [`Token`](crate::Token), a
+    /// [`KeyedClient`](crate::KeyedClient), or a method of one's own.
+    #[must_use]
+    pub fn credentials(self, credentials: impl Credentials) -> Self {
+        self.with(|inner| inner.credentials(credentials))
+    }
+
+    /// Sets socket options.
+    #[must_use]
+    pub fn socket(self, options: SocketOptions) -> Self {
+        self.with(|inner| inner.socket(options))
+    }
+
+    /// Starts the client in a thread of its own, where the handler is called. The handle may be
+    /// used at once, and its sends wait for the session.
+    ///
+    /// The thread ends with the session: when both ends have finished, by [`Handle::end`], or when
+    /// the client gives up. Dropping the handle changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range, no address was given, or the system has no thread.
+    pub fn connect(self, handler: impl Handler) -> io::Result<Handle> {
+        let (handle, runner) = self.inner.connect(handler)?;
+        let thread = std::thread::Builder::new().name("outlast-client".into());
+        let thread = thread.stack_size(self.threads.stack_size);
+        // How it ended is told to the handler and to those who hold a handle.
+        let run = move || {
+            let _ = block_on(runner);
+        };
+        drop(thread.spawn(run)?);
+        Ok(handle.into())
+    }
+}

@@ -1,0 +1,130 @@
+//! outlast over plain threads: sessions that outlast their TCP connections, by calls that block.
+//!
+//! The synchronous twin of `outlast-tokio`: the same states, the same errors, the same
+//! configuration and the same handlers, since both drive the same code of `outlast-service`. There
+//! is no executor among its dependencies.
+//!
+//! # Both ends in one program
+//!
+//! ```
+//! use outlast_std::{Client, Incoming, Peer, Server, SessionInfo, Status};
+//! use std::time::Duration;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // A server that answers every request with what was asked.
+//!     let server = Server::builder().bind("127.0.0.1:0")?.start(|_: &SessionInfo| {
+//!         |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
+//!             Incoming::Request { id, payload, .. } => {
+//!                 let answered = peer.respond(id, Status::OK, payload);
+//!                 answered.expect("the request is open and the answer is short");
+//!             }
+//!             Incoming::Finished => peer.finish(),
+//!             _ => {}
+//!         }
+//!     })?;
+//!
+//!     // A client whose handler has nothing to do.
+//!     let handle = Client::builder()
+//!         .address(server.local_addr().to_string())
+//!         .connect(|_: &mut Peer<'_>, _: Incoming<'_>| {})?;
+//!
+//!     // A request, and its one answer.
+//!     let response = handle.request(1u8, b"ping")?;
+//!     assert_eq!((response.status, &response.payload[..]), (Status::OK, &b"ping"[..]));
+//!
+//!     // A message, and the word that the server's handler has been given it.
+//!     handle.send_receipted(2u8, b"one way")?.wait()?;
+//!
+//!     // Both finish, everything has arrived, the session ends.
+//!     handle.finish();
+//!     assert!(handle.closed().complete);
+//!     server.shutdown(Duration::from_secs(1));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Threads
+//!
+//! A client has one thread, where it dials, reads, writes and calls the handler. A server has one
+//! that accepts and keeps house, and one for each connection; the limit on connections is the limit
+//! on threads ([`Limits`]). Stacks have 256 KiB, or what [`Std::stack_size`] says, of which the
+//! system keeps what was touched; and each thread that has read anything has a buffer of 64 KiB, of
+//! which the same is true. Thousands of connections are what the asynchronous runtimes are for.
+//!
+//! A thread with nothing to do sleeps in one call of `poll(2)`, over its socket and a descriptor by
+//! which other threads wake it, until the next deadline of its session at the latest. An idle
+//! connection costs two descriptors on Linux (three on other systems) and wakes up for its
+//! heartbeats alone. Dialling is part of that: [`Handle::end`] ends it at once.
+//!
+//! Looking a name up is the exception: the system does it in the client's thread and cannot be
+//! hurried. Addresses in numbers are not looked up.
+//!
+//! A thread that calls [`Handle`] and has to wait is parked. Every wait has a twin with a limit.
+//!
+//! A handler that panics takes its session along, and nothing else.
+//!
+//! # Systems
+//!
+//! Unix. On Windows the crate does not build yet: it wants another bell there.
+//!
+//! # The parts
+//!
+//! | | |
+//! |---|---|
+//! | [`Client::builder`] | address, limits, token, when to dial again; then `connect` |
+//! | [`Handle`] | one session from any thread: `send`, `request`, `finish`, `closed` |
+//! | [`Server::builder`] | limits, token, socket options; then `bind`, then `serve` or `start` |
+//! | [`Running`] | a server that runs: `shutdown`, `finished` |
+//! | [`Handler`] | your side of one session: a closure or a type; called with each [`Incoming`] |
+//! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
+//! | [`Responder`] | the duty to answer one request later, from another thread |
+//! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
+//! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
+//!
+//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures; `from`
+//! of [`Handle`] and [`Responder`] makes calls that block of them:
+//!
+//! ```
+//! use outlast_std::{Incoming, Peer, Responder, Status};
+//!
+//! fn on_event(peer: &mut Peer<'_>, event: Incoming<'_>) {
+//!     if let Incoming::Request { id, .. } = event {
+//!         let responder = Responder::from(peer.defer(id));
+//!         std::thread::spawn(move || responder.respond(Status::OK, b"it took a while"));
+//!     }
+//! }
+//! # let _ = on_event;
+//! ```
+
+#![cfg(unix)]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod client;
+mod handle;
+mod runtime;
+mod server;
+mod thread;
+mod wake;
+
+pub use client::{Client, ClientBuilder};
+pub use handle::{Handle, Receipt, Responder};
+pub use outlast_core as core;
+pub use outlast_core::admission::{GateConfig, Rate};
+pub use outlast_core::auth::{
+    AuthContext, AuthStep, Prover, Reply, Secret, SharedKey, Verdict, Verifier,
+};
+pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost};
+pub use outlast_core::registry::RegistryConfig;
+pub use outlast_core::wire::{RequestId, Route, Status};
+pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
+pub use outlast_service::net::{self, SocketOptions};
+pub use outlast_service::{
+    Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle, Handler,
+    Incoming, KeyedClient, Limits, Peer, Report, RequestError, Response, Runner, Runtime,
+    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
+    Undelivered, Why,
+};
+pub use runtime::{Listener, Std, Tcp, ThreadTimer};
+pub use server::{Running, Server, ServerBuilder};
+pub use thread::{block_on, block_on_timeout};

@@ -1,0 +1,173 @@
+//! A server whose connections have a thread each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use outlast_core::Config;
+use outlast_service::net::SocketOptions;
+use outlast_service::{Authenticator, Handler, Limits, ServerHandle, SessionInfo, net};
+
+use crate::runtime::Std;
+use crate::thread::{block_on, block_on_timeout, refused};
+
+/// A server that listens and does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    inner: net::Server<Std>,
+}
+
+impl Server {
+    /// Starts to describe a server.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        Self::on(Std::new())
+    }
+
+    /// As [`builder`](Self::builder), with the stack size of these threads.
+    #[must_use]
+    pub fn on(threads: Std) -> ServerBuilder {
+        ServerBuilder { inner: net::Server::on(threads) }
+    }
+
+    /// The address it listens at, with the port that the system chose if none was given.
+    ///
+    /// # Errors
+    ///
+    /// None: what the system may refuse was refused by [`ServerBuilder::bind`].
+    pub const fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Makes a handler for each session with `factory` and serves until [`Running::shutdown`]: one
+    /// thread accepts and keeps house, and each connection has one of its own, where its session's
+    /// handler is called.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range, or the system has no thread.
+    pub fn start<H: Handler>(
+        self,
+        factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
+    ) -> io::Result<Running> {
+        // Not behind the task that may be running here: its handler may wait for the server.
+        let inner = block_on(async {
+            drop(refused());
+            self.inner.start(factory)
+        })?;
+        match refused() {
+            Some(error) => Err(error),
+            None => Ok(Running { inner }),
+        }
+    }
+
+    /// As [`start`](Self::start), and returns only if it fails to.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn serve<H: Handler>(
+        self,
+        factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        self.start(factory)?.finished();
+        Ok(())
+    }
+}
+
+/// Describes a server. See [`Server::builder`].
+#[derive(Debug, Clone)]
+pub struct ServerBuilder {
+    inner: net::ServerBuilder<Std>,
+}
+
+impl ServerBuilder {
+    /// Sets the limits and intervals of sessions; [`Config::SERVER`] otherwise.
+    #[must_use]
+    pub fn config(self, config: Config) -> Self {
+        Self { inner: self.inner.config(config) }
+    }
+
+    /// Sets how many connections and sessions there may be, in total and of each source. There are
+    /// as many threads as connections, and one.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { inner: self.inner.limits(limits) }
+    }
+
+    /// Sets socket options.
+    #[must_use]
+    pub fn socket(self, options: SocketOptions) -> Self {
+        Self { inner: self.inner.socket(options) }
+    }
+
+    /// Sets a token that clients must show, over any transport: without encryption everybody on
+    /// the way can read it. [`authenticator`](Self::authenticator) has the other ways.
+    #[must_use]
+    pub fn token(self, token: impl AsRef<[u8]>) -> Self {
+        Self { inner: self.inner.token(token) }
+    }
+
+    /// Sets what clients must show: [`Tokens`](crate::Tokens), [`SharedKeys`](crate::SharedKeys),
+    /// or a method of one's own.
+    #[must_use]
+    pub fn authenticator(self, authenticator: impl Authenticator) -> Self {
+        Self { inner: self.inner.authenticator(authenticator) }
+    }
+
+    /// Sets whether sessions get another key each time they are resumed; they do otherwise.
+    #[must_use]
+    pub fn rotate_keys(self, rotate: bool) -> Self {
+        Self { inner: self.inner.rotate_keys(rotate) }
+    }
+
+    /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range, the name has no address, or the operating system
+    /// refuses.
+    pub fn bind(self, address: impl ToString) -> io::Result<Server> {
+        let inner = block_on(self.inner.bind(address))?;
+        Ok(Server { inner })
+    }
+}
+
+/// A server that runs. Dropping it leaves it running.
+#[derive(Debug)]
+#[must_use = "without it the server cannot be shut down; dropped, it leaves the server running"]
+pub struct Running {
+    inner: net::Running,
+}
+
+impl Running {
+    /// The address it listens at.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr()
+    }
+
+    /// A handle to look at it and to send with. What it gives for one session becomes a
+    /// [`Handle`](crate::Handle) by [`From`].
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.inner.handle()
+    }
+
+    /// Stops accepting, announces the end, gives clients `grace` to leave, and closes what is left.
+    /// After that every session is over on this side, those without connection too.
+    pub fn shutdown(self, grace: Duration) {
+        block_on(self.inner.shutdown(grace));
+    }
+
+    /// Waits for the end of the server.
+    pub fn finished(&mut self) {
+        block_on(self.inner.finished());
+    }
+
+    /// As [`finished`](Self::finished), for at most `limit`; whether it has ended by then.
+    #[must_use]
+    pub fn finished_timeout(&mut self, limit: Duration) -> bool {
+        block_on_timeout(self.inner.finished(), limit).is_some()
+    }
+}
