@@ -225,7 +225,11 @@ pub(crate) fn run(options: &Options) -> Outcome<u32> {
     );
     let mut board = Board::boot(options, &["-netdev".to_owned(), network], PORT)?;
     // The guest's socket is there once QEMU has made it.
-    while datagrams.connect(&guest).is_err() {
+    let booted = std::time::Instant::now();
+    while let Err(why) = datagrams.connect(&guest) {
+        if booted.elapsed() > Duration::from_secs(10) {
+            return Err(format!("QEMU makes no socket: {why}"));
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
     let wire = Wire {
