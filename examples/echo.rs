@@ -1,4 +1,4 @@
-// An echo, the same on every runtime whose calls are asynchronous: `runtime-*/examples/echo_*.rs`
+// An echo, the same on every runtime whose calls are asynchronous: `runtime-*/examples/*echo_*.rs`
 // include this file, name their crate `outlast`, and run it.
 
 use outlast::{Client, Handle, Incoming, Peer, Runner, Server, SessionInfo, Status};

@@ -1,4 +1,4 @@
-//! A client of `echo_server` over async-std, or smol if that feature alone is on. Cut the
+//! A client of `echo_server`s over async-std, or smol if that feature alone is on. Cut the
 //! connection: it goes on where it was.
 
 #![expect(dead_code, reason = "the other end has the rest of the file that both share")]
