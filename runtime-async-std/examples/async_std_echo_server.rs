@@ -1,5 +1,5 @@
-//! An echo server over async-std, or smol if that feature alone is on. `async_std_echo_client` is the
-//! other end; either may be another runtime's.
+//! An echo server over async-std, or smol if that feature alone is on. `async_std_echo_client` is
+//! the other end; either may be another runtime's.
 
 #![expect(dead_code, reason = "the other end has the rest of the file that both share")]
 

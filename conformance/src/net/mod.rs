@@ -3,7 +3,8 @@
 //! What is the same for all of them is here: the far ends of connections as blocking sockets of the
 //! standard library that never block, the queue that observations go through, and the passing of
 //! time. A runtime adds how it starts a server and a client, as a [`Runtime`]; if it is made with
-//! `outlast-service`, then [`service`] has the handler and the commands, too.
+//! `outlast-service`, then the module `service` (feature `service`) has the handler and the
+//! commands, too.
 //!
 //! ```no_run
 //! use outlast_conformance::net::{Feed, Loopback, Runtime, Started};

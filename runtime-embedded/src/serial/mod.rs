@@ -1,8 +1,9 @@
 //! Over lines that read and write as [`embedded_io`] says, and may lose or change bytes: a UART.
 //!
 //! There are no connections on such a line and no promise that what is written arrives. Both are
-//! made here: [`mod@packet`] finds whole packets, and [`mod@line`] makes connections of them. A packet that
-//! is missing or disturbed breaks the connection; the session resumes over the next one.
+//! made here: [`mod@packet`] finds whole packets, and [`mod@line`] makes connections of them. A
+//! packet that is missing or disturbed breaks the connection; the session resumes over the next
+//! one.
 //!
 //! Reading never waits, for the line says whether there is anything to read; writing waits until
 //! the line has taken what is written.
