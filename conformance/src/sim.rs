@@ -211,7 +211,7 @@ fn draw_config(rng: &mut Rng) -> Config {
         window,
         window_max: window * [1, 1, 4][rng.below(3) as usize],
         // Room for the least frame and for the bits of requests.
-        send_buffer: rng.range(70, 3000) as u32,
+        send_buffer: rng.range(72, 3000) as u32,
         max_requests: rng.range(1, 10) as u16,
         max_requests_out: rng.range(1, 20) as u16,
         idle_timeout_ms: [0, 300, 3_000, 45_000][rng.below(4) as usize],

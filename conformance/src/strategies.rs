@@ -9,7 +9,7 @@ use crate::world::{Rules, Store};
 
 /// A configuration that every other one fits to.
 pub fn config() -> impl Strategy<Value = Config> {
-    let sizes = (60u16..400, 0u32..2_000, 70u32..3_000);
+    let sizes = (60u16..400, 0u32..2_000, 72u32..3_000);
     let times = (prop::sample::select(vec![0u32, 300, 3_000]), 0u32..200);
     (sizes, times, 1u16..10, any::<bool>()).prop_map(|(sizes, times, requests, manual)| {
         let (max_body, more, send_buffer) = sizes;

@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use outlast_std::{
-    Client, CloseCode, Config, Handle, Incoming, Peer, ReconnectPolicy, RequestError, Responder,
-    Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
+    Client, CloseCode, Config, Handle, Incoming, OnLost, Peer, ReconnectPolicy, RequestError,
+    Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
 };
 
 const ECHO: u8 = 1;
@@ -215,7 +215,9 @@ fn tokens_and_panics_behave_as_elsewhere() {
     let dial = |token: &[u8]| {
         let shown = Token::new(token.to_vec()).allow_plaintext();
         let builder = Client::builder().address(server.local_addr().to_string());
-        let builder = builder.credentials(shown);
+        // A session that takes the place of the lost one would be waited for in its turn.
+        let one = ReconnectPolicy { on_lost: OnLost::Stop, ..ReconnectPolicy::default() };
+        let builder = builder.credentials(shown).reconnect(one);
         builder.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap()
     };
     let refused = dial(b"open barley").closed();
