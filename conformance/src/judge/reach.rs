@@ -1,5 +1,6 @@
 //! Ways to connections: TCP in real time, and a subject of the suite.
 
+#[cfg(feature = "net")]
 use std::time::{Duration, Instant};
 
 use super::Reach;
@@ -81,9 +82,11 @@ impl Reach for Within<'_> {
 }
 
 /// A clock and short naps.
+#[cfg(feature = "net")]
 #[derive(Debug)]
 struct Clock(Instant);
 
+#[cfg(feature = "net")]
 impl Clock {
     fn now(&self) -> u64 {
         self.0.elapsed().as_micros() as u64
