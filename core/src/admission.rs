@@ -26,7 +26,7 @@ pub use source::Source;
 /// The longest lock-out that can be set, in microseconds: a year.
 const LONGEST: u64 = 365 * 86_400 * 1_000_000;
 
-/// Limits of a [`Gate`]; none of them changes while it lives.
+/// Limits of a [`Gate`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct GateConfig {
     /// Connections in total, at least 1.
@@ -114,6 +114,19 @@ pub enum Turned {
     LockedOut(u64),
     /// There is no memory for another source: every entry has connections.
     TableFull,
+    /// Its address may not connect, see [`access`]. Nothing is said to it.
+    Denied,
+}
+
+impl Turned {
+    /// Microseconds until it may come again, where time alone decides.
+    #[must_use]
+    pub const fn wait(self) -> Option<u64> {
+        match self {
+            Self::SourceRate(wait) | Self::TotalRate(wait) | Self::LockedOut(wait) => Some(wait),
+            Self::Full | Self::MakeRoom | Self::SourceFull | Self::TableFull | Self::Denied => None,
+        }
+    }
 }
 
 impl fmt::Display for Turned {
@@ -126,6 +139,7 @@ impl fmt::Display for Turned {
             Self::TotalRate(wait) => write!(f, "too many connect at once: wait {wait} µs"),
             Self::LockedOut(wait) => write!(f, "its source failed too often: wait {wait} µs"),
             Self::TableFull => f.write_str("no memory for another source"),
+            Self::Denied => f.write_str("its address may not connect"),
         }
     }
 }
@@ -270,6 +284,18 @@ impl<M: Slots<SourceEntry>> Gate<M> {
 }
 
 impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
+    /// Goes by other limits from now on. Whoever is in stays, even if there are more of them than
+    /// may come in now; what is remembered of sources is kept.
+    pub const fn reconfigure(&mut self, config: GateConfig) {
+        self.config = config;
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub const fn config(&self) -> &GateConfig {
+        &self.config
+    }
+
     /// What there is and what happened.
     #[must_use]
     pub const fn stats(&self) -> &GateStats {
@@ -282,13 +308,24 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
     ///
     /// It is turned away; nothing is to be given back for it.
     pub fn handle_connect(&mut self, now: Instant, address: IpAddr) -> Result<Ticket, Turned> {
-        let result = self.connect(now, Source::new(address, self.config.v6_prefix));
-        let counter = match result {
-            Ok(_) => &mut self.stats.admitted,
-            Err(_) => &mut self.stats.turned,
-        };
-        *counter = counter.wrapping_add(1);
-        result
+        self.poll_connect(now, address).inspect_err(|_| self.handle_turned())
+    }
+
+    /// As [`handle_connect`](Self::handle_connect), for a connection that would wait rather than be
+    /// turned away: only coming in is counted.
+    ///
+    /// # Errors
+    ///
+    /// It may not come in yet. Ask again when another one is gone, or after the time that it says.
+    pub fn poll_connect(&mut self, now: Instant, address: IpAddr) -> Result<Ticket, Turned> {
+        let ticket = self.connect(now, Source::new(address, self.config.v6_prefix))?;
+        self.stats.admitted = self.stats.admitted.wrapping_add(1);
+        Ok(ticket)
+    }
+
+    /// A connection was turned away, by this gate or before it was asked.
+    pub const fn handle_turned(&mut self) {
+        self.stats.turned = self.stats.turned.wrapping_add(1);
     }
 
     /// Whether the handshake of this connection may begin; if not, it is asked again when another

@@ -32,7 +32,7 @@ pub use entry::{Entry, SessionState};
 /// Number of the first key of a session; each rotation takes the next (modulo 256).
 pub const FIRST_KEY_ID: u8 = 1;
 
-/// Limits of a [`Registry`]; none of them changes while it lives.
+/// Limits of a [`Registry`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistryConfig {
@@ -377,6 +377,12 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     #[must_use]
     pub const fn stats(&self) -> &RegistryStats {
         &self.stats
+    }
+
+    /// Goes by other limits from now on. Sessions that there are stay, even if there are more of
+    /// them than may begin now, and keep what they were granted. The epoch never changes.
+    pub const fn reconfigure(&mut self, config: RegistryConfig) {
+        self.config = RegistryConfig { epoch: self.config.epoch, ..config };
     }
 
     /// The limits.

@@ -6,15 +6,20 @@ use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use outlast_core::Instant;
 use outlast_core::admission::{Gate, GateConfig, GateStats, SourceEntry, Ticket, Turned};
 
-use crate::overview::lock;
+use crate::access::AccessList;
+use crate::overview::{Refusals, lock};
+use crate::transport::{Clock, Runtime, Timer};
 
 /// Refused connections that are told so at the same time; what comes beyond is just closed.
 const MAX_REFUSING: usize = 64;
+/// Connections that wait to be let in at the same time; what comes beyond is refused.
+const MAX_PATIENT: usize = 1024;
 
 /// A server's door.
 #[derive(Debug)]
@@ -27,11 +32,14 @@ pub(crate) struct Door {
 #[derive(Debug)]
 struct Inside {
     gate: Gate<Vec<SourceEntry>>,
-    max_handshakes: u32,
+    access: AccessList,
+    refusals: Refusals,
     /// Handshakes under way, the oldest first, numbered in the order they came.
     greeting: VecDeque<(u64, Arc<Mutex<Guest>>)>,
     next: u64,
     refusing: usize,
+    /// Connections that wait to be let in.
+    patient: usize,
 }
 
 /// A connection in its handshake.
@@ -44,15 +52,37 @@ struct Guest {
 
 impl Door {
     /// `seed` is entropy no client can know.
-    pub(crate) fn new(config: GateConfig, seed: u64) -> Self {
+    pub(crate) fn new(config: GateConfig, access: AccessList, seed: u64) -> Self {
         let inside = Inside {
             gate: Gate::new(config, seed, Vec::new()),
-            max_handshakes: config.max_handshakes,
+            access,
+            refusals: Refusals::default(),
             greeting: VecDeque::new(),
             next: 0,
             refusing: 0,
+            patient: 0,
         };
         Self { inside: Mutex::new(inside), waiting: Mutex::new(Vec::new()) }
+    }
+
+    /// Goes by other limits from now on; who waited for room looks again.
+    pub(crate) fn reconfigure(&self, config: GateConfig) {
+        lock(&self.inside).gate.reconfigure(config);
+        self.wake_all();
+    }
+
+    /// Goes by another list from now on.
+    pub(crate) fn set_access(&self, access: AccessList) {
+        lock(&self.inside).access = access;
+        self.wake_all();
+    }
+
+    pub(crate) fn refusals(&self) -> Refusals {
+        lock(&self.inside).refusals
+    }
+
+    pub(crate) fn v6_prefix(&self) -> u8 {
+        lock(&self.inside).gate.config().v6_prefix
     }
 
     pub(crate) fn stats(&self) -> GateStats {
@@ -66,7 +96,8 @@ impl Door {
                 return Some(false);
             }
             let inside = lock(&self.inside);
-            (inside.gate.stats().handshakes < inside.max_handshakes).then_some(true)
+            let most = inside.gate.config().max_handshakes;
+            (inside.gate.stats().handshakes < most).then_some(true)
         })
         .await
     }
@@ -81,15 +112,18 @@ impl Door {
     }
 
     async fn wait_until<T>(&self, is_so: impl Fn() -> Option<T>) -> T {
+        self.wait_with(|_| is_so().map_or(Poll::Pending, Poll::Ready)).await
+    }
+
+    /// Polls whenever something has changed.
+    async fn wait_with<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
         poll_fn(|cx| {
             let mut waiting = lock(&self.waiting);
-            match is_so() {
-                Some(so) => Poll::Ready(so),
-                None => {
-                    waiting.push(cx.waker().clone());
-                    Poll::Pending
-                }
+            let polled = poll(cx);
+            if polled.is_pending() {
+                waiting.push(cx.waker().clone());
             }
+            polled
         })
         .await
     }
@@ -100,20 +134,27 @@ impl Door {
     }
 
     /// A connection was accepted. Those without an address count as one source.
+    ///
+    /// # Errors
+    ///
+    /// It may not come in, or not yet; [`Door::turn_away`] counts it if it does not wait.
     //= REG-14
     pub(crate) fn enter(
         self: &Arc<Self>,
         now: Instant,
         remote: Option<SocketAddr>,
     ) -> Result<Visit, Turned> {
-        let address = remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
         let mut inside = lock(&self.inside);
-        let mut entered = inside.gate.handle_connect(now, address);
+        if remote.is_some_and(|remote| !inside.access.admits(remote.ip())) {
+            return Err(Turned::Denied);
+        }
+        let address = remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
+        let mut entered = inside.gate.poll_connect(now, address);
         let mut shown_out = None;
         if entered == Err(Turned::MakeRoom) {
             shown_out = inside.show_out_oldest();
             if shown_out.is_some() {
-                entered = inside.gate.handle_connect(now, address);
+                entered = inside.gate.poll_connect(now, address);
             }
         }
         shown_out.into_iter().for_each(Waker::wake);
@@ -127,10 +168,52 @@ impl Door {
         Ok(Visit { door: Arc::clone(self), number, guest })
     }
 
+    /// A connection is not let in. Whether it may be told so, which counts until
+    /// [`Door::refused`]: not if many are told just now, or if it is none of its business.
+    pub(crate) fn turn_away(&self, turned: Turned) -> bool {
+        let mut inside = lock(&self.inside);
+        inside.gate.handle_turned();
+        inside.refusals.count(turned);
+        let may_be_told = turned != Turned::Denied && inside.refusing < MAX_REFUSING;
+        inside.refusing += usize::from(may_be_told);
+        may_be_told
+    }
+
+    /// Waits until the connection is let in. Whoever gives up drops the future.
+    pub(crate) async fn wait_to_enter<R: Runtime>(
+        self: &Arc<Self>,
+        runtime: &R,
+        clock: Clock,
+        remote: Option<SocketAddr>,
+    ) -> Visit {
+        let mut timer = runtime.timer();
+        self.wait_with(|cx| match self.enter(clock.core(runtime.now()), remote) {
+            Ok(visit) => Poll::Ready(visit),
+            Err(turned) => {
+                if let Some(micros) = turned.wait() {
+                    let at = runtime.now() + Duration::from_micros(micros);
+                    if timer.poll_until(cx, at).is_ready() {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Whether a connection may wait to be let in; it counts while this lives.
+    pub(crate) fn may_wait(self: &Arc<Self>) -> Option<Patience> {
+        let mut inside = lock(&self.inside);
+        let may = inside.patient < MAX_PATIENT;
+        inside.patient += usize::from(may);
+        may.then(|| Patience(Arc::clone(self)))
+    }
+
     /// The oldest quarter of a full house of handshakes has to leave.
     pub(crate) fn make_room(&self) {
         let mut inside = lock(&self.inside);
-        let count = inside.max_handshakes.div_ceil(4);
+        let count = inside.gate.config().max_handshakes.div_ceil(4);
         let shown: Vec<Waker> = (0..count).filter_map(|_| inside.show_out_oldest()).collect();
         drop(inside);
         shown.into_iter().for_each(Waker::wake);
@@ -144,14 +227,6 @@ impl Door {
         drop(inside);
         out.into_iter().for_each(Waker::wake);
         self.wake_all();
-    }
-
-    /// Whether a refused connection may be told so; it counts until [`Door::refused`].
-    pub(crate) fn may_refuse(&self) -> bool {
-        let mut inside = lock(&self.inside);
-        let may = inside.refusing < MAX_REFUSING;
-        inside.refusing += usize::from(may);
-        may
     }
 
     pub(crate) fn refused(&self) {
@@ -239,6 +314,16 @@ impl Drop for Visit {
             drop(inside);
             self.door.wake_all();
         }
+    }
+}
+
+/// A connection waits to be let in.
+#[derive(Debug)]
+pub(crate) struct Patience(Arc<Door>);
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        lock(&self.0.inside).patient -= 1;
     }
 }
 

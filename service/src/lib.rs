@@ -102,6 +102,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod access;
 mod asked;
 mod auth;
 mod client;
@@ -125,12 +126,13 @@ mod transport;
 
 pub use bytes::Bytes;
 
+pub use access::{AccessList, NetworkError};
 pub use auth::{Authenticator, Credentials, KeyedClient, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
-pub use overview::{Report, ServerHandle, ServerStats, SessionInfo};
+pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};
 pub use transport::{Runtime, Timer, Transport};

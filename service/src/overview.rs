@@ -5,12 +5,17 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use outlast_core::admission::Turned;
+use outlast_core::registry::RegistryConfig;
 use outlast_core::wire::Route;
+use outlast_core::{CloseCode, ConfigError};
 
+use crate::access::AccessList;
 use crate::door::Door;
 use crate::error::SendError;
 use crate::handle::Handle;
 use crate::places::Bell;
+use crate::server::Limits;
 use crate::shared::Shared;
 
 /// Whom a session is with.
@@ -43,6 +48,8 @@ pub struct ServerStats {
     ///
     /// [`Limits::connections`]: crate::Limits::connections
     pub refused: u64,
+    /// The same, by reason.
+    pub refusals: Refusals,
     /// Handshakes that failed.
     pub failed_handshakes: u64,
     /// Sessions begun.
@@ -51,6 +58,38 @@ pub struct ServerStats {
     pub resumed: u64,
     /// Failed authentications and failed claims to a session.
     pub denied: u64,
+}
+
+/// Connections turned away before a byte of theirs was read, by reason.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// The server had as many connections as it may have.
+    pub full: u64,
+    /// Their source had.
+    pub source_full: u64,
+    /// Their source connects too often.
+    pub source_rate: u64,
+    /// All sources together do.
+    pub total_rate: u64,
+    /// Their source failed to authenticate too often.
+    pub locked_out: u64,
+    /// Their address may not connect.
+    pub denied: u64,
+}
+
+impl Refusals {
+    pub(crate) const fn count(&mut self, turned: Turned) {
+        let counter = match turned {
+            Turned::Full | Turned::MakeRoom | Turned::TableFull => &mut self.full,
+            Turned::SourceFull => &mut self.source_full,
+            Turned::SourceRate(_) => &mut self.source_rate,
+            Turned::TotalRate(_) => &mut self.total_rate,
+            Turned::LockedOut(_) => &mut self.locked_out,
+            Turned::Denied => &mut self.denied,
+        };
+        *counter += 1;
+    }
 }
 
 /// What became of a message to many.
@@ -75,10 +114,14 @@ pub(crate) struct Common {
     pub(crate) resumed: AtomicU64,
     pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
     pub(crate) bell: Arc<Bell>,
+    /// Limits of sessions that hold from the next admission on.
+    pub(crate) sessions: Mutex<Option<RegistryConfig>>,
+    /// How long a connection waits to be let in.
+    pub(crate) patience_ms: AtomicU64,
 }
 
 impl Common {
-    pub(crate) fn new(door: Door) -> Self {
+    pub(crate) fn new(door: Door, patience_ms: u64) -> Self {
         Self {
             door: Arc::new(door),
             draining: AtomicBool::new(false),
@@ -88,6 +131,8 @@ impl Common {
             resumed: AtomicU64::new(0),
             directory: Mutex::new(HashMap::new()),
             bell: Arc::default(),
+            sessions: Mutex::new(None),
+            patience_ms: AtomicU64::new(patience_ms),
         }
     }
 }
@@ -161,6 +206,45 @@ impl ServerHandle {
         self.send_to_many(ids, route, payload)
     }
 
+    /// Closes the present connection of a session, which lives on and may be resumed; false if there
+    /// is no such session.
+    pub fn disconnect(&self, id: u64, code: CloseCode) -> bool {
+        self.get(id).map(|session| session.disconnect(code)).is_some()
+    }
+
+    /// Ends a session now, whatever was not delivered; false if there is no such session.
+    pub fn end(&self, id: u64, code: CloseCode) -> bool {
+        self.get(id).map(|session| session.end(code)).is_some()
+    }
+
+    /// Ends every session that there is now, and says how many. The server goes on.
+    pub fn end_all(&self, code: CloseCode) -> usize {
+        let all: Vec<_> = lock(&self.common.directory).values().map(Arc::clone).collect();
+        all.iter().for_each(|shared| Handle::new(Arc::clone(shared)).end(code));
+        all.len()
+    }
+
+    /// Goes by other limits from now on. Connections and sessions that there are stay, even if
+    /// there are more of them than may come in now; those that wait for room look again.
+    ///
+    /// # Errors
+    ///
+    /// The first item out of range; then nothing has changed.
+    pub fn set_limits(&self, limits: &Limits) -> Result<(), ConfigError> {
+        limits.connections.validate()?;
+        limits.sessions.validate()?;
+        *lock(&self.common.sessions) = Some(limits.sessions);
+        self.common.patience_ms.store(limits.patience_ms(), Ordering::Relaxed);
+        self.common.door.set_access(limits.access.clone());
+        self.common.door.reconfigure(limits.connections);
+        Ok(())
+    }
+
+    /// Lets other addresses in from now on. Connections that there are stay.
+    pub fn set_access(&self, access: AccessList) {
+        self.common.door.set_access(access);
+    }
+
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
@@ -172,6 +256,7 @@ impl ServerHandle {
             sessions: lock(&common.directory).len(),
             accepted: door.admitted,
             refused: door.turned,
+            refusals: common.door.refusals(),
             failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),

@@ -13,6 +13,7 @@ use outlast_core::registry::{Admission, Lease, Peer, Registry, RegistryConfig};
 use outlast_core::wire::{CloseFlags, Grant, Hello};
 use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
 
+use crate::access::AccessList;
 use crate::auth::Authenticator;
 use crate::door::{Door, Stay, Visit};
 use crate::drive::{Drive, Driven};
@@ -35,6 +36,11 @@ pub struct Limits {
     pub connections: GateConfig,
     /// Sessions, with and without connection, and what allows them.
     pub sessions: RegistryConfig,
+    /// Which addresses may connect at all. Nothing is said to the others.
+    pub access: AccessList,
+    /// How long a connection that may not come in yet waits for another one to go, instead of being
+    /// refused at once; at most 1,024 of them do.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
@@ -45,11 +51,16 @@ impl Default for Limits {
             max_detached_per_owner: 2_048,
             ..RegistryConfig::default()
         };
-        Self { connections: GateConfig::default(), sessions }
+        let (connections, access) = (GateConfig::default(), AccessList::open());
+        Self { connections, sessions, access, patience: Duration::ZERO }
     }
 }
 
 impl Limits {
+    pub(crate) fn patience_ms(&self) -> u64 {
+        u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The default limits, but one source may have as many connections and sessions as all
     /// together, as fast as it can: for servers behind a proxy, for closed networks, for tests.
     #[must_use]
@@ -115,7 +126,6 @@ pub(crate) struct Inner<R, H> {
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
-    v6_prefix: u8,
     factory: Factory<H>,
     pub(crate) state: Mutex<Places<H>>,
     pub(crate) common: Arc<Common>,
@@ -141,7 +151,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         sessions.validate()?;
         limits.connections.validate()?;
         let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
-        let door = Door::new(limits.connections, entropy::random_u64());
+        let patience_ms = limits.patience_ms();
+        let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
             runtime,
@@ -149,10 +160,9 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
-            v6_prefix: limits.connections.v6_prefix,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door)),
+            common: Arc::new(Common::new(door, patience_ms)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -182,34 +192,28 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let inner = Arc::clone(&self.inner);
         let runtime = inner.runtime.clone();
         let door = Arc::clone(&inner.common.door);
-        match door.enter(inner.now(), remote) {
-            Ok(visit) => runtime.clone().spawn(async move {
-                let greeted = Arc::clone(&inner).greet(io, remote, &visit).await;
-                // The task of a handshake is large, that of an idle connection should not be.
-                let Some((lease, mut drive)) = greeted else {
-                    return;
-                };
-                match visit.opened() {
-                    Some(stay) => {
-                        let connection =
-                            Connection { drive, lease, inner, _stay: stay, done: false };
-                        runtime.spawn(connection);
-                    }
-                    // It had to make room in the same moment: its client may come again.
-                    None => drive.leave(inner.now()).into_iter().for_each(|driven| {
-                        inner.ended(lease, driven);
-                    }),
+        let turned = match door.enter(inner.now(), remote) {
+            Ok(visit) => return runtime.spawn(inner.receive(io, remote, visit)),
+            Err(turned) => turned,
+        };
+        let patience = Duration::from_millis(inner.common.patience_ms.load(Ordering::Relaxed));
+        let may_wait = turned != Turned::Denied && !patience.is_zero();
+        if let Some(patient) = may_wait.then(|| door.may_wait()).flatten() {
+            let until = runtime.now() + patience.min(LONGEST_GRACE);
+            return runtime.spawn(async move {
+                let runtime = inner.runtime.clone();
+                let waiting = pin!(door.wait_to_enter(&runtime, inner.clock, remote));
+                let entered = crate::client::before(&runtime, until, waiting).await;
+                drop(patient);
+                match entered {
+                    Some(visit) => inner.receive(io, remote, visit).await,
+                    None if door.turn_away(turned) => inner.say_no(&mut io, turned).await,
+                    None => {}
                 }
-            }),
-            Err(turned) if door.may_refuse() => {
-                let close = inner.turned_away(turned);
-                runtime.clone().spawn(async move {
-                    greet::refuse(&runtime, &mut io, &close).await;
-                    door.refused();
-                });
-            }
-            // Many are turned away: no more is done for this one.
-            Err(_) => {}
+            });
+        }
+        if door.turn_away(turned) {
+            runtime.spawn(async move { inner.say_no(&mut io, turned).await });
         }
     }
 
@@ -267,6 +271,36 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         self.clock.core(self.runtime.now())
     }
 
+    /// Greets a connection that was let in, and serves it in a task of its own.
+    async fn receive<T: Transport>(
+        self: Arc<Self>,
+        io: T,
+        remote: Option<SocketAddr>,
+        visit: Visit,
+    ) {
+        let greeted = Arc::clone(&self).greet(io, remote, &visit).await;
+        // The task of a handshake is large, that of an idle connection should not be.
+        let Some((lease, mut drive)) = greeted else {
+            return;
+        };
+        match visit.opened() {
+            Some(stay) => {
+                let runtime = self.runtime.clone();
+                runtime.spawn(Connection { drive, lease, inner: self, _stay: stay, done: false });
+            }
+            // It had to make room in the same moment: its client may come again.
+            None => drive.leave(self.now()).into_iter().for_each(|driven| {
+                self.ended(lease, driven);
+            }),
+        }
+    }
+
+    /// Tells a connection that it is not let in.
+    async fn say_no<T: Transport>(&self, io: &mut T, turned: Turned) {
+        greet::refuse(&self.runtime, io, &self.turned_away(turned)).await;
+        self.common.door.refused();
+    }
+
     /// The handshake, up to a session that is ready to be driven.
     async fn greet<T: Transport>(
         self: Arc<Self>,
@@ -310,7 +344,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         if draining || !self.common.door.has_room(resumes) {
             return Err(self.busy());
         }
-        let source = remote.map_or(0, |remote| Source::new(remote.ip(), self.v6_prefix).get());
+        let source =
+            remote.map_or(0, |remote| Source::new(remote.ip(), self.common.door.v6_prefix()).get());
         let peer = Peer {
             principal: Some(greeted.principal).filter(|principal| *principal != 0),
             source,
@@ -326,10 +361,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 
     /// What a connection is told that may not come in.
     fn turned_away(&self, turned: Turned) -> greet::Refusal {
-        let micros = match turned {
-            Turned::SourceRate(wait) | Turned::TotalRate(wait) | Turned::LockedOut(wait) => wait,
-            Turned::Full | Turned::MakeRoom | Turned::SourceFull | Turned::TableFull => 0,
-        };
+        let micros = turned.wait().unwrap_or(0);
         let wait_ms = u32::try_from(micros.div_ceil(1000)).unwrap_or(u32::MAX);
         let mut busy = self.busy();
         if wait_ms > 0 {
@@ -351,6 +383,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let admission = {
             let mut state = lock(&self.state);
             let now = self.now();
+            if let Some(limits) = lock(&self.common.sessions).take() {
+                state.registry.reconfigure(limits);
+            }
             let admitted = state.registry.admit(now, &hello, peer, entropy);
             let admission = admitted.map_err(|refusal| refusal.close())?;
             if let Admission::Resume { lease, .. } = admission {

@@ -420,3 +420,21 @@ fn limits_that_let_nobody_in_are_named() {
         assert_eq!(key(config), Err(expected), "{config:?}");
     }
 }
+
+#[test]
+fn other_limits_hold_at_once_and_nobody_has_to_leave() {
+    let mut gate = gate(config());
+    let mut inside: Vec<_> = (0..3).map(|n| gate.handle_connect(at(0), v4(n)).unwrap()).collect();
+    gate.reconfigure(GateConfig { max_connections: 2, max_per_source: 1, ..config() });
+    assert_eq!(gate.handle_connect(at(0), v4(3)), Err(Turned::MakeRoom));
+    assert_eq!(gate.stats().connections, 3);
+    gate.handle_disconnect(inside.pop().unwrap());
+    gate.handle_disconnect(inside.pop().unwrap());
+    assert_eq!(gate.handle_connect(at(0), v4(0)), Err(Turned::SourceFull));
+    inside.push(gate.handle_connect(at(0), v4(4)).unwrap());
+    gate.reconfigure(GateConfig { max_connections: 4, ..config() });
+    inside.push(gate.handle_connect(at(0), v4(0)).unwrap());
+    assert_eq!(gate.config().max_connections, 4);
+    inside.into_iter().for_each(|ticket| gate.handle_disconnect(ticket));
+    assert_eq!(gate.stats().connections, 0);
+}

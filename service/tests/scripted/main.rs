@@ -1,5 +1,6 @@
 //! The whole service over connections that do what a script says, in virtual time.
 
+mod admission;
 mod calls;
 mod driver;
 mod ends;

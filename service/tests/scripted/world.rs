@@ -210,6 +210,22 @@ impl Raw {
         session
     }
 
+    /// Sends HELLO, as a client with this configuration that has no session.
+    pub(crate) async fn hello(&mut self, config: Config) -> Session<Vec<u8>> {
+        let mut session = Session::client(config, Vec::new()).unwrap();
+        let mut hello = [0; HANDSHAKE_MAX];
+        let len = session.attach(self.now(), &Attach::default(), &mut hello).unwrap();
+        // An end that closed already hears nothing.
+        let _ = self.write(&hello[..len]).await;
+        session
+    }
+
+    /// Greets; whether WELCOME is the answer.
+    pub(crate) async fn greet(&mut self, config: Config) -> bool {
+        self.hello(config).await;
+        self.frame().await.is_some_and(|frame| op_of(&frame) == Some(Op::Welcome))
+    }
+
     /// Greets, and hears WELCOME.
     pub(crate) async fn attach(&mut self, session: &mut Session<Vec<u8>>) {
         let mut hello = [0; HANDSHAKE_MAX];
