@@ -256,6 +256,15 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// Whether the item `key` is from its least to its greatest value.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub const fn check(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if value < min || value > max { Err(Self { key, value, min, max }) } else { Ok(()) }
+    }
+
     /// Name of the item.
     #[must_use]
     pub const fn key(&self) -> &'static str {

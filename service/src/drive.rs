@@ -18,7 +18,7 @@ use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Bytes read at once, with the beginning of a frame from the last read: several frames of any
 /// length, and few enough to be in the nearest caches while they are handled.
-const READ_MAX: usize = 64 << 10;
+pub(crate) const READ_MAX: usize = 64 << 10;
 /// Reads before what they caused is written: the second finds that there is no more, mostly.
 const READS: u32 = 2;
 /// Rounds in one go before other tasks get their turn.
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// Lends the thread's read buffer. Whoever needs one while it is lent gets another.
-fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut scratch = SCRATCH.take();
     if scratch.len() < READ_MAX {
         scratch = vec![0; READ_MAX];

@@ -119,6 +119,8 @@ pub mod net;
 mod overview;
 mod owner;
 mod places;
+#[cfg(feature = "formats")]
+pub mod plain;
 mod queues;
 mod server;
 mod shared;

@@ -487,9 +487,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 }
 
 /// How long connections wait in the backlog before the oldest handshakes make room for them.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(250);
+pub(crate) const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// A grace beyond this is for ever, as far as clocks go.
-const LONGEST_GRACE: Duration = Duration::from_secs(86_400 * 365);
+pub(crate) const LONGEST_GRACE: Duration = Duration::from_secs(86_400 * 365);
 
 /// A session, and the bytes that open it.
 type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);

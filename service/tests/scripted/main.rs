@@ -7,6 +7,8 @@ mod ends;
 mod executor;
 mod histories;
 mod link;
+#[cfg(feature = "formats")]
+mod plain;
 mod replaced;
 mod takeover;
 mod world;

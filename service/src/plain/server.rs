@@ -1,0 +1,314 @@
+//! A server for connections without sessions, without its listener: the same door, the same limits
+//! and the same access list as a server of sessions has.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outlast_core::ConfigError;
+use outlast_core::admission::GateConfig;
+use outlast_formats::{Format, Packet};
+
+use super::PlainConfig;
+use super::drive::{Drive, Side};
+use super::error::{PlainCause, PlainError};
+use super::handle::PlainHandle;
+use super::handler::PlainHandler;
+use super::shared::{Order, PlainInfo, Shared};
+use crate::access::AccessList;
+use crate::door::{Door, Stay};
+use crate::entropy;
+use crate::overview::{Refusals, lock};
+use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE};
+use crate::transport::{Clock, Runtime, Transport};
+
+type Formats = Box<dyn Fn() -> Box<dyn Format> + Send + Sync>;
+type Factory<H> = Box<dyn Fn(&PlainInfo) -> H + Send + Sync>;
+
+/// What a server has counted, and what it has now.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlainServerStats {
+    /// Connections now.
+    pub connections: usize,
+    /// Connections let in.
+    pub accepted: u64,
+    /// Connections turned away.
+    pub refused: u64,
+    /// The same, by reason.
+    pub refusals: Refusals,
+}
+
+/// A server whose connections have no sessions. Clones are the same server.
+pub struct PlainServer<R: Runtime, H> {
+    inner: Arc<Inner<R, H>>,
+}
+
+impl<R: Runtime, H> Clone for PlainServer<R, H> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<R: Runtime, H> std::fmt::Debug for PlainServer<R, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainServer").finish_non_exhaustive()
+    }
+}
+
+struct Inner<R, H> {
+    runtime: R,
+    clock: Clock,
+    config: PlainConfig,
+    formats: Formats,
+    factory: Factory<H>,
+    common: Arc<Common>,
+}
+
+#[derive(Debug)]
+struct Common {
+    door: Arc<Door>,
+    draining: AtomicBool,
+    directory: Mutex<HashMap<u64, Arc<Shared>>>,
+}
+
+/// A server, from any task.
+#[derive(Debug, Clone)]
+pub struct PlainServerHandle {
+    common: Arc<Common>,
+}
+
+impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
+    /// A server that speaks `format` and makes a handler for each connection with `factory`.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range.
+    pub fn new<F: Format + Clone + Sync>(
+        runtime: R,
+        config: PlainConfig,
+        connections: GateConfig,
+        access: AccessList,
+        format: F,
+        factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        connections.validate()?;
+        let door = Arc::new(Door::new(connections, access, entropy::random_u64()));
+        let common = Common {
+            door,
+            draining: AtomicBool::new(false),
+            directory: Mutex::new(HashMap::new()),
+        };
+        let inner = Inner {
+            clock: Clock::new(runtime.now()),
+            runtime,
+            config,
+            formats: Box::new(move || Box::new(format.clone())),
+            factory: Box::new(factory),
+            common: Arc::new(common),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A handle to look at and steer the server with.
+    #[must_use]
+    pub fn handle(&self) -> PlainServerHandle {
+        PlainServerHandle { common: Arc::clone(&self.inner.common) }
+    }
+
+    /// Waits until another connection should be accepted; false once none should any more.
+    pub async fn ready(&self) -> bool {
+        let Inner { common, runtime, .. } = &*self.inner;
+        loop {
+            let room = pin!(common.door.ready(|| common.draining.load(Ordering::Acquire)));
+            let until = runtime.now() + HANDSHAKE_PATIENCE;
+            if let Some(ready) = crate::client::before(runtime, until, room).await {
+                return ready;
+            }
+        }
+    }
+
+    /// Serves an accepted connection in a task of its own, or drops it: these formats have no word
+    /// for a refusal.
+    pub fn spawn_connection<T: Transport>(
+        &self,
+        io: T,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+    ) {
+        let inner = &self.inner;
+        let (runtime, door) = (&inner.runtime, &inner.common.door);
+        let stay = match door.enter(inner.clock.core(runtime.now()), remote) {
+            Ok(visit) => visit.opened(),
+            Err(turned) => {
+                if door.turn_away(turned) {
+                    door.refused();
+                }
+                None
+            }
+        };
+        if let Some(stay) = stay {
+            runtime.spawn(serve(Arc::clone(inner), io, local, remote, stay));
+        }
+    }
+
+    /// Accepts no more, lets connections send what is queued and owed for at most `grace`, then
+    /// closes what is left.
+    pub async fn drain(&self, grace: Duration) {
+        let Inner { common, runtime, .. } = &*self.inner;
+        common.draining.store(true, Ordering::Release);
+        common.door.wake_all();
+        common.order(Order::Finish);
+        for (order, grace) in [(None, grace), (Some(PlainCause::Local), Duration::from_secs(2))] {
+            if let Some(cause) = order {
+                common.order(Order::Close(cause));
+            }
+            let until = runtime.now() + grace.min(LONGEST_GRACE);
+            let emptied = pin!(common.door.emptied());
+            if crate::client::before(runtime, until, emptied).await.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Ends at once: accepts no more and closes every connection.
+    pub fn abort(&self) {
+        let common = &self.inner.common;
+        common.draining.store(true, Ordering::Release);
+        common.door.wake_all();
+        common.order(Order::Close(PlainCause::Local));
+    }
+}
+
+/// One connection, to its end.
+async fn serve<R: Runtime, T: Transport, H: PlainHandler>(
+    inner: Arc<Inner<R, H>>,
+    io: T,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    _stay: Stay,
+) {
+    let id = entropy::random_u64().max(1);
+    let Inner { runtime, common, .. } = &*inner;
+    let shared = Arc::new(Shared::new(id, inner.config, (inner.formats)(), runtime));
+    shared.lock().info.remote = remote;
+    let info = shared.lock().info;
+    let handler = (inner.factory)(&info);
+    let _entry = Entry { common, id };
+    lock(&common.directory).insert(id, Arc::clone(&shared));
+    let formats = [(inner.formats)(), (inner.formats)()];
+    let addresses = (local, remote);
+    let drive =
+        Drive::new(io, runtime, Side::Accepted, addresses, Arc::clone(&shared), formats, handler);
+    if common.draining.load(Ordering::Acquire) {
+        // It came in behind those who were told to go.
+        shared.order(Order::Finish);
+    }
+    drive.await;
+    shared.retire();
+}
+
+/// A connection in the directory.
+struct Entry<'a> {
+    common: &'a Common,
+    id: u64,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        lock(&self.common.directory).remove(&self.id);
+    }
+}
+
+impl Common {
+    fn all(&self) -> Vec<Arc<Shared>> {
+        lock(&self.directory).values().map(Arc::clone).collect()
+    }
+
+    fn order(&self, order: Order) {
+        self.all().iter().for_each(|shared| shared.order(order));
+    }
+}
+
+impl PlainServerHandle {
+    /// Every connection.
+    #[must_use]
+    pub fn connections(&self) -> Vec<PlainInfo> {
+        let all = self.common.all();
+        all.iter().map(|shared| PlainHandle::new(Arc::clone(shared)).info()).collect()
+    }
+
+    /// The connection with this number.
+    #[must_use]
+    pub fn get(&self, id: u64) -> Option<PlainHandle> {
+        lock(&self.common.directory).get(&id).map(|shared| PlainHandle::new(Arc::clone(shared)))
+    }
+
+    /// Sends a packet to one connection, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainHandle::try_send`]; [`PlainError::NoSuchConnection`].
+    pub fn send_to(&self, id: u64, packet: &Packet<'_>) -> Result<(), PlainError> {
+        self.get(id).ok_or(PlainError::NoSuchConnection(id))?.try_send(packet)
+    }
+
+    /// Sends a packet to every connection that `whom` chooses, without waiting for any of them. The
+    /// connections it was not queued for are returned, and why.
+    pub fn broadcast(
+        &self,
+        packet: &Packet<'_>,
+        mut whom: impl FnMut(u64) -> bool,
+    ) -> Vec<(u64, PlainError)> {
+        let all: Vec<_> = lock(&self.common.directory)
+            .iter()
+            .map(|(id, shared)| (*id, Arc::clone(shared)))
+            .collect();
+        let chosen = all.into_iter().filter(|(id, _)| whom(*id));
+        chosen.filter_map(|(id, shared)| Some((id, shared.try_send(packet).err()?))).collect()
+    }
+
+    /// Ends a connection now; false if there is none with this number.
+    pub fn close(&self, id: u64) -> bool {
+        self.get(id).map(|connection| connection.close()).is_some()
+    }
+
+    /// Ends every connection that there is now, and says how many. The server goes on.
+    pub fn close_all(&self) -> usize {
+        let all = self.common.all();
+        all.iter().for_each(|shared| shared.order(Order::Close(PlainCause::Local)));
+        all.len()
+    }
+
+    /// Goes by other limits from now on; connections that there are stay.
+    ///
+    /// # Errors
+    ///
+    /// The first item out of range; then nothing has changed.
+    pub fn set_limits(&self, connections: GateConfig) -> Result<(), ConfigError> {
+        connections.validate()?;
+        self.common.door.reconfigure(connections);
+        Ok(())
+    }
+
+    /// Lets other addresses in from now on. Connections that there are stay.
+    pub fn set_access(&self, access: AccessList) {
+        self.common.door.set_access(access);
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> PlainServerStats {
+        let door = self.common.door.stats();
+        PlainServerStats {
+            connections: door.connections as usize,
+            accepted: door.admitted,
+            refused: door.turned,
+            refusals: self.common.door.refusals(),
+        }
+    }
+}

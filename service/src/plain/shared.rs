@@ -1,0 +1,359 @@
+//! What handles in any task share with the one task that has the connection.
+//!
+//! As with sessions the lock is short: encoding a packet, or swapping a queue. A client's value
+//! outlives its connections.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use outlast_formats::{Format, FormatError, Packet};
+
+use super::calls::Calls;
+use super::error::{PlainCause, PlainClosed, PlainError};
+use super::{PlainConfig, WhenFull};
+use crate::transport::{Runtime, Sleeper, Timers};
+
+/// What a connection without a session is doing.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+pub enum PlainState {
+    /// There is no connection, and none is being made; a client may dial again.
+    Disconnected,
+    /// A client is dialling.
+    Connecting,
+    /// Packets go both ways.
+    Connected,
+    /// It is over for good.
+    Closed,
+}
+
+impl PlainState {
+    /// Its name, as in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for PlainState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whom a connection is with, and what it has carried.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlainInfo {
+    /// Its number on this server; 0 on a client.
+    pub id: u64,
+    /// The other end's address, as far as the connection has one, now or last.
+    pub remote: Option<SocketAddr>,
+    /// What it is doing.
+    pub state: PlainState,
+    /// When it was connected, on the runtime's clock.
+    pub connected_at: Option<Instant>,
+    /// When anything was last heard of the peer.
+    pub heard_at: Option<Instant>,
+    /// Packets received, over all connections of a client.
+    pub packets_in: u64,
+    /// Packets given to send.
+    pub packets_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes that the transport took.
+    pub bytes_out: u64,
+    /// Packets that the peer should not have sent so.
+    pub bad: u64,
+    /// Sends refused for want of room.
+    pub refused: u64,
+    /// Bytes that wait to be sent.
+    pub queued: usize,
+}
+
+/// How a connection is to end.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing more is read; what is queued, and answers that are owed, go out first.
+    Finish,
+    /// Now.
+    Close(PlainCause),
+}
+
+/// One connection's meeting point; a client's, from one connection to the next.
+pub(crate) struct Shared {
+    pub(super) config: PlainConfig,
+    timers: Box<dyn Timers>,
+    inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) info: PlainInfo,
+    encoder: Box<dyn Format>,
+    /// Encoded packets that the connection's task has not taken yet.
+    out: Vec<u8>,
+    /// Bytes that it has taken and the transport has not.
+    pub(super) held: usize,
+    pub(super) order: Option<Order>,
+    /// Answers that are owed by responders of this connection.
+    pub(super) owed: usize,
+    /// Bytes that responders answered since everything was last written.
+    pub(super) answered: usize,
+    /// Counts a client's connections.
+    connection: u64,
+    pub(super) calls: Calls,
+    /// How the last connection ended.
+    pub(super) closed: Option<PlainClosed>,
+    waiting: Vec<Waker>,
+    /// The connection's task, while it sleeps.
+    owner: Option<Waker>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("info", &self.lock().info).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new<R: Runtime>(
+        id: u64,
+        config: PlainConfig,
+        encoder: Box<dyn Format>,
+        runtime: &R,
+    ) -> Self {
+        let info = PlainInfo {
+            id,
+            remote: None,
+            state: PlainState::Disconnected,
+            connected_at: None,
+            heard_at: None,
+            packets_in: 0,
+            packets_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            bad: 0,
+            refused: 0,
+            queued: 0,
+        };
+        let inner = Inner {
+            info,
+            encoder,
+            out: Vec::new(),
+            held: 0,
+            order: None,
+            owed: 0,
+            answered: 0,
+            connection: 0,
+            calls: Calls::default(),
+            closed: None,
+            waiting: Vec::new(),
+            owner: None,
+        };
+        Self { config, timers: Box::new(Sleeper::of(runtime)), inner: Mutex::new(inner) }
+    }
+
+    pub(super) fn timers(&self) -> &dyn Timers {
+        &*self.timers
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the lock and wakes the connection's task if it sleeps.
+    pub(super) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
+        let owner = inner.owner.take();
+        drop(inner);
+        owner.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        let mut inner = self.lock();
+        // What is to be at once is not put off again.
+        if !matches!(inner.order, Some(Order::Close(_))) {
+            inner.order = Some(order);
+        }
+        self.notify(inner);
+    }
+
+    /// Queues a packet without waiting.
+    pub(super) fn try_send(&self, packet: &Packet<'_>) -> Result<(), PlainError> {
+        let mut inner = self.lock();
+        match inner.stage(packet, self.config.send_queue) {
+            Ok(()) => {
+                self.notify(inner);
+                Ok(())
+            }
+            Err(PlainError::Full) => {
+                inner.info.refused += 1;
+                if self.config.when_full == WhenFull::Disconnect {
+                    inner.order = Some(Order::Close(PlainCause::Overflow));
+                    self.notify(inner);
+                }
+                Err(PlainError::Full)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Queues a packet once there is room.
+    pub(super) fn poll_send(
+        &self,
+        packet: &Packet<'_>,
+        waker: &Waker,
+    ) -> Poll<Result<(), PlainError>> {
+        let mut inner = self.lock();
+        match inner.stage(packet, self.config.send_queue) {
+            Err(PlainError::Full) => {
+                inner.wait(waker);
+                Poll::Pending
+            }
+            result => {
+                self.notify(inner);
+                Poll::Ready(result)
+            }
+        }
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(
+        &self,
+        remote: Option<SocketAddr>,
+        now: Instant,
+        encoder: Box<dyn Format>,
+    ) {
+        let mut inner = self.lock();
+        inner.encoder = encoder;
+        inner.info.remote = remote;
+        inner.info.state = PlainState::Connected;
+        (inner.info.connected_at, inner.info.heard_at) = (Some(now), Some(now));
+        inner.closed = None;
+        inner.connection += 1;
+        (inner.owed, inner.held, inner.answered) = (0, 0, 0);
+    }
+
+    /// The connection is over, with so many bytes that its task had taken and not sent.
+    pub(super) fn disconnected(&self, cause: PlainCause, left: usize) -> PlainClosed {
+        let mut inner = self.lock();
+        let closed = PlainClosed { cause, unsent: left + inner.out.len() };
+        inner.out = Vec::new();
+        inner.held = 0;
+        inner.info.queued = 0;
+        inner.info.state = PlainState::Disconnected;
+        inner.closed = Some(closed);
+        let mut wake = inner.calls.fail(closed);
+        wake.append(&mut inner.waiting);
+        drop(inner);
+        wake.into_iter().for_each(Waker::wake);
+        closed
+    }
+
+    /// There will be no connection any more.
+    pub(super) fn retire(&self) {
+        let mut inner = self.lock();
+        inner.info.state = PlainState::Closed;
+        let wake = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Inner {
+    /// Whether anything can be sent now.
+    pub(super) fn check(&self) -> Result<(), PlainError> {
+        let finishing = matches!(self.order, Some(Order::Close(_)));
+        match (self.info.state, self.closed) {
+            (PlainState::Connected, _) if !finishing => Ok(()),
+            (PlainState::Closed, Some(closed)) => Err(PlainError::Closed(closed)),
+            _ => Err(PlainError::NotConnected),
+        }
+    }
+
+    fn stage(&mut self, packet: &Packet<'_>, limit: usize) -> Result<(), PlainError> {
+        self.check()?;
+        if self.order.is_some() {
+            // Who finishes sends what is queued and owed, and nothing new.
+            return Err(PlainError::NotConnected);
+        }
+        if self.out.len() + self.held >= limit {
+            return Err(PlainError::Full);
+        }
+        self.encoder.encode(packet, &mut self.out)?;
+        self.info.packets_out += 1;
+        Ok(())
+    }
+
+    /// As `stage`, for what may not be refused: there is only so much of it.
+    pub(super) fn owe(
+        &mut self,
+        write: impl FnOnce(&mut dyn Format, &mut Vec<u8>) -> Result<(), FormatError>,
+    ) -> Result<(), PlainError> {
+        self.check()?;
+        let before = self.out.len();
+        write(&mut *self.encoder, &mut self.out)?;
+        self.answered += self.out.len() - before;
+        self.info.packets_out += 1;
+        Ok(())
+    }
+
+    /// The answer that fits a packet, as the format has it.
+    pub(super) fn reply<'b>(&self, to: &Packet<'_>, payload: Cow<'b, [u8]>) -> Packet<'b> {
+        self.encoder.reply(to, payload)
+    }
+
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        if !self.waiting.iter().any(|other| other.will_wake(waker)) {
+            self.waiting.push(waker.clone());
+        }
+    }
+
+    /// Takes what is queued, and those who wait for room.
+    pub(super) fn take(&mut self, to: &mut Vec<u8>) -> Vec<Waker> {
+        std::mem::swap(&mut self.out, to);
+        self.held = to.len();
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Everything that was taken is written; those who wait for room are returned.
+    pub(super) fn drained(&mut self) -> Vec<Waker> {
+        if self.out.is_empty() {
+            self.answered = 0;
+        }
+        self.take_waiting()
+    }
+
+    /// Those who wait for something that there may be now.
+    pub(super) fn take_waiting(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Which of a client's connections this is.
+    pub(super) const fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    pub(super) fn sleep(&mut self, waker: &Waker) {
+        match &mut self.owner {
+            Some(owner) if owner.will_wake(waker) => {}
+            owner => *owner = Some(waker.clone()),
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn pending(&self) -> usize {
+        self.out.len() + self.held
+    }
+}
