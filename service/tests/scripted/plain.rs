@@ -548,7 +548,12 @@ fn close_and_send_race_and_each_connection_begins_and_ends_once() {
             match by {
                 0 => handle.close(),
                 1 => handle.finish(),
-                2 => drop(server.handle().close_all()),
+                2 => {
+                    // It may not know of the connection yet.
+                    while server.handle().close_all() == 0 {
+                        world.sleep(1).await;
+                    }
+                }
                 _ => net.last().cut(true),
             }
             heard.wait(&world, "closed").await;
