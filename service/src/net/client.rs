@@ -99,28 +99,39 @@ impl<N: Net> ClientBuilder<N> {
     ///
     /// If the configuration is out of range or no address was given.
     pub fn connect<H: Handler>(mut self, handler: H) -> io::Result<(Handle, Runner)> {
-        if self.addresses.is_empty() {
-            let no_address = "a client needs an address: call `address`";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, no_address));
-        }
+        need_address(&self.addresses)?;
         self.config.dialer.addresses = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
-        if self.config.seed == 0 {
-            let mut seed = [0; 8];
-            getrandom::fill(&mut seed).map_err(io::Error::other)?;
-            self.config.seed = u64::from_le_bytes(seed);
-        }
+        self.config.seed = seed(self.config.seed)?;
         let (net, socket) = (self.net, self.socket);
         let connector = Dial { net: net.clone(), addresses: self.addresses, socket };
         Runner::new(net, self.config, connector, handler).map_err(invalid)
     }
 }
 
+pub(super) fn need_address(addresses: &[String]) -> io::Result<()> {
+    if addresses.is_empty() {
+        let no_address = "a client needs an address: call `address`";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, no_address));
+    }
+    Ok(())
+}
+
+/// The entropy that was given, or some.
+pub(super) fn seed(given: u64) -> io::Result<u64> {
+    if given != 0 {
+        return Ok(given);
+    }
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(u64::from_le_bytes(seed))
+}
+
 /// Dials by name; every address of a name is tried.
 #[derive(Debug)]
-struct Dial<N> {
-    net: N,
-    addresses: Vec<String>,
-    socket: SocketOptions,
+pub(super) struct Dial<N> {
+    pub(super) net: N,
+    pub(super) addresses: Vec<String>,
+    pub(super) socket: SocketOptions,
 }
 
 impl<N: Net> Connector for Dial<N> {

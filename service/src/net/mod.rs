@@ -9,6 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use client::{Client, ClientBuilder};
+#[cfg(feature = "formats")]
+pub use plain::{PlainClient, PlainClientBuilder, PlainListener, PlainServerBuilder};
 pub use server::{Running, Server, ServerBuilder};
 pub use socket::SocketOptions;
 pub use socket2;
@@ -16,6 +18,8 @@ pub use socket2;
 use crate::transport::{Runtime, Transport};
 
 mod client;
+#[cfg(feature = "formats")]
+mod plain;
 mod server;
 mod socket;
 mod stop;

@@ -10,6 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use outlast_core::Config;
+#[cfg(feature = "formats")]
+use outlast_formats::Format;
 
 use super::stop::{Stop, Switch};
 use super::{Net, SocketOptions, addresses, invalid, no_address};
@@ -74,26 +76,7 @@ impl<N: Net> Server<N> {
         let ServerBuilder { net, config, socket } = options;
         let server = Sessions::new(net.clone(), config, factory).map_err(invalid)?;
         let handle = server.handle();
-        let switch = Switch::default();
-        let (ordered, over) = (switch.clone(), switch.over_when_dropped());
-        net.clone().spawn(async move {
-            let _over = over;
-            let mut house = pin!(async {
-                server.keep_house().await;
-                pending().await
-            });
-            let accepting = async {
-                accept(&net, &listener, &server, &socket).await;
-                Stop::Drain(Duration::ZERO)
-            };
-            let stop = beside(house.as_mut(), either(ordered.ordered(), accepting)).await;
-            drop(listener);
-            match stop {
-                Stop::Drain(grace) => beside(house, server.drain(grace)).await,
-                Stop::Abort => server.abort(),
-            }
-        });
-        Ok(Running { handle, local, switch })
+        Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
     }
 
     /// As [`start`](Self::start), and never returns unless it fails to. Dropping the future stops
@@ -159,6 +142,15 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Makes it a server whose connections speak another system's format, without sessions. What
+    /// was said of sessions and of who may open one has no effect then.
+    #[cfg(feature = "formats")]
+    #[must_use]
+    pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
+        let Self { net, config, socket } = self;
+        super::PlainServerBuilder::new(net, format, config.limits, socket)
+    }
+
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
     ///
     /// # Errors
@@ -167,22 +159,100 @@ impl<N: Net> ServerBuilder<N> {
     /// refuses.
     pub async fn bind(self, address: impl ToString) -> io::Result<Server<N>> {
         self.config.session.validate().map_err(invalid)?;
-        let name = address.to_string();
-        let mut last = no_address();
-        for address in addresses(&self.net, &name).await? {
-            match self.listen(address) {
-                Ok((listener, local)) => return Ok(Server { listener, local, options: self }),
-                Err(error) => last = error,
-            }
+        let (listener, local) = listen(&self.net, &self.socket, &address.to_string()).await?;
+        Ok(Server { listener, local, options: self })
+    }
+}
+
+/// Listens at the first address of this name that can be listened at.
+pub(super) async fn listen<N: Net>(
+    net: &N,
+    socket: &SocketOptions,
+    name: &str,
+) -> io::Result<(N::Listener, SocketAddr)> {
+    let mut last = no_address();
+    for address in addresses(net, name).await? {
+        let listening = socket.listen(address).and_then(|listener| {
+            let local = listener.local_addr()?;
+            Ok((net.listener(listener)?, local))
+        });
+        match listening {
+            Ok(listening) => return Ok(listening),
+            Err(error) => last = error,
         }
-        Err(last)
+    }
+    Err(last)
+}
+
+/// What takes accepted connections: a server of sessions, or one of connections without.
+pub(super) trait Host<T>: Send + Sync + 'static {
+    /// Waits until another connection should be accepted; false once none should any more.
+    fn ready(&self) -> impl Future<Output = bool> + Send;
+
+    /// Serves a connection in a task of its own, or turns it away.
+    fn spawn_connection(&self, io: T, local: SocketAddr, remote: SocketAddr);
+
+    /// Sees to what has no connection, until the server has drained.
+    fn keep_house(&self) -> impl Future<Output = ()> + Send;
+
+    /// Announces the end, and closes what is left after `grace`.
+    fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Ends at once.
+    fn abort(&self);
+}
+
+impl<N: Net, H: Handler> Host<N::Stream> for Sessions<N, H> {
+    fn ready(&self) -> impl Future<Output = bool> + Send {
+        self.ready()
     }
 
-    fn listen(&self, address: SocketAddr) -> io::Result<(N::Listener, SocketAddr)> {
-        let listener = self.socket.listen(address)?;
-        let local = listener.local_addr()?;
-        Ok((self.net.listener(listener)?, local))
+    fn spawn_connection(&self, io: N::Stream, _: SocketAddr, remote: SocketAddr) {
+        self.spawn_connection(io, Some(remote));
     }
+
+    fn keep_house(&self) -> impl Future<Output = ()> + Send {
+        self.keep_house()
+    }
+
+    fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send {
+        self.drain(grace)
+    }
+
+    fn abort(&self) {
+        self.abort();
+    }
+}
+
+/// Serves in tasks of the runtime until the switch says otherwise.
+pub(super) fn run<N: Net>(
+    net: &N,
+    listener: N::Listener,
+    server: impl Host<N::Stream>,
+    local: SocketAddr,
+    socket: SocketOptions,
+) -> Switch {
+    let switch = Switch::default();
+    let (ordered, over) = (switch.clone(), switch.over_when_dropped());
+    let runtime = net.clone();
+    net.spawn(async move {
+        let _over = over;
+        let mut house = pin!(async {
+            server.keep_house().await;
+            pending().await
+        });
+        let accepting = async {
+            accept(&runtime, &listener, &server, local, &socket).await;
+            Stop::Drain(Duration::ZERO)
+        };
+        let stop = beside(house.as_mut(), either(ordered.ordered(), accepting)).await;
+        drop(listener);
+        match stop {
+            Stop::Drain(grace) => beside(house, server.drain(grace)).await,
+            Stop::Abort => server.abort(),
+        }
+    });
+    switch
 }
 
 /// The result of whichever is ready first; the first of both if both are.
@@ -223,13 +293,13 @@ impl Drop for AbortOnDrop {
 /// A server that runs. Dropping it leaves it running.
 #[derive(Debug)]
 #[must_use = "without it the server cannot be shut down; dropped, it leaves the server running"]
-pub struct Running {
-    handle: ServerHandle,
-    local: SocketAddr,
-    switch: Switch,
+pub struct Running<S = ServerHandle> {
+    pub(super) handle: S,
+    pub(super) local: SocketAddr,
+    pub(super) switch: Switch,
 }
 
-impl Running {
+impl<S: Clone> Running<S> {
     /// The address it listens at.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
@@ -238,7 +308,7 @@ impl Running {
 
     /// A handle to look at it and to send with.
     #[must_use]
-    pub fn handle(&self) -> ServerHandle {
+    pub fn handle(&self) -> S {
         self.handle.clone()
     }
 
@@ -260,10 +330,11 @@ impl Running {
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Accepts for ever: an error of one connection is its own, and one of the system passes.
-async fn accept<N: Net, H: Handler>(
+async fn accept<N: Net>(
     net: &N,
     listener: &N::Listener,
-    server: &Sessions<N, H>,
+    server: &impl Host<N::Stream>,
+    local: SocketAddr,
     socket: &SocketOptions,
 ) {
     let mut pause = PAUSES.0;
@@ -275,7 +346,7 @@ async fn accept<N: Net, H: Handler>(
                 reserve.renew();
                 // A connection that is gone already will say so itself.
                 let _ = socket.accepted(&N::socket(&stream), remote);
-                server.spawn_connection(stream, Some(canonical(remote)));
+                server.spawn_connection(stream, local, canonical(remote));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(_) => {
