@@ -132,8 +132,9 @@ impl<'b> Packet<'b> {
 /// What the first bytes of the input are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step<'b> {
-    /// The beginning of a packet. Nothing can be said before there are this many bytes in all:
+    /// The beginning of a packet, which cannot be whole before there are this many bytes in all:
     /// more than were given, and never more than [`Format::max_input`](crate::Format::max_input).
+    /// That it is none may be known sooner.
     Need(usize),
     /// A packet.
     Packet {
