@@ -44,7 +44,7 @@ const EFFECTS: &[(&str, &str, &str, &[u8])] = &[
         "rocketmq",
         "",
         "bit0_is_one_way=true",
-        b"\0\0\0\x21\0\0\0\x1d{\"code\":1,\"opaque\":1,\"flag\":1}",
+        b"\0\0\0\x22\0\0\0\x1e{\"code\":1,\"opaque\":1,\"flag\":1}",
     ),
     ("rocketmq", "", "language=7", b""),
     ("rocketmq", "", "version=7", b""),
