@@ -7,10 +7,10 @@
 //! | behind | `length + adjustment` bytes |
 //!
 //! The names and their meaning are those of netty's `LengthFieldBasedFrameDecoder` and of
-//! tokio-util. A packet has `offset + width + length + adjustment` bytes, of which the first `strip`
-//! are left out of its payload. On encoding they are written again: the magic, the length, zeros or
-//! [`LengthFieldConfig::head`] elsewhere. What is not stripped belongs to the payload in both
-//! directions, a length field included, which must then be right.
+//! tokio-util. A packet has `offset + width + length + adjustment` bytes, of which the first
+//! `strip` are left out of its payload. On encoding they are written again: the magic, the length,
+//! zeros or [`LengthFieldConfig::head`] elsewhere. What is not stripped belongs to the payload in
+//! both directions, a length field included, which must then be right.
 //!
 //! With [`LengthFieldConfig::resync`] bytes that are no magic are passed over up to the next one:
 //! for lines that lose or garble bytes.

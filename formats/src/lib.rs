@@ -13,7 +13,8 @@
 //! | `ltv`, `tlv`, `htlv` | [`Ltv`], [`Tlv`], [`Htlv`] | Paguma and zinx |
 //! | `ndjson` | [`Ndjson`] | Chat-Room: a JSON object on each line |
 //! | `msgtrans` | [`MsgTrans`] | msgtrans over TCP |
-//! | `length-field`, `delimiter`, `fixed`, `raw` | [`LengthField`], [`Delimiter`], [`Fixed`], [`Raw`] | everything else |
+//! | `length-field`, `delimiter` | [`LengthField`], [`Delimiter`] | devices, lines, end marks |
+//! | `fixed`, `raw` | [`Fixed`], [`Raw`] | packets of one size, and no framing at all |
 //!
 //! Each module has the table of its bytes. All of them are a [`Format`], so that one driver runs
 //! them all; [`AnyFormat`] is one of them, chosen by name. Like the protocol's core this crate has

@@ -3,6 +3,7 @@
 //! A failure prints its seed; `PROPTEST_RNG_SEED` (a number) chooses it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "whatever is wrong fails the test")]
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "the same")]
+#![allow(clippy::wildcard_enum_match_arm, clippy::expect_fun_call, reason = "the same")]
 
 mod common;
 
@@ -22,7 +23,7 @@ fn check<S: Strategy>(
 ) {
     let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|text| text.parse().ok());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seed: u64 = given.unwrap_or(now.as_secs() << 20 | u64::from(now.subsec_micros()));
+    let seed: u64 = given.unwrap_or_else(|| now.as_secs() << 20 | u64::from(now.subsec_micros()));
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

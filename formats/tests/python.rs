@@ -1,6 +1,7 @@
-//! Clients in another language, written from the vectors alone, against a server with these formats.
+//! Clients in another language, written from the vectors alone, against a server of ours.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "whatever is wrong fails the test")]
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "the same")]
+#![allow(clippy::wildcard_enum_match_arm, clippy::expect_fun_call, reason = "the same")]
 
 mod common;
 #[path = "common/server.rs"]

@@ -1,6 +1,7 @@
 //! The bytes of the systems themselves, in both directions.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "whatever is wrong fails the test")]
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "the same")]
+#![allow(clippy::wildcard_enum_match_arm, clippy::expect_fun_call, reason = "the same")]
 
 mod common;
 

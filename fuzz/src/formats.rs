@@ -1,5 +1,5 @@
-//! Foreign formats out of arbitrary bytes: bounded, the same in any pieces, and the same again after
-//! encoding.
+//! Foreign formats out of arbitrary bytes: bounded, the same in any pieces, and the same again
+//! after encoding.
 
 use outlast_formats::{
     AnyFormat, End, Extra, Format, FormatError, FormatKind, Options, Packet, Step,

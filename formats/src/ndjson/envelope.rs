@@ -19,7 +19,9 @@ use crate::json::{Json, object, quote};
 ///     .string("content", "你好")
 ///     .null("message_id")
 ///     .finish();
-/// assert_eq!(line, r#"{"message_type": "chat_message", "timestamp": 1700000000.5, "sender_id": 2, "content": "你好", "message_id": null}"#);
+/// let start = r#"{"message_type": "chat_message", "timestamp": 1700000000.5, "#;
+/// let end = r#""sender_id": 2, "content": "你好", "message_id": null}"#;
+/// assert_eq!(line, [start, end].concat());
 /// ```
 #[derive(Debug, Clone)]
 pub struct Envelope {

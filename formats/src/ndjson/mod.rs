@@ -9,9 +9,9 @@
 //! Lines may be empty or blank, and those that are not UTF-8 are passed over, as in the original. A
 //! line that is no object with a `message_type` is a [`Step::Bad`]: the connection stays open, and
 //! [`Format::encode_failure`] writes what the original answers (1008, or 1009 for JSON that is no
-//! object). The original's lines have no limit; here they have, 1 MiB unless configured, and what is
-//! longer ends the connection or is passed over as well. Whether the object has the fields its
-//! handler wants is the handler's to say: [`Cause::Malformed`](crate::Cause::Malformed).
+//! object). The original's lines have no limit; here they have, 1 MiB unless configured, and what
+//! is longer ends the connection or is passed over as well. Whether the object has the fields its
+//! handler wants is the handler's to say: [`Cause::Malformed`].
 //!
 //! The payload is the whole line. [`Envelope`] writes one as the original does, with `", "` and
 //! `": "`, and [`Head`] reads what all have.

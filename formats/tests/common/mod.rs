@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "whatever is wrong fails the test")]
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "the same")]
+#![allow(clippy::wildcard_enum_match_arm, clippy::expect_fun_call, reason = "the same")]
 
 extern crate alloc;
 

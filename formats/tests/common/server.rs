@@ -1,7 +1,8 @@
 //! An echo server on threads: what a driver of these formats does, in its plainest form.
 
+use core::net::SocketAddr;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
