@@ -13,7 +13,8 @@
 //! both directions, a length field included, which must then be right.
 //!
 //! With [`LengthFieldConfig::resync`] bytes that are no magic are passed over up to the next one:
-//! for lines that lose or garble bytes.
+//! for lines that lose or garble bytes. A magic with an impossible length behind it is
+//! dirt as well.
 
 use alloc::vec::Vec;
 
@@ -55,7 +56,8 @@ pub struct LengthFieldConfig {
     pub magic: Vec<u8>,
     /// What is written for the stripped bytes, up to `strip` bytes. Magic and length are put in.
     pub head: Vec<u8>,
-    /// Whether bytes that are no magic are passed over instead of ending the connection.
+    /// Whether bytes that are no magic, or one with an impossible length, are passed over instead of
+    /// ending the connection.
     pub resync: bool,
 }
 
@@ -202,13 +204,9 @@ impl LengthField {
             let limit = (1_usize << (8 * width.min(3))) - 1;
             return Err(FormatError::TooLongToSend { length: packet.len(), limit });
         }
-        let field = packet.get_mut(self.config.offset..).unwrap_or_default();
-        for (place, byte) in field.iter_mut().zip(low) {
-            *place = *byte;
-        }
-        if self.config.endian == Endian::Little
-            && let Some(field) = field.get_mut(..width)
-        {
+        let field = packet.get_mut(self.config.offset..self.header()).ok_or(short)?;
+        field.copy_from_slice(low);
+        if self.config.endian == Endian::Little {
             field.reverse();
         }
         Ok(())
@@ -225,7 +223,12 @@ impl Format for LengthField {
         let Some(announced) = self.announced(input) else {
             return Ok(Step::Need(self.header()));
         };
-        let taken = self.whole(announced)?;
+        let taken = match self.whole(announced) {
+            Ok(taken) => taken,
+            // A magic in the middle of dirt has anything for a length behind it.
+            Err(error) if self.config.resync => return Ok(Step::Bad { error, taken: magic.len() }),
+            Err(error) => return Err(error),
+        };
         Ok(match input.get(self.config.strip..taken) {
             Some(payload) => Step::Packet { packet: Packet::plain(payload), taken },
             None => Step::Need(taken),

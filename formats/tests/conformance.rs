@@ -7,10 +7,10 @@ mod common;
 
 use core::time::Duration;
 
-use common::{CONFIGURED, Driver, Seen, drive, encode, format, samples, text};
+use common::{CONFIGURED, Driver, Seen, at_once, drive, encode, format, samples, text};
 use outlast_formats::{
-    AnyFormat, Beat, Cause, End, Failure, Fault, Format, FormatError, FormatKind, Kind, Packet,
-    Step,
+    AnyFormat, Beat, Cause, End, Extra, Failure, Fault, Format, FormatError, FormatKind, Key, Kind,
+    Packet, Step,
 };
 
 /// Every configured format, its samples, and them as bytes.
@@ -36,6 +36,7 @@ fn c01_any_division_gives_the_same_packets() {
         let mut wanted = packets(&fresh(), sent);
         wanted.push(Seen::End(true));
         assert_eq!(drive(fresh(), [bytes]), wanted, "{name} in one piece");
+        assert_eq!(at_once(fresh(), bytes), wanted, "{name} all at once");
         for size in [1, 2, 3, 7, 16, 61, 1000] {
             assert_eq!(drive(fresh(), bytes.chunks(size)), wanted, "{name} in pieces of {size}");
         }
@@ -94,8 +95,8 @@ fn c05_a_length_over_the_limit_is_refused_from_the_header() {
         ("tlv", "max=8", &[0, 0, 0, 1, 0, 0, 0, 8], &[0, 0, 0, 1, 0, 0, 0, 9]),
         ("length-field", "max=8", &[0, 0, 0, 4], &[0, 0, 0, 5]),
         ("length-field", "width=8 max=9", &[0, 0, 0, 0, 0, 0, 0, 1], &[0x7F; 8]),
-        ("ndjson", "max=8", b"{\"messag", b"{\"message"),
-        ("delimiter", "max=8", b"12345678", b"123456789"),
+        ("ndjson", "max=8", b"{\"messag", b"{\"message\n"),
+        ("delimiter", "max=8", b"12345678", b"123456789\n"),
         (
             "msgtrans",
             "max=64",
@@ -130,7 +131,7 @@ fn c05_what_the_peer_could_not_take_is_not_written() {
             return;
         }
         let mut packet = sent.last().expect("a sample").clone();
-        packet.extra = outlast_formats::Extra::None;
+        packet.extra = Extra::None;
         packet.payload = if format.kind() == FormatKind::Ndjson {
             let pad = " ".repeat(format.max_input());
             format!("{{\"message_type\":\"n\"}}{pad}").into_bytes().into()
@@ -256,13 +257,86 @@ fn replies_go_where_their_packets_came_from() {
                 assert_eq!(read.correlation, packet.correlation, "{name}");
             }
             if format.kind() == FormatKind::RocketMq {
-                assert_eq!(read.key, outlast_formats::Key::Id(0), "success");
+                assert_eq!(read.key, Key::Id(0), "success");
             } else {
                 assert_eq!(read.key, packet.key, "{name}");
             }
             assert!(read.payload == packet.payload || format.kind() == FormatKind::Raw, "{name}");
         }
     });
+}
+
+/// What a format has no way to say is said so, and written by none.
+#[test]
+fn what_cannot_be_said_is_an_error() {
+    let plain = || Packet::plain(b"x");
+    let beat = || Packet::heartbeat(Key::Id(99_999), b"");
+    let htlv = || Extra::Htlv { head: 1 };
+    let raw = || Packet { extra: Extra::Raw { left: 0 }, ..Packet::one_way(1, b"x") };
+    let other = |packet| Packet { extra: htlv(), ..packet };
+    let named = |line| Packet::named("a", line);
+    let cases: Vec<(&str, &str, Packet<'_>)> = vec![
+        ("length-prefix", "", Packet::one_way(1, b"x")),
+        ("length-prefix", "", Packet { kind: Kind::Request, ..plain() }),
+        ("length-prefix", "", Packet { correlation: Some(1), ..plain() }),
+        ("length-prefix", "", other(plain())),
+        ("delimiter", "", Packet::plain(b"a\nb")),
+        ("delimiter", "", Packet::plain(b"a\r")),
+        ("delimiter", "delimiter=6161", Packet::plain(b"xa")),
+        ("fixed", "size=2", plain()),
+        ("length-field", "strip=0", plain()),
+        ("length-field", "strip=0", Packet::plain(b"\0\0\0\x02x")),
+        ("length-field", "offset=1 magic=07 strip=0", Packet::plain(b"\x08\0\0\0\0")),
+        ("length-field", "adjustment=4", plain()),
+        ("ltv", "", plain()),
+        ("ltv", "", Packet::named("a", b"")),
+        ("ltv", "", Packet::request(1, 1, b"")),
+        ("ltv", "", Packet::one_way(99_999, b"")),
+        ("ltv", "", Packet::heartbeat(Key::Id(1), b"")),
+        ("ltv", "heartbeats=false", beat()),
+        ("ltv", "", raw()),
+        ("htlv", "", Packet::one_way(256, b"")),
+        ("htlv", "", Packet::request(1, 1, b"")),
+        ("htlv", "", raw()),
+        ("htlv", "check_head=true", other(Packet::one_way(1, b""))),
+        ("ndjson", "", named(b"{}")),
+        ("ndjson", "", named(b"[1]")),
+        ("ndjson", "", named(b"{\"message_type\":\"b\"}")),
+        ("ndjson", "", named(b"{\"message_type\":\"a\"}\r")),
+        ("ndjson", "", named(b"{\"message_type\":\n\"a\"}")),
+        ("ndjson", "", named(b"{\"message_type\":\"a\",\"x\":\"\xff\"}")),
+        ("ndjson", "", Packet::named("heartbeat", b"{\"message_type\":\"heartbeat\"}")),
+        ("ndjson", "", Packet::heartbeat(Key::None, b"{\"message_type\":\"a\"}")),
+        ("ndjson", "", other(named(b"{\"message_type\":\"a\"}"))),
+        ("msgtrans", "", Packet::one_way(256, b"")),
+        ("msgtrans", "", Packet { correlation: None, ..Packet::request(1, 1, b"") }),
+        ("msgtrans", "", beat()),
+        ("msgtrans", "", raw()),
+        ("rocketmq", "", Packet::one_way(1, b"")),
+        ("rocketmq", "", beat()),
+        ("rocketmq", "", other(Packet::request(1, 1, b""))),
+    ];
+    for (name, options, packet) in cases {
+        let mut out = b"kept".to_vec();
+        let error = format(name, options).encode(&packet, &mut out).expect_err(name);
+        let why = format!("{name} {options}: {error}: {packet:?}");
+        assert!(matches!(error, FormatError::Unrepresentable(_)), "{why}");
+        assert_eq!((error.fault(), out.as_slice()), (Fault::Local, b"kept".as_slice()), "{why}");
+    }
+    // A length of one byte has room for 255.
+    let error = format("length-field", "width=1").encode(&Packet::plain(&[0; 256]), &mut vec![]);
+    assert!(matches!(error, Err(FormatError::TooLongToSend { .. })), "{error:?}");
+}
+
+/// One-way packets that say nothing of their number are counted, as the original counts them.
+#[test]
+fn one_way_packets_of_msgtrans_are_counted() {
+    let (mut format, mut out) = (format("msgtrans", ""), Vec::new());
+    for wanted in 1..=3_u32 {
+        out.clear();
+        format.encode(&Packet::one_way(5, b""), &mut out).unwrap();
+        assert_eq!(out[4..8], wanted.to_be_bytes());
+    }
 }
 
 /// A file in the middle of lines: as many bytes as were announced, whatever they are.
@@ -276,7 +350,8 @@ fn raw_bytes_between_lines_are_counted_not_read() {
         // The driver had already looked at what it took for a line.
         driver.feed(&file[..1]);
         driver.format.expect_raw(file.len() as u64).unwrap();
-        let rest = [&file[1..], line].concat();
+        // An empty line first: whoever remembers how far it had looked does not see its end.
+        let rest = [&file[1..], b"\n", line].concat();
         rest.chunks(size).for_each(|piece| driver.feed(piece));
         let seen = driver.end();
         assert_eq!(seen.len(), 4, "{seen:?}");
@@ -304,11 +379,20 @@ fn dirt_is_passed_over_where_that_is_wanted() {
         let packet = Seen::Packet("OneWay None None None 78".into());
         assert_eq!(seen[..3], [packet.clone(), packet.clone(), packet], "{size}");
         assert_eq!(seen[3..], [Seen::End(false)], "{size}");
+        // A magic in the dirt with a length that cannot be: only the magic is passed over.
+        let field = format("length-field", "offset=2 width=2 magic=aa55 resync=true max=9");
+        let long = [&[0xAA, 0x55, 0xAA, 0x55, 0, 1, b'x'][..], &good].concat();
+        let seen = drive(field, long.chunks(size));
+        let packet = Seen::Packet("OneWay None None None 78".into());
+        let error = FormatError::TooLong { length: 0xAA55, limit: 9 };
+        let wanted = [Seen::Bad(error), packet.clone(), packet, Seen::End(true)];
+        assert_eq!(seen, wanted, "{size}");
         let seen = drive(format("delimiter", "max=4 overlong=resync"), lines.chunks(size));
         let line = |hex: &str| Seen::Packet(format!("OneWay None None None {hex}"));
         let long = Seen::Bad(FormatError::NoDelimiter { limit: 4 });
         let wanted = [line("31323334"), long.clone(), long, line(""), line("31"), Seen::End(true)];
         assert_eq!(seen, wanted, "{size}");
+        assert_eq!(at_once(format("delimiter", "max=4 overlong=resync"), lines), wanted);
     }
     // A line that is too long and never ends is an end in the middle.
     let seen = drive(format("ndjson", "max=4 overlong=resync"), [b"1234567".as_slice()]);

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{CONFIGURED, Seen, drive, encode, format, text};
+use common::{CONFIGURED, Seen, at_once, drive, encode, format, text};
 use outlast_formats::json::{Json, quote};
 use outlast_formats::ndjson::{Envelope, Head};
 use outlast_formats::rocketmq::Command;
@@ -221,6 +221,8 @@ fn garbage_is_an_error_or_a_packet_whatever_the_division() {
             let whole = drive(format(name, options), [bytes.as_slice()]);
             let pieces = drive(format(name, options), bytes.chunks(size));
             prop_assert_eq!(&whole, &pieces, "{} {}", name, options);
+            let at_once = at_once(format(name, options), &bytes);
+            prop_assert_eq!(&whole, &at_once, "{} {}", name, options);
             let bytewise = drive(format(name, options), bytes.chunks(1));
             prop_assert_eq!(whole, bytewise, "{} {}", name, options);
             Ok(())

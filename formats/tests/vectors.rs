@@ -55,6 +55,10 @@ fn accept(vector: &Vector, payload: &[u8], bytes: &[u8]) {
         assert_eq!(common::text(&again), common::text(&packet), "{name}");
     } else {
         assert_eq!(written, bytes, "{name} is written differently");
+        // What was read gives the same bytes as well, whatever else stood in a header.
+        let mut again = Vec::new();
+        format.encode(&found, &mut again).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(again, bytes, "{name} is written differently once it was read");
     }
 }
 

@@ -66,12 +66,13 @@ struct Seen {
 fn drive(mut format: AnyFormat, stream: &[u8], size: usize) -> Seen {
     let end = Ok(String::new());
     let mut seen = Seen { packets: Vec::new(), raw: Vec::new(), bad: Vec::new(), end };
-    let (mut from, mut to) = (0, 0);
+    let (mut from, mut to) = (0_usize, 0_usize);
     while to < stream.len() {
         to = to.saturating_add(size).min(stream.len());
         loop {
-            // No more is held than the format ever needs.
-            let held = &stream[from..to.min(from + format.max_input())];
+            // In pieces, no more is held than the format ever needs.
+            let room = if size == usize::MAX { stream.len() } else { format.max_input() };
+            let held = &stream[from..to.min(from.saturating_add(room))];
             match format.decode(held) {
                 Ok(Step::Need(need)) => {
                     assert!(need > held.len() && need <= format.max_input());

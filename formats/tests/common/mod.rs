@@ -240,6 +240,14 @@ pub(crate) fn drive<'a>(
     driver.end()
 }
 
+/// What is seen of bytes that are all there at once, more than the format ever needs.
+pub(crate) fn at_once(format: AnyFormat, bytes: &[u8]) -> Vec<Seen> {
+    let mut driver = Driver::new(format);
+    driver.held.extend_from_slice(bytes);
+    driver.work();
+    driver.end()
+}
+
 /// Packets as bytes, one behind the other.
 pub(crate) fn encode(format: &mut AnyFormat, packets: &[Packet<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
