@@ -117,9 +117,6 @@ pub(crate) fn object<'b>(
         visit(name, value);
         more = scanner.more()?;
     }
-    if !scanner.closed {
-        return Err(scanner.wrong());
-    }
     scanner.end()
 }
 
@@ -186,13 +183,11 @@ fn hex(letters: &mut core::str::Chars<'_>) -> Option<u32> {
 struct Scanner<'b> {
     text: &'b str,
     at: usize,
-    /// Whether the object that was opened last is closed.
-    closed: bool,
 }
 
 impl<'b> Scanner<'b> {
     const fn new(text: &'b str) -> Self {
-        Self { text, at: 0, closed: false }
+        Self { text, at: 0 }
     }
 
     #[inline]
@@ -241,8 +236,7 @@ impl<'b> Scanner<'b> {
             return false;
         }
         self.space();
-        self.closed = self.expect(b'}').is_ok();
-        !self.closed
+        self.expect(b'}').is_err()
     }
 
     /// A name and its value.
@@ -263,7 +257,6 @@ impl<'b> Scanner<'b> {
             return Ok(true);
         }
         self.expect(b'}')?;
-        self.closed = true;
         Ok(false)
     }
 

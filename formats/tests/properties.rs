@@ -302,6 +302,20 @@ fn same(ours: Json<'_>, theirs: &serde_json::Value) -> Result<(), TestCaseError>
     Ok(())
 }
 
+/// Values may be nested so deep and no deeper, and depth costs no stack.
+#[test]
+fn json_is_nested_128_deep() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let text = |depth: usize| format!("{}0{}", open.repeat(depth), close.repeat(depth));
+        assert!(Json::new(&text(128)).is_ok());
+        assert!(Json::new(&text(129)).is_err());
+        assert!(Json::new(&open.repeat(1 << 20)).is_err());
+    }
+    let mixed = format!("{}{{}}{}", "[{\"a\":".repeat(64), "}]".repeat(64));
+    assert!(Json::new(&mixed).is_ok());
+    assert!(Json::new(&mixed.replace("{}", "{]")).is_err());
+}
+
 #[test]
 fn an_envelope_says_what_was_put_into_it() {
     check(300, &(any::<String>(), any::<f64>(), any::<String>()), |(name, time, text)| {

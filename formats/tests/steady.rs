@@ -16,6 +16,7 @@ use outlast_formats::{Compression, Extra, Format, FormatKind, Packet, Step};
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static TAKEN: Cell<usize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
 /// Counts what a thread takes and gives back.
@@ -23,7 +24,10 @@ struct Counting;
 
 fn count(size: isize) {
     // A thread that ends has no counters any more.
-    let _ = HELD.try_with(|held| held.set(held.get() + size));
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + size);
+        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
+    });
     if size > 0 {
         let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
     }
@@ -102,6 +106,31 @@ fn c13_a_million_requests_leave_nothing_behind() {
             out.clear();
         }
         assert_eq!(HELD.get() - before, 0, "{name} {options}");
+    }
+}
+
+/// What 64 MiB were packed into costs as much memory as the limit allows, not as it unpacks to.
+#[test]
+fn bombs_take_no_more_memory_than_allowed() {
+    // zstd holds its window beside what it gives: up to 8 MiB, and rings grow by doubling.
+    for (codec, window) in [("zlib", 0), ("zstd", 16 << 20)] {
+        let limit = 1 << 20;
+        let format = format("msgtrans", "max_unpacked=1048576");
+        let bomb = {
+            let whole = vec![0; 64 << 20];
+            let mut options = outlast_formats::Options::default();
+            options.set("compression", codec).unwrap();
+            options.set("max_unpacked", "1073741824").unwrap();
+            let kind = FormatKind::MsgTrans;
+            let mut open = outlast_formats::AnyFormat::new(kind, &options).unwrap();
+            encode(&mut open, &[Packet::request(0, 1, &whole)])
+        };
+        let before = HELD.get();
+        MOST.set(before);
+        let error = format.clone().decode(&bomb).unwrap_err();
+        assert_eq!(error, outlast_formats::FormatError::Bomb { limit });
+        let most = MOST.get() - before;
+        assert!(most < (3 << 20) + window, "{codec} took {most} bytes");
     }
 }
 
