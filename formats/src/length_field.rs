@@ -116,9 +116,11 @@ impl LengthFieldConfig {
 }
 
 /// Packets with a length in their header.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LengthField {
     config: LengthFieldConfig,
+    /// The stripped bytes, as they are written before the length is put in.
+    template: Vec<u8>,
 }
 
 impl LengthField {
@@ -129,7 +131,17 @@ impl LengthField {
     /// As [`LengthFieldConfig::validate`].
     pub fn new(config: LengthFieldConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { config })
+        Ok(Self::of(config))
+    }
+
+    fn of(config: LengthFieldConfig) -> Self {
+        let mut template = Vec::new();
+        if config.strip > 0 {
+            template.extend_from_slice(&config.magic);
+            template.extend_from_slice(config.head.get(config.magic.len()..).unwrap_or_default());
+            template.resize(config.strip, 0);
+        }
+        Self { config, template }
     }
 
     /// Where the length ends.
@@ -196,20 +208,25 @@ impl LengthField {
         }
         let behind = i64::try_from(packet.len() - self.header()).unwrap_or(i64::MAX);
         let length = u64::try_from(behind - self.config.adjustment).map_err(|_| short)?;
-        let (width, bytes) = (self.config.width, length.to_be_bytes());
-        let Some((_, low)) = bytes.split_at_checked(bytes.len() - width) else {
-            return Err(short);
-        };
-        if width < bytes.len() && length >> (8 * width) != 0 {
-            let limit = (1_usize << (8 * width.min(3))) - 1;
+        let bits = 8 * self.config.width;
+        if bits < 64 && length >> bits != 0 {
+            let limit = usize::try_from((1_u64 << bits) - 1).unwrap_or(usize::MAX);
             return Err(FormatError::TooLongToSend { length: packet.len(), limit });
         }
         let field = packet.get_mut(self.config.offset..self.header()).ok_or(short)?;
-        field.copy_from_slice(low);
-        if self.config.endian == Endian::Little {
+        for (place, byte) in field.iter_mut().zip(length.to_le_bytes()) {
+            *place = byte;
+        }
+        if self.config.endian == Endian::Big {
             field.reverse();
         }
         Ok(())
+    }
+}
+
+impl Default for LengthField {
+    fn default() -> Self {
+        Self::of(LengthFieldConfig::default())
     }
 }
 
@@ -244,11 +261,7 @@ impl Format for LengthField {
         }
         append(out, |out| {
             let start = out.len();
-            if config.strip > 0 {
-                out.extend_from_slice(&config.magic);
-                out.extend_from_slice(config.head.get(config.magic.len()..).unwrap_or_default());
-                out.resize(start + config.strip, 0);
-            }
+            out.extend_from_slice(&self.template);
             out.extend_from_slice(&packet.payload);
             let written = out.get_mut(start..).unwrap_or_default();
             if !written.starts_with(&self.config.magic) {
