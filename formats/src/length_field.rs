@@ -56,8 +56,8 @@ pub struct LengthFieldConfig {
     pub magic: Vec<u8>,
     /// What is written for the stripped bytes, up to `strip` bytes. Magic and length are put in.
     pub head: Vec<u8>,
-    /// Whether bytes that are no magic, or one with an impossible length, are passed over instead of
-    /// ending the connection.
+    /// Whether bytes that are no magic, or one with an impossible length, are passed over instead
+    /// of ending the connection.
     pub resync: bool,
 }
 

@@ -302,6 +302,26 @@ fn same(ours: Json<'_>, theirs: &serde_json::Value) -> Result<(), TestCaseError>
     Ok(())
 }
 
+#[test]
+fn escapes_of_json_are_resolved() {
+    let cases = [
+        (r#""\ud83d\ude00\u4f60\/\"\\\b\f\n\r\t""#, Some("😀你/\"\\\u{8}\u{c}\n\r\t")),
+        (r#""\uD83D""#, None),
+        (r#""\ude00x""#, None),
+        (r#""\ud83d\u0041""#, None),
+        (r#""\ud83dxx""#, None),
+        ("7", None),
+    ];
+    for (text, wanted) in cases {
+        let json = Json::new(text).expect("JSON, if not always text");
+        assert_eq!(json.as_str().as_deref(), wanted, "{text}");
+    }
+    for wrong in [r#""\x""#, r#""\u12g4""#, r#""\u12"#, "\"\n\"", "\"", "01", "1.", "-", "1e", "+1"]
+    {
+        assert!(Json::new(wrong).is_err(), "{wrong}");
+    }
+}
+
 /// Values may be nested so deep and no deeper, and depth costs no stack.
 #[test]
 fn json_is_nested_128_deep() {
