@@ -73,7 +73,8 @@ fn toolchain(workspace: &Workspace, version: &str) -> Result<(), String> {
 /// All transports of microcontrollers, and their log lines.
 const EMBEDDED: &str = "smoltcp,embedded-io,embedded-io-async,defmt";
 
-/// The core and its transports for microcontrollers build where there is no operating system.
+/// The core, its transports for microcontrollers, and the formats of other systems build where
+/// there is no operating system.
 pub(crate) fn targets(workspace: &Workspace) -> Verdict {
     if let Err(why) = tools::targets(workspace, &tools::BARE_TARGETS) {
         return Ok(Outcome::Skipped(why));
@@ -83,18 +84,24 @@ pub(crate) fn targets(workspace: &Workspace) -> Verdict {
         Process::cargo(workspace.root(), &line).run()?;
         let line = format!("build -p outlast-embedded --features {EMBEDDED} --target {target}");
         Process::cargo(workspace.root(), &line).run()?;
+        let line = format!("build -p outlast-formats --features zstd --target {target}");
+        Process::cargo(workspace.root(), &line).run()?;
     }
     Ok(Outcome::Passed(tools::BARE_TARGETS.join(" ")))
 }
 
-/// The core passes clippy in every set of its features, each set by itself; so does the runtime of
-/// async-std and smol, and without the former's feature the former is not there.
+/// The core passes clippy in every set of its features, each set by itself; so do the formats and
+/// the runtime of async-std and smol, and without the former's feature the former is not there.
 pub(crate) fn features(workspace: &Workspace) -> Verdict {
     let path = workspace.root().join("core/Cargo.toml");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let sets = subsets(&manifest::features(&text));
     for set in &sets {
         let line = format!("clippy -p outlast-core --no-default-features --features={set}");
+        Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
+    }
+    for set in ["", "zlib", "zstd"] {
+        let line = format!("clippy -p outlast-formats --no-default-features --features={set}");
         Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
     }
     let executors = executors(workspace)?;

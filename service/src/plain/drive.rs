@@ -324,10 +324,13 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     }
 
     fn complain(&mut self, error: FormatError) {
-        self.shared.lock().info.bad += 1;
         let failure = Failure { cause: Cause::Malformed(error), text: None, unix: unix() };
         // A format that cannot say it says nothing.
-        let _ = self.format.encode_failure(&failure, None, &mut self.out);
+        let write =
+            |format: &mut dyn Format, out: &mut _| format.encode_failure(&failure, None, out);
+        let mut inner = self.shared.lock();
+        inner.info.bad += 1;
+        let _ = inner.encode(write, &mut self.out);
     }
 
     /// Shows that this end lives.
@@ -341,7 +344,8 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             remote: remote.as_deref().unwrap_or_default(),
             unix: unix(),
         };
-        let _ = self.format.encode_heartbeat(&beat, &mut self.out);
+        let write = |format: &mut dyn Format, out: &mut _| format.encode_heartbeat(&beat, out);
+        let _ = self.shared.lock().encode(write, &mut self.out);
     }
 
     /// The peer sends nothing more.

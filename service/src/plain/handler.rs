@@ -58,7 +58,7 @@ pub enum PlainEvent<'a> {
 /// The connection, as its handler sees it: no lock, no other task.
 pub struct PlainPeer<'a> {
     pub(super) shared: &'a Arc<Shared>,
-    /// None once the connection is over.
+    /// What reads; none once the connection is over.
     pub(super) format: Option<&'a mut dyn Format>,
     /// What goes out next.
     pub(super) out: &'a mut Vec<u8>,
@@ -80,22 +80,17 @@ impl PlainPeer<'_> {
     /// handler sent waits; [`PlainError::Format`]; that there is no connection.
     pub fn send(&mut self, packet: &Packet<'_>) -> Result<(), PlainError> {
         let limit = self.shared.config.send_queue;
-        let format = self.format.as_deref_mut().ok_or(PlainError::NotConnected)?;
         if self.out.len() >= limit.saturating_mul(2) {
             return Err(PlainError::Full);
         }
-        format.encode(packet, self.out)?;
-        *self.sent += 1;
+        self.write(|format, out| format.encode(packet, out))?;
         Ok(())
     }
 
     /// The packet that answers `to`, as the format ties answers to what they answer.
     #[must_use]
     pub fn reply_to<'b>(&self, to: &Packet<'_>, payload: impl Into<Cow<'b, [u8]>>) -> Packet<'b> {
-        match &self.format {
-            Some(format) => format.reply(to, payload.into()),
-            None => self.shared.lock().reply(to, payload.into()),
-        }
+        self.shared.lock().reply(to, payload.into())
     }
 
     /// Answers a packet.
@@ -120,11 +115,22 @@ impl PlainPeer<'_> {
         cause: Cause,
         text: Option<&str>,
     ) -> Result<bool, PlainError> {
-        let format = self.format.as_deref_mut().ok_or(PlainError::NotConnected)?;
         let failure = Failure { cause, text, unix: unix() };
-        let said = format.encode_failure(&failure, about, self.out)?;
-        *self.sent += u64::from(said);
-        Ok(said)
+        self.write(|format, out| format.encode_failure(&failure, about, out))
+    }
+
+    /// Everything that is written on a connection goes through one format value: it may count.
+    fn write<T>(
+        &mut self,
+        write: impl FnOnce(&mut dyn Format, &mut Vec<u8>) -> Result<T, FormatError>,
+    ) -> Result<T, PlainError> {
+        if self.format.is_none() {
+            return Err(PlainError::NotConnected);
+        }
+        let before = self.out.len();
+        let written = self.shared.lock().encode(write, self.out)?;
+        *self.sent += u64::from(self.out.len() > before);
+        Ok(written)
     }
 
     /// Takes the duty to answer a packet along, to any task.

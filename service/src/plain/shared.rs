@@ -305,6 +305,15 @@ impl Inner {
         Ok(())
     }
 
+    /// Writes to a buffer of the connection's task.
+    pub(super) fn encode<T>(
+        &mut self,
+        write: impl FnOnce(&mut dyn Format, &mut Vec<u8>) -> Result<T, FormatError>,
+        out: &mut Vec<u8>,
+    ) -> Result<T, FormatError> {
+        write(&mut *self.encoder, out)
+    }
+
     /// The answer that fits a packet, as the format has it.
     pub(super) fn reply<'b>(&self, to: &Packet<'_>, payload: Cow<'b, [u8]>) -> Packet<'b> {
         self.encoder.reply(to, payload)
