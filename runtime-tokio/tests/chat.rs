@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use outlast_tokio as outlast;
-use outlast_tokio::{Client, CloseCode, Server};
+use outlast_tokio::CloseCode;
 
 include!("../../examples/chat.rs");
 
