@@ -38,13 +38,13 @@ impl Timer for Clock {
 }
 
 /// Says ten things, one after the other.
-struct Talk {
+struct Talk<'c> {
     said: u32,
     /// Somebody pulls the cable now.
-    cut: Notify,
+    cut: &'c Notify,
 }
 
-impl Talk {
+impl Talk<'_> {
     fn say(&mut self, session: &mut Session<'_>) {
         self.said += 1;
         let id = session.free_request().expect("one is enough");
@@ -81,7 +81,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = Clock(tokio::time::Instant::now());
     // On a board: a number that differs from boot to boot.
     let mut client = Client::new(&mut memory, StreamConfig::new(7), clock)?;
-    let mut talk = Talk { said: 0, cut: Notify::new() };
+    let cut = Notify::new();
+    let mut talk = Talk { said: 0, cut: &cut };
     while let Ok(dial) = client.ready().await {
         let connecting = TcpStream::connect(server.local_addr());
         let Some(Ok(stream)) = client.in_time(&dial, connecting).await else {
@@ -95,7 +96,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ended = connection.run(|session, event| talk.handle(session, event)) => {
                 println!("(over: {ended:?})");
             }
-            () = talk.cut.notified() => println!("(cut off: somebody pulled the cable)"),
+            () = cut.notified() => println!("(cut off: somebody pulled the cable)"),
         }
     }
     server.shutdown(Duration::from_secs(1)).await;

@@ -1,5 +1,7 @@
 //! The chat of the examples: who is cut off hears every line, once and in order.
 
+#![expect(dead_code, reason = "the program's own way in is not used here")]
+
 use std::sync::mpsc;
 use std::time::Duration;
 
