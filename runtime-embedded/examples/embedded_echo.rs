@@ -1,6 +1,14 @@
 //! A board's end of an echo, on the host and over its TCP. The other end is the server that the
 //! other runtimes' examples have.
 
+#![expect(
+    clippy::std_instead_of_core,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "it runs on the host, and what cannot be ends it"
+)]
+
 use std::future::{Future, pending};
 use std::time::Duration;
 
