@@ -13,7 +13,7 @@ fn python() -> Loopback<Foreign> {
     let mut command = Command::new("python3");
     command.args(["-m", "outlast_peer", "control"]).current_dir(directory);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    Loopback::new(Foreign::start("the Python peer", command).telling_memory())
+    Loopback::new(Foreign::start("the Python peer", command))
 }
 
 outlast_conformance::suite! { python() }

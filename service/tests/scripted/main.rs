@@ -4,6 +4,7 @@ mod calls;
 mod driver;
 mod ends;
 mod executor;
+mod graves;
 mod histories;
 mod link;
 mod replaced;
