@@ -1,11 +1,14 @@
-// A chat, the same on every runtime: `runtime-*/examples/chat.rs` include this file, name their
-// crate `outlast`, and start it.
+// A chat, the same on every runtime: `runtime-*/examples/*_chat.rs` include this file, name their
+// crate `outlast`, and start it. Those who are in may be on different runtimes.
 
 use std::collections::HashMap;
-use std::io::BufRead;
+use std::io::{BufRead, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use outlast::{Handle, Handler, Incoming, Peer};
+use outlast::{Client, Handle, Handler, Incoming, Peer, Runner, Running, Server, SessionInfo};
+
+/// Where everybody meets who does not say otherwise.
+const ADDRESS: &str = "127.0.0.1:7412";
 
 /// Where a name goes, and where a line.
 const NAME: u8 = 1;
@@ -58,6 +61,31 @@ impl Handler for Member {
             _ => {}
         }
     }
+}
+
+/// The room at this address, if nobody keeps it yet: who comes first does, for as long as he stays.
+async fn keep(address: &str) -> std::io::Result<Option<Running>> {
+    let server = match Server::builder().bind(address).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => return Ok(None),
+        bound => bound?,
+    };
+    let room = Room::default();
+    let running = server.start(move |_: &SessionInfo| room.member())?;
+    println!("(the room is at {})", running.local_addr());
+    Ok(Some(running))
+}
+
+/// Who wants to come in, and where: what the program was called with.
+fn caller() -> Result<(String, String), &'static str> {
+    let mut said = std::env::args().skip(1);
+    let name = said.next().ok_or("say your name")?;
+    Ok((name, said.next().unwrap_or_else(|| ADDRESS.to_owned())))
+}
+
+/// A session in the room, and the task that keeps it.
+fn enter(room: Option<&Running>, address: String) -> std::io::Result<(Handle, Runner)> {
+    let address = room.map_or(address, |room| room.local_addr().to_string());
+    Client::builder().address(address).connect(screen(|line| println!("{line}")))
 }
 
 /// A client's handler: shows what there is to see.

@@ -1,10 +1,12 @@
-// An echo, the same on every runtime whose calls are asynchronous: `runtime-*/examples/*echo_*.rs`
-// include this file, name their crate `outlast`, and run it.
+// An echo, the same on every runtime: `runtime-*/examples/*_echo.rs` include this file, name their
+// crate `outlast`, and start both ends.
 
-use outlast::{Client, Handle, Incoming, Peer, Runner, Server, SessionInfo, Status};
+use outlast::{
+    Client, CloseCode, Handle, Incoming, Peer, Runner, Running, Server, SessionInfo, Status,
+};
 
-/// Gives everything back, until it is dropped.
-async fn serve(address: &str) -> std::io::Result<()> {
+/// A server at a port that the system chooses. It gives everything back.
+async fn serve() -> std::io::Result<Running> {
     let echo = |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
         Incoming::Request { id, payload, .. } => {
             // An error here means that nobody waits for the answer any more.
@@ -13,26 +15,29 @@ async fn serve(address: &str) -> std::io::Result<()> {
         Incoming::Finished => peer.finish(),
         _ => {}
     };
-    Server::builder().bind(address).await?.serve(move |_: &SessionInfo| echo).await
+    Server::builder().bind("127.0.0.1:0").await?.start(move |_: &SessionInfo| echo)
 }
 
 /// A session with that server, and the task that keeps it.
-fn connect(address: &str) -> std::io::Result<(Handle, Runner)> {
-    let report = |_: &mut Peer<'_>, event: Incoming<'_>| {
-        if let Incoming::Disconnected { cause, .. } = event {
-            println!("the cable is out: {cause}");
-        }
+fn connect(server: &Running) -> std::io::Result<(Handle, Runner)> {
+    let report = |_: &mut Peer<'_>, event: Incoming<'_>| match event {
+        Incoming::Disconnected { cause, .. } => println!("(cut off: {cause})"),
+        Incoming::Resumed { .. } => println!("(back, and nothing is lost)"),
+        _ => {}
     };
-    Client::builder().address(address).connect(report)
+    Client::builder().address(server.local_addr().to_string()).connect(report)
 }
 
-/// Says so many things and hears each of them once, whatever happens to the cable.
-async fn talk(handle: Handle, times: u32) -> Result<(), Box<dyn std::error::Error>> {
-    for n in 1..=times {
+/// Says ten things and hears each of them once, although the connection is cut on the way.
+async fn talk(handle: &Handle) -> Result<(), Box<dyn std::error::Error>> {
+    for n in 1..=10 {
         let said = format!("hello {n}");
         let heard = handle.request(1u8, said.as_bytes()).await?;
         assert_eq!(heard.payload, said.as_bytes());
-        println!("{}", String::from_utf8_lossy(&heard.payload));
+        println!("{said}");
+        if n == 5 {
+            handle.disconnect(CloseCode::GOING_AWAY);
+        }
     }
     handle.finish();
     println!("{}", handle.closed().await);

@@ -6,7 +6,7 @@ use outlast_core::registry::RegistryConfig;
 use outlast_core::{CloseCode, Config};
 
 use crate::bystander::Watch;
-use crate::driver::{Caps, Driver, Obs, Seen, Stream, Subject};
+use crate::driver::{Driver, Obs, Seen, Stream, Subject};
 use crate::model::Wrong;
 use crate::raw;
 
@@ -37,16 +37,10 @@ impl<'d> Bench<'d> {
         self.driver
     }
 
-    /// What the driver can do.
-    #[must_use]
-    pub fn caps(&self) -> Caps {
-        self.driver.caps()
-    }
-
     /// One of two numbers: the first where time is virtual, the second where it is real.
     #[must_use]
     pub fn either<T>(&self, time_is_virtual: T, time_is_real: T) -> T {
-        if self.driver.caps().virtual_time { time_is_virtual } else { time_is_real }
+        if self.driver.time_is_virtual() { time_is_virtual } else { time_is_real }
     }
 
     /// How often a case repeats what must leave nothing behind: one of two numbers, as with

@@ -12,18 +12,6 @@
 use outlast_core::registry::RegistryConfig;
 use outlast_core::{CloseCode, Config};
 
-/// What a driver can do. Cases that need more are not run, and reported as not run.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub struct Caps {
-    /// Time is virtual: hours pass in no time, and exactly.
-    pub virtual_time: bool,
-    /// Bytes of memory held for all sessions can be read.
-    pub memory: bool,
-    /// Clients wait before they dial again, as the server said or longer each time. Others dial at
-    /// once.
-    pub paced_dials: bool,
-}
-
 /// What a subject is told to do. `session` is what [`Seen`] named; a client has only one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cmd {
@@ -140,18 +128,16 @@ pub trait Subject {
     fn poll(&mut self) -> Option<Seen>;
     /// A server: a new connection to it. A client: the next connection it has dialled.
     fn plug(&mut self) -> Option<Box<dyn Stream>>;
-    /// Bytes held for all sessions, where that can be known.
-    fn held_bytes(&self) -> usize {
-        0
-    }
+    /// Bytes held for all sessions.
+    fn held_bytes(&self) -> usize;
 }
 
 /// A runtime under test.
 pub trait Driver {
     /// Its name.
     fn name(&self) -> &'static str;
-    /// What it can do.
-    fn caps(&self) -> Caps;
+    /// Whether its time is virtual: hours pass in no time, and exactly.
+    fn time_is_virtual(&self) -> bool;
     /// Starts a server that holds so many sessions.
     fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject>;
     /// Starts a server that holds as many sessions as any case needs.

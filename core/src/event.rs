@@ -63,7 +63,8 @@ pub enum Side {
 pub enum Event<'b> {
     /// The session exists and is attached for the first time.
     Opened,
-    /// The session is attached again; nothing was lost.
+    /// The session is attached again; nothing was lost. So is one that was
+    /// [restored](crate::Session::restore), by its first connection.
     Resumed {
         /// Bytes that will be sent again because the peer did not get them.
         resent: u64,

@@ -279,6 +279,9 @@ impl<S: Storage> Session<S> {
         if !reader.rest.is_empty() {
             return Err(corrupt);
         }
+        // Its next connection resumes it, and the application is told so: this is the second.
+        //= SNP-13
+        session.stats.attaches = 1;
         Ok(Restored { session, partial, retention_left_s: fixed.retention_left_s })
     }
 

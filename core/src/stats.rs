@@ -11,7 +11,7 @@ pub struct Stats {
     pub messages_out: u32,
     /// Bytes transmitted again after a connection was lost.
     pub resent: u32,
-    /// Times a connection was attached.
+    /// Times a connection was attached. A restored session begins at 1.
     pub attaches: u32,
     /// Times a connection was lost or given up.
     pub detaches: u32,

@@ -1,37 +1,30 @@
-//! A chat over async-std, or smol if that feature alone is on: `-- serve` in one terminal,
-//! `-- NAME` in others.
+//! A chat over async-std: `-- NAME` in one terminal after the other. What is typed is said.
 
-use outlast_async_std as outlast;
+use std::time::Duration;
+
+use async_std::task::block_on;
+
+mod outlast {
+    pub(crate) use outlast_async_std::async_std::{Client, Server};
+    pub(crate) use outlast_async_std::*;
+}
 
 include!("../../examples/chat.rs");
 
-#[cfg(feature = "async-std")]
-use async_std::task::{block_on, spawn};
-#[cfg(not(feature = "async-std"))]
-use smol::{block_on, spawn};
-
-const ADDRESS: &str = "127.0.0.1:7412";
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let name = std::env::args().nth(1).ok_or("say `serve`, or your name")?;
-    if name == "serve" {
-        let room = Room::default();
-        block_on(async {
-            let server = outlast::Server::builder().bind(ADDRESS).await?;
-            server.serve(move |_| room.member()).await
-        })?;
-        return Ok(());
-    }
-    let client = outlast::Client::builder().address(ADDRESS);
-    let (handle, runner) = client.connect(screen(|line| println!("{line}")))?;
-    // A task of smol ends when it is dropped, so it is held.
-    let _runs = spawn(runner);
+    let (name, address) = caller()?;
+    let room = block_on(keep(&address))?;
+    let (handle, runner) = enter(room.as_ref(), address)?;
+    async_std::task::spawn(runner);
     block_on(handle.send(NAME, name.as_bytes()))?;
     say(std::io::stdin().lock(), |route, line| {
-        // It waits while the server is away.
+        // It waits while the room is out of reach.
         let _ = block_on(handle.send(route, line));
     });
     handle.finish();
-    println!("{}", block_on(handle.closed()));
+    println!("({})", block_on(handle.closed()));
+    if let Some(room) = room {
+        block_on(room.shutdown(Duration::from_secs(1)));
+    }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The chat of the examples: who is cut off hears every line, once and in order.
 
+#![expect(dead_code, reason = "the program's own way in is not used here")]
+
 use std::sync::mpsc;
 use std::time::Duration;
 
 use outlast_tokio as outlast;
-use outlast_tokio::{Client, CloseCode, Server};
+use outlast_tokio::CloseCode;
 
 include!("../../examples/chat.rs");
 

@@ -104,12 +104,13 @@ pub(crate) struct Driven<H> {
 impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// `greeting` is what the handshake left to be written.
     pub(crate) fn new(
-        owner: Box<Owner<H>>,
+        mut owner: Box<Owner<H>>,
         io: T,
         runtime: R,
         clock: Clock,
         greeting: Vec<u8>,
     ) -> Self {
+        owner.carried = true;
         let (timer, now) = (runtime.timer(), runtime.now());
         Self {
             owner: Some(owner),
@@ -291,6 +292,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         //= DRV-7
         owner.session.detach(now);
         let ending = owner.disconnected(now, self.error);
+        owner.carried = false;
+        owner.said_all();
         owner.shrink();
         Some(Driven { owner, ending })
     }
@@ -378,6 +381,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
+        if owner.over && !blocked {
+            owner.said_all();
+        }
         let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
         if stuck {
             self.error = Some(io::ErrorKind::TimedOut);

@@ -206,7 +206,8 @@ impl Handle {
         self.shared.order(|orders| orders.close = Some((code, true)));
     }
 
-    /// Waits until the session is over.
+    /// Waits until the session is over, and the transport has what was to be said about that: who
+    /// has waited may end the program.
     pub async fn closed(&self) -> Closed {
         let mut generation = None;
         poll_fn(|cx| {
@@ -214,8 +215,8 @@ impl Handle {
             // It may have been replaced before this task could look.
             let generation = *generation.get_or_insert_with(|| inner.generation());
             match inner.check_generation(generation) {
-                Err(closed) => Poll::Ready(closed),
-                Ok(()) => {
+                Err(closed) if !inner.is_parting() => Poll::Ready(closed),
+                Ok(()) | Err(_) => {
                     inner.wait_for_room(cx.waker());
                     Poll::Pending
                 }

@@ -48,6 +48,8 @@ pub(crate) struct Owner<H> {
     news: News,
     /// The client was heard.
     confirmed: bool,
+    /// A connection's task has it.
+    pub(crate) carried: bool,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
 }
@@ -132,8 +134,16 @@ impl<H: Handler> Owner<H> {
             asked_to_leave: false,
             news: News::default(),
             confirmed: false,
+            carried: false,
             ending: None,
         }
+    }
+
+    /// All that a session that is over had to say is with the transport, or there is none.
+    //= DRV-8
+    pub(crate) fn said_all(&self) {
+        let wake = self.shared.lock().said_all();
+        wake.into_iter().for_each(Waker::wake);
     }
 
     /// The session as its handler sees it, and the handler.
@@ -425,7 +435,10 @@ impl<H: Handler> Owner<H> {
 
     fn end(&mut self, closed: Closed, unsent: &[RequestId]) {
         self.over = true;
-        let wake = self.shared.lock().close_with(closed, unsent);
+        let mut inner = self.shared.lock();
+        inner.set_parting(self.carried);
+        let wake = inner.close_with(closed, unsent);
+        drop(inner);
         wake.into_iter().for_each(Waker::wake);
     }
 
@@ -557,7 +570,8 @@ impl<H: Handler> Owner<H> {
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
         if self.over {
-            return;
+            let wake = self.shared.lock().said_all();
+            return wake.into_iter().for_each(Waker::wake);
         }
         let arrived = self.session.transmitted();
         let unsent = self.rare.take().map(|mut rare| rare.queues.discard(arrived).1);

@@ -217,10 +217,6 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         if over {
             let code = owner.session.death().map_or(CloseCode::OK, |death| death.code);
             state.remove(lease);
-            // Its client may have said all it ever said in one go: REG-9 holds for it as well.
-            if owner.session.is_confirmed() {
-                state.registry.confirmed(newest);
-            }
             state.registry.ended(now, newest, code, rx_next);
             if let Some(id) = owner.session.id() {
                 lock(&self.common.directory).remove(&id);

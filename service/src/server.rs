@@ -521,6 +521,9 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
             this.inner.heed(this.lease, news);
         }
         let mut driven = ready!(polled);
+        // Before the session is put back: its client may have been heard in the last moment, and
+        // what is not confirmed is not kept.
+        //= REG-8
         if let Some(news) = driven.owner.take_news() {
             this.inner.heed(this.lease, news);
         }

@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) orders: Orders,
     /// Nothing can be sent any more in this session.
     over: bool,
+    /// The session is over, and its last words are not with the transport yet.
+    parting: bool,
     /// The peer answers no more requests.
     peer_finished: bool,
     /// Which of the sessions that follow each other this is: it grows when one is over. What began
@@ -458,9 +460,27 @@ impl Inner {
         self.close_with(closed, &[])
     }
 
+    /// The session that is over has said all it had to say; those who wait for its end are
+    /// returned.
+    pub(crate) fn said_all(&mut self) -> Vec<Waker> {
+        if std::mem::take(&mut self.parting) { self.take_waiting() } else { Vec::new() }
+    }
+
+    /// Whether a connection is there to say so when the session is over.
+    pub(crate) const fn set_parting(&mut self, parting: bool) {
+        self.parting = parting;
+    }
+
+    /// Whether a session that is over has something left to say: those who wait for its end may
+    /// end the program, which must not be before the peer is told.
+    pub(crate) const fn is_parting(&self) -> bool {
+        self.parting
+    }
+
     /// A new session takes the place of one that was lost: nothing of the old one is sent again.
     /// Only the wish that there be none at all outlasts the session.
     pub(crate) fn replace(&mut self) {
+        debug_assert!(!self.parting, "its connection is over, too");
         debug_assert!(self.staged.is_empty(), "nothing is staged for a session that is lost");
         let close = self.orders.close.filter(|(_, end)| *end);
         self.open = false;

@@ -26,7 +26,7 @@ mod tools;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::bench::Bench;
-use crate::driver::{Caps, Driver};
+use crate::driver::Driver;
 use crate::model::Wrong;
 #[cfg(test)]
 pub(crate) use tools::SMALL;
@@ -40,8 +40,6 @@ pub struct Case {
     pub sentences: &'static str,
     /// What must happen.
     pub what: &'static str,
-    /// What a driver must be able to do for it.
-    pub needs: Caps,
     /// Does it.
     pub run: fn(&mut Bench<'_>) -> Result<(), Wrong>,
 }
@@ -62,7 +60,7 @@ pub fn table() -> String {
     out
 }
 
-/// Runs one case; false if the driver cannot do what it needs.
+/// Runs one case; false if what the driver runs is not there.
 ///
 /// # Errors
 ///
@@ -78,30 +76,12 @@ pub fn run(driver: &mut dyn Driver, name: &str) -> Result<bool, Wrong> {
         println!("{name}: NOT RUN, {} is missing: {missing}", driver.name());
         return Ok(false);
     }
-    let (needs, caps) = (case.needs, driver.caps());
-    if !suffices(needs, caps) {
-        println!("{name}: not run, {} cannot do what it needs", driver.name());
-        return Ok(false);
-    }
     let mut bench = Bench::new(driver);
     (case.run)(&mut bench)?;
     bench.dismiss(true).map(|()| true)
 }
 
-/// The names of the cases that a driver which can do this much does not run.
-#[must_use]
-pub fn not_run(caps: Caps) -> Vec<&'static str> {
-    let left_out = |case: &Case| !suffices(case.needs, caps);
-    cases().iter().filter(|case| left_out(case)).map(|case| case.name).collect()
-}
-
-const fn suffices(needs: Caps, caps: Caps) -> bool {
-    (caps.virtual_time || !needs.virtual_time)
-        && (caps.memory || !needs.memory)
-        && (caps.paced_dials || !needs.paced_dials)
-}
-
-/// Cases that look at the memory of the process, if the driver can.
+/// Cases that look at the memory of the process.
 const MEASURING: [&str; 5] = [
     "a02_announced_body_costs_nothing",
     "a25_pings_without_progress",
@@ -135,8 +115,7 @@ pub fn turn(name: &str) -> Turn {
 
 /// Makes a test of every case for a driver, an expression that makes a fresh one for each test.
 ///
-/// Cases that need what the driver cannot do are not run, and have to be named, in the order of the
-/// table, so that none is left out unnoticed:
+/// None is left out, whatever the driver:
 ///
 /// ```no_run
 /// use outlast_conformance::memory::Memory;
@@ -145,17 +124,6 @@ pub fn turn(name: &str) -> Turn {
 #[macro_export]
 macro_rules! suite {
     ($driver:expr $(,)?) => {
-        $crate::suite! { $driver, not_run: [] }
-    };
-    ($driver:expr, not_run: [$($not_run:ident),* $(,)?] $(,)?) => {
-        /// What the driver cannot run is known by name.
-        #[test]
-        fn no_other_case_is_left_out() {
-            let caps = $crate::driver::Driver::caps(&$driver);
-            let expected: &[&str] = &[$(stringify!($not_run)),*];
-            assert_eq!($crate::cases::not_run(caps), expected);
-        }
-
         $crate::suite! { @each $driver;
             f01_ends_count_alike, f02_positions_wrap, f03_ack_beyond_sent, f03_ack_in_mid_frame,
             f04_takeover_fences_first, f05_stale_hello_is_refused, f06_ack_means_taken,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use outlast_core::registry::{Registry, RegistryConfig};
 use outlast_core::{Config, Instant, Session};
 
-use crate::driver::{Caps, Cmd, Driver, Seen, Stream, Subject};
+use crate::driver::{Cmd, Driver, Seen, Stream, Subject};
 use crate::link::Got;
 use caller::Caller;
 use end::{End, Held, Wire};
@@ -67,8 +67,8 @@ impl Driver for Memory {
         "core in memory"
     }
 
-    fn caps(&self) -> Caps {
-        Caps { virtual_time: true, memory: true, paced_dials: true }
+    fn time_is_virtual(&self) -> bool {
+        true
     }
 
     fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject> {

@@ -23,7 +23,7 @@ use outlast_core::registry::RegistryConfig;
 use outlast_core::{CloseCode, Config, Release};
 
 use super::{Controls, Feed, Runtime, Started, lock};
-use crate::driver::{Caps, Cmd, Obs};
+use crate::driver::{Cmd, Obs};
 
 /// How long a program may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +53,6 @@ pub struct Foreign {
     /// Bytes of messages that the program takes ahead of saying so.
     ahead: usize,
     /// Whether the program tells how much it holds.
-    tells_memory: bool,
     /// The name under which the program reaches this machine, if not that of loopback.
     host: Option<String>,
     /// Why there is none.
@@ -71,8 +70,7 @@ impl Foreign {
     /// A program to which `open` opens one control line for each subject.
     pub fn new(name: &'static str, open: impl FnMut() -> io::Result<Control> + 'static) -> Self {
         let (lines, open) = (Vec::new(), Box::new(open));
-        let (tells_memory, host, missing) = (false, None, None);
-        Self { name, open, lines, ahead: 0, tells_memory, host, missing, _program: None }
+        Self { name, open, lines, ahead: 0, host: None, missing: None, _program: None }
     }
 
     /// A program that runs already and takes control connections at this address.
@@ -121,13 +119,6 @@ impl Foreign {
         self
     }
 
-    /// The program answers `held` with the bytes it holds for all sessions of a subject.
-    #[must_use]
-    pub fn telling_memory(mut self) -> Self {
-        self.tells_memory = true;
-        self
-    }
-
     /// A subject that begins with these words; and where it listens, if it does.
     fn begin(&mut self, words: &str, feed: &Feed) -> (Arc<Line>, Option<SocketAddr>) {
         let control = (self.open)();
@@ -158,8 +149,7 @@ impl Runtime for Foreign {
         let words = format!("server{}{}", settings(&config), registry(&sessions));
         let (line, address) = self.begin(&words, feed);
         let address = address.unwrap_or_else(|| panic!("{} listens nowhere", self.name));
-        let tells_memory = self.tells_memory;
-        (address, Box::new(AProgram { line, is_server: true, tells_memory }))
+        (address, Box::new(AProgram { line, is_server: true }))
     }
 
     fn dial(&mut self, address: SocketAddr, config: Config, feed: &Feed) -> Started {
@@ -169,7 +159,7 @@ impl Runtime for Foreign {
         let eager = " backoff_base_ms=1 backoff_cap_ms=10";
         let words = format!("client {host}:{port}{}{eager}", settings(&config));
         let line = self.begin(&words, feed).0;
-        Box::new(AProgram { line, is_server: false, tells_memory: self.tells_memory })
+        Box::new(AProgram { line, is_server: false })
     }
 
     fn starve(&mut self, time: Duration) {
@@ -185,10 +175,6 @@ impl Runtime for Foreign {
 
     fn slack(&self) -> usize {
         self.ahead
-    }
-
-    fn caps(&self) -> Caps {
-        Caps { virtual_time: false, memory: self.tells_memory, paced_dials: true }
     }
 
     fn missing(&self) -> Option<String> {
@@ -257,13 +243,11 @@ impl Drop for Program {
 struct AProgram {
     line: Arc<Line>,
     is_server: bool,
-    tells_memory: bool,
 }
 
 impl Controls for AProgram {
     fn held_bytes(&self) -> Option<usize> {
-        let held = self.tells_memory.then(|| self.line.ask("held"))?;
-        let held = held.unwrap_or_else(|error| panic!("nothing held: {error}"));
+        let held = self.line.ask("held").unwrap_or_else(|error| panic!("nothing held: {error}"));
         Some(number(held.strip_prefix("held ").unwrap_or(&held)) as usize)
     }
 

@@ -50,7 +50,7 @@ use outlast_core::registry::RegistryConfig;
 #[cfg(feature = "service")]
 pub use over::{Over, Task};
 
-use crate::driver::{Caps, Cmd, Driver, Obs, Seen, Stream, Subject};
+use crate::driver::{Cmd, Driver, Obs, Seen, Stream, Subject};
 
 /// What a runtime with sockets has to do to be judged.
 pub trait Runtime {
@@ -67,10 +67,6 @@ pub trait Runtime {
     fn dial(&mut self, address: SocketAddr, config: Config, feed: &Feed) -> Started;
     /// Returns after so long, in which nothing the runtime has started could do anything.
     fn starve(&mut self, time: Duration);
-    /// What it can do.
-    fn caps(&self) -> Caps {
-        Caps { virtual_time: false, memory: false, paced_dials: true }
-    }
     /// Bytes that it may queue for each session beyond the session's own send buffer.
     fn slack(&self) -> usize {
         0
@@ -79,9 +75,9 @@ pub trait Runtime {
     fn missing(&self) -> Option<String> {
         None
     }
-    /// Bytes held by all that was started, if its caps say that it knows.
-    fn held_bytes(&self) -> fn() -> usize {
-        || 0
+    /// What counts the bytes held by all that was started, unless [`Controls::held_bytes`] does.
+    fn held_bytes(&self) -> Option<fn() -> usize> {
+        None
     }
 }
 
@@ -171,8 +167,8 @@ impl<R: Runtime> Driver for Loopback<R> {
         self.runtime.name()
     }
 
-    fn caps(&self) -> Caps {
-        self.runtime.caps()
+    fn time_is_virtual(&self) -> bool {
+        false
     }
 
     fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject> {
@@ -233,7 +229,7 @@ struct Running {
     started: Started,
     feed: Feed,
     dock: Dock,
-    held: fn() -> usize,
+    held: Option<fn() -> usize>,
 }
 
 enum Dock {
@@ -261,7 +257,8 @@ impl Subject for Running {
     }
 
     fn held_bytes(&self) -> usize {
-        self.started.held_bytes().unwrap_or_else(self.held)
+        let held = self.started.held_bytes().or_else(|| self.held.map(|held| held()));
+        held.expect("a runtime under test tells what it holds: see `Over::counting`")
     }
 }
 

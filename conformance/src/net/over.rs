@@ -17,7 +17,7 @@ use outlast_service::{Handle, Limits, Runtime};
 
 use super::service::{Desk, SLACK};
 use super::{Controls, Feed, Started};
-use crate::driver::{Caps, Cmd};
+use crate::driver::Cmd;
 
 /// A task that a runtime is given.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -52,7 +52,7 @@ impl<N: Net> Over<N> {
         Self { name, net: gated, spawn: Arc::new(spawn), held: None }
     }
 
-    /// Knows the memory that the process holds.
+    /// Knows the memory that the process holds; cases that look at it fail without.
     #[must_use]
     pub const fn counting(mut self, held: fn() -> usize) -> Self {
         self.held = Some(held);
@@ -116,16 +116,12 @@ impl<N: Net> super::Runtime for Over<N> {
         self.net.gate.close_for(time);
     }
 
-    fn caps(&self) -> Caps {
-        Caps { virtual_time: false, memory: self.held.is_some(), paced_dials: true }
-    }
-
     fn slack(&self) -> usize {
         SLACK
     }
 
-    fn held_bytes(&self) -> fn() -> usize {
-        self.held.unwrap_or(|| 0)
+    fn held_bytes(&self) -> Option<fn() -> usize> {
+        self.held
     }
 }
 

@@ -435,8 +435,8 @@ impl<S: Storage + ?Sized> Session<S> {
         self.peer.retention_s
     }
 
-    /// Whether the peer has been heard since the handshake. Until then a server's new session is
-    /// unconfirmed: its client may never have learnt its name.
+    /// Whether a frame of the peer's has come since the handshake, and not only part of one. Until
+    /// then a server's session is unconfirmed: its client may never have learnt its name.
     #[must_use]
     pub const fn is_confirmed(&self) -> bool {
         self.link.marks.has(Marks::CONFIRMED)

@@ -198,3 +198,21 @@ fn a_stale_attempt_is_followed_by_the_number_after_the_one_told() {
         assert_eq!(hello(&said).resume.unwrap().attach, next, "told {told:?}");
     }
 }
+
+/// A part of a frame may be noise, and so is what is no frame at all.
+//= test REG-8
+#[test]
+fn a_client_is_heard_once_a_whole_frame_of_its_has_come() {
+    let (mut client, mut server) = fresh(config(), config(), 7);
+    let said = output(&mut client);
+    for len in 0..said.len() {
+        take(&mut server, &said[..len]);
+        server.handle_partial(T);
+        assert!(!server.is_confirmed(), "{len} of {} bytes", said.len());
+    }
+    take(&mut server, &said);
+    assert!(server.is_confirmed());
+    let (_, mut server) = fresh(config(), config(), 7);
+    assert!(take(&mut server, &[0; 4]).1.is_some());
+    assert!(!server.is_confirmed(), "what is illegal is no frame");
+}

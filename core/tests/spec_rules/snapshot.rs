@@ -45,6 +45,19 @@ fn a_server_that_was_restored_is_a_newer_owner() {
     assert_eq!(take(&mut client, &welcome).1, Some(CloseCode::BAD_STATE));
 }
 
+/// Whichever end was restored, and both: applications do not begin anew.
+//= test SNP-13
+#[test]
+fn a_session_that_was_restored_is_resumed() {
+    let (client, server) = pair(config(), config());
+    let (mut client, mut server) =
+        (restore(&snapshot(&client), false).unwrap(), restore(&snapshot(&server), false).unwrap());
+    let welcome = reopen(&mut client, &mut server);
+    let resumed = Event::Resumed { resent: 0 };
+    assert_eq!(take(&mut client, &welcome), (vec![resumed], None));
+    assert_eq!(take(&mut server, &[]), (vec![resumed], None));
+}
+
 //= test SNP-4
 #[test]
 fn only_a_detached_session_is_exported_and_it_takes_nothing_afterwards() {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use outlast_conformance::driver::{Caps, Cmd, Driver, Seen, Stream, Subject};
+use outlast_conformance::driver::{Cmd, Driver, Seen, Stream, Subject};
 use outlast_core::Config;
 use outlast_core::registry::RegistryConfig;
 use smoltcp::iface::SocketHandle;
@@ -46,8 +46,8 @@ impl Driver for OverSmoltcp {
         "smoltcp in virtual time"
     }
 
-    fn caps(&self) -> Caps {
-        Caps { virtual_time: true, memory: true, paced_dials: true }
+    fn time_is_virtual(&self) -> bool {
+        true
     }
 
     fn server_with(&mut self, config: Config, sessions: RegistryConfig) -> Box<dyn Subject> {

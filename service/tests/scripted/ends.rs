@@ -14,8 +14,8 @@ use outlast_service::{
 };
 
 use crate::executor::Sim;
-use crate::link::Io;
-use crate::world::{Net, Notes, Raw, client, deaf, eager, serve, welcome};
+use crate::link::{Faults, Io};
+use crate::world::{Net, Notes, Raw, client, deaf, eager, for_seeds, serve, welcome};
 
 pub(crate) const PATIENT: Config = Config { idle_timeout_ms: 0, ..Config::SERVER };
 
@@ -320,4 +320,42 @@ fn a_handler_is_told_what_ended_its_connection() {
             assert_eq!(notes.all(), [format!("{cause:?}")]);
         });
     }
+}
+
+/// Who waits for the end of a session and ends the program then leaves nothing unsaid: the server's
+/// session does not have to wait for a client that is done.
+//= test DRV-8
+#[test]
+fn the_end_is_told_once_the_peer_can_know_it() {
+    for_seeds(300, |seed, mut rng| {
+        let sim = Sim::new(seed);
+        let notes = Notes::default();
+        let told = notes.clone();
+        let (_server, net) = serve(&sim, PATIENT, move |_: &SessionInfo| {
+            let told = told.clone();
+            move |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
+                Incoming::Message { route, payload } => drop(peer.send(route, payload).unwrap()),
+                Incoming::Finished => peer.finish(),
+                Incoming::Ended => told.add("ended"),
+                _ => {}
+            }
+        });
+        let delay = rng.range(0, 40_000);
+        let busy = Faults { busy: 50, write_max: 3, delay, ..Faults::default() };
+        net.plan(move |_| Some((busy.clone(), busy.clone())));
+        let (handle, runner) = client(&sim, &net, eager(seed + 1), deaf);
+        let world = sim.clone();
+        sim.run(async move {
+            world.aside(runner);
+            handle.send(1u8, b"x").await.unwrap();
+            world.sleep(rng.range(0, 80_000)).await;
+            handle.finish();
+            world.aside(async move {
+                assert!(handle.closed().await.complete, "seed {seed}");
+                // As if the program had ended: what the system took arrives, and nothing else.
+                net.last().cut(false);
+            });
+            notes.wait(&world, "ended").await;
+        });
+    });
 }

@@ -5,6 +5,7 @@ mod calls;
 mod driver;
 mod ends;
 mod executor;
+mod graves;
 mod histories;
 mod link;
 #[cfg(feature = "formats")]

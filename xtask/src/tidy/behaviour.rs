@@ -100,6 +100,45 @@ pub(super) fn wire_in_runtimes(tree: &Tree) -> Vec<Finding> {
     found
 }
 
+/// Whoever says one of these words has a frame in hand, or decides what to do about one, by
+/// whatever path or alias it came.
+const DECIDERS: [&str; 13] = [
+    "Acceptor",
+    "Dialer",
+    "Frame",
+    "Gate",
+    "Header",
+    "Hello",
+    "Registry",
+    "Welcome",
+    "handle_input",
+    "handle_timeout",
+    "handle_transmitted",
+    "poll_transmit",
+    "poll_transmit_parts",
+];
+
+/// What runtimes over the service crate have in common is there. The runtime for microcontrollers
+/// is on the core alone.
+pub(super) fn decisions_in_runtimes(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in tree.sources() {
+        let is_runtime = file.path.starts_with("runtime-") && file.path.contains("/src/");
+        if !is_runtime || file.path.starts_with("runtime-embedded/") {
+            continue;
+        }
+        for (number, line) in source.code() {
+            let mut words = line.split(|c| !is_word(c));
+            let closes = line.contains("CloseCode::").then_some("CloseCode::");
+            if let Some(word) = words.find(|word| DECIDERS.contains(word)).or(closes) {
+                let message = format!("`{word}` in a runtime: decisions are the service's");
+                found.push(file.finding(number, "decision", message));
+            }
+        }
+    }
+    found
+}
+
 /// The first name that a path or a list behind `outlast_core::` takes from the wire module without
 /// being one of [`WIRE_VALUES`].
 fn wire_name(rest: &str) -> Option<&str> {
@@ -158,6 +197,18 @@ mod tests {
             let e = mpsc::channel(8);\nlet f = mpsc::channel::<u8>(8);\nlet g = is_unbounded();\n\
             let h = unbounded_channels();\n";
         assert_eq!(lines(unbounded_channels, "service/src/a.rs", text), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn runtimes_decide_nothing() {
+        let text = "use outlast_service::core::wire::Header;\nuse proto::client::Dialer;\n\
+            use outlast_core::client::DialerConfig;\nlet e = s.handle_input(now, &mut input)?;\n\
+            // A Frame is none of its business.\ns.close(now, CloseCode::BUSY, 0);\n";
+        assert_eq!(lines(decisions_in_runtimes, "runtime-std/src/a.rs", text), [1, 2, 4, 6]);
+        for elsewhere in ["service/src/a.rs", "runtime-std/tests/a.rs", "runtime-embedded/src/a.rs"]
+        {
+            assert!(lines(decisions_in_runtimes, elsewhere, text).is_empty());
+        }
     }
 
     #[test]

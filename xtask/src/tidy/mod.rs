@@ -114,6 +114,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     behaviour::sleeps,
     behaviour::unbounded_channels,
     behaviour::wire_in_runtimes,
+    behaviour::decisions_in_runtimes,
     words::check,
     spec::check,
     receipts::check,

@@ -1,5 +1,6 @@
 //! Every case of the suite over the second implementation, which was written from the
-//! specification alone: as a server and as a client, in a process of its own for each.
+//! specification alone. In each case both ends are its: the server and the client, in a process of
+//! its own for each, and where a case has only one of them the other is bytes written by hand.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +14,7 @@ fn python() -> Loopback<Foreign> {
     let mut command = Command::new("python3");
     command.args(["-m", "outlast_peer", "control"]).current_dir(directory);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    Loopback::new(Foreign::start("the Python peer", command).telling_memory())
+    Loopback::new(Foreign::start("the Python peer", command))
 }
 
 outlast_conformance::suite! { python() }
