@@ -84,6 +84,8 @@ pub mod model;
 pub mod mutation;
 #[cfg(feature = "net")]
 pub mod net;
+#[cfg(feature = "plain")]
+pub mod plain;
 pub mod raw;
 pub mod rng;
 pub mod sim;

@@ -104,11 +104,13 @@ pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service as service;
 pub use outlast_service::net::{self, Running, SocketOptions};
+#[cfg(feature = "formats")]
+pub use outlast_service::plain;
 pub use outlast_service::{
-    Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming,
-    KeyedClient, Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, Runtime,
-    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
-    Undelivered, Why,
+    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler,
+    Incoming, KeyedClient, Limits, NetworkError, Peer, Receipt, Refusals, Report, RequestError,
+    Responder, Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo,
+    SharedKeys, Timer, Token, Tokens, Transport, Undelivered, Why,
 };
 
 #[cfg(feature = "async-std")]

@@ -119,11 +119,13 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::net::{self, SocketOptions};
+#[cfg(feature = "formats")]
+pub use outlast_service::plain;
 pub use outlast_service::{
-    Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle, Handler,
-    Incoming, KeyedClient, Limits, Peer, Report, RequestError, Response, Runner, Runtime,
-    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
-    Undelivered, Why,
+    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
+    Handler, Incoming, KeyedClient, Limits, NetworkError, Peer, Refusals, Report, RequestError,
+    Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys,
+    Timer, Token, Tokens, Transport, Undelivered, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

@@ -91,11 +91,13 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::net::{self, Running, SocketOptions};
+#[cfg(feature = "formats")]
+pub use outlast_service::plain;
 pub use outlast_service::{
-    Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler, Incoming,
-    KeyedClient, Limits, Peer, Receipt, Report, RequestError, Responder, Response, Runner, Runtime,
-    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, Transport,
-    Undelivered, Why,
+    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler,
+    Incoming, KeyedClient, Limits, NetworkError, Peer, Receipt, Refusals, Report, RequestError,
+    Responder, Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo,
+    SharedKeys, Timer, Token, Tokens, Transport, Undelivered, Why,
 };
 pub use runtime::Tokio;
 
@@ -108,6 +110,10 @@ pub type ClientBuilder = net::ClientBuilder<Tokio>;
 pub type Server = net::Server<Tokio>;
 /// Describes a server. See [`Server::builder`].
 pub type ServerBuilder = net::ServerBuilder<Tokio>;
+
+/// A client over tokio's TCP that speaks another system's format.
+#[cfg(feature = "formats")]
+pub type PlainClient = net::PlainClient<Tokio>;
 
 /// The examples of the README and of the guide are compiled like those of this crate.
 #[cfg(doctest)]

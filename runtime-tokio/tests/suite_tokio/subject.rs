@@ -2,13 +2,20 @@
 
 use std::sync::mpsc;
 
-use outlast_conformance::net::Over;
+use outlast_conformance::net::{Over, Task};
 use outlast_tokio::Tokio;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 /// A runtime that ends with what it is given to.
+#[allow(dead_code, reason = "each suite takes what it needs")]
 pub(crate) fn over_tokio() -> Over<Tokio> {
+    let (net, spawn) = tokio();
+    Over::with("tokio over sockets", net, spawn)
+}
+
+/// A runtime, and how it is given tasks, with which it ends.
+pub(crate) fn tokio() -> (Tokio, impl Fn(Task) + Send + Sync + 'static) {
     let (end, ended) = oneshot::channel::<()>();
     let (tell, told) = mpsc::sync_channel(1);
     drop(std::thread::spawn(move || {
@@ -19,8 +26,9 @@ pub(crate) fn over_tokio() -> Over<Tokio> {
         let _ = runtime.block_on(ended);
     }));
     let runtime = told.recv().expect("the runtime's thread");
-    Over::with("tokio over sockets", Tokio, move |task| {
+    let spawn = move |task: Task| {
         let _lives = &end;
         drop(runtime.spawn(task));
-    })
+    };
+    (Tokio, spawn)
 }
