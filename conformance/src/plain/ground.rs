@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use outlast_core::client::DialerConfig;
 use outlast_service::Limits;
 use outlast_service::net::{Net, PlainClient, Running, Server};
-use outlast_service::plain::formats::{AnyFormat, Cause, Key};
+use outlast_service::plain::formats::{AnyFormat, Cause, Key, Kind};
 use outlast_service::plain::{
     PlainClosed, PlainConfig, PlainEvent, PlainHandle, PlainHandler, PlainPeer, PlainServerHandle,
 };
 
-use super::subject::UNKNOWN;
+use super::subject::{NOBODY, UNKNOWN};
 use crate::net::Task;
 
 /// However busy the machine is, this is long.
@@ -172,9 +172,10 @@ impl PlainHandler for Echo {
         let PlainEvent::Packet(packet) = event else {
             return self.0.event(&event);
         };
+        let asks = packet.kind == Kind::Request;
         let is_unknown = match &packet.key {
-            Key::Id(id) => *id == UNKNOWN.0,
-            Key::Name(name) => name == UNKNOWN.1,
+            Key::Id(id) => *id == UNKNOWN.0 || asks && *id == NOBODY.0,
+            Key::Name(name) => name == UNKNOWN.1 || name == NOBODY.1,
             Key::None => false,
         };
         if is_unknown {
@@ -183,6 +184,9 @@ impl PlainHandler for Echo {
             return;
         }
         // A connection that is over says so itself.
-        let _ = peer.respond(packet, &packet.payload);
+        let _ = match asks {
+            true => peer.respond(packet, &packet.payload),
+            false => peer.send(packet),
+        };
     }
 }

@@ -7,10 +7,12 @@
 
 pub mod cases;
 mod ground;
+mod python;
 mod subject;
 mod wire;
 
 pub use ground::{Ground, Told};
+pub use python::peers_in_another_language_are_content;
 pub use subject::{SUBJECTS, Subject};
 pub use wire::Wire;
 
@@ -18,6 +20,11 @@ pub use wire::Wire;
 #[macro_export]
 macro_rules! plain_suite {
     ($ground:expr) => {
+        #[test]
+        fn peers_in_another_language_are_content() {
+            $crate::plain::peers_in_another_language_are_content(&$ground);
+        }
+
         $crate::plain_suite! { @ $ground;
             c01_any_division_gives_the_same_packets
             c02_a_connection_keeps_its_bytes_to_itself

@@ -168,3 +168,5 @@ impl Subject {
 pub(super) const ECHO: (u32, &str) = (1, "echo");
 /// Whom nothing comes from.
 pub(super) const UNKNOWN: (u32, &str) = (77, "unknown");
+/// Whom the peers in another language call when they want nobody.
+pub(super) const NOBODY: (u32, &str) = (404, "nobody");

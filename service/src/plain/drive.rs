@@ -281,7 +281,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
                     at += taken;
                 }
                 Err(error) => {
-                    self.complain(error);
+                    self.shared.lock().info.bad += 1;
                     self.finishing = Some(PlainCause::Malformed(error));
                 }
             }
