@@ -201,7 +201,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                     }),
                 }
             }),
-            Err(turned) if door.may_refuse() => {
+            Err(turned) if io.is_established() && door.may_refuse() => {
                 let close = inner.turned_away(turned);
                 runtime.clone().spawn(async move {
                     greet::refuse(&runtime, &mut io, &close).await;
@@ -302,8 +302,12 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         remote: Option<SocketAddr>,
     ) -> Result<Opening<H>, greet::Refusal> {
         let config = core_config(self.wanted);
-        let verifier = self.authenticator.as_ref().map(|known| known.verifier(remote));
-        let greeted = greet::hear(&self.runtime, self.clock, &config, io, verifier).await;
+        let asked = greet::Asked {
+            authenticator: self.authenticator.as_deref(),
+            remote,
+            tls_hellos: &self.common.tls_hellos,
+        };
+        let greeted = greet::hear(&self.runtime, self.clock, &config, io, asked).await;
         let greeted = greeted.map_err(greet::refusal)?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);

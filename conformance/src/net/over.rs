@@ -253,6 +253,15 @@ impl<N: Net> Net for Gated<N> {
         self.net.connect(socket, address)
     }
 
+    fn connect_named(
+        &self,
+        socket: Socket,
+        address: SocketAddr,
+        name: &str,
+    ) -> impl Future<Output = io::Result<N::Stream>> + Send {
+        self.net.connect_named(socket, address, name)
+    }
+
     fn listener(&self, listener: std::net::TcpListener) -> io::Result<N::Listener> {
         self.net.listener(listener)
     }

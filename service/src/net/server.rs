@@ -12,7 +12,7 @@ use std::time::Duration;
 use outlast_core::Config;
 
 use super::stop::{Stop, Switch};
-use super::{Net, SocketOptions, addresses, invalid, no_address};
+use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
 use crate::handler::Handler;
 use crate::overview::{ServerHandle, SessionInfo};
@@ -157,6 +157,13 @@ impl<N: Net> ServerBuilder<N> {
     pub fn rotate_keys(mut self, rotate: bool) -> Self {
         self.config.rotate_keys = rotate;
         self
+    }
+
+    /// Puts a layer between the sockets and the sessions, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> ServerBuilder<L::Net> {
+        let Self { net, config, socket } = self;
+        ServerBuilder { net: layer.over(net), config, socket }
     }
 
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
