@@ -243,7 +243,9 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         out: &mut [u8],
     ) -> Option<usize> {
         let Some(credentials) = &self.credentials else {
-            return owner.session.attach(now, &Attach { seed, ..Attach::default() }, out).ok();
+            let channel_binding = io.channel_binding();
+            let attach = Attach { seed, channel_binding, ..Attach::default() };
+            return owner.session.attach(now, &attach, out).ok();
         };
         let mut proving = Box::new(Proving {
             prover: credentials.prover(),

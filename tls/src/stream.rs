@@ -170,11 +170,19 @@ impl<T: Transport> TlsStream<T> {
                 return Poll::Ready(established.map_err(|error| self.fail(cx, error)));
             }
             // The peer may be waiting for this before it sends what is waited for here.
-            let flushed = self.poll_flush(cx)?;
+            let flushed = self.poll_flush(cx);
+            if let Poll::Ready(Err(error)) = flushed {
+                // Perhaps it has said why it takes nothing more.
+                let told = self.poll_take_in(cx, &mut [], &mut 0);
+                return Poll::Ready(Err(match told {
+                    Poll::Ready(Err(told)) if told.get_ref().is_some() => told,
+                    Poll::Ready(_) | Poll::Pending => error,
+                }));
+            }
             if self.tls.conn.wants_read() {
                 ready!(self.poll_take_in(cx, &mut [], &mut 0))?;
             } else {
-                ready!(flushed);
+                ready!(flushed)?;
             }
         }
         cx.waker().wake_by_ref();
