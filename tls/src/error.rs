@@ -104,7 +104,8 @@ impl TlsError {
             C::Expired | C::ExpiredContext { .. } => Self::Expired,
             C::NotValidYet | C::NotValidYetContext { .. } => Self::NotYetValid,
             C::Revoked => Self::Revoked,
-            C::UnknownIssuer => Self::UnknownIssuer,
+            // An authority of the same name, and another one.
+            C::UnknownIssuer | C::BadSignature => Self::UnknownIssuer,
             C::NotValidForNameContext { expected, .. } => {
                 Self::WrongHost { expected: expected.to_str().into_owned() }
             }
@@ -124,6 +125,7 @@ impl TlsError {
             | A::CertificateExpired
             | A::CertificateUnknown
             | A::UnknownCA
+            | A::DecryptError
             | A::AccessDenied => Self::CertificateRefused(text()),
             A::NoApplicationProtocol => Self::WrongProtocol,
             A::ProtocolVersion | A::HandshakeFailure | A::InsufficientSecurity => {

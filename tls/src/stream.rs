@@ -24,6 +24,11 @@ const READ_MAX: usize = 64 << 10;
 const WRITE_MAX: usize = 64 << 10;
 /// Ciphertext read at once before the other end is known.
 const GREETING_MAX: usize = 16 << 10;
+/// A record that came in part is worth nothing. At the beginning of a connection records are so
+/// short that a packet holds one whole, and a session gets ahead over connections that never last:
+/// bytes of such a record, and for how many bytes.
+const SHORT: usize = 1_350;
+const SLOW: usize = 32 << 10;
 /// Reads of the transport in one go that bring nothing to the caller: tickets, key updates.
 const READS: u32 = 8;
 /// Bytes of a peer that has failed which are read and dropped, so that it hears why.
@@ -69,6 +74,8 @@ struct Tls {
     taken: usize,
     /// The peer has said that it sends no more.
     closed_by_peer: bool,
+    /// So many bytes more go out in short records.
+    slow: usize,
     /// Something of the caller's waits for the transport, as ciphertext.
     backlog: bool,
     /// Something came already.
@@ -137,6 +144,7 @@ impl<T: Transport> TlsStream<T> {
             held: Vec::new(),
             taken: 0,
             closed_by_peer: false,
+            slow: SLOW,
             backlog: false,
             begun: false,
             eof: false,
@@ -301,11 +309,11 @@ impl<T: Transport> Transport for TlsStream<T> {
         if self.tls.backlog {
             ready!(self.poll_flush(cx))?;
         }
-        let mut taken = self.tls.conn.writer().write_vectored(bufs)?;
+        let mut taken = self.tls.encrypt(bufs)?;
         if taken == 0 && self.tls.conn.wants_write() {
             // Tickets and the like have taken all the room.
             ready!(self.poll_flush(cx))?;
-            taken = self.tls.conn.writer().write_vectored(bufs)?;
+            taken = self.tls.encrypt(bufs)?;
         }
         self.tls.backlog = true;
         match self.poll_flush(cx) {
@@ -364,6 +372,21 @@ impl Tls {
         let resumed = self.conn.handshake_kind() == Some(HandshakeKind::Resumed);
         self.counters.established(resumed);
         Ok(())
+    }
+
+    /// Turns plaintext into records; how much was taken.
+    fn encrypt(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut taken = 0;
+        while self.slow > 0 {
+            let piece = piece(bufs, taken);
+            let written = self.conn.writer().write(piece)?;
+            if written == 0 {
+                return Ok(taken);
+            }
+            self.slow = self.slow.saturating_sub(written);
+            taken += written;
+        }
+        if taken == 0 { self.conn.writer().write_vectored(bufs) } else { Ok(taken) }
     }
 
     /// Takes in what was just read; nothing is the end of the stream.
@@ -455,6 +478,17 @@ impl Tls {
         self.phase = Phase::Failed(0);
         (self.held, self.taken) = (Vec::new(), 0);
     }
+}
+
+/// What goes into the next short record, behind so many bytes of `bufs`.
+fn piece<'a>(bufs: &'a [IoSlice<'_>], mut skip: usize) -> &'a [u8] {
+    for buf in bufs {
+        match buf.get(skip..) {
+            Some(rest) if !rest.is_empty() => return &rest[..rest.len().min(SHORT)],
+            Some(_) | None => skip -= buf.len(),
+        }
+    }
+    &[]
 }
 
 impl Drop for Tls {

@@ -10,6 +10,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+use sha2::{Digest, Sha256};
 
 use super::{Outcome, print};
 
@@ -75,12 +76,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
 type Files = Vec<(&'static str, String, bool)>;
 
 fn make(args: &Args, today: u64) -> Result<Files, rcgen::Error> {
+    let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "outlast development authority");
+    // No two are taken for each other.
+    let number = Sha256::digest(key.public_key_der());
+    let number: String = number.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("outlast development authority {number}");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     limit(&mut params, today, args.days);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let authority = CertifiedIssuer::self_signed(params, key)?;
     let names = match args.names.as_slice() {
         [] => NAMES.map(str::to_owned).to_vec(),
         given => given.to_vec(),

@@ -156,9 +156,12 @@ fn refusals_say_why() {
     let expected = "other.example".to_owned();
     assert_eq!(met(&other, &good), TlsError::WrongHost { expected });
     assert_eq!(met(&trusting(&wrong, "localhost"), &good), TlsError::UnknownIssuer);
+    // One of the same name, with another key.
+    let same = trusting(&Authority::new("right"), "localhost");
+    assert_eq!(met(&same, &good), TlsError::UnknownIssuer);
     assert_eq!(met(&client, &of(Valid::NotAnyMore)), TlsError::Expired);
     assert_eq!(met(&client, &of(Valid::NotYet)), TlsError::NotYetValid);
-    assert_eq!(good.stats().refused_by_peer, 2);
+    assert_eq!(good.stats().refused_by_peer, 3);
 
     let asking = server_of(&right).client_roots_pem(right.pem()).build().unwrap();
     assert_eq!(met(&client, &asking), TlsError::CertificateRequired);
