@@ -82,7 +82,7 @@ fn lines_come_back_over_tls() {
     server.wait_for("over TLS");
     let ca = folder.file("ca.pem");
     let (good, said) = say(&address, &["--tls-ca", &ca]);
-    assert!(good && said.ends_with("hello"), "{said}");
+    assert!(good && said.lines().any(|line| line == "hello"), "{said}");
     // The host is an address that the certificate has; another name it does not have.
     let (good, said) = say(&address, &["--tls-ca", &ca, "--tls-name", "other.example"]);
     assert!(!good && said.contains("not for other.example"), "{said}");
@@ -115,7 +115,7 @@ fn clients_show_certificates_where_they_are_asked_for() {
     let (cert, key) = (folder.file("client.pem"), folder.file("client.key"));
     let shown = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key];
     let (good, said) = say(&address, &shown);
-    assert!(good && said.ends_with("hello"), "{said}");
+    assert!(good && said.lines().any(|line| line == "hello"), "{said}");
     let (good, said) = say(&address, &["--tls-ca", &ca]);
     assert!(!good && said.contains("wants a certificate"), "{said}");
     let other = made("stranger", &[]);
@@ -132,7 +132,7 @@ fn a_cut_connection_is_mended_over_tls() {
     let mut proxy = Running::start(&chaos);
     let ca = folder.file("ca.pem");
     let mut client = Running::start(&["connect", "--tls-ca", &ca, &proxy.address()]);
-    for number in 0..200 {
+    for number in 0..120 {
         client.type_line(&format!("line {number} {}", "x".repeat(100)));
     }
     client.end_input();
@@ -141,6 +141,6 @@ fn a_cut_connection_is_mended_over_tls() {
     let back = said.lines().filter(|line| line.starts_with("line ")).map(|line| {
         line.split(' ').nth(1).and_then(|number| number.parse::<u32>().ok()).expect("a number")
     });
-    assert_eq!(back.collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+    assert_eq!(back.collect::<Vec<_>>(), (0..120).collect::<Vec<_>>());
     assert!(said.contains("connected again"), "{said}");
 }

@@ -12,7 +12,9 @@ pub trait Transport: Send + Unpin + 'static {
     /// Reads what has arrived into `buf` and returns how much; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes the slices in order, as far as the transport takes them now.
+    /// Writes the slices in order, as far as the transport takes them now. An error means that
+    /// nothing of them went out: a session counts what the transport took, and the peer must not
+    /// have more.
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>])
     -> Poll<io::Result<usize>>;
 

@@ -316,11 +316,10 @@ impl<T: Transport> Transport for TlsStream<T> {
             taken = self.tls.encrypt(bufs)?;
         }
         self.tls.backlog = true;
-        match self.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            // What is left goes out before anything else is taken.
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(taken)),
-        }
+        // What is left goes out before anything else is taken. If that fails, the next call says
+        // so: a part of this has gone out, and an error would mean that nothing has.
+        let _ = self.poll_flush(cx);
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -379,10 +378,11 @@ impl Tls {
         let mut taken = 0;
         while self.slow > 0 {
             let piece = piece(bufs, taken);
-            let written = self.conn.writer().write(piece)?;
-            if written == 0 {
-                return Ok(taken);
-            }
+            let written = match self.conn.writer().write(piece) {
+                Ok(written @ 1..) => written,
+                Err(error) if taken == 0 => return Err(error),
+                Ok(_) | Err(_) => return Ok(taken),
+            };
             self.slow = self.slow.saturating_sub(written);
             taken += written;
         }

@@ -79,7 +79,7 @@ fn make(args: &Args, today: u64) -> Result<Files, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     // No two are taken for each other.
-    let number = Sha256::digest(key.public_key_der());
+    let number = Sha256::digest(key.public_key_pem());
     let number: String = number.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let name = format!("outlast development authority {number}");
     params.distinguished_name.push(DnType::CommonName, name);

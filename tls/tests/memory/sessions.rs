@@ -216,7 +216,7 @@ fn a_certificate_makes_a_principal() {
 #[test]
 fn sessions_outlast_cuts_in_the_ciphertext() {
     const COUNT: u32 = 300;
-    for_seeds(12, |seed, mut rng| {
+    for_seeds(30, |seed, mut rng| {
         let sim = Sim::new(seed);
         let (tls, server_tls) = both();
         let got = Arc::new(Mutex::new(Vec::new()));
@@ -247,7 +247,14 @@ fn sessions_outlast_cuts_in_the_ciphertext() {
             let (up, down) = cuts.get(number).copied().unzip();
             Some((cut(up), cut(down)))
         });
-        let (handle, runner) = dial(&sim, (&net, &tls), eager(seed), deaf);
+        let lost = Notes::default();
+        let told = lost.clone();
+        let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Lost { code, .. } = event {
+                told.add(code.name());
+            }
+        };
+        let (handle, runner) = dial(&sim, (&net, &tls), eager(seed), handler);
         let world = sim.clone();
         let dialled = net.clone();
         sim.run(async move {
@@ -263,6 +270,7 @@ fn sessions_outlast_cuts_in_the_ciphertext() {
             assert!(closed.complete && closed.code == CloseCode::OK, "seed {seed}: {closed:?}");
         });
         assert_eq!(*got.lock().unwrap(), (0..COUNT).collect::<Vec<_>>(), "seed {seed}");
+        assert!(lost.all().is_empty(), "seed {seed}: {:?}", lost.all());
         let resumed = server.handle().stats().resumed;
         assert!(resumed > 0, "seed {seed}: {resumed} of {}", dialled.state().dialled);
     });
