@@ -103,3 +103,10 @@ fn versions(tls12: bool) -> &'static [&'static SupportedProtocolVersion] {
     static NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
     NEWEST
 }
+
+/// The examples of the document are compiled like those of this crate.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../docs/tls.md")]
+    struct Tls;
+}

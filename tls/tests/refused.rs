@@ -42,11 +42,11 @@ fn told(event: &Incoming<'_>) -> Option<Told> {
     }
 }
 
-fn listen(to: mpsc::Sender<Told>) -> impl FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'static {
+fn listen(to: mpsc::SyncSender<Told>) -> impl FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'static {
     move |_, event| {
         if let Some(told) = told(&event) {
             // Only the first is waited for.
-            let _ = to.send(told);
+            let _ = to.try_send(told);
         }
     }
 }
@@ -60,7 +60,7 @@ fn with_tokio(client: Option<ClientTls>, server: Option<ServerTls>) -> (Told, u6
     use outlast_tokio::{Client, Server};
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(100);
     let server = runtime.block_on(async {
         let server = Server::builder().layer(Maybe(server)).bind("127.0.0.1:0").await.unwrap();
         let server = server.start(|_: &SessionInfo| deaf).unwrap();
@@ -77,7 +77,7 @@ fn with_tokio(client: Option<ClientTls>, server: Option<ServerTls>) -> (Told, u6
 
 fn with_threads(client: Option<ClientTls>, server: Option<ServerTls>) -> (Told, u64) {
     use outlast_std::{Client, Server};
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(100);
     let server = Server::builder().layer(Maybe(server)).bind("127.0.0.1:0").unwrap();
     let server = server.start(|_: &SessionInfo| deaf).unwrap();
     let client = Client::builder().layer(Maybe(client)).address(at(server.local_addr()));
