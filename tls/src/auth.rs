@@ -23,8 +23,10 @@ pub struct Certificates {
 #[derive(Clone)]
 enum Known {
     Names,
-    By(Arc<dyn Fn(&PeerIdentity) -> Option<u64> + Send + Sync>),
+    By(Arc<Judge>),
 }
+
+type Judge = dyn Fn(&PeerIdentity) -> Option<u64> + Send + Sync;
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

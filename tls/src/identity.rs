@@ -164,3 +164,81 @@ fn text(bytes: &[u8]) -> Option<String> {
     let plain = !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
     plain.then(|| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::string::Ia5String;
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType, date_time_ymd};
+
+    use super::*;
+
+    fn certificate() -> Vec<u8> {
+        let names = vec!["device-7.example".to_owned(), "192.0.2.7".into(), "2001:db8::7".into()];
+        let mut params = CertificateParams::new(names).unwrap();
+        let text = |text: &str| Ia5String::try_from(text).unwrap();
+        params.subject_alt_names.push(SanType::URI(text("spiffe://example/device/7")));
+        params.subject_alt_names.push(SanType::Rfc822Name(text("seven@example.net")));
+        params.distinguished_name.push(DnType::OrganizationName, "somebody");
+        params.distinguished_name.push(DnType::CommonName, "gr\u{fc}\u{df}e");
+        params.not_before = date_time_ymd(1999, 12, 31);
+        params.not_after = date_time_ymd(2050, 3, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is_about() {
+        let certificate = certificate();
+        let identity = of(&certificate);
+        assert_eq!(identity.common_name.as_deref(), Some("gr\u{fc}\u{df}e"));
+        let names = [
+            "device-7.example",
+            "192.0.2.7",
+            "2001:db8::7",
+            "spiffe://example/device/7",
+            "seven@example.net",
+        ];
+        assert_eq!(identity.names, names);
+        assert_eq!(identity.name(), Some("device-7.example"));
+        assert_eq!(identity.fingerprint, <[u8; 32]>::from(Sha256::digest(&certificate)));
+    }
+
+    #[test]
+    fn times_are_read_in_both_forms() {
+        // date --utc --date=1999-12-31 +%s; date --utc --date=2050-03-01 +%s
+        assert_eq!(validity(&certificate()), Some((946_598_400, 2_529_705_600)));
+        assert_eq!(days_before(1970, 1, 1), Some(0));
+        assert_eq!(days_before(2000, 2, 29), Some(11_016));
+        assert_eq!(days_before(2000, 13, 1), None);
+    }
+
+    #[test]
+    fn text_that_cannot_be_printed_is_left_out() {
+        assert_eq!(text(b"a\nb"), None);
+        assert_eq!(text(b"\xff"), None);
+        assert_eq!(text(&[b'a'; 256]), None);
+        assert_eq!(text(&[b'a'; 255]).map(|text| text.len()), Some(255));
+    }
+
+    proptest! {
+        /// Whatever is changed or cut off, something comes of it and nothing breaks.
+        #[test]
+        fn nonsense_is_left_out(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            keep in any::<prop::sample::Index>(),
+            nothing in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let mut certificate = certificate();
+            for (at, byte) in changes {
+                let at = at.index(certificate.len());
+                certificate[at] = byte;
+            }
+            for bytes in [&certificate[..], &certificate[..keep.index(certificate.len())], &nothing] {
+                let identity = of(bytes);
+                let _ = validity(bytes);
+                prop_assert!(identity.names.len() <= MAX_NAMES);
+                prop_assert!(identity.names.iter().all(|name| name.len() <= MAX_NAME));
+            }
+        }
+    }
+}

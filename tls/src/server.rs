@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 
 use crate::error::{SetupError, TlsError};
 use crate::pem::{Pem, roots};
-use crate::stats::{Counters, TlsStats};
+use crate::stats::{Counters, Observer, TlsStats};
 use crate::stream::TlsStream;
 use crate::{ALPN, identity, provider, versions};
 
@@ -50,7 +50,7 @@ pub struct ServerTlsBuilder {
     clients_optional: bool,
     tls12: bool,
     binds: bool,
-    observer: Option<Box<dyn Fn(&TlsError) + Send + Sync>>,
+    observer: Option<Observer>,
 }
 
 impl std::fmt::Debug for ServerTlsBuilder {

@@ -31,7 +31,8 @@ pub struct TlsStats {
     pub broken: u64,
 }
 
-type Observer = Box<dyn Fn(&TlsError) + Send + Sync>;
+/// Who is told of every connection that fails.
+pub(crate) type Observer = Box<dyn Fn(&TlsError) + Send + Sync>;
 
 /// Counts, from any task.
 #[derive(Default)]

@@ -125,7 +125,7 @@ fn a_client_waits_for_both_handshakes_together() {
     options.dialer.attempts = Attempts::Once;
     let notes = Notes::default();
     let (_handle, runner) = dial(&sim, (&net, &tls), options, listen(&notes));
-    let (world, told) = (sim.clone(), notes.clone());
+    let (world, told) = (sim.clone(), notes);
     sim.run(async move {
         runner.await;
         assert!((1_000_000..1_010_000).contains(&world.micros()), "{}", world.micros());
@@ -256,7 +256,7 @@ fn sessions_outlast_cuts_in_the_ciphertext() {
         };
         let (handle, runner) = dial(&sim, (&net, &tls), eager(seed), handler);
         let world = sim.clone();
-        let dialled = net.clone();
+        let dialled = net;
         sim.run(async move {
             let sending = handle.clone();
             world.aside(async move {

@@ -77,7 +77,7 @@ fn client_hello() -> Vec<u8> {
     let link = Link::new(&sim, Faults::default(), Faults::default(), 1);
     let (near, far) = link.ends();
     let mut near = client.connect(near, "localhost").unwrap();
-    let look = link.clone();
+    let look = link;
     sim.run(async move {
         let mut buf = [0; 10];
         poll_fn(|cx| {
