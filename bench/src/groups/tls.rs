@@ -47,23 +47,29 @@ fn sign() -> io::Result<Signed> {
 pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     let signed = Arc::new(sign()?);
     let time = options.run.max(Duration::from_millis(100)) * 2;
-    let mut rates = SIZES.map(|_| Vec::new());
+    let mut rates = SIZES.map(|_| Vec::<Run>::new());
     for _ in 0..options.rounds {
         for ((_, size), rates) in SIZES.iter().zip(&mut rates) {
             let signed = Arc::clone(&signed);
-            let rate = if *size == 0 { bare(signed, time)? } else { session(signed, *size, time)? };
-            rates.push(rate);
+            let run = if *size == 0 { bare(signed, time)? } else { session(signed, *size, time)? };
+            rates.push(run);
         }
     }
     let title = "TLS 1.3, one connection, one way, a core for each end";
-    let mut table = Table::new(title, &["", "MB/s (min-max)", "x rustls-tokio (min-max)"]);
+    let columns = ["", "MB/s (min-max)", "x rustls-tokio (min-max)", "per CPU second (min-max)"];
+    let mut table = Table::new(title, &columns);
     for ((name, size), own) in SIZES.iter().zip(&rates) {
-        let Some(all) = Spread::of(own.iter().copied()) else { continue };
-        let ratio = Spread::of(own.iter().zip(&rates[0]).map(|(own, bare)| own / bare));
+        let Some(all) = Spread::of(own.iter().map(|run| run.rate)) else { continue };
+        let pairs = || own.iter().zip(&rates[0]);
+        let ratio = Spread::of(pairs().map(|(own, bare)| own.rate / bare.rate));
+        let frugal = Spread::of(pairs().map(|(own, bare)| own.per_cpu / bare.per_cpu));
         let range = format!("{} ({}-{})", mega(all.median), mega(all.min), mega(all.max));
-        table.row(vec![(*name).to_owned(), range, spread(ratio)]);
+        table.row(vec![(*name).to_owned(), range, spread(ratio), spread(frugal)]);
         if let Some(ratio) = ratio.filter(|_| *size > 0) {
             report.ratio(format!("tls.oneway.{size}.vs_rustls_tokio"), ratio.median);
+        }
+        if let Some(frugal) = frugal.filter(|_| *size > 0) {
+            report.ratio(format!("tls.oneway.{size}.per_cpu_vs_rustls_tokio"), frugal.median);
         }
     }
     report.table(table);
@@ -74,15 +80,23 @@ fn mega(rate: f64) -> String {
     digits(rate / 1e6)
 }
 
-/// Runs a server on a thread and core of its own, and a client here; bytes per second.
+/// Bytes per second of the clock, and of the processor for both ends together.
+#[derive(Clone, Copy)]
+struct Run {
+    rate: f64,
+    per_cpu: f64,
+}
+
+/// Runs a server on a thread and core of its own, and a client here.
 fn measure<S, C>(
     server: impl FnOnce(mpsc::SyncSender<SocketAddr>) -> S + Send + 'static,
     client: impl FnOnce(SocketAddr) -> C,
-) -> io::Result<f64>
+) -> io::Result<Run>
 where
     S: Future<Output = io::Result<()>>,
     C: Future<Output = io::Result<(u64, Duration)>>,
 {
+    let before = sys::cpu_time(std::process::id())?;
     let (tell, told) = mpsc::sync_channel(1);
     let serving = std::thread::spawn(move || {
         sys::pin_to_core(SERVER_CORE)?;
@@ -92,7 +106,9 @@ where
     let address = told.recv().map_err(io::Error::other)?;
     let (bytes, time) = runtime()?.block_on(client(address))?;
     serving.join().map_err(|_| io::Error::other("the server panicked"))??;
-    Ok(bytes as f64 / time.as_secs_f64())
+    let cpu = sys::cpu_time(std::process::id())?.saturating_sub(before);
+    let rate = bytes as f64 / time.as_secs_f64();
+    Ok(Run { rate, per_cpu: bytes as f64 / cpu.as_secs_f64().max(0.01) })
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
@@ -100,7 +116,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 }
 
 /// rustls over tokio, and nothing else.
-fn bare(signed: Arc<Signed>, time: Duration) -> io::Result<f64> {
+fn bare(signed: Arc<Signed>, time: Duration) -> io::Result<Run> {
     let chain = vec![CertificateDer::from_pem_slice(signed.chain.as_bytes()).expect("PEM")];
     let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).expect("PEM");
     let mut roots = rustls::RootCertStore::empty();
@@ -163,7 +179,7 @@ impl Handler for Sink {
 }
 
 /// A session over TLS, with messages of this many bytes.
-fn session(signed: Arc<Signed>, size: usize, time: Duration) -> io::Result<f64> {
+fn session(signed: Arc<Signed>, size: usize, time: Duration) -> io::Result<Run> {
     let counted = Arc::new(AtomicU64::new(0));
     let (taken, ended) = (Arc::clone(&counted), tokio::sync::oneshot::channel::<()>());
     let pem = Arc::clone(&signed);
