@@ -46,6 +46,7 @@ enum Command {
     Proxy(commands::proxy::Args),
     Inspect(commands::inspect::Args),
     Bench(commands::bench::Args),
+    Cert(commands::cert::Args),
     Conformance(commands::conformance::Args),
 }
 
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Proxy(args) => commands::proxy::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Cert(args) => commands::cert::run(&args),
         Command::Conformance(args) => commands::conformance::run(&args),
     };
     match result {

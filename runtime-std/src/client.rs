@@ -4,7 +4,7 @@ use std::io;
 
 use outlast_core::Config;
 use outlast_core::client::DialerConfig;
-use outlast_service::net::SocketOptions;
+use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{Credentials, Handler, net};
 
 use crate::handle::Handle;
@@ -31,14 +31,20 @@ impl Client {
 
 /// Describes a client. See [`Client::builder`].
 #[derive(Debug, Clone)]
-pub struct ClientBuilder {
-    inner: net::ClientBuilder<Std>,
+pub struct ClientBuilder<N = Std> {
+    inner: net::ClientBuilder<N>,
     threads: Std,
 }
 
-impl ClientBuilder {
-    fn with(self, set: impl FnOnce(net::ClientBuilder<Std>) -> net::ClientBuilder<Std>) -> Self {
+impl<N: Net> ClientBuilder<N> {
+    fn with(self, set: impl FnOnce(net::ClientBuilder<N>) -> net::ClientBuilder<N>) -> Self {
         Self { inner: set(self.inner), threads: self.threads }
+    }
+
+    /// Puts a layer between the sockets and the session, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> ClientBuilder<L::Net> {
+        ClientBuilder { inner: self.inner.layer(layer), threads: self.threads }
     }
 
     /// Adds a server's address, `host:port`. The first is tried first.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use outlast_core::Config;
-use outlast_service::net::SocketOptions;
+use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{Authenticator, Handler, Limits, ServerHandle, SessionInfo, net};
 
 use crate::runtime::Std;
@@ -13,8 +13,8 @@ use crate::thread::{block_on, block_on_timeout, refused};
 
 /// A server that listens and does not accept yet.
 #[derive(Debug)]
-pub struct Server {
-    inner: net::Server<Std>,
+pub struct Server<N: Net = Std> {
+    inner: net::Server<N>,
 }
 
 impl Server {
@@ -29,7 +29,9 @@ impl Server {
     pub fn on(threads: Std) -> ServerBuilder {
         ServerBuilder { inner: net::Server::on(threads) }
     }
+}
 
+impl<N: Net> Server<N> {
     /// The address it listens at, with the port that the system chose if none was given.
     ///
     /// # Errors
@@ -77,11 +79,17 @@ impl Server {
 
 /// Describes a server. See [`Server::builder`].
 #[derive(Debug, Clone)]
-pub struct ServerBuilder {
-    inner: net::ServerBuilder<Std>,
+pub struct ServerBuilder<N = Std> {
+    inner: net::ServerBuilder<N>,
 }
 
-impl ServerBuilder {
+impl<N: Net> ServerBuilder<N> {
+    /// Puts a layer between the sockets and the sessions, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> ServerBuilder<L::Net> {
+        ServerBuilder { inner: self.inner.layer(layer) }
+    }
+
     /// Sets the limits and intervals of sessions; [`Config::SERVER`] otherwise.
     #[must_use]
     pub fn config(self, config: Config) -> Self {
@@ -127,7 +135,7 @@ impl ServerBuilder {
     ///
     /// If the configuration is out of range, the name has no address, or the operating system
     /// refuses.
-    pub fn bind(self, address: impl ToString) -> io::Result<Server> {
+    pub fn bind(self, address: impl ToString) -> io::Result<Server<N>> {
         let inner = block_on(self.inner.bind(address))?;
         Ok(Server { inner })
     }

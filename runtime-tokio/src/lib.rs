@@ -72,7 +72,8 @@
 //!   ([`RequestError::is_safe_to_repeat`]).
 //! * Memory is bounded by [`Config`] and [`Limits`], whatever the other end does.
 //!
-//! There is no TLS yet: a token and all data are readable on the way.
+//! Without TLS a token and all data are readable on the way; the crate `outlast-tls` is one line on
+//! either builder.
 //!
 //! The guide of the repository, `docs/guide.md`, explains every setting and every error.
 

@@ -80,7 +80,7 @@ async fn everything_an_application_needs_has_a_name_here() {
     let connections = GateConfig { source_rate: Rate::UNLIMITED, ..GateConfig::default() };
     let sessions = RegistryConfig { max_detached: 10, ..Limits::default().sessions };
     let server = Server::builder()
-        .limits(Limits { connections, sessions })
+        .limits(Limits { connections, sessions, ..Limits::default() })
         .authenticator(Password)
         .bind("127.0.0.1:0")
         .await

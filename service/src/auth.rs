@@ -13,11 +13,30 @@ use outlast_core::auth::{
 };
 
 use crate::entropy::fill;
+use crate::transport::PeerIdentity;
 
 /// What a server asks of its clients. Without one it lets everybody in, as nobody in particular.
 pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
-    /// The exchange with one client, whose HELLO has not come yet.
+    /// The exchange with one client, whose HELLO has come.
     fn verifier(&self, remote: Option<SocketAddr>) -> Box<dyn Verifier + Send>;
+
+    /// What to make of a client whose transport has found out who it is. Unless this says
+    /// otherwise, it has to show what everybody has to.
+    fn recognize(&self, identity: &PeerIdentity) -> Recognized {
+        let _ = identity;
+        Recognized::Unknown
+    }
+}
+
+/// What an [`Authenticator`] makes of a client that its transport has identified.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Recognized {
+    /// It may come in as this principal (0: nobody in particular), and shows nothing more.
+    As(u64),
+    /// That says nothing: it has to show what everybody has to.
+    Unknown,
+    /// It may not come in ([`AUTH_FAILED`](outlast_core::CloseCode::AUTH_FAILED)).
+    Denied,
 }
 
 /// What a client shows its server.

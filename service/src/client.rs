@@ -163,11 +163,18 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             Some(Ok(dialed)) => dialed,
             _ if self.ordered_to_end(self.now()) => return self.dialer.handle_stop(),
             failed => {
-                let late = || io::ErrorKind::TimedOut.into();
-                let error = failed.and_then(Result::err).unwrap_or_else(late);
+                let late = || Failed::Unreachable(io::ErrorKind::TimedOut.into());
+                let why = failed.and_then(Result::err).unwrap_or_else(late);
                 self.failed_by = None;
                 self.dialer.handle_failure(self.now(), dial.attempt);
-                return self.failed(dial.attempt, DialError::Unreachable(&error));
+                return match why {
+                    Failed::Unreachable(error) => {
+                        self.failed(dial.attempt, DialError::Unreachable(&error));
+                    }
+                    Failed::Transport(error) => {
+                        self.failed(dial.attempt, DialError::Transport(&error));
+                    }
+                };
             }
         };
         let Some(mut owner) = self.owner.take() else {
@@ -201,9 +208,13 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         &mut self,
         address: usize,
         deadline: std::time::Instant,
-    ) -> Option<io::Result<Dialed<C::Io>>> {
+    ) -> Option<Result<Dialed<C::Io>, Failed>> {
         let Self { connector, owner, runtime, clock, .. } = self;
-        let mut connecting = pin!(connector.connect(address));
+        let mut connecting = pin!(async move {
+            let mut dialed = connector.connect(address).await.map_err(Failed::Unreachable)?;
+            let ready = poll_fn(|cx| dialed.io.poll_ready(cx)).await;
+            ready.map(|()| dialed).map_err(Failed::Transport)
+        });
         let dialing = pin!(poll_fn(|cx| {
             if let Poll::Ready(dialed) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(Some(dialed));
@@ -232,7 +243,9 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         out: &mut [u8],
     ) -> Option<usize> {
         let Some(credentials) = &self.credentials else {
-            return owner.session.attach(now, &Attach { seed, ..Attach::default() }, out).ok();
+            let channel_binding = io.channel_binding();
+            let attach = Attach { seed, channel_binding, ..Attach::default() };
+            return owner.session.attach(now, &attach, out).ok();
         };
         let mut proving = Box::new(Proving {
             prover: credentials.prover(),
@@ -258,7 +271,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
 
     /// A connection ended: what that means for the next.
     fn ended(&mut self, attempt: Attempt, driven: Driven<H>, before: Moved) {
-        let Driven { owner, ending } = driven;
+        let Driven { owner, ending, error } = driven;
         let now = self.now();
         if let Some(opened_at) = owner.opened_at {
             self.dialer.handle_welcome(opened_at, attempt, true);
@@ -298,9 +311,11 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let failed = owner.opened_at.is_none() && !owner.over;
         self.owner = Some(owner);
         if failed {
-            let error = match ending.by_peer {
-                true => DialError::Refused(ending.code),
-                false => DialError::NoWelcome(ending.code),
+            let error = match &error {
+                _ if ending.by_peer => DialError::Refused(ending.code),
+                // It has words of its own.
+                Some(error) if error.get_ref().is_some() => DialError::Transport(error),
+                Some(_) | None => DialError::NoWelcome(ending.code),
             };
             self.failed(attempt, error);
         }
@@ -392,6 +407,14 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.seed = jitter.next_u64();
         (self.seed >> 32) as u32
     }
+}
+
+/// Why there is no connection.
+enum Failed {
+    /// None was made.
+    Unreachable(io::Error),
+    /// One was made, and its transport found that it is no good.
+    Transport(io::Error),
 }
 
 /// With which code the application wants the session to end, if it does. There is no connection.

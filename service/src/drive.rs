@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use outlast_core::state::LinkState;
-use outlast_core::{CONTROL_MAX, CloseCode, Instant};
+use outlast_core::{CONTROL_MAX, CloseCode, Instant, Role, Session, Storage};
 
+use crate::error::SpeaksTls;
 use crate::handler::Handler;
 use crate::owner::{Ending, News, Owner};
 use crate::transport::{Clock, Runtime, Timer, Transport};
@@ -64,7 +65,7 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     shut: bool,
     fenced: bool,
     /// What the transport said when it failed.
-    error: Option<io::ErrorKind>,
+    error: Option<io::Error>,
 }
 
 /// What is not whole, on its way in and out. An idle connection has nothing of the kind.
@@ -99,6 +100,8 @@ impl Pieces {
 pub(crate) struct Driven<H> {
     pub(crate) owner: Box<Owner<H>>,
     pub(crate) ending: Ending,
+    /// What the transport said, if it failed.
+    pub(crate) error: Option<io::Error>,
 }
 
 impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
@@ -159,6 +162,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                 return Poll::Ready(Ok(()));
             }
             let mut input = &scratch[..kept + read];
+            if owner.opened_at.is_none() && speaks_tls(&owner.session, input) {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls)));
+            }
             // The violation's CLOSE is among the output, and the event was told.
             //= DRV-17
             let _ = owner.handle_input(now, &mut input);
@@ -291,11 +297,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let _ = owner.handle_input(now, &mut &[][..]);
         //= DRV-7
         owner.session.detach(now);
-        let ending = owner.disconnected(now, self.error);
+        let ending = owner.disconnected(now, self.error.as_ref().map(io::Error::kind));
         owner.carried = false;
         owner.said_all();
         owner.shrink();
-        Some(Driven { owner, ending })
+        Some(Driven { owner, ending, error: self.error.take() })
     }
 
     /// Says goodbye to a connection whose session another one takes over.
@@ -321,7 +327,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             match self.read(cx, now) {
                 Poll::Ready(Ok(())) if !self.eof => {}
                 Poll::Ready(ended) => {
-                    self.error = ended.err().map(|error| error.kind());
+                    self.error = ended.err();
                     return None;
                 }
                 Poll::Pending => return Some(false),
@@ -336,7 +342,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         match self.write(cx, now) {
             Poll::Ready(Ok(())) => Some(false),
             Poll::Ready(Err(error)) => {
-                self.error = Some(error.kind());
+                self.error = Some(error);
                 None
             }
             Poll::Pending => Some(true),
@@ -386,7 +392,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
         if stuck {
-            self.error = Some(io::ErrorKind::TimedOut);
+            self.error = Some(io::ErrorKind::TimedOut.into());
         }
         if stuck || owner.session.link_state() == LinkState::Closed {
             return Turn::Over;
@@ -416,6 +422,12 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             Turn::Again
         }
     }
+}
+
+/// Whether the server's first words are an alert of TLS, as its answer to a client without it.
+fn speaks_tls<S: Storage>(session: &Session<S>, input: &[u8]) -> bool {
+    const ALERT: [u8; 2] = [0x15, 0x03];
+    input.starts_with(&ALERT) && session.role() == Role::Client
 }
 
 /// What comes after a round.

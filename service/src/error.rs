@@ -69,6 +69,19 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
+/// A server answered in TLS to a client that speaks none. Found inside of an
+/// [`io::Error`](std::io::Error).
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct SpeaksTls;
+
+impl fmt::Display for SpeaksTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server speaks TLS, and this client does not")
+    }
+}
+
+impl std::error::Error for SpeaksTls {}
+
 /// Why something was not sent. It did not arrive as a whole: of a long message that the end of the
 /// session cut short the peer may have had parts, which it discards.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,10 +12,14 @@ use outlast_core::auth::{AuthContext, AuthStep, Verdict, Verifier};
 use outlast_core::wire::{Close, Frame, HEADER_LEN, Hello, MAX_BODY};
 use outlast_core::{Acceptor, CloseCode, Config, Greeting, HANDSHAKE_MAX};
 
+use crate::auth::{Authenticator, Recognized};
 use crate::transport::{Clock, Runtime, Transport};
 
 /// How long a refused connection may take to hear it.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// How a connection begins over which somebody speaks TLS: a handshake record, of TLS 1.x.
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
 
 /// The CLOSE that refuses a connection.
 pub(crate) type Refusal = Close<'static>;
@@ -48,18 +54,27 @@ fn hello_in(frame: &[u8]) -> Option<Hello<'_>> {
     }
 }
 
+/// What is asked of a client, and what is counted of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) authenticator: Option<&'a dyn Authenticator>,
+    pub(crate) remote: Option<SocketAddr>,
+    /// Clients that began with TLS.
+    pub(crate) tls_hellos: &'a AtomicU64,
+}
+
 /// Waits for HELLO and finds out who it is from, at most as long as a handshake may take.
 pub(crate) async fn hear<R: Runtime, T: Transport>(
     runtime: &R,
     clock: Clock,
     config: &Config,
     io: &mut T,
-    verifier: Option<Box<dyn Verifier + Send>>,
+    asked: Asked<'_>,
 ) -> Result<Greeted, CloseCode> {
     let acceptor = Acceptor::new(clock.core(runtime.now()), config);
     let until = acceptor.poll_timeout().map_or_else(|| runtime.now(), |at| clock.std(at));
     let mut hearing = Hearing { runtime, clock, io, acceptor };
-    let heard = crate::client::before(runtime, until, pin!(hearing.introduction(verifier))).await;
+    let heard = crate::client::before(runtime, until, pin!(hearing.introduction(asked))).await;
     heard.unwrap_or(Err(CloseCode::HS_TIMEOUT))
 }
 
@@ -72,19 +87,35 @@ struct Hearing<'a, R, T> {
 }
 
 impl<R: Runtime, T: Transport> Hearing<'_, R, T> {
-    async fn introduction(
-        &mut self,
-        verifier: Option<Box<dyn Verifier + Send>>,
-    ) -> Result<Greeted, CloseCode> {
-        let (frame, auth) = self.next().await?;
+    async fn introduction(&mut self, asked: Asked<'_>) -> Result<Greeted, CloseCode> {
+        let (frame, auth) = self.first(asked).await?;
         if auth {
             return Err(CloseCode::BAD_STATE);
         }
         let mut greeted = Greeted { frame, principal: 0, proof: Vec::new() };
-        if let Some(verifier) = verifier {
-            (greeted.principal, greeted.proof) = self.verify(&greeted.hello(), verifier).await?;
+        if let Some(authenticator) = asked.authenticator {
+            let identity = self.io.peer_identity();
+            match identity.map_or(Recognized::Unknown, |known| authenticator.recognize(known)) {
+                Recognized::As(principal) => greeted.principal = principal,
+                Recognized::Denied => return Err(CloseCode::AUTH_FAILED),
+                Recognized::Unknown => {
+                    let verifier = authenticator.verifier(asked.remote);
+                    let hello = greeted.hello();
+                    (greeted.principal, greeted.proof) = self.verify(&hello, verifier).await?;
+                }
+            }
         }
         Ok(greeted)
+    }
+
+    /// Reads the first frame. A client that begins with TLS is counted.
+    async fn first(&mut self, asked: Asked<'_>) -> Result<(Vec<u8>, bool), CloseCode> {
+        let mut bytes = Vec::new();
+        let first = self.next_into(&mut bytes).await;
+        if first.is_err() && bytes.starts_with(&TLS_HANDSHAKE) {
+            asked.tls_hellos.fetch_add(1, Ordering::Relaxed);
+        }
+        first.map(|is_auth| (bytes, is_auth))
     }
 
     /// Asks until the verifier is satisfied: the principal, and what is to be sent to it.
@@ -149,17 +180,26 @@ impl<R: Runtime, T: Transport> Hearing<'_, R, T> {
     /// Reads the next handshake frame, and whether it is AUTH; nothing may follow it.
     async fn next(&mut self) -> Result<(Vec<u8>, bool), CloseCode> {
         let mut bytes: Vec<u8> = Vec::new();
+        let is_auth = self.next_into(&mut bytes).await?;
+        Ok((bytes, is_auth))
+    }
+
+    async fn next_into(&mut self, bytes: &mut Vec<u8>) -> Result<bool, CloseCode> {
         loop {
-            match poll_fn(|cx| read_more(self.io, cx, &mut bytes)).await {
-                Ok(0) | Err(_) => return Err(CloseCode::GOING_AWAY),
+            match poll_fn(|cx| read_more(self.io, cx, bytes)).await {
+                Ok(0) => return Err(CloseCode::GOING_AWAY),
+                // The transport knows that it is not who it should be.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(CloseCode::AUTH_FAILED);
+                }
+                Err(_) => return Err(CloseCode::GOING_AWAY),
                 Ok(_) => {}
             }
             let now = self.clock.core(self.runtime.now());
             let mut input = &bytes[..];
             match self.acceptor.handle_input(now, &mut input) {
                 Ok(Some(greeting)) => {
-                    let is_auth = matches!(greeting, Greeting::Auth { .. });
-                    return Ok((bytes, is_auth));
+                    return Ok(matches!(greeting, Greeting::Auth { .. }));
                 }
                 Ok(None) => {
                     let rest = input.len();
@@ -212,7 +252,9 @@ pub(crate) async fn refuse<R: Runtime, T: Transport>(runtime: &R, io: &mut T, cl
     frame.truncate(len);
     let until = runtime.now() + REFUSAL_TIME;
     let saying = async {
-        write_all(io, &frame).await?;
+        if io.is_established() {
+            write_all(io, &frame).await?;
+        }
         poll_fn(|cx| io.poll_shutdown(cx)).await?;
         // Closing with unread input would reset the connection and take the refusal with it.
         let mut discarded = 0;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_core::wire::{Frame, MAX_BODY, RequestId, Route, Status};
-use outlast_core::{CloseCode, Head, Instant, Position, Release, Session};
+use outlast_core::{CloseCode, Head, Instant, Position, Release, Retry, Session};
 
 use crate::error::SendError;
 use crate::handle::{Handle, Responder};
@@ -188,6 +188,38 @@ pub enum DialError<'a> {
     Refused(CloseCode),
     /// The connection ended before the server had answered, as far as it is known for this reason.
     NoWelcome(CloseCode),
+    /// There was a connection, and it failed for a reason of the transport's own before the server
+    /// had answered: TLS refused a certificate, or the server speaks
+    /// [TLS](crate::SpeaksTls) and this client does not.
+    Transport(&'a io::Error),
+}
+
+impl<'a> DialError<'a> {
+    /// What the transport said, if it did.
+    #[must_use]
+    pub const fn io(&self) -> Option<&'a io::Error> {
+        match *self {
+            Self::Unreachable(error) | Self::Transport(error) => Some(error),
+            Self::Refused(_) | Self::NoWelcome(_) => None,
+        }
+    }
+
+    /// Whether another attempt may succeed though nobody does anything about it: false where one
+    /// end would have to be set up differently. The client goes on trying in either case, as long
+    /// as its [policy](crate::ClientConfig::dialer) says: a certificate that has expired is renewed
+    /// some day, and the session is still there then.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable(error) | Self::Transport(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::InvalidInput
+            ),
+            Self::Refused(code) | Self::NoWelcome(code) => code.retry() != Retry::Never,
+        }
+    }
 }
 
 impl fmt::Display for DialError<'_> {
@@ -196,6 +228,7 @@ impl fmt::Display for DialError<'_> {
             Self::Unreachable(error) => write!(f, "the server is not reached: {error}"),
             Self::Refused(code) => write!(f, "the server refuses: {code}"),
             Self::NoWelcome(code) => write!(f, "the server does not answer: {code}"),
+            Self::Transport(error) => write!(f, "the connection failed: {error}"),
         }
     }
 }

@@ -129,12 +129,12 @@ mod transport;
 pub use bytes::Bytes;
 
 pub use access::{AccessList, NetworkError};
-pub use auth::{Authenticator, Credentials, KeyedClient, SharedKeys, Token, Tokens};
+pub use auth::{Authenticator, Credentials, KeyedClient, Recognized, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
-pub use error::{Closed, RequestError, SendError, Why};
+pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};
-pub use transport::{Runtime, Timer, Transport};
+pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -52,6 +52,9 @@ pub struct ServerStats {
     pub refusals: Refusals,
     /// Handshakes that failed.
     pub failed_handshakes: u64,
+    /// Of these, how many began with TLS where none is spoken: those clients have the wrong port,
+    /// or this server lacks a certificate.
+    pub tls_hellos: u64,
     /// Sessions begun.
     pub created: u64,
     /// Sessions resumed on another connection.
@@ -110,6 +113,7 @@ pub(crate) struct Common {
     /// The server has ended: a session that loses its connection is over.
     pub(crate) retired: AtomicBool,
     pub(crate) failed_handshakes: AtomicU64,
+    pub(crate) tls_hellos: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
     pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
@@ -127,6 +131,7 @@ impl Common {
             draining: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
+            tls_hellos: AtomicU64::new(0),
             created: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             directory: Mutex::new(HashMap::new()),
@@ -258,6 +263,7 @@ impl ServerHandle {
             refused: door.turned,
             refusals: common.door.refusals(),
             failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
+            tls_hellos: common.tls_hellos.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),
             denied: door.failures,

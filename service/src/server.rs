@@ -295,9 +295,11 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
     }
 
-    /// Tells a connection that it is not let in.
+    /// Tells a connection that it is not let in, unless its transport would first have to shake hands.
     async fn say_no<T: Transport>(&self, io: &mut T, turned: Turned) {
-        greet::refuse(&self.runtime, io, &self.turned_away(turned)).await;
+        if io.is_established() {
+            greet::refuse(&self.runtime, io, &self.turned_away(turned)).await;
+        }
         self.common.door.refused();
     }
 
@@ -336,8 +338,12 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         remote: Option<SocketAddr>,
     ) -> Result<Opening<H>, greet::Refusal> {
         let config = core_config(self.wanted);
-        let verifier = self.authenticator.as_ref().map(|known| known.verifier(remote));
-        let greeted = greet::hear(&self.runtime, self.clock, &config, io, verifier).await;
+        let asked = greet::Asked {
+            authenticator: self.authenticator.as_deref(),
+            remote,
+            tls_hellos: &self.common.tls_hellos,
+        };
+        let greeted = greet::hear(&self.runtime, self.clock, &config, io, asked).await;
         let greeted = greeted.map_err(greet::refusal)?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);

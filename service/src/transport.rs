@@ -12,7 +12,9 @@ pub trait Transport: Send + Unpin + 'static {
     /// Reads what has arrived into `buf` and returns how much; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes the slices in order, as far as the transport takes them now.
+    /// Writes the slices in order, as far as the transport takes them now. An error means that
+    /// nothing of them went out: a session counts what the transport took, and the peer must not
+    /// have more.
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>])
     -> Poll<io::Result<usize>>;
 
@@ -27,6 +29,53 @@ pub trait Transport: Send + Unpin + 'static {
     /// What both ends know about this transport and no other has; empty where there is nothing.
     fn channel_binding(&self) -> &[u8] {
         &[]
+    }
+
+    /// Who the other end is, where the transport itself has found out.
+    fn peer_identity(&self) -> Option<&PeerIdentity> {
+        None
+    }
+
+    /// Ready once bytes can go by. A layer with a handshake of its own does that here, and in its
+    /// first reads and writes for those who do not ask; what this says of a client's connection
+    /// that is no good is what its handler is told.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether bytes go by at once. A layer with a handshake of its own says no until that is over:
+    /// a server that does not want the connection closes it then without a word, as no work is done
+    /// for those who are turned away.
+    fn is_established(&self) -> bool {
+        true
+    }
+}
+
+/// Who the other end of a transport is, as the transport has verified: whoever it is holds the key
+/// of a certificate that somebody this end trusts has signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerIdentity {
+    /// SHA-256 of the certificate, in DER.
+    pub fingerprint: [u8; 32],
+    /// The common name of its subject, if it has one.
+    pub common_name: Option<String>,
+    /// Its alternative names: of hosts, of mail boxes, URIs, addresses.
+    pub names: Vec<String>,
+}
+
+impl PeerIdentity {
+    /// Nobody in particular, by a certificate with this SHA-256.
+    #[must_use]
+    pub const fn new(fingerprint: [u8; 32]) -> Self {
+        Self { fingerprint, common_name: None, names: Vec::new() }
+    }
+
+    /// The first of its alternative names, or its common name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.names.first().or(self.common_name.as_ref()).map(String::as_str)
     }
 }
 

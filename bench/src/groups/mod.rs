@@ -7,6 +7,7 @@ mod instructions;
 mod loopback;
 mod own;
 mod resume;
+mod tls;
 
 pub(crate) use core_group::exact as core_main;
 pub(crate) use resume::Relay;
@@ -28,11 +29,20 @@ pub(crate) enum Group {
     Own,
     Idle,
     Resume,
+    Tls,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Core, Self::OneWay, Self::Echo, Self::FanOut, Self::Own, Self::Idle, Self::Resume];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Core,
+        Self::OneWay,
+        Self::Echo,
+        Self::FanOut,
+        Self::Own,
+        Self::Idle,
+        Self::Resume,
+        Self::Tls,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -43,6 +53,7 @@ impl Group {
             Self::Own => "own",
             Self::Idle => "idle",
             Self::Resume => "resume",
+            Self::Tls => "tls",
         }
     }
 
@@ -71,6 +82,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
             Group::Own => own::run(options, report)?,
             Group::Idle => idle::run(options, report)?,
             Group::Resume => resume::run(options, report)?,
+            Group::Tls => tls::run(options, report)?,
         }
     }
     Ok(())

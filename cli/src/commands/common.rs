@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use outlast_tls::{Maybe, MaybeTls};
 use outlast_tokio::{
-    Attempts, Client, ClientBuilder, CloseCode, Closed, Incoming, Peer, Position, ReconnectPolicy,
-    Why,
+    Attempts, Client, CloseCode, Closed, DialError, Incoming, Peer, Position, ReconnectPolicy,
+    Tokio, Why,
 };
 
+use super::security::ClientSecurity;
 use crate::address::Address;
 use crate::health::Health;
 use crate::progress::Board;
@@ -56,11 +58,16 @@ impl Access {
     }
 }
 
+/// A client, with TLS or without.
+pub(crate) type ClientBuilder = outlast_tokio::net::ClientBuilder<MaybeTls<Tokio>>;
+
 /// How a client insists
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dialing {
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    security: ClientSecurity,
     /// Give up after so many failures in a row; without it, never
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: Option<u32>,
@@ -76,6 +83,7 @@ impl Dialing {
             ..ReconnectPolicy::default()
         };
         let client = Client::builder().address(address.to_string()).reconnect(policy);
+        let client = client.layer(Maybe(self.security.layer()?));
         Ok(match self.access.token()? {
             Some(token) => client.token(token),
             None => client,
@@ -90,6 +98,8 @@ pub(crate) struct Notices {
     board: Arc<Board>,
     address: String,
     since: Option<Instant>,
+    /// What was said last about a connection that failed.
+    failure: String,
 }
 
 impl Notices {
@@ -99,11 +109,13 @@ impl Notices {
             board: Arc::clone(board),
             address: address.to_string(),
             since: None,
+            failure: String::new(),
         }
     }
 
     /// To be given every event.
     pub(crate) fn note(&mut self, peer: &Peer<'_>, event: &Incoming<'_>) {
+        self.note_failure(peer, event);
         let (session, resent) = (peer.id(), peer.session().stats().resent);
         let before = self.health.facts();
         self.health.note(event, resent);
@@ -127,6 +139,23 @@ impl Notices {
             _ => return,
         };
         self.board.say(&format!("* {text}"));
+    }
+
+    /// Says what trying again does not help against, and ends a client that never was connected.
+    fn note_failure(&mut self, peer: &Peer<'_>, event: &Incoming<'_>) {
+        let Incoming::DialFailed { error: DialError::Transport(error), .. } = event else {
+            return;
+        };
+        let text = format!("{}: {error}", self.address);
+        let again = std::mem::replace(&mut self.failure, text) == self.failure;
+        if again {
+            return;
+        }
+        // Not among the notices, which may be unwanted.
+        eprintln!("outlast: {}", self.failure);
+        if !DialError::Transport(error).is_retryable() && !self.has_begun() {
+            peer.handle().end(CloseCode::GOING_AWAY);
+        }
     }
 
     /// Whether there ever was a session to be lost.
@@ -175,6 +204,7 @@ pub(crate) fn stopped(closed: &Closed, address: &Address) -> String {
         CloseCode::SUPERSEDED => {
             "another program took this session over; it goes on there".to_owned()
         }
+        _ if closed.why == Why::Stopped => format!("no session with {address}"),
         _ if closed.why == Why::GaveUp(None) => {
             format!("gave up on {address}: no connection came about (--attempts is used up)")
         }

@@ -2,6 +2,7 @@
 //! `common`.
 
 pub(crate) mod bench;
+pub(crate) mod cert;
 mod common;
 pub(crate) mod conformance;
 pub(crate) mod connect;
@@ -9,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod inspect;
 pub(crate) mod proxy;
 pub(crate) mod receive;
+mod security;
 pub(crate) mod send;
 pub(crate) mod serve;
 

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outlast_tls::{Certificates, Maybe};
 use outlast_tokio::{Config, Handler, Incoming, Peer, Server, SessionInfo, Status};
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
 
 use super::common::{Access, short};
+use super::security::{ServerSecurity, reload_when_told};
 use super::serve::cannot_listen;
 use super::{Outcome, block_on, print};
 use crate::address::{Address, DEFAULT};
@@ -46,6 +48,8 @@ pub(crate) struct Args {
     once: bool,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    security: ServerSecurity,
 }
 
 const EXAMPLES: &str = "\
@@ -71,11 +75,15 @@ pub(super) fn announce(session: &str, arrived: Option<&Arrived>) {
 pub(crate) fn run(args: &Args) -> Outcome {
     let folder = folder(&args.dir, args.overwrite, args.max_size)?;
     let token = args.access.token()?;
+    let tls = args.security.layer()?;
     block_on(async {
-        let mut server = Server::builder().config(Config::SERVER);
-        let open = token.is_none() && !args.address.is_loopback();
-        if let Some(token) = token {
-            server = server.token(token);
+        let mut server = Server::builder().layer(Maybe(tls.clone())).config(Config::SERVER);
+        let asks = token.is_some() || args.security.asks();
+        let open = !asks && !args.address.is_loopback();
+        match token {
+            Some(token) => server = server.token(token),
+            None if args.security.asks() => server = server.authenticator(Certificates::by_name()),
+            None => {}
         }
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
@@ -96,6 +104,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         tokio::select! {
             () = done.notified(), if args.once => {}
             _ = tokio::signal::ctrl_c() => {}
+            never = reload_when_told(tls) => match never {},
         }
         running.shutdown(GRACE).await;
         Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use outlast_tls::{Certificates, Maybe};
 use outlast_tokio::{
     Config, Handle, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
 };
@@ -14,6 +15,7 @@ use tokio::task::block_in_place;
 
 use super::common::{Access, short};
 use super::receive::announce;
+use super::security::{ServerSecurity, reload_when_told};
 use super::{Outcome, block_on, print};
 use crate::address::{Address, DEFAULT};
 use crate::inspect::readable;
@@ -57,6 +59,8 @@ pub(crate) struct Args {
     idle: u32,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    security: ServerSecurity,
     /// Do not print messages
     #[arg(long, short)]
     quiet: bool,
@@ -74,6 +78,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
     let folder = folder.transpose()?;
     let token = args.access.token()?;
+    let tls = args.security.layer()?;
     let mode = if args.relay {
         Mode::Relay
     } else if args.echo {
@@ -82,16 +87,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Mode::Print
     };
     block_on(async {
-        let mut server = Server::builder().config(config);
-        let open = token.is_none() && !args.address.is_loopback();
-        if let Some(token) = token {
-            server = server.token(token);
+        let mut server = Server::builder().layer(Maybe(tls.clone())).config(config);
+        let asks = token.is_some() || args.security.asks();
+        let open = !asks && !args.address.is_loopback();
+        match token {
+            Some(token) => server = server.token(token),
+            None if args.security.asks() => server = server.authenticator(Certificates::by_name()),
+            None => {}
         }
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;
         eprintln!("serving on {local}; Ctrl-C stops");
         eprintln!("  {}", describe(&config, mode));
+        if tls.is_some() {
+            eprintln!("  over TLS; SIGHUP reads the certificate again");
+        }
         if let Some(folder) = &folder {
             eprintln!("  files go to {}", folder.root().display());
         }
@@ -112,13 +123,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let running = running.map_err(|error| error.to_string())?;
         let _ = everybody.set(running.handle());
         let handle = running.handle();
-        let _ = tokio::signal::ctrl_c().await;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            never = reload_when_told(tls) => match never {},
+        }
         let stats = handle.stats();
         running.shutdown(GRACE).await;
         eprintln!(
             "\n{} sessions begun, {} times resumed, {} connections, {} handshakes failed",
             stats.created, stats.resumed, stats.accepted, stats.failed_handshakes
         );
+        if stats.tls_hellos > 0 {
+            eprintln!(
+                "{} clients came with TLS, which needs --tls-cert and --tls-key here",
+                stats.tls_hellos
+            );
+        }
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -71,6 +71,11 @@ pub trait Runtime {
     fn slack(&self) -> usize {
         0
     }
+    /// What makes far ends of connections to its servers and of its clients: those of bare sockets
+    /// unless a layer such as TLS lies between.
+    fn far_ends(&self) -> FarEnds {
+        Arc::new(|stream, _| Ok(Box::new(Socket::new(stream)?)))
+    }
     /// Why it cannot run here at all, if it cannot.
     fn missing(&self) -> Option<String> {
         None
@@ -79,6 +84,18 @@ pub trait Runtime {
     fn held_bytes(&self) -> Option<fn() -> usize> {
         None
     }
+}
+
+/// Makes the far end of a connection.
+pub type FarEnds = Arc<dyn Fn(TcpStream, Of) -> std::io::Result<Box<dyn Stream>> + Send + Sync>;
+
+/// Whose far end it is.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Of {
+    /// A server's, which was dialled.
+    Server,
+    /// A client's, which has dialled.
+    Client,
 }
 
 /// A server or a client that was started: carries out commands until it is dropped.
@@ -175,7 +192,8 @@ impl<R: Runtime> Driver for Loopback<R> {
         let feed = self.feed();
         let (address, started) = self.runtime.serve(config, sessions, &feed);
         let held = self.runtime.held_bytes();
-        Box::new(Running { started, feed, dock: Dock::Server(address), held })
+        let far_ends = self.runtime.far_ends();
+        Box::new(Running { started, feed, dock: Dock::Server(address), held, far_ends })
     }
 
     fn client(&mut self, config: Config) -> Box<dyn Subject> {
@@ -184,7 +202,8 @@ impl<R: Runtime> Driver for Loopback<R> {
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         let started = self.runtime.dial(address, config, &feed);
         let held = self.runtime.held_bytes();
-        Box::new(Running { started, feed, dock: Dock::Client(listener), held })
+        let far_ends = self.runtime.far_ends();
+        Box::new(Running { started, feed, dock: Dock::Client(listener), held, far_ends })
     }
 
     fn now(&self) -> u64 {
@@ -230,6 +249,7 @@ struct Running {
     feed: Feed,
     dock: Dock,
     held: Option<fn() -> usize>,
+    far_ends: FarEnds,
 }
 
 enum Dock {
@@ -249,11 +269,11 @@ impl Subject for Running {
     }
 
     fn plug(&mut self) -> Option<Box<dyn Stream>> {
-        let stream = match &self.dock {
-            Dock::Server(address) => TcpStream::connect(address).ok()?,
-            Dock::Client(listener) => listener.accept().ok()?.0,
+        let (stream, of) = match &self.dock {
+            Dock::Server(address) => (TcpStream::connect(address).ok()?, Of::Server),
+            Dock::Client(listener) => (listener.accept().ok()?.0, Of::Client),
         };
-        Some(Box::new(Socket::new(stream).ok()?))
+        (self.far_ends)(stream, of).ok()
     }
 
     fn held_bytes(&self) -> usize {

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use outlast_core::client::DialerConfig;
 use outlast_core::registry::RegistryConfig;
 use outlast_core::{CloseCode, Config};
-use outlast_service::net::socket2::{SockRef, Socket};
+use outlast_service::net::socket2::{self, SockRef};
 use outlast_service::net::{Client, Net, Running, Server};
 use outlast_service::{Handle, Limits, Runtime};
 
 use super::service::{Desk, SLACK};
-use super::{Controls, Feed, Started};
+use super::{Controls, FarEnds, Feed, Socket, Started};
 use crate::driver::Cmd;
 
 /// A task that a runtime is given.
@@ -31,6 +31,7 @@ pub struct Over<N> {
     net: Gated<N>,
     spawn: Arc<dyn Fn(Task) + Send + Sync>,
     held: Option<fn() -> usize>,
+    far_ends: Option<FarEnds>,
 }
 
 impl<N> std::fmt::Debug for Over<N> {
@@ -49,13 +50,20 @@ impl<N: Net> Over<N> {
     /// A runtime that takes tasks from threads of its own only, and from others with `spawn`.
     pub fn with(name: &'static str, net: N, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
         let gated = Gated { net, gate: Arc::default() };
-        Self { name, net: gated, spawn: Arc::new(spawn), held: None }
+        Self { name, net: gated, spawn: Arc::new(spawn), held: None, far_ends: None }
     }
 
     /// Knows the memory that the process holds; cases that look at it fail without.
     #[must_use]
     pub const fn counting(mut self, held: fn() -> usize) -> Self {
         self.held = Some(held);
+        self
+    }
+
+    /// Has these far ends: those of the layer that `N` has.
+    #[must_use]
+    pub fn far_ends(mut self, far_ends: FarEnds) -> Self {
+        self.far_ends = Some(far_ends);
         self
     }
 
@@ -118,6 +126,11 @@ impl<N: Net> super::Runtime for Over<N> {
 
     fn slack(&self) -> usize {
         SLACK
+    }
+
+    fn far_ends(&self) -> FarEnds {
+        let bare: FarEnds = Arc::new(|stream, _| Ok(Box::new(Socket::new(stream)?)));
+        self.far_ends.clone().unwrap_or(bare)
     }
 
     fn held_bytes(&self) -> Option<fn() -> usize> {
@@ -247,10 +260,19 @@ impl<N: Net> Net for Gated<N> {
 
     fn connect(
         &self,
-        socket: Socket,
+        socket: socket2::Socket,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<N::Stream>> + Send {
         self.net.connect(socket, address)
+    }
+
+    fn connect_named(
+        &self,
+        socket: socket2::Socket,
+        address: SocketAddr,
+        name: &str,
+    ) -> impl Future<Output = io::Result<N::Stream>> + Send {
+        self.net.connect_named(socket, address, name)
     }
 
     fn listener(&self, listener: std::net::TcpListener) -> io::Result<N::Listener> {

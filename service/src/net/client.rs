@@ -7,7 +7,7 @@ use std::sync::Arc;
 use outlast_core::Config;
 use outlast_core::client::DialerConfig;
 
-use super::{Net, SocketOptions, addresses, invalid, no_address};
+use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Credentials, Token};
 use crate::client::{ClientConfig, Connector, Dialed, Runner};
 use crate::handle::Handle;
@@ -92,6 +92,13 @@ impl<N: Net> ClientBuilder<N> {
         self
     }
 
+    /// Puts a layer between the sockets and the session, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> ClientBuilder<L::Net> {
+        let Self { net, addresses, config, socket } = self;
+        ClientBuilder { net: layer.over(net), addresses, config, socket }
+    }
+
     /// Makes the client. Nothing happens before the [`Runner`] is spawned or awaited; the handle
     /// may be used at once, and its sends wait for the session.
     ///
@@ -140,12 +147,12 @@ impl<N: Net> Connector for Dial<N> {
     async fn connect(&mut self, address: usize) -> io::Result<Dialed<N::Stream>> {
         // What the list does not have is an address that a server named: not followed yet.
         let index = if address < self.addresses.len() { address } else { 0 };
-        let name = self.addresses.get(index).map(String::as_str);
+        let name = self.addresses.get(index).map_or("", String::as_str);
         let mut last = no_address();
-        for address in addresses(&self.net, name.unwrap_or_default()).await? {
+        for address in addresses(&self.net, name).await? {
             let connecting = async {
                 let socket = self.socket.dialing(address)?;
-                self.net.connect(socket, address).await
+                self.net.connect_named(socket, address, name).await
             };
             match connecting.await {
                 Ok(io) => return Ok(Dialed { io, remote: Some(address) }),

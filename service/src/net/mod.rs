@@ -39,6 +39,18 @@ pub trait Net: Runtime {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
+    /// As [`connect`](Self::connect), for layers that have to know which name with its port was
+    /// dialled.
+    fn connect_named(
+        &self,
+        socket: socket2::Socket,
+        address: SocketAddr,
+        name: &str,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send {
+        let _ = name;
+        self.connect(socket, address)
+    }
+
     /// Takes a listening socket that does not block.
     ///
     /// # Errors
@@ -57,6 +69,15 @@ pub trait Net: Runtime {
 
     /// The addresses of a name with its port, as `example.net:7411`.
     fn lookup(&self, name: &str) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+}
+
+/// What lies between the sockets of a runtime and the sessions, such as TLS.
+pub trait Layer<N: Net> {
+    /// The sockets with this layer over them.
+    type Net: Net;
+
+    /// Lays it over these sockets.
+    fn over(self, net: N) -> Self::Net;
 }
 
 /// The addresses of `name`, without asking anybody if it is one.

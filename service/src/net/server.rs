@@ -14,7 +14,7 @@ use outlast_core::Config;
 use outlast_formats::Format;
 
 use super::stop::{Stop, Switch};
-use super::{Net, SocketOptions, addresses, invalid, no_address};
+use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
 use crate::handler::Handler;
 use crate::overview::{ServerHandle, SessionInfo};
@@ -149,6 +149,13 @@ impl<N: Net> ServerBuilder<N> {
     pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
         let Self { net, config, socket } = self;
         super::PlainServerBuilder::new(net, format, config.limits, socket)
+    }
+
+    /// Puts a layer between the sockets and the sessions, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> ServerBuilder<L::Net> {
+        let Self { net, config, socket } = self;
+        ServerBuilder { net: layer.over(net), config, socket }
     }
 
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
