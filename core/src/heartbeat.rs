@@ -7,7 +7,7 @@
 use crate::time::{Coarse, Instant};
 
 /// Parts of 256 that a beat may come early, so that many clients do not beat in step.
-const JITTER: u8 = 25;
+const JITTER: u32 = 25;
 
 const MILLI: u64 = 1_000;
 
@@ -33,6 +33,12 @@ pub(crate) struct Heartbeat {
     pub(crate) answer: u32,
     /// Smoothed round trip in microseconds; 0 before the first sample.
     rtt_us: u32,
+}
+
+/// A third of so many milliseconds, in microseconds rounded down; a microcontroller would need a
+/// kilobyte to divide the 64 bits.
+fn third(ms: u32) -> u64 {
+    u64::from(ms / 3) * MILLI + u64::from(ms % 3) * (MILLI / 3)
 }
 
 impl Heartbeat {
@@ -68,16 +74,16 @@ impl Heartbeat {
             return None;
         }
         //= HBT-16
-        let third = (u64::from(self.promise_ms) * MILLI / 3).max(FASTEST);
-        let early = (self.nonce >> 24) as u64 * u64::from(JITTER) / 255;
-        Some(self.transmitted_at.instant(now).after(third - third * early / 256))
+        let third = third(self.promise_ms).max(FASTEST);
+        let early = (self.nonce >> 24) * JITTER / 255;
+        Some(self.transmitted_at.instant(now).after(third - third * u64::from(early) / 256))
     }
 
     /// When to ask the peer for a sign of life.
     //= HBT-3
     pub(crate) fn probe_at(&self) -> Option<Instant> {
-        let limit = u64::from(self.limit_ms) * MILLI;
-        (limit > 0 && self.probed_at.is_none()).then(|| self.received_at.after(limit / 3 * 2))
+        (self.limit_ms > 0 && self.probed_at.is_none())
+            .then(|| self.received_at.after(third(self.limit_ms) * 2))
     }
 
     /// When the peer counts as gone.
@@ -101,12 +107,12 @@ impl Heartbeat {
     /// `due` is when the driver should have polled.
     //= HBT-6
     pub(crate) fn forgive(&mut self, now: Instant, due: Instant) -> bool {
-        let limit = u64::from(self.limit_ms) * MILLI;
-        if limit == 0 || now.micros_since(due) <= limit / 3 {
+        let third = third(self.limit_ms);
+        if third == 0 || now.micros_since(due) <= third {
             return false;
         }
         self.probed_at = None;
-        let heard = now.as_micros().saturating_sub(limit / 3 * 2);
+        let heard = now.as_micros().saturating_sub(third * 2);
         self.received_at = self.received_at.max(Instant::from_micros(heard));
         true
     }
