@@ -236,6 +236,7 @@ impl Link {
 
     /// Time as the driver shows it, never backwards.
     //= HBT-12
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now

@@ -104,11 +104,6 @@ impl<S: Storage + ?Sized> Ring<S> {
         }
     }
 
-    /// Sets bit `index` of the bitmap area; false if there is no memory for it.
-    pub(crate) fn set_bit(&mut self, index: usize, value: bool) -> bool {
-        self.change_bit(index, value).is_some()
-    }
-
     /// Sets bit `index` of the bitmap area and says whether that is a change; `None` if there is no
     /// memory for it.
     #[inline]
@@ -283,7 +278,8 @@ impl<S: Storage + ?Sized> Ring<S> {
     }
 
     /// Index in the storage of the byte `offset` bytes after the oldest one.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn place(&self, offset: usize) -> usize {
         let place = self.head() + offset;
         let capacity = self.capacity();
@@ -455,8 +451,8 @@ mod tests {
         let mut ring = Ring::new([0xffu8; 32], 0);
         ring.reserve_bits(2);
         assert!(!ring.bit(0) && !ring.bit(15) && !ring.bit(16));
-        assert!(ring.set_bit(15, true) && ring.bit(15));
-        assert!(!ring.set_bit(16, true), "beyond the bitmap");
+        assert!(ring.change_bit(15, true).is_some() && ring.bit(15));
+        assert!(ring.change_bit(16, true).is_none(), "beyond the bitmap");
         ring.push(frame(26), &[], &[1; 26]).unwrap();
         assert!(ring.push(frame(0), &[], &[]).is_err());
         assert!(ring.bit(15) && !ring.bit(14));

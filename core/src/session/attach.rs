@@ -14,7 +14,7 @@ use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
     AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Resume, Resumed, Terms, VERSION,
-    Welcome,
+    Welcome, version_1,
 };
 
 /// What a client adds to its HELLO.
@@ -261,7 +261,9 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The server's WELCOME came.
-    pub(super) fn handle_welcome(&mut self, welcome: &Welcome<'_>) -> Result<(), CloseCode> {
+    #[inline(never)]
+    pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
+        let welcome = Welcome::decode(version_1(tag, body)?)?;
         //= AUT-7
         if self.link.marks.has(Marks::DISTRUSTS) {
             return Err(CloseCode::AUTH_FAILED);
@@ -305,6 +307,7 @@ impl<S: Storage + ?Sized> Session<S> {
             asked => asked.max(welcome.terms.heartbeat_ms),
         };
         self.greeted(limit, welcome.terms.idle_ms);
+        self.link.marks.set(Marks::CONFIRMED, true);
         Ok(())
     }
 

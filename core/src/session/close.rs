@@ -4,7 +4,6 @@ use core::num::NonZeroU64;
 
 use super::{Pending, SendError, Session};
 use crate::code::{CloseCode, Scope};
-use crate::error::Violation;
 use crate::event::{Position, Side};
 use crate::link::{Closing, Owed};
 use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState};
@@ -66,7 +65,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer broke a rule.
     //= STM-4
-    pub(super) fn fail(&mut self, now: Instant, code: CloseCode) -> Violation {
+    pub(super) fn fail(&mut self, now: Instant, code: CloseCode) -> CloseCode {
         self.stats.violations = self.stats.violations.wrapping_add(1);
         let code = match code.scope() {
             Scope::Connection if poisons(code) && self.poisoned() => CloseCode::POISON,
@@ -93,7 +92,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let session_ended = self.state == SessionState::Dead;
         let closing = Closing { retry_ms, session_ended, ..Closing::of(code, Side::Local) };
         self.closing_by(now, event, closing);
-        Violation { code }
+        code
     }
 
     /// Whether an error ends this connection where another one ended the last, if it carries the
@@ -138,7 +137,15 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// CLOSE came.
     //= CLS-4
-    pub(super) fn handle_close(&mut self, now: Instant, close: &Close<'_>) {
+    #[inline(never)]
+    pub(super) fn handle_close(
+        &mut self,
+        now: Instant,
+        header: Header,
+        body: &[u8],
+    ) -> Result<(), CloseCode> {
+        header.check_tag()?;
+        let close = Close::decode_terse(body)?;
         let code = close.code;
         let ended = close.flags.contains(CloseFlags::SESSION_ENDED);
         let received = close.rx_next.map(Position);
@@ -165,6 +172,7 @@ impl<S: Storage + ?Sized> Session<S> {
             ..Closing::of(code, Side::Peer)
         };
         self.closing_by(now, LinkEvent::PeerClose, closing);
+        Ok(())
     }
 
     /// The session cannot go on; it says why and keeps what was not acknowledged.

@@ -7,7 +7,7 @@ use crate::link::{Leaving, Marks, Owed};
 use crate::state::{LinkEvent, LinkState, StateError};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Route, Status};
+use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Status};
 
 /// Longest address that DRAIN can carry.
 const ADDRESS_MAX: usize = 255;
@@ -88,7 +88,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer will leave: a client goes too, at a random time within the spread.
     //= CLS-9
-    pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: Drain<'b>) -> Option<Event<'b>> {
+    pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: &Drain<'b>) -> Option<Event<'b>> {
         if self.link.marks.has(Marks::HEARD_DRAIN) {
             return None;
         }
@@ -99,7 +99,7 @@ impl<S: Storage + ?Sized> Session<S> {
             let spread = u64::from(drain.spread_ms) * 1_000;
             self.link.deadline = Some(now.after((spread * seed) >> 32));
         }
-        let Drain { code, grace_ms, spread_ms, address } = drain;
+        let Drain { code, grace_ms, spread_ms, address } = *drain;
         Some(Event::Draining { code, grace_ms, spread_ms, address })
     }
 
@@ -122,16 +122,18 @@ impl<S: Storage + ?Sized> Session<S> {
     pub(super) fn refuse_request(
         &mut self,
         now: Instant,
-        (id, route): (RequestId, Route),
+        head: Head,
         payload: &[u8],
         more: bool,
     ) -> Result<(), CloseCode> {
-        self.check_head(payload)?;
+        let total = self.check_head(payload)?;
         self.charge(now, 1)?;
-        if !self.set_open_in(id, true) || !self.set_refused(id, true) {
+        if let Head::Request { id, .. } = head
+            && !(self.set_open_in(id, true) && self.set_refused(id, true))
+        {
             return Err(CloseCode::INTERNAL);
         }
-        self.begin_in(Head::Request { id, route }, payload, more)?;
+        self.begin_in(head, total, more);
         self.handle_refused(more);
         Ok(())
     }

@@ -182,7 +182,8 @@ impl<S: Storage + ?Sized> Session<S> {
         (self.window.size() / 4).min(self.peer.send_buffer / 2).max(1)
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn owes_control(&self, now: Instant) -> bool {
         match self.link.state {
             LinkState::Open | LinkState::Draining => {

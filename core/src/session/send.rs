@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::deliver::checked_sum;
 use super::{Open, Pending, Session};
 use crate::config::bitmap_len;
 use crate::event::{Head, Position};
@@ -378,11 +379,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn checked_total(&self, so_far: u32, more: usize) -> Result<u32, SendError> {
-        u32::try_from(more)
-            .ok()
-            .and_then(|more| so_far.checked_add(more))
-            .filter(|total| *total <= self.peer.max_message)
-            .ok_or(SendError::TooLarge { limit: self.peer.max_message })
+        let limit = self.peer.max_message;
+        checked_sum(so_far, more, limit).ok_or(SendError::TooLarge { limit })
     }
 
     //= FRG-1
@@ -420,7 +418,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if id.0 >= self.peer.max_requests {
             return Err(SendError::TooManyRequests { limit: self.peer.max_requests });
         }
-        match self.ring.change_bit(self.out_bit(id), true) {
+        match self.change_bit(Bits::Ours, id, true) {
             Some(true) => {}
             Some(false) => return Err(SendError::NoSuchRequest),
             None => return Err(SendError::Full),
@@ -438,49 +436,66 @@ impl<S: Storage + ?Sized> Session<S> {
         );
         let refused = self.tx.refusals && self.is_refused(id);
         let is_mine = !comes && !refused && id.0 < self.config.max_requests;
-        let closed = is_mine && self.ring.change_bit(usize::from(id.0), false) == Some(true);
+        let closed = is_mine && self.change_bit(Bits::Theirs, id, false) == Some(true);
         if closed { Ok(()) } else { Err(SendError::NoSuchRequest) }
     }
 
     /// Whether a request of ours still wants its response.
     #[must_use]
     pub fn is_open_out(&self, id: RequestId) -> bool {
-        id.0 < self.peer.max_requests && self.ring.bit(self.out_bit(id))
+        id.0 < self.peer.max_requests && self.bit(Bits::Ours, id)
     }
 
     /// Whether a request of the peer's still wants its response.
     #[must_use]
     pub fn is_open_in(&self, id: RequestId) -> bool {
-        id.0 < self.config.max_requests && self.ring.bit(usize::from(id.0))
+        id.0 < self.config.max_requests && self.bit(Bits::Theirs, id)
     }
 
     //= REQ-11
     pub(crate) fn set_open_out(&mut self, id: RequestId, open: bool) -> bool {
-        self.ring.set_bit(self.out_bit(id), open)
+        self.change_bit(Bits::Ours, id, open).is_some()
     }
 
     pub(crate) fn set_open_in(&mut self, id: RequestId, open: bool) -> bool {
-        self.ring.set_bit(usize::from(id.0), open)
+        self.change_bit(Bits::Theirs, id, open).is_some()
     }
 
     /// Whether a request of the peer's is to be refused and waits for that.
     pub(crate) fn is_refused(&self, id: RequestId) -> bool {
-        self.ring.bit(self.refused_bit(id))
+        self.bit(Bits::Refused, id)
     }
 
     pub(crate) fn set_refused(&mut self, id: RequestId, refused: bool) -> bool {
-        self.ring.set_bit(self.refused_bit(id), refused)
+        self.change_bit(Bits::Refused, id, refused).is_some()
     }
 
-    /// The bits of what is to be refused come after those of the peer's requests.
-    fn refused_bit(&self, id: RequestId) -> usize {
-        bitmap_len(self.config.max_requests) * 8 + usize::from(id.0)
+    /// Where in the bitmaps a request is.
+    fn bit_of(&self, which: Bits, id: RequestId) -> usize {
+        bitmap_len(self.config.max_requests) * 8 * which as usize + usize::from(id.0)
     }
 
-    /// Bits of our requests come last.
-    pub(super) fn out_bit(&self, id: RequestId) -> usize {
-        bitmap_len(self.config.max_requests) * 16 + usize::from(id.0)
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn bit(&self, which: Bits, id: RequestId) -> bool {
+        self.ring.bit(self.bit_of(which, id))
     }
+
+    /// Sets a bit and says whether that is a change; `None` if there is no memory for it.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn change_bit(&mut self, which: Bits, id: RequestId, value: bool) -> Option<bool> {
+        self.ring.change_bit(self.bit_of(which, id), value)
+    }
+}
+
+/// What a bit of a request says. The bitmaps are in this order.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Bits {
+    /// The peer's request wants its response.
+    Theirs = 0,
+    /// The peer's request is to be refused.
+    Refused = 1,
+    /// The request of this end wants its response.
+    Ours = 2,
 }
 
 /// Op, tag, and what stands in front of the payload.

@@ -2,17 +2,14 @@
 
 use core::fmt;
 
-use super::bytes::{Reader, Writer};
+use super::bytes::Writer;
+use super::header::{CONTINUE_ABORT, CONTINUE_DATA};
 use super::handshake::{HANDSHAKE_BODY_MAX, check_handshake_len};
 use super::{Close, Drain, HEADER_LEN, Header, Hello, MAGIC, MAX_BODY, Op, Probe};
 use super::{RequestId, Route, Status, VERSION, Welcome};
 use crate::CloseCode;
 
 const BAD_FRAME: CloseCode = CloseCode::BAD_FRAME;
-/// The tag of a CONT that carries data.
-const CONTINUE_DATA: u8 = 0;
-/// The tag of a CONT that gives the open message up.
-const CONTINUE_ABORT: u8 = 1;
 /// A sequenced kind that version 1 does not know and may skip; `GREASE` is the unsequenced one.
 const IGNORED_SEQUENCED: u32 = 0xDE;
 
@@ -205,8 +202,12 @@ impl<'b> Frame<'b> {
         }
         //= FRM-7, FRM-13
         match header.op() {
-            Some(op) if header.tag() != 0 && is_tagless(op) => Err(BAD_FRAME),
-            Some(op) => Self::decode_op(op, header, body),
+            Some(op) => {
+                if is_tagless(op) {
+                    header.check_tag()?;
+                }
+                Self::decode_op(op, header, body)
+            }
             // The check let only ignorable kinds pass.
             None => Ok(Self::Ignored { sequenced: header.is_sequenced() }),
         }
@@ -234,37 +235,28 @@ impl<'b> Frame<'b> {
             }
             Op::Request => {
                 let (route, body) = Route::split(tag, body)?;
-                let (id, payload) = split_id(body)?;
+                let (id, payload) = RequestId::split(body)?;
                 Ok(Self::Request { id, route, payload, more })
             }
             Op::Response => {
-                let (id, payload) = split_id(body)?;
+                let (id, payload) = RequestId::split(body)?;
                 Ok(Self::Response { id, status: Status(tag), payload, more })
             }
-            Op::Ack => decode_ack(body).ok_or(BAD_FRAME),
-            Op::Ping => Probe::decode(body).ok_or(BAD_FRAME).map(Self::Ping),
-            Op::Pong => Probe::decode(body).ok_or(BAD_FRAME).map(Self::Pong),
-            Op::Cancel => {
-                let id = RequestId(u16::from_le_bytes(exactly(body)?));
-                Ok(Self::Cancel { id, reason: tag })
+            Op::Ack => header.fields(body).map(|[ack, limit]| Self::Ack { ack, limit }),
+            Op::Ping => Probe::read(header, body).map(Self::Ping),
+            Op::Pong => Probe::read(header, body).map(Self::Pong),
+            Op::Cancel => Ok(Self::Cancel { id: RequestId::only(body)?, reason: tag }),
+            Op::Fin => header.fields(body).map(|[]| Self::Fin),
+            Op::Token => {
+                Ok(Self::Token { key_id: tag, key: body.try_into().map_err(|_| BAD_FRAME)? })
             }
-            Op::Fin => exactly(body).map(|[]| Self::Fin),
-            Op::Token => Ok(Self::Token { key_id: tag, key: exactly(body)? }),
-            Op::Continue => Self::decode_continue(header, body),
+            Op::Continue if header.is_abort(body)? => Ok(Self::Abort),
+            Op::Continue => Ok(Self::Continue { payload: body, more }),
             //= FRM-27
             Op::Skip => Ok(Self::Skip),
             //= FRM-26
             Op::Info | Op::Grease => Ok(Self::Ignored { sequenced: false }),
             Op::Grant | Op::Item | Op::RequestStream => Err(CloseCode::UNKNOWN_CRITICAL),
-        }
-    }
-
-    fn decode_continue(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
-        //= FRG-8
-        match (header.tag(), body, header.more()) {
-            (CONTINUE_DATA, [_, ..], more) => Ok(Self::Continue { payload: body, more }),
-            (CONTINUE_ABORT, [], false) => Ok(Self::Abort),
-            _ => Err(BAD_FRAME),
         }
     }
 
@@ -339,7 +331,7 @@ const fn is_tagless(op: Op) -> bool {
 /// Lets the bodies of HELLO and WELCOME through if they have the layout of this version.
 ///
 /// Only the magic is known of a layout with another number, so it decides what is refused.
-fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
+pub(crate) fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
     //= HND-5
     match tag {
         VERSION => Ok(body),
@@ -356,23 +348,6 @@ fn may_have_magic(input: &[u8]) -> bool {
     //= HND-2
     let is_long_enough = Header::from_bytes(*header).frame_size() >= HEADER_LEN + MAGIC.len();
     is_long_enough && body.iter().zip(&MAGIC).all(|(got, want)| got == want)
-}
-
-fn exactly<const N: usize>(body: &[u8]) -> Result<[u8; N], CloseCode> {
-    body.try_into().map_err(|_| BAD_FRAME)
-}
-
-fn split_id(body: &[u8]) -> Result<(RequestId, &[u8]), CloseCode> {
-    match body.split_first_chunk() {
-        Some((id, rest)) => Ok((RequestId(u16::from_le_bytes(*id)), rest)),
-        None => Err(BAD_FRAME),
-    }
-}
-
-fn decode_ack<'b>(body: &[u8]) -> Option<Frame<'b>> {
-    let mut fields = Reader::new(body);
-    let frame = Frame::Ack { ack: fields.u32()?, limit: fields.u32()? };
-    fields.rest().is_empty().then_some(frame)
 }
 
 fn encode_probe(writer: &mut Writer<'_>, op: Op, probe: Option<Probe>) -> Header {
