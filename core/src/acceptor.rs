@@ -6,7 +6,7 @@
 use crate::code::CloseCode;
 use crate::config::Config;
 use crate::error::Violation;
-use crate::state::{LinkEvent, LinkState, StateError};
+use crate::state::{LinkEvent, LinkState, Obstacle, StateError, Verb};
 use crate::time::Instant;
 use crate::wire::{Close, Frame, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, VERSION};
 
@@ -148,16 +148,16 @@ impl Acceptor {
     /// If no HELLO came yet, after eight steps, or if `out` is too small.
     //= AUT-4
     pub fn challenge(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
-        let refused = |state| StateError { verb: "challenge", state };
+        let refused = |state| StateError::new(Verb::Challenge, state);
         if self.state != LinkState::Auth {
-            return Err(refused(self.state.name()));
+            return Err(refused(Obstacle::Link(self.state)));
         }
         if self.step >= MAX_STEPS {
-            return Err(refused("out of authentication steps"));
+            return Err(refused(Obstacle::NoMoreSteps));
         }
         let written = Frame::Auth { step: self.step, data }
             .encode(out)
-            .ok_or_else(|| refused("out of room for the step"))?;
+            .ok_or_else(|| refused(Obstacle::NoRoomForStep))?;
         self.step += 1;
         Ok(written)
     }

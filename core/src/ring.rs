@@ -227,14 +227,24 @@ impl<S: Storage + ?Sized> Ring<S> {
         if let Some(header) = bytes.get(start..).and_then(<[u8]>::first_chunk) {
             return Header::from_bytes(*header);
         }
+        self.header_around(offset)
+    }
+
+    /// Header of a frame whose header runs around the end.
+    #[cold]
+    fn header_around(&self, offset: usize) -> Header {
         let mut header = [0; HEADER_LEN];
-        self.copy_out(offset, offset + HEADER_LEN, &mut header);
+        for (at, byte) in header.iter_mut().enumerate() {
+            let place = self.place(offset + at);
+            *byte = self.storage.as_slice().get(place).copied().unwrap_or_default();
+        }
         Header::from_bytes(header)
     }
 
     /// First frame boundary at or after `to`, starting from the boundary `from`, but none after
     /// `limit` if `limit` comes first.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn boundary(&self, mut from: usize, to: usize, limit: usize) -> usize {
         while from < to {
             let size = self.header_at(from).frame_size();
@@ -242,7 +252,10 @@ impl<S: Storage + ?Sized> Ring<S> {
                 break;
             }
             from += size;
-            from += self.run(from, size, to.min(limit).saturating_sub(from));
+            // What this saves in time a microcontroller would rather have in flash.
+            if usize::BITS > 32 {
+                from += self.run(from, size, to.min(limit).saturating_sub(from));
+            }
         }
         from
     }

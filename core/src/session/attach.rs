@@ -9,7 +9,9 @@ use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
 use crate::link::{Link, Marks, Owed};
-use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
+use crate::state::{
+    LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb,
+};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
@@ -135,12 +137,12 @@ impl<S: Storage + ?Sized> Session<S> {
         with: &Attach<'_>,
         out: &mut [u8],
     ) -> Result<usize, StateError> {
-        let refused = |state| Err(StateError { verb: "attach", state });
+        let refused = |state| Err(StateError::new(Verb::Attach, state));
         if !matches!(self.link.state, LinkState::Idle | LinkState::Closed) {
-            return refused(self.link.state.name());
+            return refused(Obstacle::Link(self.link.state));
         }
         if !self.is_client() || !matches!(self.state, SessionState::New | SessionState::Detached) {
-            return refused(self.state.name());
+            return refused(Obstacle::Session(self.state));
         }
         let resume = (self.state == SessionState::Detached).then(|| self.claim(with));
         let hello = Hello {
@@ -155,7 +157,7 @@ impl<S: Storage + ?Sized> Session<S> {
             client_id: with.client_id,
         };
         let Some(written) = hello.encode(out) else {
-            return refused("the handshake does not fit its 1024 bytes or the buffer");
+            return refused(Obstacle::LongHandshake);
         };
         //= RSM-2
         self.identity.attach = self.identity.attach.wrapping_add(1);
@@ -242,7 +244,7 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn authenticate(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
         let state = self.link.state;
         if state != LinkState::Auth {
-            return Err(StateError { verb: "authenticate", state: state.name() });
+            return Err(StateError::new(Verb::Authenticate, Obstacle::Link(state)));
         }
         let frame = crate::wire::Frame::Auth { step: self.link.auth_step, data };
         match frame.encode(out) {
@@ -250,7 +252,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.link.auth_step = self.link.auth_step.wrapping_add(1);
                 Ok(written)
             }
-            None => Err(StateError { verb: "authenticate", state: "the step does not fit" }),
+            None => Err(StateError::new(Verb::Authenticate, Obstacle::LongStep)),
         }
     }
 

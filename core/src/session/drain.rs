@@ -4,7 +4,7 @@ use super::{Open, Session};
 use crate::code::CloseCode;
 use crate::event::{Event, Head};
 use crate::link::{Leaving, Marks, Owed};
-use crate::state::{LinkEvent, LinkState, StateError};
+use crate::state::{LinkEvent, LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Status};
@@ -34,7 +34,7 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<(), StateError> {
         self.link.tick(now);
         if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
-            return Err(StateError { verb: "drain", state: self.link.state.name() });
+            return Err(StateError::new(Verb::Drain, Obstacle::Link(self.link.state)));
         }
         self.link.farewell = Leaving { code, grace_ms, spread_ms }.into();
         self.link.owed.add(Owed::DRAIN);
@@ -63,7 +63,7 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, StateError> {
         if address.len() > ADDRESS_MAX {
-            return Err(StateError { verb: "drain", state: "the address exceeds 255 bytes" });
+            return Err(StateError::new(Verb::Drain, Obstacle::LongAddress));
         }
         self.drain(now, code, grace_ms, spread_ms)?;
         Ok(self.transmit_control(now, Some(address), out))

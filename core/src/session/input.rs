@@ -10,7 +10,7 @@ use crate::link::{Marks, Owed};
 use crate::state::{LinkEvent, LinkState, SessionState};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
-use crate::wire::{Drain, Frame, HEADER_LEN, Header, MAX_BODY, Op, Probe, Route, Split};
+use crate::wire::{Drain, Frame, HANDSHAKE_BODY_MAX, HEADER_LEN, Header, Op, Probe, Route, Split};
 
 /// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
 const PLAIN: u32 = 0xC000_00FF;
@@ -174,11 +174,15 @@ impl<S: Storage + ?Sized> Session<S> {
     /// later, and nothing but the handshake may come before its end.
     //= HND-1
     fn split<'b>(&self, input: &'b [u8], open: bool) -> Result<Option<Split<'b>>, CloseCode> {
-        if open {
-            Frame::split(input, self.config.max_body)
-        } else {
-            Frame::split_first(input, MAX_BODY)
+        if !open {
+            Frame::check_first(input)?;
         }
+        let longest = if open { self.config.max_body } else { HANDSHAKE_BODY_MAX };
+        let split = Frame::split(input, longest)?;
+        if !open {
+            Frame::check_magic(input)?;
+        }
+        Ok(split)
     }
 
     /// A frame of an open connection. What a sequenced one needs is in `deliver.rs`.

@@ -2,8 +2,9 @@
 
 use super::{Role, SendError, Session};
 use crate::code::CloseCode;
+use crate::heartbeat::micros;
 use crate::link::{Farewell, Owed};
-use crate::state::{LinkState, StateError};
+use crate::state::{LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
@@ -118,8 +119,8 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<usize, SendError> {
         let now = self.link.tick(now);
         if !self.link.is_open() {
-            let state = self.link.state.name();
-            return Err(SendError::State(StateError { verb: "send a note", state }));
+            let state = Obstacle::Link(self.link.state);
+            return Err(SendError::State(StateError::new(Verb::SendNote, state)));
         }
         let ahead = route.encoded_len();
         let limit = usize::from(self.peer.max_body).min(out.len().saturating_sub(HEADER_LEN));
@@ -280,17 +281,13 @@ impl<S: Storage + ?Sized> Session<S> {
             self.window.sample(self.rx.next);
         }
         if self.link.owed.has(Owed::PONG) && out.has_room(20) {
-            let probe = self.probe(self.link.heartbeat.answer);
-            out.put(&encode_probe(Op::Pong, probe));
+            self.write_probe(Op::Pong, self.link.heartbeat.answer, &mut out);
             self.link.owed.remove(Owed::PONG);
-            self.link.owed.remove(Owed::BEAT);
         }
         if self.link.owed.has(Owed::PING) && out.has_room(20) {
             let nonce = self.link.heartbeat.probe(now);
-            let probe = self.probe(nonce);
-            out.put(&encode_probe(Op::Ping, probe));
+            self.write_probe(Op::Ping, nonce, &mut out);
             self.link.owed.remove(Owed::PING);
-            self.link.owed.remove(Owed::BEAT);
             self.stats.pings_out = self.stats.pings_out.wrapping_add(1);
         }
         if (self.link.owed.has(Owed::ACK) || self.rx.unreported() > 0) && out.has_room(12) {
@@ -299,24 +296,35 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::BEAT);
             self.stats.acks_out = self.stats.acks_out.wrapping_add(1);
         }
-        self.write_rest(now, address, &mut out);
-        out.written
-    }
-
-    fn write_rest(&mut self, now: Instant, address: Option<&[u8]>, out: &mut Writer<'_>) {
-        if self.link.owed.has(Owed::DRAIN)
-            && let Some(leaving) = self.link.leaving()
-            && out.with(|free| self.encode_drain(leaving, address, free))
-        {
-            let grace_until = now.after(u64::from(leaving.grace_ms) * 1_000).into();
-            self.link.farewell = Farewell::Left { grace_until };
-            self.link.owed.remove(Owed::DRAIN);
-            self.link.owed.remove(Owed::BEAT);
+        if self.link.owed.has(Owed::DRAIN) {
+            self.write_drain(now, address, &mut out);
         }
         if self.link.owed.has(Owed::BEAT) && out.has_room(4) {
             out.put(&encode_empty(Op::Pong));
             self.link.owed.remove(Owed::BEAT);
             self.stats.beats_out = self.stats.beats_out.wrapping_add(1);
+        }
+        out.written
+    }
+
+    /// Nothing that this writes is without a sign of life and an acknowledgement.
+    #[inline(never)]
+    fn write_probe(&mut self, op: Op, nonce: u32, out: &mut Writer<'_>) {
+        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+        let tx = (self.tx.acked as u32).wrapping_add(self.tx.sent);
+        let (ack, limit) = self.report();
+        out.put(&encode_probe(op, Probe { nonce, tx, ack, limit }));
+        self.link.owed.remove(Owed::BEAT);
+    }
+
+    fn write_drain(&mut self, now: Instant, address: Option<&[u8]>, out: &mut Writer<'_>) {
+        if let Some(leaving) = self.link.leaving()
+            && out.with(|free| self.encode_drain(leaving, address, free))
+        {
+            let grace_until = now.after(micros(leaving.grace_ms)).into();
+            self.link.farewell = Farewell::Left { grace_until };
+            self.link.owed.remove(Owed::DRAIN);
+            self.link.owed.remove(Owed::BEAT);
         }
     }
 
@@ -347,13 +355,6 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn probe(&mut self, nonce: u32) -> Probe {
-        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
-        let tx = (self.tx.acked as u32).wrapping_add(self.tx.sent);
-        let (ack, limit) = self.report();
-        Probe { nonce, tx, ack, limit }
-    }
-
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
     fn report(&mut self) -> (u32, u32) {
@@ -381,6 +382,7 @@ impl Writer<'_> {
         self.out.len() - self.written >= size
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn put(&mut self, frame: &[u8]) {
         let free = self.out.get_mut(self.written..).unwrap_or_default();
         if let Some(slot) = free.get_mut(..frame.len()) {

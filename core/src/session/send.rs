@@ -6,7 +6,7 @@ use super::deliver::checked_sum;
 use super::{Open, Pending, Session};
 use crate::config::bitmap_len;
 use crate::event::{Head, Position};
-use crate::state::{SessionState, StateError};
+use crate::state::{Obstacle, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
@@ -402,14 +402,16 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-16
     pub(super) fn check_state(&self) -> Result<(), SendError> {
         let state = match self.state {
-            SessionState::Attached | SessionState::Detached if self.tx.finished => "finished",
+            SessionState::Attached | SessionState::Detached if self.tx.finished => {
+                Obstacle::Finished
+            }
             SessionState::Attached | SessionState::Detached => return Ok(()),
             SessionState::New
             | SessionState::Ended
             | SessionState::Dead
-            | SessionState::Exported => self.state.name(),
+            | SessionState::Exported => Obstacle::Session(self.state),
         };
-        Err(SendError::State(StateError { verb: "send", state }))
+        Err(SendError::State(StateError::new(Verb::Send, state)))
     }
 
     /// Marks one of our requests as open.

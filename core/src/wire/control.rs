@@ -3,7 +3,7 @@
 use core::ops::BitOr;
 use core::str;
 
-use super::bytes::{Options, Reader, Writer, once, unknown_option};
+use super::bytes::{ANY_LEN, Reader, Writer, read_options};
 use super::handshake::TLV_ADDRESS;
 use super::{HEADER_LEN, Header, Op};
 use crate::CloseCode;
@@ -119,19 +119,16 @@ impl<'b> Drain<'b> {
     /// `BAD_FRAME`: too short, or a reserved byte in use. `BAD_OPTION`: an option that is
     /// malformed, repeated, or critical and unknown.
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let Some((mut drain, mut options)) = Self::decode_fixed(body) else {
+        let Some((drain, options)) = Self::decode_fixed(body) else {
             return Err(CloseCode::BAD_FRAME);
         };
-        while let Some((kind, value)) = options.next()? {
-            match kind {
-                TLV_ADDRESS => once(&mut drain.address, Some(value))?,
-                _ => unknown_option(kind)?,
-            }
-        }
-        Ok(drain)
+        let mut values = [None];
+        read_options(options, &[(TLV_ADDRESS, ANY_LEN)], &mut values)?;
+        let [address] = values;
+        Ok(Self { address, ..drain })
     }
 
-    fn decode_fixed(body: &'b [u8]) -> Option<(Self, Options<'b>)> {
+    fn decode_fixed(body: &'b [u8]) -> Option<(Self, &'b [u8])> {
         let (fixed, options) = body.split_first_chunk::<DRAIN_FIXED_LEN>()?;
         let mut reader = Reader::new(fixed);
         let code = CloseCode::new(reader.u16()?);
@@ -140,7 +137,7 @@ impl<'b> Drain<'b> {
             return None;
         }
         let (grace_ms, spread_ms) = (reader.u32()?, reader.u32()?);
-        Some((Self { code, grace_ms, spread_ms, address: None }, Options::new(options)))
+        Some((Self { code, grace_ms, spread_ms, address: None }, options))
     }
 
     /// Writes the whole frame and returns its size.
@@ -149,10 +146,9 @@ impl<'b> Drain<'b> {
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(out);
-        writer.put(&self.code.get().to_le_bytes());
-        writer.put(&[0, 0]);
-        writer.put(&self.grace_ms.to_le_bytes());
-        writer.put(&self.spread_ms.to_le_bytes());
+        let [low, high] = self.code.get().to_le_bytes();
+        let (grace, spread) = (self.grace_ms.to_le_bytes(), self.spread_ms.to_le_bytes());
+        writer.put([[low, high, 0, 0], grace, spread].as_flattened());
         if let Some(address) = self.address {
             writer.option(TLV_ADDRESS, address);
         }
@@ -242,9 +238,8 @@ impl<'b> Close<'b> {
             flags |= CloseFlags::HAS_RANGE;
         }
         let mut writer = Writer::new(out);
-        writer.put(&self.code.get().to_le_bytes());
-        writer.put(&flags.to_le_bytes());
-        writer.put(&self.retry_ms.to_le_bytes());
+        let [(a, b), (c, d)] = [self.code.get(), flags].map(|field| field.to_le_bytes().into());
+        writer.put([[a, b, c, d], self.retry_ms.to_le_bytes()].as_flattened());
         if let Some(rx_next) = self.rx_next {
             writer.put(&rx_next.to_le_bytes());
         }

@@ -135,7 +135,8 @@ impl<'b> Frame<'b> {
             return Ok(None);
         };
         let header = Header::from_bytes(*header);
-        if !header.is_plain(max_body) {
+        // Looking twice saves time where code costs nothing.
+        if usize::BITS <= 32 || !header.is_plain(max_body) {
             header.check(max_body)?;
         }
         let Some((body, rest)) = rest.split_at_checked(usize::from(header.body_len())) else {
@@ -156,21 +157,38 @@ impl<'b> Frame<'b> {
     /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also beyond
     /// [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX); otherwise as `split`.
     pub fn split_first(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
-        let Some(kind) = input.first() else {
-            return Ok(None);
-        };
-        //= HND-1
-        match Header::from_word(u32::from(*kind)).op() {
-            Some(op @ (Op::Hello | Op::Welcome | Op::Auth | Op::Close)) => {
-                //= HND-4
-                let split = Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))?;
-                if matches!(op, Op::Hello | Op::Welcome) && !may_have_magic(input) {
-                    return Err(BAD_FRAME);
-                }
-                Ok(split)
+        Self::check_first(input)?;
+        //= HND-4
+        let split = Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))?;
+        Self::check_magic(input)?;
+        Ok(split)
+    }
+
+    /// Refuses what cannot begin the first frame of a connection, by its first byte.
+    //= HND-1
+    pub(crate) fn check_first(input: &[u8]) -> Result<(), CloseCode> {
+        const GREETINGS: u32 = 1 << Op::Hello as u8
+            | 1 << Op::Welcome as u8
+            | 1 << Op::Auth as u8
+            | 1 << Op::Close as u8;
+        match input.first() {
+            Some(kind @ 0..=31) if GREETINGS >> kind & 1 == 1 => Ok(()),
+            Some(kind) if Header::from_word(u32::from(*kind)).op().is_some() => {
+                Err(CloseCode::BAD_STATE)
             }
-            Some(_) => Err(CloseCode::BAD_STATE),
-            None => Err(BAD_FRAME),
+            Some(_) => Err(BAD_FRAME),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a HELLO or WELCOME that begins, perhaps in mid-header, as none does.
+    pub(crate) fn check_magic(input: &[u8]) -> Result<(), CloseCode> {
+        const HELLO: u8 = Op::Hello as u8;
+        const WELCOME: u8 = Op::Welcome as u8;
+        //= HND-2
+        match input {
+            [HELLO | WELCOME, ..] if !may_have_magic(input) => Err(BAD_FRAME),
+            _ => Ok(()),
         }
     }
 
@@ -345,9 +363,15 @@ fn may_have_magic(input: &[u8]) -> bool {
     let Some((header, body)) = input.split_first_chunk() else {
         return true;
     };
-    //= HND-2
-    let is_long_enough = Header::from_bytes(*header).frame_size() >= HEADER_LEN + MAGIC.len();
-    is_long_enough && body.iter().zip(&MAGIC).all(|(got, want)| got == want)
+    if Header::from_bytes(*header).frame_size() < HEADER_LEN + MAGIC.len() {
+        return false;
+    }
+    let there = body.get(..MAGIC.len()).unwrap_or(body);
+    let word = |bytes: &[u8]| {
+        bytes.iter().rev().fold(0, |word: u32, byte| word << 8 | u32::from(*byte))
+    };
+    // What is not there yet is shifted out.
+    there.is_empty() || (word(there) ^ word(&MAGIC)) << (32 - 8 * there.len()) == 0
 }
 
 fn encode_probe(writer: &mut Writer<'_>, op: Op, probe: Option<Probe>) -> Header {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::bytes::{Options, Reader, Writer, once, unknown_option};
+use super::bytes::{ANY_LEN, Known, Reader, Writer, read_options, words};
 use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
 use crate::CloseCode;
 
@@ -16,7 +16,7 @@ pub const MIN_MAX_BODY: u16 = 60;
 const FIXED_LEN: usize = 36;
 
 /// The longest body of HELLO, WELCOME and AUTH, in bytes.
-pub(super) const HANDSHAKE_BODY_MAX: u16 = 1020;
+pub(crate) const HANDSHAKE_BODY_MAX: u16 = 1020;
 
 const HELLO_RESUME: u16 = 1;
 const HELLO_SESSION: u16 = 2;
@@ -167,6 +167,14 @@ pub struct Welcome<'b> {
 }
 
 impl<'b> Hello<'b> {
+    const OPTIONS: [Known; 5] = [
+        (TLV_CAPS, 4),
+        (TLV_RESUME, Resume::LEN),
+        (TLV_AUTH, ANY_LEN),
+        (TLV_AGENT, ANY_LEN),
+        (TLV_CLIENT_ID, ANY_LEN),
+    ];
+
     /// Reads the body of a HELLO.
     ///
     /// # Errors
@@ -175,24 +183,18 @@ impl<'b> Hello<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let (fixed, mut options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
+        let (fixed, options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
         //= HND-7
         let [version_min, version_max] = fixed.versions;
         if version_min == 0 || version_min > version_max {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut caps = None;
-        let (mut resume, mut auth, mut agent, mut client_id) = (None, None, None, None);
-        while let Some((kind, value)) = options.next()? {
-            match kind {
-                TLV_CAPS => once(&mut caps, decode_caps(value))?,
-                TLV_RESUME => once(&mut resume, Resume::decode(value))?,
-                TLV_AUTH => once(&mut auth, AuthData::decode(value))?,
-                TLV_AGENT => once(&mut agent, Some(value))?,
-                TLV_CLIENT_ID => once(&mut client_id, Some(value))?,
-                _ => unknown_option(kind)?,
-            }
-        }
+        let mut values = [None; 5];
+        read_options(options, &Self::OPTIONS, &mut values)?;
+        let [caps, resume, auth, agent, client_id] = values;
+        let caps = decode_caps(caps);
+        let resume = decoded(resume, Resume::decode)?;
+        let auth = decoded(auth, AuthData::decode)?;
         //= HND-8
         if fixed.has(HELLO_RESUME) != resume.is_some() || fixed.has(HELLO_AUTH) != auth.is_some() {
             return Err(CloseCode::BAD_OPTION);
@@ -202,7 +204,7 @@ impl<'b> Hello<'b> {
             version_max,
             wants_session: fixed.has(HELLO_SESSION),
             terms: fixed.terms,
-            caps: caps.unwrap_or(0),
+            caps,
             resume,
             auth,
             agent,
@@ -246,6 +248,13 @@ impl<'b> Hello<'b> {
 }
 
 impl<'b> Welcome<'b> {
+    const OPTIONS: [Known; 4] = [
+        (TLV_CAPS, 4),
+        (TLV_SESSION, Grant::LEN),
+        (TLV_RESUMED, Resumed::LEN),
+        (TLV_ADDRESS, ANY_LEN),
+    ];
+
     /// Reads the body of a WELCOME.
     ///
     /// # Errors
@@ -254,28 +263,22 @@ impl<'b> Welcome<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let (fixed, mut options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
+        let (fixed, options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
         //= FRM-21
         let [version, reserved] = fixed.versions;
         if reserved != 0 {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut caps = None;
-        let (mut session, mut resumed, mut address) = (None, None, None);
-        while let Some((kind, value)) = options.next()? {
-            match kind {
-                TLV_CAPS => once(&mut caps, decode_caps(value))?,
-                TLV_SESSION => once(&mut session, Grant::decode(value))?,
-                TLV_RESUMED => once(&mut resumed, Resumed::decode(value))?,
-                TLV_ADDRESS => once(&mut address, Some(value))?,
-                _ => unknown_option(kind)?,
-            }
-        }
+        let mut values = [None; 4];
+        read_options(options, &Self::OPTIONS, &mut values)?;
+        let [caps, session, resumed, address] = values;
+        let session = decoded(session, Grant::decode)?;
+        let resumed = decoded(resumed, Resumed::decode)?;
         let welcome = Self {
             version,
             has_session: fixed.has(WELCOME_SESSION),
             terms: fixed.terms,
-            caps: caps.unwrap_or(0),
+            caps: decode_caps(caps),
             session,
             resumed,
             address,
@@ -333,7 +336,7 @@ struct Fixed {
 }
 
 impl Fixed {
-    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, Options<'_>), CloseCode> {
+    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, &[u8]), CloseCode> {
         check_handshake_len(body)?;
         let Some((fixed, options)) = Self::read(body) else {
             return Err(CloseCode::BAD_FRAME);
@@ -349,7 +352,7 @@ impl Fixed {
         Ok((fixed, options))
     }
 
-    fn read(body: &[u8]) -> Option<(Self, Options<'_>)> {
+    fn read(body: &[u8]) -> Option<(Self, &[u8])> {
         let (fixed, options) = body.split_first_chunk::<FIXED_LEN>()?;
         let mut reader = Reader::new(fixed);
         //= HND-2
@@ -370,7 +373,7 @@ impl Fixed {
                 send_buffer: reader.u32()?,
             },
         };
-        Some((fixed, Options::new(options)))
+        Some((fixed, options))
     }
 
     fn encode<'a>(&self, out: &'a mut [u8]) -> Option<Writer<'a>> {
@@ -378,22 +381,20 @@ impl Fixed {
         if !terms.is_legal() {
             return None;
         }
+        let pair = |[a, b]: [u8; 2], [c, d]: [u8; 2]| [a, b, c, d];
         let mut writer = Writer::new(out);
-        writer.put(&MAGIC);
-        writer.put(&self.versions);
-        for short in [self.flags, terms.max_body, terms.max_requests] {
-            writer.put(&short.to_le_bytes());
-        }
-        for word in [
-            terms.idle_ms,
-            terms.heartbeat_ms,
-            terms.window,
-            terms.max_msg,
-            terms.ttl_s,
-            terms.send_buffer,
-        ] {
-            writer.put(&word.to_le_bytes());
-        }
+        let fields = [
+            MAGIC,
+            pair(self.versions, self.flags.to_le_bytes()),
+            pair(terms.max_body.to_le_bytes(), terms.max_requests.to_le_bytes()),
+            terms.idle_ms.to_le_bytes(),
+            terms.heartbeat_ms.to_le_bytes(),
+            terms.window.to_le_bytes(),
+            terms.max_msg.to_le_bytes(),
+            terms.ttl_s.to_le_bytes(),
+            terms.send_buffer.to_le_bytes(),
+        ];
+        writer.put(fields.as_flattened());
         Some(writer)
     }
 
@@ -424,13 +425,16 @@ impl Resume {
     }
 
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.put(&[TLV_RESUME, Self::LEN]);
-        writer.put(&self.sid.to_le_bytes());
-        writer.put(&self.attach.to_le_bytes());
-        writer.put(&[self.key_id, self.proof_kind, 0, 0]);
-        writer.put(&self.rx_next.to_le_bytes());
-        writer.put(&self.tx_first.to_le_bytes());
-        writer.put(&self.proof);
+        let [sid, id] = words(self.sid);
+        let [rx, next] = words(self.rx_next);
+        let [tx, first] = words(self.tx_first);
+        let kinds = [self.key_id, self.proof_kind, 0, 0];
+        let attach = self.attach.to_le_bytes();
+        writer.option_with(
+            TLV_RESUME,
+            [sid, id, attach, kinds, rx, next, tx, first].as_flattened(),
+            &self.proof,
+        );
     }
 }
 
@@ -492,8 +496,19 @@ pub(super) const fn check_handshake_len(body: &[u8]) -> Result<(), CloseCode> {
     Ok(())
 }
 
-fn decode_caps(value: &[u8]) -> Option<u32> {
-    value.try_into().ok().map(u32::from_le_bytes)
+fn decode_caps(value: Option<&[u8]>) -> u32 {
+    value.and_then(|caps| caps.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+/// The value of an option, if it is there; what is malformed is refused.
+fn decoded<'b, T>(
+    value: Option<&'b [u8]>,
+    decode: impl FnOnce(&'b [u8]) -> Option<T>,
+) -> Result<Option<T>, CloseCode> {
+    match value {
+        Some(value) => decode(value).map(Some).ok_or(CloseCode::BAD_OPTION),
+        None => Ok(None),
+    }
 }
 
 fn encode_caps(writer: &mut Writer<'_>, caps: u32) {
