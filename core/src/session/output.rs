@@ -169,13 +169,17 @@ impl<S: Storage + ?Sized> Session<S> {
         sent + self.ring.header_at(sent).frame_size() <= self.tx.credit() as usize
     }
 
-    /// Whether an acknowledgement is due.
+    /// Whether an acknowledgement is due. One that will soon be goes with data that goes now, and
+    /// saves a write.
     //= CRD-5
     fn owes_ack(&self, now: Instant) -> bool {
         let unreported = self.rx.unreported();
         unreported > 0
             && (unreported >= self.ack_threshold()
-                || self.link.ack_at.is_some_and(|at| at.is_due(now)))
+                || self.link.ack_at.is_some_and(|at| {
+                    let soon = now.after(self.ack_delay() / 2);
+                    at.is_due(now) || at.is_due(soon) && self.has_ring_output()
+                }))
     }
 
     /// A quarter of the window, or half of what the peer can keep, whichever is less.
@@ -188,23 +192,16 @@ impl<S: Storage + ?Sized> Session<S> {
     fn owes_control(&self, now: Instant) -> bool {
         match self.link.state {
             LinkState::Open | LinkState::Draining => {
-                self.link.owed.any() || self.owes_ack(now) || self.ack_rides_along(now)
+                self.link.owed.any() || self.owes_ack(now)
             }
             LinkState::Closing => self.link.owed.has(Owed::CLOSE),
             LinkState::Idle | LinkState::Wait | LinkState::Auth | LinkState::Closed => false,
         }
     }
 
-    /// An acknowledgement that will soon be due goes with data that goes now, and saves a write.
-    fn ack_rides_along(&self, now: Instant) -> bool {
-        let soon = now.after(self.ack_delay() / 2);
-        self.link.ack_at.is_some_and(|at| at.is_due(soon))
-            && self.rx.unreported() > 0
-            && self.has_ring_output()
-    }
-
     /// Copies ring bytes up to position `to`; returns how many.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
     fn copy_ring(&mut self, to: u32, out: &mut [u8]) -> usize {
         if to <= self.tx.sent {

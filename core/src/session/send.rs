@@ -73,7 +73,9 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.may_send() && route.encoded_len() == 0 && payload.len() <= self.max_payload() {
             #[expect(clippy::cast_possible_truncation, reason = "at most max_body")]
             let header = Header::new(Op::Message, route.tag(), payload.len() as u16);
-            if self.ring.push(header, &[], payload).is_ok() {
+            if self.ring.push_straight(header, &[], payload)
+                || self.ring.push(header, &[], payload).is_ok()
+            {
                 self.stats.messages_out = self.stats.messages_out.wrapping_add(1);
                 return Ok(Position(self.tx_end()));
             }
