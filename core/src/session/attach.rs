@@ -109,7 +109,7 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, CloseCode> {
         check_beat(hello)?;
-        self.name(grant);
+        self.name(&grant);
         self.settle(&hello.terms)?;
         self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
         self.identity.attach = 1;
@@ -274,7 +274,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::VERSION);
         }
         //= HND-16
-        match (self.state, welcome.session, welcome.resumed) {
+        match (self.state, &welcome.session, &welcome.resumed) {
             (SessionState::New, Some(grant), None) => {
                 self.settle(&welcome.terms)?;
                 self.peer.retention_s = welcome.terms.ttl_s;
@@ -314,8 +314,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Adopts the name and key that the server gave.
-    fn name(&mut self, grant: Grant) {
-        let Grant { sid, epoch, key_id, key } = grant;
+    fn name(&mut self, grant: &Grant) {
+        let Grant { sid, epoch, key_id, key } = *grant;
         self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
     }
 
@@ -478,6 +478,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Moves the session along its table; illegal moves are of no effect.
     //= STM-2
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn step(&mut self, event: SessionEvent) {
         if let Some(next) = self.state.next(event) {
             // What was announced to be sent again and was not is none of it.

@@ -98,6 +98,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Whether an error ends this connection where another one ended the last, if it carries the
     /// session. What goes wrong before is not the fault of a message.
     //= CLS-12
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn poisoned(&mut self) -> bool {
         if !self.link.is_open() || !self.is_live() {
             return false;

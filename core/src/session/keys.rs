@@ -61,9 +61,10 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The client has the new key: the old one is done with. TOKEN must still be in the ring.
     pub(super) fn adopt_next_key(&mut self) {
-        if let Some((key_id, key)) = self.next_key() {
-            self.identity.key_id = key_id;
-            self.identity.key = key;
+        if let Some(at) = self.token_offset().and_then(|end| end.checked_sub(TOKEN_SIZE)) {
+            let key = &mut self.identity.key;
+            self.ring.copy_out(at + HEADER_LEN, at + TOKEN_SIZE, key);
+            self.identity.key_id = self.ring.header_at(at).tag();
             self.pending.add(Pending::KEY);
         }
         self.identity.rotating = false;

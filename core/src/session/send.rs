@@ -502,31 +502,25 @@ enum Bits {
     Ours = 2,
 }
 
-/// Op, tag, and what stands in front of the payload.
+/// Op, tag, and what stands in front of the payload: the route, if it is long, and then the id.
 fn encode_head(head: Head, front: &mut [u8; 6]) -> (Op, u8, &[u8]) {
-    let (op, tag, route, id) = match head {
-        Head::Message { route } => (Op::Message, route.tag(), Some(route), None),
-        Head::Request { id, route } => (Op::Request, route.tag(), Some(route), Some(id)),
-        Head::Response { id, status } => (Op::Response, status.0, None, Some(id)),
+    let (op, route, id) = match head {
+        Head::Message { route } => (Op::Message, route, None),
+        Head::Request { id, route } => (Op::Request, route, Some(id)),
+        Head::Response { id, .. } => (Op::Response, Route::default(), Some(id)),
     };
-    let [a, b, c, d] = route.map_or(0, Route::get).to_le_bytes();
-    let [e, f] = id.map_or(0, |id| id.0).to_le_bytes();
-    let len = match (route.map_or(0, Route::encoded_len), id) {
-        (0, None) => 0,
-        (2, None) => put(front, &[a, b]),
-        (_, None) => put(front, &[a, b, c, d]),
-        (0, Some(_)) => put(front, &[e, f]),
-        (2, Some(_)) => put(front, &[a, b, e, f]),
-        (_, Some(_)) => put(front, &[a, b, c, d, e, f]),
-    };
-    (op, tag, front.get(..len).unwrap_or_default())
-}
-
-fn put(target: &mut [u8; 6], bytes: &[u8]) -> usize {
-    for (to, from) in target.iter_mut().zip(bytes) {
-        *to = *from;
+    let tag = if let Head::Response { status, .. } = head { status.0 } else { route.tag() };
+    let mut len = route.encoded_len();
+    if let Some(place) = front.first_chunk_mut() {
+        *place = route.to_bytes();
     }
-    bytes.len()
+    if let Some(id) = id
+        && let Some(place) = front.get_mut(len..).and_then(<[u8]>::first_chunk_mut)
+    {
+        *place = id.0.to_le_bytes();
+        len += 2;
+    }
+    (op, tag, front.get(..len).unwrap_or_default())
 }
 
 /// A body length, which callers have checked against a limit of 14 bits.
