@@ -211,9 +211,10 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-8
     pub fn fence(&mut self, now: Instant, out: &mut [u8]) -> usize {
         let mut written = 0;
+        self.link.tick(now);
         if self.link.is_open() {
             //= RSM-10
-            self.leave(now, CloseCode::SUPERSEDED, true);
+            self.leave(CloseCode::SUPERSEDED, true);
             written = self.poll_transmit(now, out);
         }
         self.detach(now);
@@ -404,7 +405,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.send_refusals();
         // The last release may have come between two connections.
-        self.end_if_finished(self.link.now);
+        self.end_if_finished();
     }
 
     fn welcome(

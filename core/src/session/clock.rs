@@ -70,30 +70,30 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.link.owed = Owed::NOTHING;
             }
             //= HBT-14
-            LinkState::Open | LinkState::Draining => self.handle_due(now, due),
+            LinkState::Open | LinkState::Draining => self.handle_due(due),
         }
     }
 
     /// Something is due on an open connection.
-    fn handle_due(&mut self, now: Instant, due: Instant) {
+    fn handle_due(&mut self, due: Instant) {
         let graced = self.link.marks.has(Marks::GRACED);
-        if !graced && self.link.heartbeat.forgive(now, due) {
+        if !graced && self.link.heartbeat.forgive(self.link.now, due) {
             self.link.marks.set(Marks::GRACED, true);
             self.stats.late_polls = self.stats.late_polls.wrapping_add(1);
             self.link.owed.add(Owed::PING);
             // Time that this end slept through is not time that a frame took.
-            self.link.frame_since = self.link.frame_since.map(|_| Coarse::after(now));
+            self.link.frame_since = self.link.frame_since.map(|_| Coarse::after(self.link.now));
             return;
         }
         for timer in Timer::ALL {
-            if self.timer(timer).is_some_and(|at| at <= now) && self.expire(now, timer) {
+            if self.timer(timer).is_some_and(|at| at <= self.link.now) && self.expire(timer) {
                 return;
             }
         }
     }
 
     /// The time of `timer` has come; whether that was the end of the connection.
-    fn expire(&mut self, now: Instant, timer: Timer) -> bool {
+    fn expire(&mut self, timer: Timer) -> bool {
         match timer {
             Timer::Silence | Timer::Unanswered => {
                 self.stats.silences = self.stats.silences.wrapping_add(1);
@@ -103,11 +103,11 @@ impl<S: Storage + ?Sized> Session<S> {
                 return true;
             }
             Timer::Frame => {
-                self.fail(now, CloseCode::FRAME_TIMEOUT);
+                self.fail(CloseCode::FRAME_TIMEOUT);
                 return true;
             }
             Timer::Leave => {
-                self.close(now, CloseCode::GOING_AWAY, 0);
+                self.close(self.link.now, CloseCode::GOING_AWAY, 0);
                 return true;
             }
             Timer::Probe | Timer::Progress => self.link.owed.add(Owed::PING),

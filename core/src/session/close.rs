@@ -42,30 +42,30 @@ impl<S: Storage + ?Sized> Session<S> {
     ///
     /// `retry_ms` is a hint when to come back; 0 is none.
     pub fn close(&mut self, now: Instant, code: CloseCode, retry_ms: u32) {
-        let now = self.link.tick(now);
-        self.begin_closing(now, Closing { retry_ms, ..Closing::of(code, Side::Local) });
+        self.link.tick(now);
+        self.begin_closing(Closing { retry_ms, ..Closing::of(code, Side::Local) });
     }
 
     /// Ends the session, whatever was not delivered yet; the peer is told if a connection is up.
     //= CLS-6
     pub fn end(&mut self, now: Instant, code: CloseCode) {
-        let now = self.link.tick(now);
+        self.link.tick(now);
         if !self.is_live() && self.state != SessionState::New {
             return;
         }
         let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
         self.die(code, None);
-        self.begin_closing(now, closing);
+        self.begin_closing(closing);
     }
 
     /// The old connection must go because another took over.
-    pub(super) fn leave(&mut self, now: Instant, code: CloseCode, no_retry: bool) {
-        self.begin_closing(now, Closing { no_retry, ..Closing::of(code, Side::Local) });
+    pub(super) fn leave(&mut self, code: CloseCode, no_retry: bool) {
+        self.begin_closing(Closing { no_retry, ..Closing::of(code, Side::Local) });
     }
 
     /// The peer broke a rule.
     //= STM-4
-    pub(super) fn fail(&mut self, now: Instant, code: CloseCode) -> CloseCode {
+    pub(super) fn fail(&mut self, code: CloseCode) -> CloseCode {
         self.stats.violations = self.stats.violations.wrapping_add(1);
         let code = match code.scope() {
             Scope::Connection if poisons(code) && self.poisoned() => CloseCode::POISON,
@@ -91,7 +91,7 @@ impl<S: Storage + ?Sized> Session<S> {
         //= CLS-6
         let session_ended = self.state == SessionState::Dead;
         let closing = Closing { retry_ms, session_ended, ..Closing::of(code, Side::Local) };
-        self.closing_by(now, event, closing);
+        self.closing_by(event, closing);
         code
     }
 
@@ -120,19 +120,19 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn begin_closing(&mut self, now: Instant, closing: Closing) {
-        self.closing_by(now, LinkEvent::Close, closing);
+    fn begin_closing(&mut self, closing: Closing) {
+        self.closing_by(LinkEvent::Close, closing);
     }
 
     /// Enters the closing state: CLOSE goes out, then only the end of the stream is awaited.
-    fn closing_by(&mut self, now: Instant, event: LinkEvent, closing: Closing) {
+    fn closing_by(&mut self, event: LinkEvent, closing: Closing) {
         if !self.link.step(event) {
             return;
         }
         self.link.farewell = closing.into();
         self.link.owed = if closing.by == Side::Local { Owed::CLOSE } else { Owed::NOTHING };
         //= CLS-11
-        self.link.deadline = Some(now.after(self.config.linger.micros()));
+        self.link.deadline = Some(self.link.now.after(self.config.linger.micros()));
         self.pending.add(Pending::DISCONNECTED);
     }
 
@@ -141,7 +141,6 @@ impl<S: Storage + ?Sized> Session<S> {
     #[inline(never)]
     pub(super) fn handle_close(
         &mut self,
-        now: Instant,
         header: Header,
         body: &[u8],
     ) -> Result<(), CloseCode> {
@@ -172,7 +171,7 @@ impl<S: Storage + ?Sized> Session<S> {
             no_retry: close.flags.contains(CloseFlags::NO_RETRY),
             ..Closing::of(code, Side::Peer)
         };
-        self.closing_by(now, LinkEvent::PeerClose, closing);
+        self.closing_by(LinkEvent::PeerClose, closing);
         Ok(())
     }
 
@@ -198,7 +197,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Ends the session once both ends finished and everything was taken.
     //= CLS-3
-    pub(super) fn end_if_finished(&mut self, now: Instant) {
+    pub(super) fn end_if_finished(&mut self) {
         if !self.tx.finished || !self.rx.finished {
             return;
         }
@@ -210,7 +209,7 @@ impl<S: Storage + ?Sized> Session<S> {
             self.pending.add(Pending::ENDED);
             let closing =
                 Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
-            self.begin_closing(now, closing);
+            self.begin_closing(closing);
         }
     }
 

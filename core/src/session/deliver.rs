@@ -4,7 +4,6 @@ use super::{Open, Session};
 use crate::code::CloseCode;
 use crate::event::{Event, Head, Position};
 use crate::storage::Storage;
-use crate::time::Instant;
 use crate::wire::{Header, Op, RequestId};
 
 impl<S: Storage + ?Sized> Session<S> {
@@ -13,7 +12,6 @@ impl<S: Storage + ?Sized> Session<S> {
     #[expect(clippy::cast_possible_truncation, reason = "a frame is short; the low half is meant")]
     pub(super) fn handle_sequenced<'b>(
         &mut self,
-        now: Instant,
         header: Header,
         body: &'b [u8],
         told: &mut Option<Event<'b>>,
@@ -29,11 +27,11 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.rx.finished {
             return Err(CloseCode::BAD_STATE);
         }
-        self.deliver(now, header, body, Position(next), told)?;
+        self.deliver(header, body, Position(next), told)?;
         let shown = self.rx.shown;
         //= POS-17
         //= POS-18
-        self.advance_rx(now, next);
+        self.advance_rx(self.link.now, next);
         // What is released at once is never bound.
         if !self.releases_automatically() && header.leaves_traces() {
             self.rx.bound = next as u32;
@@ -42,34 +40,33 @@ impl<S: Storage + ?Sized> Session<S> {
             self.rx.shown = shown;
             // Nobody will release what nobody is shown, or is shown without a position.
             if self.rx.behind(self.rx.done) <= self.rx.behind(shown) {
-                self.release(now, Position(next));
+                self.release(self.link.now, Position(next));
             }
         }
-        self.end_if_finished(now);
+        self.end_if_finished();
         Ok(())
     }
 
     /// Checks a sequenced frame against what is open and turns it into an event.
     fn deliver<'b>(
         &mut self,
-        now: Instant,
         header: Header,
         body: &'b [u8],
         position: Position,
         told: &mut Option<Event<'b>>,
     ) -> Result<(), CloseCode> {
         let Some(op) = header.op() else {
-            return self.ignore(now);
+            return self.ignore();
         };
         match op {
             Op::Message | Op::Request | Op::Response => {
-                return self.deliver_first(now, header, body, position, told);
+                return self.deliver_first(header, body, position, told);
             }
             Op::Continue if header.is_abort(body)? => *told = self.deliver_abort(position)?,
             Op::Continue => return self.continue_in(body, header.more(), position, told),
             Op::Cancel => {
                 let id = RequestId::only(body)?;
-                if self.deliver_cancel(now, id)? {
+                if self.deliver_cancel(id)? {
                     *told = Some(Event::Cancelled { id, reason: header.tag(), position });
                 }
             }
@@ -110,7 +107,6 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The first or only frame of a message, request or response.
     fn deliver_first<'b>(
         &mut self,
-        now: Instant,
         header: Header,
         body: &'b [u8],
         position: Position,
@@ -123,7 +119,7 @@ impl<S: Storage + ?Sized> Session<S> {
             Head::Message { .. } => {}
             Head::Request { id, .. } => {
                 self.check_new_request(id)?;
-                refused = self.comes_too_late(now);
+                refused = self.comes_too_late();
             }
             //= REQ-4
             Head::Response { id, .. } if !self.is_open_out(id) => {
@@ -132,7 +128,7 @@ impl<S: Storage + ?Sized> Session<S> {
             Head::Response { .. } => {}
         }
         if refused {
-            return self.refuse_request(now, head, payload, more);
+            return self.refuse_request(head, payload, more);
         }
         let total = self.check_head(payload)?;
         self.begin_in(head, total, more);
@@ -167,8 +163,8 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Whether there is something to cancel: its response may have crossed it on the way.
     //= REQ-7
     //= REQ-9
-    fn deliver_cancel(&mut self, now: Instant, id: RequestId) -> Result<bool, CloseCode> {
-        self.charge(now, 2)?;
+    fn deliver_cancel(&mut self, id: RequestId) -> Result<bool, CloseCode> {
+        self.charge(2)?;
         if id.0 >= self.config.max_requests {
             return Err(CloseCode::BAD_REQUEST);
         }

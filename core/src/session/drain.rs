@@ -66,7 +66,7 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(StateError::new(Verb::Drain, Obstacle::LongAddress));
         }
         self.drain(now, code, grace_ms, spread_ms)?;
-        Ok(self.transmit_control(now, Some(address), out))
+        Ok(self.transmit_control(Some(address), out))
     }
 
     /// What DRAIN says now: without an address where that would be too long for the peer.
@@ -88,7 +88,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer will leave: a client goes too, at a random time within the spread.
     //= CLS-9
-    pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: &Drain<'b>) -> Option<Event<'b>> {
+    pub(super) fn handle_drain<'b>(&mut self, drain: &Drain<'b>) -> Option<Event<'b>> {
         if self.link.marks.has(Marks::HEARD_DRAIN) {
             return None;
         }
@@ -97,7 +97,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.is_client() {
             let seed = u64::from(self.link.heartbeat.seed());
             let spread = u64::from(drain.spread_ms) * 1_000;
-            self.link.deadline = Some(now.after((spread * seed) >> 32));
+            self.link.deadline = Some(self.link.now.after((spread * seed) >> 32));
         }
         let Drain { code, grace_ms, spread_ms, address } = *drain;
         Some(Event::Draining { code, grace_ms, spread_ms, address })
@@ -106,13 +106,13 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Whether a request that begins to arrive now is too late. Behind FIN nothing is refused
     /// either: that would be an answer.
     #[inline]
-    pub(super) fn comes_too_late(&self, now: Instant) -> bool {
-        matches!(self.link.state, LinkState::Draining) && self.is_grace_over(now)
+    pub(super) fn comes_too_late(&self) -> bool {
+        matches!(self.link.state, LinkState::Draining) && self.is_grace_over()
     }
 
     #[cold]
-    fn is_grace_over(&self, now: Instant) -> bool {
-        self.link.grace_until().is_some_and(|until| until <= now) && !self.tx.finished
+    fn is_grace_over(&self) -> bool {
+        self.link.grace_until().is_some_and(|until| until <= self.link.now) && !self.tx.finished
     }
 
     /// A request came after the grace: it is open, and the application never hears of it.
@@ -121,13 +121,12 @@ impl<S: Storage + ?Sized> Session<S> {
     #[cold]
     pub(super) fn refuse_request(
         &mut self,
-        now: Instant,
         head: Head,
         payload: &[u8],
         more: bool,
     ) -> Result<(), CloseCode> {
         let total = self.check_head(payload)?;
-        self.charge(now, 1)?;
+        self.charge(1)?;
         if let Head::Request { id, .. } = head
             && !(self.set_open_in(id, true) && self.set_refused(id, true))
         {

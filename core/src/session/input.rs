@@ -96,14 +96,14 @@ impl<S: Storage + ?Sized> Session<S> {
         input: &mut &'b [u8],
         told: &mut Option<Event<'b>>,
     ) -> Result<(), CloseCode> {
-        let now = self.link.tick(now);
-        let taken = self.take_frames(now, input, told);
+        self.link.tick(now);
+        let taken = self.take_frames(input, told);
         // Only what arrives changes these; what else the short path depends on it looks at itself.
         self.rx.plain =
             self.link.marks.has(Marks::CONFIRMED) && self.open_in.is_none() && !self.rx.finished;
         taken.map_err(|code| {
             *input = &[];
-            self.fail(now, code)
+            self.fail(code)
         })
     }
 
@@ -111,7 +111,6 @@ impl<S: Storage + ?Sized> Session<S> {
     //= STM-6
     fn take_frames<'b>(
         &mut self,
-        now: Instant,
         input: &mut &'b [u8],
         told: &mut Option<Event<'b>>,
     ) -> Result<(), CloseCode> {
@@ -131,17 +130,17 @@ impl<S: Storage + ?Sized> Session<S> {
             };
             //= POS-7
             let Some((header, body, rest)) = self.split(input, open)? else {
-                self.note_partial(now, input);
+                self.note_partial(input);
                 return Ok(());
             };
-            self.link.received(now);
+            self.link.received(self.link.now);
             self.link.frame_since = None;
             *input = rest;
             if open {
-                self.handle_frame(now, header, body, told)?;
+                self.handle_frame(header, body, told)?;
                 self.link.marks.set(Marks::CONFIRMED, true);
             } else {
-                self.handle_handshake(now, header, body, told)?;
+                self.handle_handshake(header, body, told)?;
             }
             if told.is_some() {
                 return Ok(());
@@ -151,11 +150,11 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// A frame began and is not whole: it has to become so in time, but any byte is life.
     //= HBT-8
-    fn note_partial(&mut self, now: Instant, input: &[u8]) {
+    fn note_partial(&mut self, input: &[u8]) {
         // Empty input may only ask for events; it says nothing about a frame kept elsewhere.
         if !input.is_empty() && self.link.frame_since.is_none() {
-            self.link.frame_since = Some(Coarse::after(now));
-            self.link.received(now);
+            self.link.frame_since = Some(Coarse::after(self.link.now));
+            self.link.received(self.link.now);
         }
     }
 
@@ -189,7 +188,6 @@ impl<S: Storage + ?Sized> Session<S> {
     //= FRM-19
     fn handle_frame<'b>(
         &mut self,
-        now: Instant,
         header: Header,
         body: &'b [u8],
         told: &mut Option<Event<'b>>,
@@ -200,31 +198,31 @@ impl<S: Storage + ?Sized> Session<S> {
         );
         //= CRD-9
         if header.is_sequenced() {
-            return self.handle_sequenced(now, header, body, told);
+            return self.handle_sequenced(header, body, told);
         }
         let Some(op) = header.op() else {
-            return self.ignore(now);
+            return self.ignore();
         };
         match op {
             Op::Ack => {
                 let [ack, limit] = header.fields(body)?;
                 self.stats.acks_in = self.stats.acks_in.wrapping_add(1);
-                if self.handle_ack(now, ack, limit)? { Ok(()) } else { self.charge(now, 1) }
+                if self.handle_ack(ack, limit)? { Ok(()) } else { self.charge(1) }
             }
-            Op::Ping | Op::Pong => self.handle_probe(now, op, Probe::read(header, body)?),
+            Op::Ping | Op::Pong => self.handle_probe(op, Probe::read(header, body)?),
             Op::Drain => {
                 header.check_tag()?;
-                *told = self.handle_drain(now, &Drain::decode(body)?);
+                *told = self.handle_drain(&Drain::decode(body)?);
                 Ok(())
             }
-            Op::Close => self.handle_close(now, header, body),
+            Op::Close => self.handle_close(header, body),
             //= FRM-25
             Op::Note => {
                 let (route, payload) = Route::split(header.tag(), body)?;
                 *told = Some(Event::Note { route, payload });
-                self.charge(now, 1)
+                self.charge(1)
             }
-            Op::Info | Op::Grease => self.ignore(now),
+            Op::Info | Op::Grease => self.ignore(),
             //= HND-19
             Op::Hello
             | Op::Welcome
@@ -246,7 +244,6 @@ impl<S: Storage + ?Sized> Session<S> {
     /// A client's frames before the session is attached: WELCOME, AUTH or CLOSE.
     fn handle_handshake<'b>(
         &mut self,
-        now: Instant,
         header: Header,
         body: &'b [u8],
         told: &mut Option<Event<'b>>,
@@ -261,7 +258,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 *told = Some(Event::Challenge { step, data: body });
                 Ok(())
             }
-            Some(Op::Close) => self.handle_close(now, header, body),
+            Some(Op::Close) => self.handle_close(header, body),
             Some(_) | None => Err(CloseCode::BAD_STATE),
         }
     }
@@ -269,7 +266,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The peer's word on what it released and how far this end may send; whether that is news.
     //= POS-8
     #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
-    fn handle_ack(&mut self, now: Instant, ack: u32, limit: u32) -> Result<bool, CloseCode> {
+    fn handle_ack(&mut self, ack: u32, limit: u32) -> Result<bool, CloseCode> {
         //= POS-9
         let distance = ahead(self.tx.acked as u32, ack).ok_or(CloseCode::ACK_REGRESS)?;
         let credit = ahead(self.tx.limit, limit).ok_or(CloseCode::CREDIT_SHRINK)?;
@@ -287,7 +284,7 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             self.tx.acknowledge(distance);
             self.ring.drop_front(offset);
-            self.link.progress_at = (self.ring.len() > 0).then_some(Coarse::after(now));
+            self.link.progress_at = (self.ring.len() > 0).then_some(Coarse::after(self.link.now));
             //= POS-13
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
@@ -296,7 +293,7 @@ impl<S: Storage + ?Sized> Session<S> {
             if self.tx.refusals {
                 self.send_refusals();
             }
-            self.end_if_finished(now);
+            self.end_if_finished();
         }
         Ok(distance > 0 || credit > 0)
     }
@@ -304,14 +301,13 @@ impl<S: Storage + ?Sized> Session<S> {
     //= HBT-9
     fn handle_probe(
         &mut self,
-        now: Instant,
         op: Op,
         probe: Option<Probe>,
     ) -> Result<(), CloseCode> {
         let is_question = op == Op::Ping;
         if is_question {
             self.stats.pings_in = self.stats.pings_in.wrapping_add(1);
-            self.charge(now, 1)?;
+            self.charge(1)?;
         }
         let Some(probe) = probe else {
             //= HBT-11
@@ -320,47 +316,47 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             return Ok(());
         };
-        self.audit(now, &probe)?;
+        self.audit(&probe)?;
         if is_question {
             //= HBT-10
             self.link.heartbeat.answer = probe.nonce;
             self.link.owed.add(Owed::PONG);
-        } else if self.link.heartbeat.answered(now, probe.nonce).is_none() {
-            return self.charge(now, 1);
+        } else if self.link.heartbeat.answered(self.link.now, probe.nonce).is_none() {
+            return self.charge(1);
         } else {
             // What arrives and is not released is asked about once in each limit.
-            self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(now));
-            self.window.sampled(now, self.rx.next);
+            self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(self.link.now));
+            self.window.sampled(self.link.now, self.rx.next);
         }
         Ok(())
     }
 
     /// Compares positions: on an in-order stream they must be equal exactly.
     //= POS-10
-    fn audit(&mut self, now: Instant, probe: &Probe) -> Result<(), CloseCode> {
+    fn audit(&mut self, probe: &Probe) -> Result<(), CloseCode> {
         #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
         if probe.tx != self.rx.next as u32 {
             return Err(CloseCode::SEQ_DESYNC);
         }
         //= POS-11
-        self.handle_ack(now, probe.ack, probe.limit)?;
+        self.handle_ack(probe.ack, probe.limit)?;
         Ok(())
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn ignore(&mut self, now: Instant) -> Result<(), CloseCode> {
+    pub(super) fn ignore(&mut self) -> Result<(), CloseCode> {
         self.stats.ignored = self.stats.ignored.wrapping_add(1);
-        self.charge(now, 1)
+        self.charge(1)
     }
 
     /// Charges the peer for work that moved no data.
     //= BUD-2
     #[cold]
     #[inline(never)]
-    pub(super) fn charge(&mut self, now: Instant, cost: u16) -> Result<(), CloseCode> {
+    pub(super) fn charge(&mut self, cost: u16) -> Result<(), CloseCode> {
         self.stats.charged = self.stats.charged.wrapping_add(1);
-        if self.link.budget.charge(now, self.rx.next, cost) { Ok(()) } else { Err(CloseCode::CALM) }
+        if self.link.budget.charge(self.link.now, self.rx.next, cost) { Ok(()) } else { Err(CloseCode::CALM) }
     }
 
     /// Releases everything up to `position`: it is acknowledged and its credit returned.
@@ -377,7 +373,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 let at = Coarse::before(now.after(self.ack_delay()));
                 self.link.ack_at.get_or_insert(at);
             }
-            self.end_if_finished(now);
+            self.end_if_finished();
         }
     }
 
