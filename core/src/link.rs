@@ -129,7 +129,7 @@ impl From<Closing> for Farewell {
 
 // The order is that of how often they are looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[repr(C)]
+#[cfg_attr(target_pointer_width = "32", repr(C))]
 pub(crate) struct Link {
     pub(crate) state: LinkState,
     pub(crate) owed: Owed,

@@ -212,8 +212,8 @@ impl<S: Storage + ?Sized> Ring<S> {
     }
 
     /// Copies retained bytes from `from` on into `out`, up to `to`; returns how many.
-    #[inline]
     #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn copy_out(&self, from: usize, to: usize, out: &mut [u8]) -> usize {
         let count = to.min(self.len()).saturating_sub(from).min(out.len());
         let (start, base) = (self.place(from), self.base());

@@ -1,46 +1,45 @@
 //! Sequenced frames in: what has a place in the session.
 
+use super::input::Taken;
 use super::{Open, Session};
 use crate::code::CloseCode;
 use crate::event::{Event, Head, Position};
 use crate::storage::Storage;
-use crate::wire::{Header, Op, RequestId};
+use crate::wire::{Op, RequestId};
 
 impl<S: Storage + ?Sized> Session<S> {
     /// A frame that counts in the position: checked against the credit, counted, delivered.
     //= POS-4
     #[expect(clippy::cast_possible_truncation, reason = "a frame is short; the low half is meant")]
-    pub(super) fn handle_sequenced<'b>(
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(super) fn handle_sequenced(
         &mut self,
-        header: Header,
-        body: &'b [u8],
-        told: &mut Option<Event<'b>>,
+        frame: &mut Taken<'_, '_>,
     ) -> Result<(), CloseCode> {
-        let size = header.frame_size();
-        let next = self.rx.next + size as u64;
         //= CRD-1
         //= CRD-12
-        if size as u32 > self.rx.credit() {
+        if frame.header.frame_size() as u32 > self.rx.credit() {
             return Err(CloseCode::FLOW_VIOLATION);
         }
         //= CLS-2
         if self.rx.finished {
             return Err(CloseCode::BAD_STATE);
         }
-        self.deliver(header, body, Position(next), told)?;
+        self.deliver(frame)?;
+        let next = frame.position.0;
         let shown = self.rx.shown;
         //= POS-17
         //= POS-18
         self.advance_rx(self.link.now, next);
         // What is released at once is never bound.
-        if !self.releases_automatically() && header.leaves_traces() {
+        if !self.releases_automatically() && frame.header.leaves_traces() {
             self.rx.bound = next as u32;
         }
-        if matches!(told, None | Some(Event::KeyRotated { .. })) {
+        if matches!(frame.told, None | Some(Event::KeyRotated { .. })) {
             self.rx.shown = shown;
             // Nobody will release what nobody is shown, or is shown without a position.
             if self.rx.behind(self.rx.done) <= self.rx.behind(shown) {
-                self.release(self.link.now, Position(next));
+                self.release(self.link.now, frame.position);
             }
         }
         self.end_if_finished();
@@ -48,26 +47,22 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Checks a sequenced frame against what is open and turns it into an event.
-    fn deliver<'b>(
-        &mut self,
-        header: Header,
-        body: &'b [u8],
-        position: Position,
-        told: &mut Option<Event<'b>>,
-    ) -> Result<(), CloseCode> {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn deliver(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (header, body, position) = (frame.header, frame.body, frame.position);
         let Some(op) = header.op() else {
             return self.ignore();
         };
         match op {
             Op::Message | Op::Request | Op::Response => {
-                return self.deliver_first(header, body, position, told);
+                return self.deliver_first(frame);
             }
-            Op::Continue if header.is_abort(body)? => *told = self.deliver_abort(position)?,
-            Op::Continue => return self.continue_in(body, header.more(), position, told),
+            Op::Continue if header.is_abort(body)? => *frame.told = self.deliver_abort(position)?,
+            Op::Continue => return self.continue_in(frame),
             Op::Cancel => {
                 let id = RequestId::only(body)?;
                 if self.deliver_cancel(id)? {
-                    *told = Some(Event::Cancelled { id, reason: header.tag(), position });
+                    *frame.told = Some(Event::Cancelled { id, reason: header.tag(), position });
                 }
             }
             Op::Fin => {
@@ -76,13 +71,13 @@ impl<S: Storage + ?Sized> Session<S> {
                     return Err(CloseCode::BAD_LANE);
                 }
                 self.rx.finished = true;
-                *told = Some(Event::Finished { position });
+                *frame.told = Some(Event::Finished { position });
             }
             Op::Token => {
                 let key = body.try_into().map_err(|_| CloseCode::BAD_FRAME)?;
                 let key_id = header.tag();
                 self.deliver_key(key_id, key)?;
-                *told = Some(Event::KeyRotated { key_id });
+                *frame.told = Some(Event::KeyRotated { key_id });
             }
             //= FRM-27
             Op::Skip => {}
@@ -105,15 +100,9 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The first or only frame of a message, request or response.
-    fn deliver_first<'b>(
-        &mut self,
-        header: Header,
-        body: &'b [u8],
-        position: Position,
-        told: &mut Option<Event<'b>>,
-    ) -> Result<(), CloseCode> {
-        let more = header.more();
-        let (head, payload) = Head::decode(header, body)?;
+    fn deliver_first(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (more, position) = (frame.header.more(), frame.position);
+        let (head, payload) = Head::decode(frame.header, frame.body)?;
         let mut refused = false;
         match head {
             Head::Message { .. } => {}
@@ -141,7 +130,7 @@ impl<S: Storage + ?Sized> Session<S> {
             Head::Message { .. } | Head::Request { .. } | Head::Response { .. } => {}
         }
         //= FRG-11
-        *told = Some(if more {
+        *frame.told = Some(if more {
             Event::Fragment { head, offset: 0, payload, last: false, position }
         } else {
             head.event(payload, position)
@@ -201,13 +190,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     //= FRG-4
-    fn continue_in<'b>(
-        &mut self,
-        payload: &'b [u8],
-        more: bool,
-        position: Position,
-        told: &mut Option<Event<'b>>,
-    ) -> Result<(), CloseCode> {
+    fn continue_in(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (payload, more, position) = (frame.body, frame.header.more(), frame.position);
         //= FRG-3
         let Open { head, total: offset } = self.open_in.ok_or(CloseCode::BAD_LANE)?;
         let total = self.checked_in(offset, payload.len())?;
@@ -220,7 +204,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if refused {
             self.handle_refused(more);
         } else {
-            *told = Some(Event::Fragment { head, offset, payload, last: !more, position });
+            *frame.told = Some(Event::Fragment { head, offset, payload, last: !more, position });
         }
         Ok(())
     }

@@ -12,6 +12,16 @@ use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{Drain, Frame, HANDSHAKE_BODY_MAX, HEADER_LEN, Header, Op, Probe, Route, Split};
 
+/// A frame that was split off and is looked at: handed down as one argument.
+pub(super) struct Taken<'b, 't> {
+    pub(super) header: Header,
+    pub(super) body: &'b [u8],
+    /// The position after it, if it counts in the position.
+    pub(super) position: Position,
+    /// What the application is to be told of it.
+    pub(super) told: &'t mut Option<Event<'b>>,
+}
+
 /// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
 const PLAIN: u32 = 0xC000_00FF;
 
@@ -136,11 +146,13 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.received(self.link.now);
             self.link.frame_since = None;
             *input = rest;
+            let position = Position(self.rx.next + header.frame_size() as u64);
+            let mut frame = Taken { header, body, position, told };
             if open {
-                self.handle_frame(header, body, told)?;
+                self.handle_frame(&mut frame)?;
                 self.link.marks.set(Marks::CONFIRMED, true);
             } else {
-                self.handle_handshake(header, body, told)?;
+                self.handle_handshake(&mut frame)?;
             }
             if told.is_some() {
                 return Ok(());
@@ -186,19 +198,16 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// A frame of an open connection. What a sequenced one needs is in `deliver.rs`.
     //= FRM-19
-    fn handle_frame<'b>(
-        &mut self,
-        header: Header,
-        body: &'b [u8],
-        told: &mut Option<Event<'b>>,
-    ) -> Result<(), CloseCode> {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn handle_frame(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (header, body) = (frame.header, frame.body);
         debug_assert!(
             self.link.state.next(LinkEvent::Frame) == Some(self.link.state),
             "a frame moves no open connection"
         );
         //= CRD-9
         if header.is_sequenced() {
-            return self.handle_sequenced(header, body, told);
+            return self.handle_sequenced(frame);
         }
         let Some(op) = header.op() else {
             return self.ignore();
@@ -212,14 +221,14 @@ impl<S: Storage + ?Sized> Session<S> {
             Op::Ping | Op::Pong => self.handle_probe(op, Probe::read(header, body)?),
             Op::Drain => {
                 header.check_tag()?;
-                *told = self.handle_drain(&Drain::decode(body)?);
+                *frame.told = self.handle_drain(&Drain::decode(body)?);
                 Ok(())
             }
             Op::Close => self.handle_close(header, body),
             //= FRM-25
             Op::Note => {
                 let (route, payload) = Route::split(header.tag(), body)?;
-                *told = Some(Event::Note { route, payload });
+                *frame.told = Some(Event::Note { route, payload });
                 self.charge(1)
             }
             Op::Info | Op::Grease => self.ignore(),
@@ -242,12 +251,9 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// A client's frames before the session is attached: WELCOME, AUTH or CLOSE.
-    fn handle_handshake<'b>(
-        &mut self,
-        header: Header,
-        body: &'b [u8],
-        told: &mut Option<Event<'b>>,
-    ) -> Result<(), CloseCode> {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn handle_handshake(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (header, body) = (frame.header, frame.body);
         match header.op() {
             Some(Op::Welcome) => self.handle_welcome(header.tag(), body),
             Some(Op::Auth) => {
@@ -255,7 +261,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 if step != self.link.auth_step || !self.link.step(LinkEvent::Challenge) {
                     return Err(CloseCode::BAD_STATE);
                 }
-                *told = Some(Event::Challenge { step, data: body });
+                *frame.told = Some(Event::Challenge { step, data: body });
                 Ok(())
             }
             Some(Op::Close) => self.handle_close(header, body),
@@ -299,6 +305,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     //= HBT-9
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn handle_probe(
         &mut self,
         op: Op,

@@ -71,7 +71,7 @@ pub const CONTROL_MAX: usize = 96;
 // In this order, because a microcontroller reaches what is in front with shorter instructions: flags
 // first, then what every message moves.
 #[derive(Debug, Clone)]
-#[repr(C)]
+#[cfg_attr(target_pointer_width = "32", repr(C))]
 pub struct Session<S: ?Sized> {
     pub(crate) state: SessionState,
     pub(crate) pending: Pending,

@@ -224,7 +224,8 @@ impl Header {
     }
 
     /// The kind, if version 1 assigns or reserves it.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     #[must_use]
     pub const fn op(self) -> Option<Op> {
         Some(match self.kind() {
