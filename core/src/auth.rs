@@ -12,7 +12,7 @@ mod shared_key;
 #[cfg(test)]
 mod tests;
 
-use crate::wire::Resume;
+use crate::wire::{CLAIM_LEN, Resume};
 use hash::hmac_sha256;
 
 pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
@@ -42,19 +42,20 @@ const RESUME_LABEL: &[u8] = b"outlast-resume";
 /// about the transport they share and no other (empty where there is nothing of the kind).
 #[must_use]
 pub fn resume_proof(key: &SessionKey, claim: &Resume, channel_binding: &[u8]) -> [u8; PROOF_LEN] {
+    prove_claim(key.expose(), &claim.covered(), channel_binding)
+}
+
+/// As [`resume_proof`], of a claim as it lies in a RESUME in front of the proof.
+pub(crate) fn prove_claim(
+    key: &[u8; 16],
+    claim: &[u8; CLAIM_LEN],
+    channel_binding: &[u8],
+) -> [u8; PROOF_LEN] {
+    // Between the number of the key and the positions are the kind and what is reserved.
+    let (front, positions) = claim.split_at(CLAIM_LEN - 16);
+    let front = front.get(..13).unwrap_or_default();
     //= AUT-1
-    hmac_sha256(
-        key.expose(),
-        &[
-            RESUME_LABEL,
-            &claim.sid.to_le_bytes(),
-            &claim.attach.to_le_bytes(),
-            &[claim.key_id],
-            &claim.rx_next.to_le_bytes(),
-            &claim.tx_first.to_le_bytes(),
-            channel_binding,
-        ],
-    )
+    hmac_sha256(key, &[RESUME_LABEL, front, positions, channel_binding])
 }
 
 /// Whether `claim.proof` shows that its sender holds `key`.

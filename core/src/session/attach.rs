@@ -4,7 +4,7 @@
 //! all of them passed.
 
 use super::{Identity, PeerLimits, Pending, Role, Session};
-use crate::auth::{SessionKey, resume_proof};
+use crate::auth::prove_claim;
 use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
@@ -144,21 +144,14 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.is_client() || !matches!(self.state, SessionState::New | SessionState::Detached) {
             return refused(Obstacle::Session(self.state));
         }
-        let resume = (self.state == SessionState::Detached).then(|| self.claim(with));
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            wants_session: true,
-            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
-            caps: 0,
-            resume,
-            auth: with.auth,
-            agent: with.agent,
-            client_id: with.client_id,
-        };
-        let Some(written) = hello.encode(out) else {
+        let Some(written) = self.hello(with, out) else {
             return refused(Obstacle::LongHandshake);
         };
+        if self.state == SessionState::Detached
+            && let Some((claim, proof)) = Hello::claim(out)
+        {
+            *proof = prove_claim(&self.identity.key, claim, with.channel_binding);
+        }
         //= RSM-2
         self.identity.attach = self.identity.attach.wrapping_add(1);
         self.grant_window();
@@ -456,8 +449,11 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn claim(&self, with: &Attach<'_>) -> Resume {
-        let mut resume = Resume {
+    /// Writes HELLO, with room for the proof of a resume, which is made from what lies there: what
+    /// writes one is gone from the stack when the other begins.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn hello(&self, with: &Attach<'_>, out: &mut [u8]) -> Option<usize> {
+        let resume = (self.state == SessionState::Detached).then(|| Resume {
             sid: self.identity.sid,
             attach: self.identity.attach.wrapping_add(1),
             key_id: self.identity.key_id,
@@ -465,10 +461,19 @@ impl<S: Storage + ?Sized> Session<S> {
             rx_next: self.rx.next,
             tx_first: self.tx.acked,
             proof: [0; 16],
+        });
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            wants_session: true,
+            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
+            caps: 0,
+            resume,
+            auth: with.auth,
+            agent: with.agent,
+            client_id: with.client_id,
         };
-        let key = SessionKey::new(self.identity.key);
-        resume.proof = resume_proof(&key, &resume, with.channel_binding);
-        resume
+        hello.encode(out)
     }
 
     fn fresh_link(&self, now: Instant, seed: u32) -> Link {

@@ -18,6 +18,9 @@ const FIXED_LEN: usize = 36;
 /// The longest body of HELLO, WELCOME and AUTH, in bytes.
 pub(crate) const HANDSHAKE_BODY_MAX: u16 = 1020;
 
+/// Bytes of a RESUME in front of its proof.
+pub(crate) const CLAIM_LEN: usize = 32;
+
 const HELLO_RESUME: u16 = 1;
 const HELLO_SESSION: u16 = 2;
 const HELLO_AUTH: u16 = 4;
@@ -210,6 +213,14 @@ impl<'b> Hello<'b> {
             agent,
             client_id,
         })
+    }
+
+    /// The claim in a HELLO with RESUME and without CAPS, and the place of its proof.
+    pub(crate) fn claim(frame: &mut [u8]) -> Option<(&[u8; CLAIM_LEN], &mut [u8; 16])> {
+        // RESUME comes first; its type and length are two bytes.
+        let option = frame.get_mut(HEADER_LEN + FIXED_LEN + 2..)?;
+        let (claim, rest) = option.split_first_chunk_mut()?;
+        Some((claim, rest.first_chunk_mut()?))
     }
 
     /// Writes the whole frame and returns its size.
@@ -425,16 +436,19 @@ impl Resume {
     }
 
     fn encode(&self, writer: &mut Writer<'_>) {
+        writer.option_with(TLV_RESUME, &self.covered(), &self.proof);
+    }
+
+    /// What lies in front of the proof.
+    pub(crate) fn covered(&self) -> [u8; CLAIM_LEN] {
         let [sid, id] = words(self.sid);
         let [rx, next] = words(self.rx_next);
         let [tx, first] = words(self.tx_first);
         let kinds = [self.key_id, self.proof_kind, 0, 0];
-        let attach = self.attach.to_le_bytes();
-        writer.option_with(
-            TLV_RESUME,
-            [sid, id, attach, kinds, rx, next, tx, first].as_flattened(),
-            &self.proof,
-        );
+        let fields = [sid, id, self.attach.to_le_bytes(), kinds, rx, next, tx, first];
+        let mut covered = [0; CLAIM_LEN];
+        covered.copy_from_slice(fields.as_flattened());
+        covered
     }
 }
 
