@@ -15,8 +15,8 @@ use crate::state::{
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Resume, Resumed, Terms, VERSION,
-    Welcome, version_1,
+    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms, VERSION,
+    Welcome, encode_simple, version_1,
 };
 
 /// What a client adds to its HELLO.
@@ -240,8 +240,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if state != LinkState::Auth {
             return Err(StateError::new(Verb::Authenticate, Obstacle::Link(state)));
         }
-        let frame = crate::wire::Frame::Auth { step: self.link.auth_step, data };
-        match frame.encode(out) {
+        match encode_simple(Op::Auth, self.link.auth_step, data, out) {
             Some(written) => {
                 self.link.auth_step = self.link.auth_step.wrapping_add(1);
                 Ok(written)

@@ -8,7 +8,8 @@ use crate::state::{LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    Close, CloseFlags, Frame, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_probe,
+    Close, CloseFlags, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty,
+    encode_note, encode_probe,
 };
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
@@ -131,7 +132,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.owes_control() || self.has_ring_output() {
             return Ok(0);
         }
-        let written = Frame::Note { route, payload }.encode(out).unwrap_or_default();
+        let written = encode_note(route, payload, out).unwrap_or_default();
         Ok(self.note_transmitted(written))
     }
 

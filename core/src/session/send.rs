@@ -8,7 +8,7 @@ use crate::config::bitmap_len;
 use crate::event::{Head, Position};
 use crate::state::{Obstacle, SessionState, StateError, Verb};
 use crate::storage::Storage;
-use crate::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
+use crate::wire::{HEADER_LEN, Header, MAX_BODY, Op, RequestId, Route, Status};
 
 /// Why something was not taken for sending. Nothing has changed.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -184,11 +184,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
         let position = self.push(Header::new(Op::Continue, 1, 0), &[], &[])?;
         self.open_out = None;
-        match open.head {
-            Head::Request { id, .. } => self.set_open_out(id, false),
-            Head::Response { id, .. } => self.set_open_in(id, true),
-            Head::Message { .. } => true,
-        };
+        self.take_back(open.head);
         if self.tx.refusals {
             self.send_refusals();
         }
@@ -268,55 +264,51 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn note_encoded_other(&mut self, header: Header, body: &[u8]) -> Result<(), SendError> {
-        use crate::wire::Frame;
-        let frame = Frame::decode(header, body).map_err(|_| SendError::NoSuchRequest)?;
-        let (head, len, more) = match frame {
-            Frame::Message { route, payload, more } => (Head::Message { route }, payload, more),
-            Frame::Request { id, route, payload, more } => {
-                self.open_request(id)?;
-                (Head::Request { id, route }, payload, more)
+        let illegal = |_| SendError::NoSuchRequest;
+        header.check(MAX_BODY).map_err(illegal)?;
+        match header.op() {
+            Some(Op::Message | Op::Request | Op::Response) => {
+                let (head, payload) = Head::decode(header, body).map_err(illegal)?;
+                self.note_head(head)?;
+                self.count_sent(!header.more());
+                let total = self.checked_total(0, payload.len())?;
+                self.open_out = header.more().then_some(Open { head, total });
+                Ok(())
             }
-            Frame::Response { id, status, payload, more } => {
-                self.close_request(id)?;
-                (Head::Response { id, status }, payload, more)
-            }
-            Frame::Continue { payload, more } => {
-                let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
-                let total = self.checked_total(open.total, payload.len())?;
-                self.open_out = more.then_some(Open { total, ..open });
-                self.count_sent(!more);
-                return Ok(());
-            }
-            Frame::Abort => {
-                let open = self.open_out.take().ok_or(SendError::NoMessageOpen)?;
-                if let Head::Request { id, .. } = open.head {
-                    self.set_open_out(id, false);
-                } else if let Head::Response { id, .. } = open.head {
-                    self.set_open_in(id, true);
+            Some(Op::Continue) => {
+                let is_abort = header.is_abort(body).map_err(illegal)?;
+                let Open { head, total } = self.open_out.ok_or(SendError::NoMessageOpen)?;
+                if is_abort {
+                    self.open_out = None;
+                    self.take_back(head);
+                    return Ok(());
                 }
-                return Ok(());
+                let total = self.checked_total(total, body.len())?;
+                self.open_out = header.more().then_some(Open { head, total });
+                self.count_sent(!header.more());
+                Ok(())
             }
-            Frame::Cancel { id, .. } => {
-                return if self.is_open_out(id) { Ok(()) } else { Err(SendError::NoSuchRequest) };
-            }
-            Frame::Hello(_)
-            | Frame::Welcome(_)
-            | Frame::Auth { .. }
-            | Frame::Ack { .. }
-            | Frame::Ping(_)
-            | Frame::Pong(_)
-            | Frame::Drain(_)
-            | Frame::Close(_)
-            | Frame::Note { .. }
-            | Frame::Fin
-            | Frame::Token { .. }
-            | Frame::Skip
-            | Frame::Ignored { .. } => return Err(SendError::NoSuchRequest),
+            Some(Op::Cancel) if self.is_open_out(RequestId::only(body).map_err(illegal)?) => Ok(()),
+            Some(_) | None => Err(SendError::NoSuchRequest),
+        }
+    }
+
+    /// A message begins: its request is open, or answered.
+    fn note_head(&mut self, head: Head) -> Result<(), SendError> {
+        match head {
+            Head::Request { id, .. } => self.open_request(id),
+            Head::Response { id, .. } => self.close_request(id),
+            Head::Message { .. } => Ok(()),
+        }
+    }
+
+    /// What began was given up, or could not be sent: as if it had not.
+    fn take_back(&mut self, head: Head) {
+        match head {
+            Head::Request { id, .. } => self.set_open_out(id, false),
+            Head::Response { id, .. } => self.set_open_in(id, true),
+            Head::Message { .. } => true,
         };
-        self.count_sent(!more);
-        let total = self.checked_total(0, len.len())?;
-        self.open_out = more.then_some(Open { head, total });
-        Ok(())
     }
 
     /// Encodes the first or only frame of a message.
@@ -337,21 +329,14 @@ impl<S: Storage + ?Sized> Session<S> {
         if size > self.ring.room() {
             return self.full();
         }
-        match head {
-            Head::Request { id, .. } => self.open_request(id)?,
-            Head::Response { id, .. } => self.close_request(id)?,
-            Head::Message { .. } => {}
-        }
+        self.note_head(head)?;
         let len = body_len(ahead.len() + payload.len());
         let pushed = self.push(Header::new(op, tag, len).with_more(more), ahead, payload);
-        match (pushed, head) {
-            (Ok(_), _) => {
-                self.open_out = more.then_some(Open { head, total });
-                self.count_sent(!more);
-            }
-            (Err(_), Head::Request { id, .. }) => drop(self.set_open_out(id, false)),
-            (Err(_), Head::Response { id, .. }) => drop(self.set_open_in(id, true)),
-            (Err(_), Head::Message { .. }) => {}
+        if pushed.is_ok() {
+            self.open_out = more.then_some(Open { head, total });
+            self.count_sent(!more);
+        } else {
+            self.take_back(head);
         }
         pushed
     }

@@ -374,6 +374,25 @@ fn may_have_magic(input: &[u8]) -> bool {
     there.is_empty() || (word(there) ^ word(&MAGIC)) << (32 - 8 * there.len()) == 0
 }
 
+/// Writes an AUTH, or a frame that is nothing but this tag and this body, and returns its size;
+/// `None` if `out` or the frame is too small for it.
+pub(crate) fn encode_simple(op: Op, tag: u8, body: &[u8], out: &mut [u8]) -> Option<usize> {
+    if op == Op::Auth {
+        check_handshake_len(body).ok()?;
+    }
+    let mut writer = Writer::new(out);
+    writer.put(body);
+    writer.finish(Header::new(op, tag, 0))
+}
+
+/// Writes a NOTE, as [`encode_simple`].
+pub(crate) fn encode_note(route: Route, payload: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(out);
+    let header = routed(&mut writer, Op::Note, route);
+    writer.put(payload);
+    writer.finish(header)
+}
+
 fn encode_probe(writer: &mut Writer<'_>, op: Op, probe: Option<Probe>) -> Header {
     if let Some(probe) = probe {
         probe.encode(writer);

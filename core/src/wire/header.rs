@@ -263,7 +263,7 @@ impl Header {
 
     /// Refuses what the header alone condemns: the kind first, then lane, MORE and length.
     #[cold]
-    pub(super) const fn check(self, max_body: u16) -> Result<(), CloseCode> {
+    pub(crate) const fn check(self, max_body: u16) -> Result<(), CloseCode> {
         //= FRM-11, FRM-5
         let op = self.kind() & OP_MASK;
         if self.kind() == 0 || op == OP_ILLEGAL {

@@ -10,7 +10,7 @@ mod ids;
 pub use control::{Close, CloseFlags, Drain, Probe, REASON_MAX};
 pub use control::{encode_ack, encode_empty, encode_probe};
 pub use frame::{Frame, Split};
-pub(crate) use frame::version_1;
+pub(crate) use frame::{encode_note, encode_simple, version_1};
 pub(crate) use handshake::{CLAIM_LEN, HANDSHAKE_BODY_MAX};
 pub use handshake::{AuthData, Grant, Hello, Resume, Resumed, Terms, Welcome};
 pub use handshake::{HANDSHAKE_MAX, MIN_MAX_BODY};
