@@ -256,9 +256,18 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The server's WELCOME came.
-    #[inline(never)]
     pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
-        let welcome = Welcome::decode(version_1(tag, body)?)?;
+        let (limit_ms, promise_ms) = self.take_welcome(tag, body)?;
+        self.greeted(limit_ms, promise_ms);
+        self.link.marks.set(Marks::CONFIRMED, true);
+        Ok(())
+    }
+
+    /// Checks WELCOME and does what it says; the silence that each end bears from now on.
+    #[inline(never)]
+    fn take_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(u32, u32), CloseCode> {
+        let welcome = Welcome::parts(version_1(tag, body)?)?;
+        let [_, session, resumed, _] = welcome.values;
         //= AUT-7
         if self.link.marks.has(Marks::DISTRUSTS) {
             return Err(CloseCode::AUTH_FAILED);
@@ -267,14 +276,16 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::VERSION);
         }
         //= HND-16
-        match (self.state, &welcome.session, &welcome.resumed) {
+        match (self.state, session, resumed) {
             (SessionState::New, Some(grant), None) => {
+                let grant = Grant::decode(grant).ok_or(CloseCode::BAD_OPTION)?;
                 self.settle(&welcome.terms)?;
                 self.peer.retention_s = welcome.terms.ttl_s;
-                self.name(grant);
+                self.name(&grant);
                 self.identity.attach = 1;
             }
             (SessionState::Detached, None, Some(resumed)) => {
+                let resumed = Resumed::decode(resumed).ok_or(CloseCode::BAD_OPTION)?;
                 //= RSM-13
                 if resumed.epoch < self.identity.epoch {
                     return Err(CloseCode::BAD_STATE);
@@ -301,9 +312,7 @@ impl<S: Storage + ?Sized> Session<S> {
             0 => 0,
             asked => asked.max(welcome.terms.heartbeat_ms),
         };
-        self.greeted(limit, welcome.terms.idle_ms);
-        self.link.marks.set(Marks::CONFIRMED, true);
-        Ok(())
+        Ok((limit, welcome.terms.idle_ms))
     }
 
     /// Adopts the name and key that the server gave.

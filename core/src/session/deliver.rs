@@ -202,7 +202,8 @@ impl<S: Storage + ?Sized> Session<S> {
             self.set_open_out(id, false);
         }
         if refused {
-            self.handle_refused(more);
+            // The last part is answered.
+            self.tx.refusals |= !more;
         } else {
             *frame.told = Some(Event::Fragment { head, offset, payload, last: !more, position });
         }

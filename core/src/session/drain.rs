@@ -133,16 +133,8 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::INTERNAL);
         }
         self.begin_in(head, total, more);
-        self.handle_refused(more);
+        self.tx.refusals |= !more;
         Ok(())
-    }
-
-    /// A part of a request that is to be refused came: it goes nowhere, and the last is answered.
-    pub(super) fn handle_refused(&mut self, more: bool) {
-        if !more {
-            self.tx.refusals = true;
-            self.send_refusals();
-        }
     }
 
     /// The request whose fragments come, if that is to be refused.

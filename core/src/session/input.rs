@@ -154,6 +154,10 @@ impl<S: Storage + ?Sized> Session<S> {
             } else {
                 self.handle_handshake(&mut frame)?;
             }
+            // What comes too late is refused here, and what had no room before once something went.
+            if self.tx.refusals {
+                self.send_refusals();
+            }
             if told.is_some() {
                 return Ok(());
             }
@@ -295,9 +299,6 @@ impl<S: Storage + ?Sized> Session<S> {
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
                 self.pending.add(Pending::WRITABLE);
-            }
-            if self.tx.refusals {
-                self.send_refusals();
             }
             self.end_if_finished();
         }

@@ -274,6 +274,22 @@ impl<'b> Welcome<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
+        let Parts { version, has_session, terms, values } = Self::parts(body)?;
+        let [caps, session, resumed, address] = values;
+        Ok(Self {
+            version,
+            has_session,
+            terms,
+            caps: decode_caps(caps),
+            session: decoded(session, Grant::decode)?,
+            resumed: decoded(resumed, Resumed::decode)?,
+            address,
+        })
+    }
+
+    /// As [`decode`](Self::decode), but leaves the values of the options where they are. Nothing is
+    /// said about reserved bytes within them.
+    pub(crate) fn parts(body: &'b [u8]) -> Result<Parts<'b>, CloseCode> {
         let (fixed, options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
         //= FRM-21
         let [version, reserved] = fixed.versions;
@@ -282,23 +298,15 @@ impl<'b> Welcome<'b> {
         }
         let mut values = [None; 4];
         read_options(options, &Self::OPTIONS, &mut values)?;
-        let [caps, session, resumed, address] = values;
-        let session = decoded(session, Grant::decode)?;
-        let resumed = decoded(resumed, Resumed::decode)?;
-        let welcome = Self {
-            version,
-            has_session: fixed.has(WELCOME_SESSION),
-            terms: fixed.terms,
-            caps: decode_caps(caps),
-            session,
-            resumed,
-            address,
-        };
+        let [_, session, resumed, _] = values;
+        let has_session = fixed.has(WELCOME_SESSION);
         //= HND-8, HND-15
-        if fixed.has(WELCOME_RESUMED) != resumed.is_some() || !welcome.is_consistent() {
+        if fixed.has(WELCOME_RESUMED) != resumed.is_some()
+            || !is_consistent(has_session, session.is_some(), resumed.is_some())
+        {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(welcome)
+        Ok(Parts { version, has_session, terms: fixed.terms, values })
     }
 
     /// Writes the whole frame and returns its size.
@@ -307,7 +315,7 @@ impl<'b> Welcome<'b> {
     /// address beyond 255 bytes, or a session that is neither new nor resumed, or both.
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
-        if !self.is_consistent() {
+        if !is_consistent(self.has_session, self.session.is_some(), self.resumed.is_some()) {
             return None;
         }
         let fixed = Fixed {
@@ -329,14 +337,19 @@ impl<'b> Welcome<'b> {
         }
         writer.finish(Header::new(Op::Welcome, VERSION, 0))
     }
+}
 
-    /// A session is either new or resumed; a connection without one is neither.
-    const fn is_consistent(&self) -> bool {
-        match (self.has_session, &self.session, &self.resumed) {
-            (true, Some(_), None) | (true, None, Some(_)) | (false, None, None) => true,
-            (true | false, _, _) => false,
-        }
-    }
+/// A WELCOME with its options as they lie there: CAPS, SESSION, RESUMED, ADDRESS.
+pub(crate) struct Parts<'b> {
+    pub(crate) version: u8,
+    has_session: bool,
+    pub(crate) terms: Terms,
+    pub(crate) values: [Option<&'b [u8]>; 4],
+}
+
+/// A session is either new or resumed; a connection without one is neither.
+const fn is_consistent(has_session: bool, is_new: bool, is_resumed: bool) -> bool {
+    if has_session { is_new != is_resumed } else { !is_new && !is_resumed }
 }
 
 /// What HELLO and WELCOME have in common: everything in front of the options.
@@ -455,7 +468,7 @@ impl Resume {
 impl Grant {
     const LEN: u8 = 32;
 
-    fn decode(value: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
         let (sid, epoch) = (reader.u64()?, reader.u32()?);
         //= FRM-21
@@ -477,7 +490,7 @@ impl Grant {
 impl Resumed {
     const LEN: u8 = 20;
 
-    fn decode(value: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
         Some(Self { rx_next: reader.u64()?, tx_first: reader.u64()?, epoch: reader.u32()? })
     }
