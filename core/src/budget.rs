@@ -15,8 +15,8 @@ const BYTES_PER_TOKEN: u32 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     tokens: u16,
-    /// When time was last turned into tokens, in microseconds; the low half. Of more than 71 minutes
-    /// without a charge only the rest is seen, which is no less than nothing.
+    /// When time was last turned into tokens, in microseconds; the low half. After a wrap of more
+    /// than 71 minutes this is too little, but never less than nothing.
     at: u32,
     /// Received position when data was last turned into tokens; the low half of it.
     mark: u32,

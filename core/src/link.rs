@@ -219,6 +219,7 @@ impl Link {
 
     /// Moves along the table; false where the table has no such move.
     //= STM-1
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn step(&mut self, event: LinkEvent) -> bool {
         match self.state.after(event) {
             Some(next) => {

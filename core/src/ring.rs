@@ -212,8 +212,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     }
 
     /// Copies retained bytes from `from` on into `out`, up to `to`; returns how many.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    #[inline]
     pub(crate) fn copy_out(&self, from: usize, to: usize, out: &mut [u8]) -> usize {
         let count = to.min(self.len()).saturating_sub(from).min(out.len());
         let (start, base) = (self.place(from), self.base());
@@ -256,12 +255,17 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Header of a frame whose header runs around the end.
     #[cold]
     fn header_around(&self, offset: usize) -> Header {
-        let mut header = [0; HEADER_LEN];
-        for (at, byte) in header.iter_mut().enumerate() {
+        Header::from_bytes(self.bytes_at(offset))
+    }
+
+    /// A few bytes from `offset` on, one by one: `copy_out` is made for many.
+    pub(crate) fn bytes_at<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        for (at, byte) in bytes.iter_mut().enumerate() {
             let place = self.place(offset + at);
             *byte = self.storage.as_slice().get(place).copied().unwrap_or_default();
         }
-        Header::from_bytes(header)
+        bytes
     }
 
     /// First frame boundary at or after `to`, starting from the boundary `from`, but none after

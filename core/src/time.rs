@@ -67,13 +67,15 @@ impl Coarse {
     const BITS: u32 = 10;
 
     /// The last step not after `at`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) const fn before(at: Instant) -> Self {
         Self::of(at.as_micros() >> Self::BITS)
     }
 
     /// The first step after `at`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) const fn after(at: Instant) -> Self {
         Self::of((at.as_micros() >> Self::BITS) + 1)
     }

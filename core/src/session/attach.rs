@@ -9,14 +9,12 @@ use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
 use crate::link::{Link, Marks, Owed};
-use crate::state::{
-    LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb,
-};
+use crate::state::{LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms, VERSION,
-    Welcome, encode_simple, version_1,
+    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms,
+    VERSION, Welcome, encode_simple, version_1,
 };
 
 /// What a client adds to its HELLO.

@@ -139,11 +139,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// CLOSE came.
     //= CLS-4
     #[inline(never)]
-    pub(super) fn handle_close(
-        &mut self,
-        header: Header,
-        body: &[u8],
-    ) -> Result<(), CloseCode> {
+    pub(super) fn handle_close(&mut self, header: Header, body: &[u8]) -> Result<(), CloseCode> {
         header.check_tag()?;
         let close = Close::decode_terse(body)?;
         let code = close.code;

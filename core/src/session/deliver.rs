@@ -12,10 +12,7 @@ impl<S: Storage + ?Sized> Session<S> {
     //= POS-4
     #[expect(clippy::cast_possible_truncation, reason = "a frame is short; the low half is meant")]
     #[cfg_attr(target_pointer_width = "32", inline(never))]
-    pub(super) fn handle_sequenced(
-        &mut self,
-        frame: &mut Taken<'_, '_>,
-    ) -> Result<(), CloseCode> {
+    pub(super) fn handle_sequenced(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
         //= CRD-1
         //= CRD-12
         if frame.header.frame_size() as u32 > self.rx.credit() {

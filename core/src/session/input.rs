@@ -307,11 +307,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     //= HBT-9
     #[cfg_attr(target_pointer_width = "32", inline(never))]
-    fn handle_probe(
-        &mut self,
-        op: Op,
-        probe: Option<Probe>,
-    ) -> Result<(), CloseCode> {
+    fn handle_probe(&mut self, op: Op, probe: Option<Probe>) -> Result<(), CloseCode> {
         let is_question = op == Op::Ping;
         if is_question {
             self.stats.pings_in = self.stats.pings_in.wrapping_add(1);
@@ -364,7 +360,11 @@ impl<S: Storage + ?Sized> Session<S> {
     #[inline(never)]
     pub(super) fn charge(&mut self, cost: u16) -> Result<(), CloseCode> {
         self.stats.charged = self.stats.charged.wrapping_add(1);
-        if self.link.budget.charge(self.link.now, self.rx.next, cost) { Ok(()) } else { Err(CloseCode::CALM) }
+        if self.link.budget.charge(self.link.now, self.rx.next, cost) {
+            Ok(())
+        } else {
+            Err(CloseCode::CALM)
+        }
     }
 
     /// Releases everything up to `position`: it is acknowledged and its credit returned.

@@ -43,12 +43,8 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The key that is to follow, and its number, while the peer is not known to have it.
     pub(crate) fn next_key(&self) -> Option<(u8, [u8; KEY_LEN])> {
         let at = self.token_offset()?.checked_sub(TOKEN_SIZE)?;
-        let mut frame = [0; TOKEN_SIZE];
-        if self.ring.copy_out(at, at + TOKEN_SIZE, &mut frame) < TOKEN_SIZE {
-            return None;
-        }
-        let (head, key) = frame.split_first_chunk::<HEADER_LEN>()?;
-        Some((Header::from_bytes(*head).tag(), *key.first_chunk()?))
+        (at + TOKEN_SIZE <= self.ring.len())
+            .then(|| (self.ring.header_at(at).tag(), self.ring.bytes_at(at + HEADER_LEN)))
     }
 
     /// The client proved possession of this key; if it is the new one, the old one is done with.
@@ -61,10 +57,9 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The client has the new key: the old one is done with. TOKEN must still be in the ring.
     pub(super) fn adopt_next_key(&mut self) {
-        if let Some(at) = self.token_offset().and_then(|end| end.checked_sub(TOKEN_SIZE)) {
-            let key = &mut self.identity.key;
-            self.ring.copy_out(at + HEADER_LEN, at + TOKEN_SIZE, key);
-            self.identity.key_id = self.ring.header_at(at).tag();
+        if let Some((key_id, key)) = self.next_key() {
+            self.identity.key_id = key_id;
+            self.identity.key = key;
             self.pending.add(Pending::KEY);
         }
         self.identity.rotating = false;

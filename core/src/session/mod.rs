@@ -68,8 +68,8 @@ pub const CONTROL_MAX: usize = 96;
 ///
 /// The state machines are in [`state`](crate::state); the meaning of every number is in the
 /// specification, areas POS, CRD and RSM.
-// In this order, because a microcontroller reaches what is in front with shorter instructions: flags
-// first, then what every message moves.
+// In this order, because a microcontroller reaches what is in front with shorter instructions:
+// flags first, then what every message moves.
 #[derive(Debug, Clone)]
 #[cfg_attr(target_pointer_width = "32", repr(C))]
 pub struct Session<S: ?Sized> {
@@ -464,7 +464,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The position after the last frame in the ring.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn tx_end(&self) -> u64 {
         self.tx.acked + self.ring.len() as u64
     }

@@ -8,8 +8,8 @@ use crate::state::{LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    Close, CloseFlags, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty,
-    encode_note, encode_probe,
+    Close, CloseFlags, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_note,
+    encode_probe,
 };
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
@@ -137,11 +137,7 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Writes what is due now and no frame of the application's, but the rest of one under way.
-    pub(super) fn transmit_control(
-        &mut self,
-        address: Option<&[u8]>,
-        out: &mut [u8],
-    ) -> usize {
+    pub(super) fn transmit_control(&mut self, address: Option<&[u8]>, out: &mut [u8]) -> usize {
         let mut written = self.copy_ring(self.tx.frame_end, out);
         if self.tx.sent >= self.tx.frame_end
             && let Some(out) = out.get_mut(written..)
@@ -190,9 +186,7 @@ impl<S: Storage + ?Sized> Session<S> {
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn owes_control(&self) -> bool {
         match self.link.state {
-            LinkState::Open | LinkState::Draining => {
-                self.link.owed.any() || self.owes_ack()
-            }
+            LinkState::Open | LinkState::Draining => self.link.owed.any() || self.owes_ack(),
             LinkState::Closing => self.link.owed.has(Owed::CLOSE),
             LinkState::Idle | LinkState::Wait | LinkState::Auth | LinkState::Closed => false,
         }

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use super::bytes::Writer;
-use super::header::{CONTINUE_ABORT, CONTINUE_DATA};
 use super::handshake::{HANDSHAKE_BODY_MAX, check_handshake_len};
+use super::header::{CONTINUE_ABORT, CONTINUE_DATA};
 use super::{Close, Drain, HEADER_LEN, Header, Hello, MAGIC, MAX_BODY, Op, Probe};
 use super::{RequestId, Route, Status, VERSION, Welcome};
 use crate::CloseCode;
@@ -367,9 +367,8 @@ fn may_have_magic(input: &[u8]) -> bool {
         return false;
     }
     let there = body.get(..MAGIC.len()).unwrap_or(body);
-    let word = |bytes: &[u8]| {
-        bytes.iter().rev().fold(0, |word: u32, byte| word << 8 | u32::from(*byte))
-    };
+    let word =
+        |bytes: &[u8]| bytes.iter().rev().fold(0, |word: u32, byte| word << 8 | u32::from(*byte));
     // What is not there yet is shifted out.
     there.is_empty() || (word(there) ^ word(&MAGIC)) << (32 - 8 * there.len()) == 0
 }
