@@ -81,7 +81,7 @@ impl Heartbeat {
         //= HBT-16
         let third = third(self.promise_ms).max(FASTEST);
         let early = (self.nonce >> 24) * JITTER / 255;
-        let span = third - (third * u64::from(early) >> 8);
+        let span = third - third * u64::from(early) / 256;
         (self.promise_ms > 0).then(|| (self.transmitted_at.instant(now), span))
     }
 

@@ -211,6 +211,7 @@ impl<'b> Frame<'b> {
         Self::decode_any(header, body)
     }
 
+    #[inline(never)]
     fn decode_any(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
         if !header.is_plain(MAX_BODY) {
             header.check(MAX_BODY)?;
