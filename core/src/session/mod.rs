@@ -77,22 +77,22 @@ pub struct Session<S: ?Sized> {
     pub(crate) pending: Pending,
     /// Why the session is dead, if it is.
     pub(crate) death_code: CloseCode,
+    /// Our message whose last fragment has not been given yet.
+    pub(crate) open_out: Option<Open>,
     pub(crate) link: Link,
     pub(crate) rx: Rx,
     pub(crate) tx: Tx,
+    /// Of a session that lives, where the last connection that carried it died of an error, if it
+    /// did: `next` and `acked` never fall, so their sum (and one, for it is not 0) is the same only
+    /// if both are. Of a dead one, one more than how far the peer received, if it said so.
+    pub(crate) mark: Option<NonZeroU64>,
+    pub(crate) identity: Identity,
     pub(crate) config: Rules,
     pub(crate) peer: PeerLimits,
     pub(crate) window: Window,
     /// The peer's message whose last fragment has not come yet.
     //= FRG-9
     pub(crate) open_in: Option<Open>,
-    /// Our message whose last fragment has not been given yet.
-    pub(crate) open_out: Option<Open>,
-    /// Of a session that lives, where the last connection that carried it died of an error, if it
-    /// did: `next` and `acked` never fall, so their sum (and one, for it is not 0) is the same only
-    /// if both are. Of a dead one, one more than how far the peer received, if it said so.
-    pub(crate) mark: Option<NonZeroU64>,
-    pub(crate) identity: Identity,
     pub(crate) stats: Stats,
     /// Last, so that sessions of any size are one type: `&mut Session<[u8]>`.
     pub(crate) ring: Ring<S>,
