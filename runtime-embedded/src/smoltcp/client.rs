@@ -8,7 +8,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time;
 use smoltcp::wire::IpEndpoint;
 
-use super::transfer::{Frame, Reading, has_ended, tell, write};
+use super::transfer::{Frame, Reading, has_ended, has_reset_to_say, tell, write};
 use super::{from_core, to_core};
 use crate::keeper::{Keeper, Order};
 use crate::trace::info;
@@ -90,6 +90,8 @@ pub struct Client<'m> {
 #[derive(Debug, Copy, Clone)]
 enum Phase {
     Idle,
+    /// Dials once the peer was told that the connection before is broken off, or at that moment.
+    Parting(Dial, Instant),
     Dialing(Attempt),
     Attached,
 }
@@ -167,12 +169,17 @@ impl<'m> Client<'m> {
         let at = to_core(now);
         match self.phase {
             Phase::Idle => self.tell(at, &mut on_event),
+            Phase::Parting(dial, until) if until <= at || !has_reset_to_say(socket) => {
+                self.connect(at, dial, socket, cx);
+            }
+            Phase::Parting(..) => {}
             Phase::Dialing(attempt) => self.greet(at, attempt, socket),
             Phase::Attached => self.carry(at, socket, &mut on_event),
         }
         self.obey(at, socket, cx);
         let session = match self.phase {
             Phase::Attached => self.session.next_deadline(),
+            Phase::Parting(_, until) => Some(until),
             Phase::Idle | Phase::Dialing(_) => None,
         };
         match (session, self.keeper.dialer.poll_timeout()) {
@@ -275,13 +282,32 @@ impl<'m> Client<'m> {
             }
         }
         // Nobody waits any more for what is being dialled.
-        if self.stopped().is_some() && matches!(self.phase, Phase::Dialing(_)) {
+        if self.stopped().is_some() && matches!(self.phase, Phase::Dialing(_) | Phase::Parting(..))
+        {
             socket.abort();
             self.phase = Phase::Idle;
         }
     }
 
     fn dial(&mut self, now: Instant, dial: Dial, socket: &mut tcp::Socket<'_>, cx: &mut Context) {
+        if socket.is_open() {
+            socket.abort();
+        }
+        if has_reset_to_say(socket) {
+            let linger = u64::from(self.config.session.linger_ms).saturating_mul(1_000);
+            self.phase = Phase::Parting(dial, now.after(linger));
+        } else {
+            self.connect(now, dial, socket, cx);
+        }
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        dial: Dial,
+        socket: &mut tcp::Socket<'_>,
+        cx: &mut Context,
+    ) {
         let index = match dial.target {
             Target::Listed(index) => usize::try_from(index).unwrap_or(0),
             Target::Hinted => 0,
@@ -289,13 +315,11 @@ impl<'m> Client<'m> {
         // A fresh port for each attempt: whatever the peer remembers of the last is no matter.
         let [low, high, ..] = self.keeper.draw_u32().to_le_bytes();
         let port = FIRST_PORT | u16::from_le_bytes([low, high]);
-        if socket.is_open() {
-            socket.abort();
-        }
         let remote = self.config.remotes.get(index).copied();
         if remote.is_some_and(|remote| socket.connect(cx, remote, port).is_ok()) {
             self.phase = Phase::Dialing(dial.attempt);
         } else {
+            self.phase = Phase::Idle;
             info!("the address cannot be dialled");
             self.keeper.dialer.handle_failure(now, dial.attempt);
         }
