@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::process::Process;
 use crate::steps::{Outcome, Verdict};
+use crate::suites::{self, Suites};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -155,6 +156,29 @@ fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
         notes.push("tap SKIPPED: it wants root and /dev/net/tun".to_owned());
     }
     Ok(format!("{runs}/{runs} on {}", notes.join(", ")))
+}
+
+/// The whole suite over firmware, as one more column of the table of the step `tests`.
+pub(crate) fn board(workspace: &Workspace) -> Verdict {
+    if let Some(why) = needs(workspace)? {
+        return Ok(Outcome::Skipped(format!("the suite over firmware: {why}")));
+    }
+    let elf = build(workspace, "-p suite", M4)?.join("suite");
+    let line = "test --profile host -p host --test suite_firmware --no-fail-fast";
+    let (said, ended) = Process::cargo(&workspace.root().join("firmware"), line)
+        .arg("--target-dir")
+        .arg(workspace.target_dir().join("firmware"))
+        .env("OUTLAST_SUITE_ELF", elf)
+        .run_and_keep()?;
+    let suites = Suites::read(&[suites::kept(workspace), said].concat());
+    println!("\n{}\n", suites.table());
+    ended?;
+    let (runtimes, cases) = suites.judge()?;
+    let others = match runtimes {
+        1 => String::new(),
+        more => format!(", as over {} others", more - 1),
+    };
+    Ok(Outcome::Passed(format!("{cases} cases over firmware{others}")))
 }
 
 /// Two threads that keep two cores busy until this is dropped.

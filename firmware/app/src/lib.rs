@@ -50,7 +50,7 @@ pub trait Board {
     /// The network card.
     fn card(&mut self) -> &mut Self::Card;
     /// The card's own address.
-    fn address(&self) -> [u8; 6];
+    fn address(&mut self) -> [u8; 6];
     /// Sleeps until the card has a frame or this many microseconds have passed; may end early.
     fn sleep(&mut self, micros: u64);
     /// Memory that outlasts a reset, whatever it holds; once.
