@@ -1,8 +1,9 @@
 //! A subject of the conformance suite on a Cortex-M4: a server or a client of `outlast-embedded`
 //! over smoltcp, told what to do over a control line as `docs/conformance.md` describes it.
 //!
-//! The command line, which QEMU passes on, is `suite CONTROL-PORT SERVER-PORT SEED`: where the board
-//! dials its control line, and the port of the host at which its own server can be reached.
+//! The command line, which QEMU passes on, is `suite CONTROL SERVER SEED`: the port at which the
+//! board dials its control line, the port of the host at which its own server is reached,
+//! and what tells this boot from others.
 #![no_std]
 #![no_main]
 
@@ -79,7 +80,7 @@ fn main() -> ! {
     let Some(mut board) = Mps2::take(RX.take(), TX.take()) else { process::exit(9) };
     let mut network = Network::new(&mut board, task.seed);
     network.dial_control(task.control, task.seed);
-    // SAFETY: RAM of this board in which the linker places nothing; this is the one reference to it.
+    // SAFETY: RAM in which the linker places nothing; this is the one reference to it.
     let memory = unsafe { core::slice::from_raw_parts_mut(PSRAM as *mut u8, RINGS) };
     let mut role = Role::nobody(task.server, task.seed, memory);
     loop {
