@@ -119,6 +119,10 @@ pub(crate) fn host(workspace: &Workspace) -> Result<PathBuf, String> {
 /// Every board over every link.
 fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
     let host = host(workspace)?;
+    // Only what is to be reset keeps its session; one build writes over the other.
+    let m4 = build(workspace, "-p m4 --features reset", M4)?.join("m4");
+    let kept = m4.with_file_name("m4_reset");
+    std::fs::copy(&m4, &kept).map_err(|e| format!("{}: {e}", kept.display()))?;
     let m4 = build(workspace, "-p m4", M4)?.join("m4");
     let riscv = build(workspace, "-p rv32", RISCV)?.join("rv32");
     let root = tools::is_root() && std::path::Path::new("/dev/net/tun").exists();
@@ -139,6 +143,7 @@ fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
             if needs_root && !root || needs_m4 && name != "M4" {
                 continue;
             }
+            let elf = if options.contains("--reset-at") { &kept } else { elf };
             let process = Process::new(&host).arg(link).arg(elf).words(options);
             let said = process.words(&format!("--runs {runs}")).capture()?;
             let last = said.lines().next_back().unwrap_or_default();

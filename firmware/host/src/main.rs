@@ -16,6 +16,7 @@
 //! * `tap`: a TAP device in a network namespace of its own, and the kernel's TCP.
 
 mod board;
+mod log;
 mod options;
 mod server;
 mod tap;

@@ -4,9 +4,12 @@
 
 mod stack;
 
+#[cfg(feature = "reset")]
 use core::mem::MaybeUninit;
 
-use app::{Board, Kept};
+use app::Board;
+#[cfg(feature = "reset")]
+use app::Kept;
 use mps2::Mps2;
 use mps2::lan9118::{Buffer, Card};
 use semihosting::process;
@@ -16,11 +19,13 @@ static RX: ConstStaticCell<Buffer> = ConstStaticCell::new([0; 1520]);
 static TX: ConstStaticCell<Buffer> = ConstStaticCell::new([0; 1520]);
 
 /// Memory that the start-up code leaves alone.
+#[cfg(feature = "reset")]
 #[unsafe(link_section = ".uninit.kept")]
 static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
 
 struct Here {
     board: Mps2,
+    #[cfg(feature = "reset")]
     kept: Option<&'static mut Kept>,
 }
 
@@ -43,10 +48,12 @@ impl Board for Here {
         self.board.card().address()
     }
 
+    #[cfg(feature = "reset")]
     fn kept(&mut self) -> Option<&'static mut Kept> {
         self.kept.take()
     }
 
+    #[cfg(feature = "reset")]
     fn reset(&mut self) {
         self.board.reset();
     }
@@ -70,10 +77,14 @@ unsafe fn HardFault(_: &cortex_m_rt::ExceptionFrame) -> ! {
 fn main() -> ! {
     stack::paint();
     let Some(board) = Mps2::take(RX.take(), TX.take()) else { process::exit(9) };
-    // SAFETY: this is the only place that refers to it, any bytes are a value of it, and reading it
-    // through a raw pointer keeps the compiler from assuming that nothing ever wrote it.
-    let kept = unsafe { core::hint::black_box(&raw mut KEPT).cast::<Kept>().as_mut() };
-    match app::run(&mut Here { board, kept }) {
+    let mut here = Here {
+        board,
+        // SAFETY: this is the only place that refers to it, any bytes are a value of it, and reading
+        // it through a raw pointer keeps the compiler from assuming that nothing ever wrote it.
+        #[cfg(feature = "reset")]
+        kept: unsafe { core::hint::black_box(&raw mut KEPT).cast::<Kept>().as_mut() },
+    };
+    match app::run(&mut here) {
         Ok(()) => process::exit(0),
         Err(failure) => process::exit(failure as i32),
     }

@@ -1,5 +1,7 @@
 //! A client over one TCP socket.
 
+use core::mem::MaybeUninit;
+
 use outlast_core::client::{Attempt, Dial, DialState, DialerConfig, StopReason, Target};
 use outlast_core::state::LinkState;
 use outlast_core::{Attach, CloseCode, Config, Event, Instant};
@@ -44,6 +46,17 @@ impl<'m> ClientConfig<'m> {
             hello: Attach::default(),
             seed,
         }
+    }
+
+    /// Who dials as this says.
+    fn keeper(&self) -> Result<Keeper, SetupError> {
+        let addresses = u32::try_from(self.remotes.len()).unwrap_or(u32::MAX);
+        if addresses == 0 {
+            return Err(SetupError::NoAddress);
+        }
+        let dialer = DialerConfig { addresses, ..self.dialer };
+        dialer.validate()?;
+        Ok(Keeper::new(dialer, self.seed))
     }
 }
 
@@ -106,15 +119,27 @@ impl<'m> Client<'m> {
         memory: impl Into<Memory<'m>>,
         config: ClientConfig<'m>,
     ) -> Result<Self, SetupError> {
-        let addresses = u32::try_from(config.remotes.len()).unwrap_or(u32::MAX);
-        if addresses == 0 {
-            return Err(SetupError::NoAddress);
-        }
-        let dialer = DialerConfig { addresses, ..config.dialer };
-        dialer.validate()?;
         let (session, frame) = memory.into().client(&config.session)?;
-        let keeper = Keeper::new(dialer, config.seed);
+        let keeper = config.keeper()?;
         Ok(Self { session, frame: Frame::new(frame), config, keeper, phase: Phase::Idle })
+    }
+
+    /// As [`new`](Self::new), in memory that stays, such as that of a `static_cell::StaticCell`: a
+    /// small stack has no room to make a client on it and to move it then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new); the memory is as it was.
+    #[inline]
+    pub fn new_in<'p>(
+        place: &'p mut MaybeUninit<Self>,
+        memory: impl Into<Memory<'m>>,
+        config: ClientConfig<'m>,
+    ) -> Result<&'p mut Self, SetupError> {
+        let keeper = config.keeper()?;
+        let (session, frame) = memory.into().client(&config.session)?;
+        let (frame, phase) = (Frame::new(frame), Phase::Idle);
+        Ok(place.write(Self { session, frame, config, keeper, phase }))
     }
 
     /// The session: to send, to look at, to finish. Poll after having used it.
@@ -198,7 +223,9 @@ impl<'m> Client<'m> {
         tell(session, now, &[], &mut note);
     }
 
-    /// Says HELLO once the socket is connected.
+    /// Says HELLO once the socket is connected. Apart from `carry`, so that the stack is not that of
+    /// both.
+    #[inline(never)]
     fn greet(&mut self, now: Instant, attempt: Attempt, socket: &mut tcp::Socket<'_>) {
         if matches!(socket.state(), tcp::State::SynSent | tcp::State::SynReceived) {
             return;
@@ -223,6 +250,7 @@ impl<'m> Client<'m> {
     }
 
     /// Input, time, output of the connection there is.
+    #[inline(never)]
     fn carry(
         &mut self,
         now: Instant,
