@@ -27,11 +27,13 @@ pub(crate) struct Options {
     pub(crate) runs: u64,
     /// Whether both cores have something else to do meanwhile.
     pub(crate) loaded: bool,
+    /// Only the firmware as a client of the command `outlast serve`.
+    pub(crate) serve: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { runs: 2, loaded: false }
+        Self { runs: 2, loaded: false, serve: false }
     }
 }
 
@@ -74,11 +76,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
     if let Some(why) = needs(workspace)? {
         return Ok(Outcome::Skipped(why));
     }
-    vectors(workspace)?;
-    session(workspace)?;
+    if !options.serve {
+        vectors(workspace)?;
+        session(workspace)?;
+    }
     let _load = options.loaded.then(Load::start);
+    let served = serve(workspace)?;
+    if options.serve {
+        return Ok(Outcome::Passed(served));
+    }
     let notes = links(workspace, options.runs)?;
-    Ok(Outcome::Passed(format!("vectors and session on M0 and M3; {notes}")))
+    Ok(Outcome::Passed(format!("vectors and session on M0 and M3; {served}; {notes}")))
 }
 
 /// The golden vectors hold on two boards, and a wrong one would be noticed.
@@ -114,6 +122,16 @@ pub(crate) fn host(workspace: &Workspace) -> Result<PathBuf, String> {
         .arg(&dir)
         .run()?;
     Ok(dir.join("host/host"))
+}
+
+/// The firmware as a client of the command `outlast serve`, with what both of them say.
+fn serve(workspace: &Workspace) -> Result<String, String> {
+    Process::cargo(workspace.root(), "build --release -p outlast").run()?;
+    let outlast = workspace.target_dir().join("release/outlast");
+    let elf = build(workspace, "-p m4", M4)?.join("m4");
+    let process = Process::new(host(workspace)?).arg("serve").arg(elf).arg(outlast);
+    process.words("--count 20").run()?;
+    Ok("a client of `outlast serve`".to_owned())
 }
 
 /// Every board over every link.

@@ -37,6 +37,8 @@ cargo xtask instructions [--bless]
                                exact instruction counts; --bless rewrites the record
 cargo xtask firmware [--runs N] [--loaded yes]
                                boards under QEMU; each link N times, with both cores busy
+cargo xtask firmware --serve yes
+                               a board as a client of `outlast serve`; prints both sides
 cargo xtask footprint [--bless]
                                sizes, stack, instructions; --bless rewrites docs/embedded.md
 cargo xtask fuzz [--seconds N] [--target NAME] [--engine libfuzzer|random] [--seed N]

@@ -55,6 +55,8 @@ fn firmware(arguments: &[String]) -> Result<Command, String> {
                 let wrong = |_| format!("`{flag}` wants a number, not `{number}`");
                 options.runs = number.parse().map_err(wrong)?;
             }
+            ("--serve", "yes") => options.serve = true,
+            ("--serve", "no") => options.serve = false,
             ("--loaded", "yes") => options.loaded = true,
             ("--loaded", "no") => options.loaded = false,
             _ => return Err(format!("firmware has no option `{flag} {value}`")),
@@ -115,8 +117,10 @@ mod tests {
 
     #[test]
     fn options_of_firmware() {
-        let wanted = FirmwareOptions { runs: 20, loaded: true };
+        let wanted = FirmwareOptions { runs: 20, loaded: true, serve: false };
         assert_eq!(of("firmware --runs 20 --loaded yes"), Ok(Command::Firmware(wanted)));
+        let wanted = FirmwareOptions { serve: true, ..FirmwareOptions::default() };
+        assert_eq!(of("firmware --serve yes"), Ok(Command::Firmware(wanted)));
         assert_eq!(of("firmware"), Ok(Command::Test(vec!["firmware".to_owned()])));
         assert_eq!(of("footprint --bless"), Ok(Command::BlessFootprint));
         assert!(of("firmware --runs many").is_err());

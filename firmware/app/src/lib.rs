@@ -138,11 +138,12 @@ impl Count {
     }
 }
 
-/// The message with this number.
+/// The message with this number: its eight digits, and dots.
 fn message(number: u32) -> [u8; SIZE] {
-    let mut bytes = [number.to_le_bytes()[0]; SIZE];
-    if let Some(head) = bytes.first_chunk_mut() {
-        *head = number.to_le_bytes();
+    let mut bytes = [b'.'; SIZE];
+    let digits = (0..8).map(|at| (number >> (28 - 4 * at) & 15) as u8);
+    for (place, digit) in bytes.iter_mut().zip(digits) {
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
     }
     bytes
 }

@@ -83,6 +83,17 @@ impl Board {
         }
     }
 
+    /// Prints what the firmware says as it says it, and wants it to end well.
+    pub(crate) fn speak(mut self) -> Outcome<Report> {
+        while let Some(line) = self.output.next()? {
+            println!("board   | {line}");
+            self.report.lines.push(line);
+        }
+        let status = self.child.wait().map_err(|e| e.to_string())?;
+        let report = std::mem::take(&mut self.report);
+        if status.success() { Ok(report) } else { Err(format!("{status}: {report:?}")) }
+    }
+
     /// Waits until the firmware ends, and wants it to end well.
     pub(crate) fn finish(&mut self) -> Outcome<Report> {
         let mut report = std::mem::take(&mut self.report);
