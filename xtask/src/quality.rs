@@ -7,7 +7,7 @@ use crate::tools;
 use crate::workspace::Workspace;
 
 /// The workspaces beside the main one, which cargo does not visit by itself.
-const SIDE_WORKSPACES: [&str; 3] = ["proof", "fuzz", "firmware"];
+const SIDE_WORKSPACES: [&str; 4] = ["proof", "fuzz", "firmware", "firmware/peers"];
 
 fn passed(note: &str) -> Verdict {
     Ok(Outcome::Passed(note.to_owned()))
@@ -19,7 +19,7 @@ pub(crate) fn fmt(workspace: &Workspace) -> Verdict {
     for side in SIDE_WORKSPACES {
         Process::cargo(&workspace.root().join(side), "fmt --all --check").run()?;
     }
-    passed("four workspaces")
+    passed("five workspaces")
 }
 
 /// No lint anywhere. Side workspaces are linted as far as the host alone can build them.
@@ -51,7 +51,7 @@ fn firmware(workspace: &Workspace) -> Result<(), String> {
         return Ok(());
     }
     let lints = [
-        format!("-p bare -p app -p mps2 -p m4 --target {}", targets[0]),
+        format!("-p bare -p app -p words -p mps2 -p m4 --target {}", targets[0]),
         format!("-p suite --target {}", targets[0]),
         format!("-p rv32 --target {}", targets[1]),
         "-p host --all-targets".to_owned(),
