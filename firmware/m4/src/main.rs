@@ -79,8 +79,9 @@ fn main() -> ! {
     let Some(board) = Mps2::take(RX.take(), TX.take()) else { process::exit(9) };
     let mut here = Here {
         board,
-        // SAFETY: this is the only place that refers to it, any bytes are a value of it, and reading
-        // it through a raw pointer keeps the compiler from assuming that nothing ever wrote it.
+        // SAFETY: this is the only place that refers to it, any bytes are a value of it, and
+        // reading it through a raw pointer keeps the compiler from assuming that nothing ever
+        // wrote it.
         #[cfg(feature = "reset")]
         kept: unsafe { core::hint::black_box(&raw mut KEPT).cast::<Kept>().as_mut() },
     };

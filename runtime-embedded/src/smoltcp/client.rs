@@ -223,8 +223,8 @@ impl<'m> Client<'m> {
         tell(session, now, &[], &mut note);
     }
 
-    /// Says HELLO once the socket is connected. Apart from `carry`, so that the stack is not that of
-    /// both.
+    /// Says HELLO once the socket is connected. Apart from `carry`, so that the stack is not that
+    /// of both.
     #[inline(never)]
     fn greet(&mut self, now: Instant, attempt: Attempt, socket: &mut tcp::Socket<'_>) {
         if matches!(socket.state(), tcp::State::SynSent | tcp::State::SynReceived) {

@@ -84,7 +84,7 @@ fn try_boot() -> io::Result<Control> {
         if start.elapsed() > PATIENCE {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // tidy: allow(sleep): a process tells nobody that it ended, and truth is in the two looks above
+        // tidy: allow(sleep): a process tells nobody that it ended; truth is in the looks above
         std::thread::sleep(Duration::from_millis(1));
     }
 }
