@@ -12,7 +12,7 @@ use outlast_conformance::net::foreign::Foreign;
 /// The board. QEMU's user network calls this machine 10.0.2.2.
 fn firmware() -> Loopback<Foreign> {
     let board = Foreign::new("firmware on a Cortex-M4", board::boot);
-    Loopback::new(board.reaching_us_at("10.0.2.2").telling_memory())
+    Loopback::new(board.reaching_us_at("10.0.2.2"))
 }
 
 outlast_conformance::suite! { firmware() }
