@@ -6,9 +6,12 @@
 use crate::code::CloseCode;
 use crate::config::Config;
 use crate::error::Violation;
-use crate::state::{LinkEvent, LinkState, StateError};
+use crate::state::{LinkEvent, LinkState, Obstacle, StateError, Verb};
 use crate::time::Instant;
-use crate::wire::{Close, Frame, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, VERSION};
+use crate::wire::{
+    Close, Frame, HEADER_LEN, Header, Hello, MAX_BODY, MIN_MAX_BODY, Op, VERSION, encode_simple,
+    version_1,
+};
 
 /// Most steps of an authentication.
 const MAX_STEPS: u8 = 8;
@@ -80,23 +83,27 @@ impl Acceptor {
         let Some((header, body, rest)) = split else {
             return Ok(None);
         };
-        let frame = Frame::decode(header, body).map_err(|code| self.fail(code))?;
+        // As if it had been taken already: what follows does not look at it.
         *input = rest;
-        // Nothing may be said behind a handshake frame before it is answered.
-        //= HND-10
-        if !rest.is_empty() {
-            return Err(self.fail(CloseCode::BAD_STATE));
+        // Looked at where it lies: a copy of the largest frame is a lot of stack.
+        let greeting = self.handle_frame(header, body);
+        match greeting {
+            Err(code) => Err(self.fail(code)),
+            // Nothing may be said behind a handshake frame before it is answered.
+            //= HND-10
+            Ok(_) if !rest.is_empty() => Err(self.fail(CloseCode::BAD_STATE)),
+            Ok(greeting) => Ok(Some(greeting)),
         }
-        self.handle_frame(&frame, body.len()).map(Some).map_err(|code| self.fail(code))
     }
 
     fn handle_frame<'b>(
         &mut self,
-        frame: &Frame<'b>,
-        size: usize,
+        header: Header,
+        body: &'b [u8],
     ) -> Result<Greeting<'b>, CloseCode> {
-        match *frame {
-            Frame::Hello(hello) if self.state == LinkState::Wait => {
+        match header.op() {
+            Some(Op::Hello) if self.state == LinkState::Wait => {
+                let hello = Hello::decode(version_1(header.tag(), body)?)?;
                 //= HND-6
                 if hello.version_min > VERSION || hello.version_max < VERSION {
                     return Err(CloseCode::VERSION);
@@ -109,35 +116,18 @@ impl Acceptor {
                 self.peer_body = hello.terms.max_body;
                 Ok(Greeting::Hello(hello))
             }
-            Frame::Auth { step, data } if self.state == LinkState::Auth => {
+            Some(Op::Auth) if self.state == LinkState::Auth => {
+                let step = header.tag();
                 //= AUT-8
                 if self.step == 0 || step != self.step - 1 {
                     return Err(CloseCode::BAD_STATE);
                 }
-                if !self.count(size) {
+                if !self.count(body.len()) {
                     return Err(CloseCode::AUTH_FAILED);
                 }
-                Ok(Greeting::Auth { step, data })
+                Ok(Greeting::Auth { step, data: body })
             }
-            Frame::Hello(_)
-            | Frame::Auth { .. }
-            | Frame::Welcome(_)
-            | Frame::Ack { .. }
-            | Frame::Ping(_)
-            | Frame::Pong(_)
-            | Frame::Drain(_)
-            | Frame::Close(_)
-            | Frame::Note { .. }
-            | Frame::Message { .. }
-            | Frame::Request { .. }
-            | Frame::Response { .. }
-            | Frame::Cancel { .. }
-            | Frame::Fin
-            | Frame::Token { .. }
-            | Frame::Continue { .. }
-            | Frame::Abort
-            | Frame::Skip
-            | Frame::Ignored { .. } => Err(CloseCode::BAD_STATE),
+            Some(_) | None => Err(CloseCode::BAD_STATE),
         }
     }
 
@@ -148,16 +138,15 @@ impl Acceptor {
     /// If no HELLO came yet, after eight steps, or if `out` is too small.
     //= AUT-4
     pub fn challenge(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
-        let refused = |state| StateError { verb: "challenge", state };
+        let refused = |state| StateError::new(Verb::Challenge, state);
         if self.state != LinkState::Auth {
-            return Err(refused(self.state.name()));
+            return Err(refused(Obstacle::Link(self.state)));
         }
         if self.step >= MAX_STEPS {
-            return Err(refused("out of authentication steps"));
+            return Err(refused(Obstacle::NoMoreSteps));
         }
-        let written = Frame::Auth { step: self.step, data }
-            .encode(out)
-            .ok_or_else(|| refused("out of room for the step"))?;
+        let written = encode_simple(Op::Auth, self.step, data, out)
+            .ok_or_else(|| refused(Obstacle::NoRoomForStep))?;
         self.step += 1;
         Ok(written)
     }

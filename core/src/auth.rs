@@ -5,16 +5,15 @@
 
 mod bearer;
 mod exchange;
+mod hash;
 mod secret;
 mod shared_key;
 
 #[cfg(test)]
 mod tests;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
-use crate::wire::Resume;
+use crate::wire::{CLAIM_LEN, Resume};
+use hash::hmac_sha256;
 
 pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
 pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier, handle_hello};
@@ -35,8 +34,6 @@ pub const PROOF_BEARER: u8 = 0;
 /// `proof_kind` of a RESUME whose proof is an HMAC under the session key.
 pub const PROOF_MAC: u8 = 1;
 
-/// Bytes an HMAC-SHA256 key is padded to; longer keys are not used here.
-const BLOCK: usize = 64;
 const RESUME_LABEL: &[u8] = b"outlast-resume";
 
 /// The proof a RESUME carries: that its sender holds the session's key, for this attempt only.
@@ -45,24 +42,20 @@ const RESUME_LABEL: &[u8] = b"outlast-resume";
 /// about the transport they share and no other (empty where there is nothing of the kind).
 #[must_use]
 pub fn resume_proof(key: &SessionKey, claim: &Resume, channel_binding: &[u8]) -> [u8; PROOF_LEN] {
+    prove_claim(key.expose(), &claim.covered(), channel_binding)
+}
+
+/// As [`resume_proof`], of a claim as it lies in a RESUME in front of the proof.
+pub(crate) fn prove_claim(
+    key: &[u8; 16],
+    claim: &[u8; CLAIM_LEN],
+    channel_binding: &[u8],
+) -> [u8; PROOF_LEN] {
+    // Between the number of the key and the positions are the kind and what is reserved.
+    let (front, positions) = claim.split_at(CLAIM_LEN - 16);
+    let front = front.get(..13).unwrap_or_default();
     //= AUT-1
-    let mac = hmac_sha256(
-        key.expose(),
-        &[
-            RESUME_LABEL,
-            &claim.sid.to_le_bytes(),
-            &claim.attach.to_le_bytes(),
-            &[claim.key_id],
-            &claim.rx_next.to_le_bytes(),
-            &claim.tx_first.to_le_bytes(),
-            channel_binding,
-        ],
-    );
-    let mut proof = [0; PROOF_LEN];
-    for (to, from) in proof.iter_mut().zip(mac) {
-        *to = from;
-    }
-    proof
+    hmac_sha256(key, &[RESUME_LABEL, front, positions, channel_binding])
 }
 
 /// Whether `claim.proof` shows that its sender holds `key`.
@@ -86,21 +79,6 @@ pub fn verify_resume_proof(
         PROOF_BEARER => by_key && encrypted,
         _ => false,
     }
-}
-
-/// HMAC-SHA256 of the concatenation of `parts`. Key bytes beyond [`BLOCK`] would be ignored, so no
-/// type here holds more.
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut block = [0; BLOCK];
-    for (to, from) in block.iter_mut().zip(key) {
-        *to = *from;
-    }
-    let mut mac = Hmac::<Sha256>::new(&block.into());
-    secret::wipe(&mut block);
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }
 
 /// Compares in a time that depends on the length alone.

@@ -8,15 +8,15 @@ use crate::time::Instant;
 /// Tokens in a full bucket.
 pub(crate) const FULL: u16 = 256;
 /// Microseconds that bring one token back: 64 in a second.
-const TICK: u64 = 15_625;
+const TICK: u32 = 15_625;
 /// Bytes of new data that bring one token back.
 const BYTES_PER_TOKEN: u32 = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     tokens: u16,
-    /// When time was last turned into tokens, in ticks; the low half. After a wrap of more than two
-    /// years this is too little.
+    /// When time was last turned into tokens, in microseconds; the low half. After a wrap of more
+    /// than 71 minutes this is too little, but never less than nothing.
     at: u32,
     /// Received position when data was last turned into tokens; the low half of it.
     mark: u32,
@@ -24,34 +24,29 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) const fn new(now: Instant, received: u64) -> Self {
-        Self { tokens: FULL, at: ticks(now), mark: low(received) }
+        Self { tokens: FULL, at: low(now.as_micros()), mark: low(received) }
     }
 
     /// Charges `cost`; false if the bucket does not hold it.
     //= BUD-1
     #[must_use]
     pub(crate) fn charge(&mut self, now: Instant, received: u64, cost: u16) -> bool {
-        let ticks = ticks(now);
-        let by_time = ticks.wrapping_sub(self.at);
-        self.at = ticks;
+        let by_time = low(now.as_micros()).wrapping_sub(self.at) / TICK;
+        self.at = self.at.wrapping_add(by_time * TICK);
         // After more than 2^32 bytes without a charge this is too little: time makes up for it.
         let by_data = low(received).wrapping_sub(self.mark) / BYTES_PER_TOKEN;
         self.mark = self.mark.wrapping_add(by_data * BYTES_PER_TOKEN);
-        let gained = by_time.saturating_add(by_data).min(u32::from(FULL));
-        let gained = u16::try_from(gained).unwrap_or(FULL);
-        self.tokens = self.tokens.saturating_add(gained).min(FULL);
-        match self.tokens.checked_sub(cost) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
-        }
+        // None of the three is near the end of its range.
+        let tokens = (u32::from(self.tokens) + by_time + by_data).min(u32::from(FULL));
+        let suffice = tokens >= u32::from(cost);
+        self.tokens = short(if suffice { tokens - u32::from(cost) } else { tokens });
+        suffice
     }
 }
 
-const fn ticks(now: Instant) -> u32 {
-    low(now.as_micros() / TICK)
+#[expect(clippy::cast_possible_truncation, reason = "at most a full bucket")]
+const fn short(tokens: u32) -> u16 {
+    tokens as u16
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]

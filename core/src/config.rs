@@ -126,6 +126,7 @@ impl Config {
     /// # Errors
     ///
     /// The first item out of range, with the range.
+    #[inline]
     pub const fn validate(&self) -> Result<(), ConfigError> {
         const MAX: u64 = 1 << 30;
         let frame = self.max_body as u64 + HEADER_LEN as u64;
@@ -133,38 +134,28 @@ impl Config {
         // A frame that every end must be able to take, behind the bits of open requests.
         let shortest_frame = MIN_MAX_BODY as u64 + HEADER_LEN as u64;
         let bitmaps = bitmaps_len(self.max_requests, self.max_requests_out);
-        let checks = [
-            ("max_body", self.max_body as u64, MIN_MAX_BODY as u64, MAX_BODY as u64),
-            (
-                //= HND-23
-                "max_message",
-                self.max_message as u64,
-                self.max_body as u64,
-                MAX,
-            ),
-            ("window", self.window as u64, frame, MAX),
-            ("window_max", self.window_max as u64, self.window as u64, MAX),
-            ("max_requests", self.max_requests as u64, 0, 32_768),
-            ("max_requests_out", self.max_requests_out as u64, 0, 32_768),
-            ("send_buffer", self.send_buffer as u64, shortest_frame + bitmaps as u64, MAX),
-            ("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000),
-            ("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000),
-            ("idle_timeout_ms", self.idle_timeout_ms as u64, 0, MAX),
-            ("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000),
-            ("linger_ms", self.linger_ms as u64, 0, 600_000),
-        ];
-        if let Err(error) = check(&checks) {
-            return Err(error);
+        // One by one, so that nothing is left of what is known when a program is compiled.
+        let mut range = Range { broken: None };
+        range.check("max_body", self.max_body as u64, MIN_MAX_BODY as u64, MAX_BODY as u64);
+        //= HND-23
+        range.check("max_message", self.max_message as u64, self.max_body as u64, MAX);
+        range.check("window", self.window as u64, frame, MAX);
+        range.check("window_max", self.window_max as u64, self.window as u64, MAX);
+        range.check("max_requests", self.max_requests as u64, 0, 32_768);
+        range.check("max_requests_out", self.max_requests_out as u64, 0, 32_768);
+        let least = shortest_frame + bitmaps as u64;
+        range.check("send_buffer", self.send_buffer as u64, least, MAX);
+        range.check("handshake_timeout_ms", self.handshake_timeout_ms as u64, 1, 600_000);
+        range.check("frame_timeout_ms", self.frame_timeout_ms as u64, 1, 3_600_000);
+        range.check("idle_timeout_ms", self.idle_timeout_ms as u64, 0, MAX);
+        range.check("ack_delay_ms", self.ack_delay_ms as u64, 0, 60_000);
+        range.check("linger_ms", self.linger_ms as u64, 0, 600_000);
+        let slowest = Self::SLOWEST_BEAT_MS as u64;
+        range.check("heartbeat_min_ms", self.heartbeat_min_ms as u64, 0, slowest);
+        match range.broken {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
-        if self.heartbeat_min_ms > Self::SLOWEST_BEAT_MS {
-            return Err(ConfigError {
-                key: "heartbeat_min_ms",
-                value: self.heartbeat_min_ms as u64,
-                min: 0,
-                max: Self::SLOWEST_BEAT_MS as u64,
-            });
-        }
-        Ok(())
     }
 
     /// What a session keeps of its configuration.
@@ -243,6 +234,20 @@ pub(crate) const fn check(items: &[(&'static str, u64, u64, u64)]) -> Result<(),
         rest = more;
     }
     Ok(())
+}
+
+/// The first item that was out of range.
+struct Range {
+    broken: Option<ConfigError>,
+}
+
+impl Range {
+    #[inline(always)]
+    const fn check(&mut self, key: &'static str, value: u64, min: u64, max: u64) {
+        if self.broken.is_none() && (value < min || value > max) {
+            self.broken = Some(ConfigError { key, value, min, max });
+        }
+    }
 }
 
 /// A configuration item is out of range.

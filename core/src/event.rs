@@ -1,7 +1,7 @@
 //! What a session tells its application.
 
 use crate::code::CloseCode;
-use crate::wire::{RequestId, Route, Status};
+use crate::wire::{Header, Op, RequestId, Route, Status};
 
 /// A byte position in one direction of a session: how far that direction has come.
 ///
@@ -44,6 +44,36 @@ pub enum Head {
         /// How it went.
         status: Status,
     },
+}
+
+impl Head {
+    /// What stands in front of the payload of a MSG, REQ or RSP, and the payload.
+    pub(crate) fn decode(header: Header, body: &[u8]) -> Result<(Self, &[u8]), CloseCode> {
+        let (mut route, mut rest) = (Route::default(), body);
+        let is_response = header.op() == Some(Op::Response);
+        if !is_response {
+            (route, rest) = Route::split(header.tag(), rest)?;
+        }
+        if header.op() == Some(Op::Message) {
+            return Ok((Self::Message { route }, rest));
+        }
+        let (id, rest) = RequestId::split(rest)?;
+        let head = if is_response {
+            Self::Response { id, status: Status(header.tag()) }
+        } else {
+            Self::Request { id, route }
+        };
+        Ok((head, rest))
+    }
+
+    /// The event of a whole message.
+    pub(crate) const fn event(self, payload: &[u8], position: Position) -> Event<'_> {
+        match self {
+            Self::Message { route } => Event::Message { route, payload, position },
+            Self::Request { id, route } => Event::Request { id, route, payload, position },
+            Self::Response { id, status } => Event::Response { id, status, payload, position },
+        }
+    }
 }
 
 /// Which end did something.

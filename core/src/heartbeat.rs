@@ -7,13 +7,16 @@
 use crate::time::{Coarse, Instant};
 
 /// Parts of 256 that a beat may come early, so that many clients do not beat in step.
-const JITTER: u8 = 25;
+const JITTER: u32 = 25;
 
 const MILLI: u64 = 1_000;
 
 /// Shortest time between two beats, in microseconds, but for the jitter: a peer that declares less
 /// patience costs no more.
 const FASTEST: u64 = 12 * MILLI;
+
+/// From when, and for how long in microseconds.
+pub(crate) type Span = (Instant, u64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Heartbeat {
@@ -33,6 +36,17 @@ pub(crate) struct Heartbeat {
     pub(crate) answer: u32,
     /// Smoothed round trip in microseconds; 0 before the first sample.
     rtt_us: u32,
+}
+
+/// So many milliseconds in microseconds.
+pub(crate) fn micros(ms: u32) -> u64 {
+    u64::from(ms) * MILLI
+}
+
+/// A third of so many milliseconds, in microseconds rounded down; a microcontroller would need a
+/// kilobyte to divide the 64 bits.
+fn third(ms: u32) -> u64 {
+    u64::from(ms / 3) * MILLI + u64::from(ms % 3) * (MILLI / 3)
 }
 
 impl Heartbeat {
@@ -63,37 +77,33 @@ impl Heartbeat {
 
     /// When this end owes a byte, however idle it is.
     //= HBT-2
-    pub(crate) fn beat_at(&self, now: Instant) -> Option<Instant> {
-        if self.promise_ms == 0 {
-            return None;
-        }
+    pub(crate) fn beat(&self, now: Instant) -> Option<Span> {
         //= HBT-16
-        let third = (u64::from(self.promise_ms) * MILLI / 3).max(FASTEST);
-        let early = (self.nonce >> 24) as u64 * u64::from(JITTER) / 255;
-        Some(self.transmitted_at.instant(now).after(third - third * early / 256))
+        let third = third(self.promise_ms).max(FASTEST);
+        let early = (self.nonce >> 24) * JITTER / 255;
+        let span = third - third * u64::from(early) / 256;
+        (self.promise_ms > 0).then(|| (self.transmitted_at.instant(now), span))
     }
 
     /// When to ask the peer for a sign of life.
     //= HBT-3
-    pub(crate) fn probe_at(&self) -> Option<Instant> {
-        let limit = u64::from(self.limit_ms) * MILLI;
-        (limit > 0 && self.probed_at.is_none()).then(|| self.received_at.after(limit / 3 * 2))
+    pub(crate) fn probe_due(&self) -> Option<Span> {
+        (self.limit_ms > 0 && self.probed_at.is_none())
+            .then(|| (self.received_at, third(self.limit_ms) * 2))
     }
 
     /// When the peer counts as gone.
     //= HBT-4
-    pub(crate) fn dead_at(&self) -> Option<Instant> {
-        let limit = u64::from(self.limit_ms) * MILLI;
+    pub(crate) fn death(&self) -> Option<Span> {
         //= HND-22
         //= HBT-15
-        (limit > 0).then(|| self.received_at.after(limit))
+        (self.limit_ms > 0).then(|| (self.received_at, micros(self.limit_ms)))
     }
 
     /// When an unanswered probe means that what this end transmits no longer arrives.
-    pub(crate) fn unanswered_at(&self) -> Option<Instant> {
-        let limit = u64::from(self.limit_ms) * MILLI;
-        let patience = limit.max(u64::from(self.rtt_us) * 4);
-        self.probed_at.filter(|_| limit > 0).map(|at| at.after(patience))
+    pub(crate) fn unanswered(&self) -> Option<Span> {
+        let patience = micros(self.limit_ms).max(u64::from(self.rtt_us) * 4);
+        self.probed_at.filter(|_| self.limit_ms > 0).map(|at| (at, patience))
     }
 
     /// Forgives silence that may be this end's own sleep; false if it is not late enough for that.
@@ -101,12 +111,12 @@ impl Heartbeat {
     /// `due` is when the driver should have polled.
     //= HBT-6
     pub(crate) fn forgive(&mut self, now: Instant, due: Instant) -> bool {
-        let limit = u64::from(self.limit_ms) * MILLI;
-        if limit == 0 || now.micros_since(due) <= limit / 3 {
+        let third = third(self.limit_ms);
+        if third == 0 || now.micros_since(due) <= third {
             return false;
         }
         self.probed_at = None;
-        let heard = now.as_micros().saturating_sub(limit / 3 * 2);
+        let heard = now.as_micros().saturating_sub(third * 2);
         self.received_at = self.received_at.max(Instant::from_micros(heard));
         true
     }

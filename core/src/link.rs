@@ -127,26 +127,28 @@ impl From<Closing> for Farewell {
     }
 }
 
+// The order is that of how often they are looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(target_pointer_width = "32", repr(C))]
 pub(crate) struct Link {
     pub(crate) state: LinkState,
     pub(crate) owed: Owed,
     pub(crate) marks: Marks,
     /// Next number of an authentication step.
     pub(crate) auth_step: u8,
-    pub(crate) farewell: Farewell,
-    /// End of the handshake, of draining, or of the linger, whichever the state is about.
-    pub(crate) deadline: Option<Instant>,
     /// When the frame that is not whole yet began.
     pub(crate) frame_since: Option<Coarse>,
     /// When an acknowledgement must go out.
     pub(crate) ack_at: Option<Coarse>,
     /// When the peer last acknowledged something new, or began to owe it.
     pub(crate) progress_at: Option<Coarse>,
+    pub(crate) budget: Budget,
+    pub(crate) farewell: Farewell,
+    /// End of the handshake, of draining, or of the linger, whichever the state is about.
+    pub(crate) deadline: Option<Instant>,
     /// Latest time the driver showed.
     pub(crate) now: Instant,
     pub(crate) heartbeat: Heartbeat,
-    pub(crate) budget: Budget,
 }
 
 impl Link {
@@ -217,8 +219,9 @@ impl Link {
 
     /// Moves along the table; false where the table has no such move.
     //= STM-1
-    pub(crate) const fn step(&mut self, event: LinkEvent) -> bool {
-        match self.state.next(event) {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(crate) fn step(&mut self, event: LinkEvent) -> bool {
+        match self.state.after(event) {
             Some(next) => {
                 self.state = next;
                 true
@@ -236,6 +239,7 @@ impl Link {
 
     /// Time as the driver shows it, never backwards.
     //= HBT-12
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now

@@ -22,7 +22,7 @@ const LARGEST: usize = 1 << 30;
 pub(crate) struct Ring<S: ?Sized> {
     /// Largest size the storage may grow to, bitmaps included.
     limit: u32,
-    /// Where the oldest retained byte is, counted from the bitmaps' end.
+    /// Where in the storage the oldest retained byte is, behind the bitmaps.
     head: usize,
     /// Bytes retained.
     len: usize,
@@ -65,11 +65,6 @@ impl<S: Storage + ?Sized> Ring<S> {
         self.base as usize
     }
 
-    #[inline]
-    const fn head(&self) -> usize {
-        self.head
-    }
-
     /// Largest size of the storage.
     const fn most(&self) -> usize {
         self.limit as usize
@@ -89,10 +84,13 @@ impl<S: Storage + ?Sized> Ring<S> {
     pub(crate) fn reserve_bits(&mut self, base: usize) {
         debug_assert!(self.len() == 0, "bitmaps are laid out before the first frame");
         self.base = u16::try_from(base.min(self.most())).unwrap_or(u16::MAX);
-        self.head = 0;
+        self.head = self.base();
         let held = self.held().min(self.base());
         if let Some(bits) = self.storage.as_mut_slice().get_mut(..held) {
-            bits.fill(0);
+            for byte in bits {
+                // Else the compiler calls its routine for it, which is longer than all of this.
+                *byte = core::hint::black_box(0);
+            }
         }
     }
 
@@ -102,11 +100,6 @@ impl<S: Storage + ?Sized> Ring<S> {
             Some(byte) if index / 8 < self.base() => byte >> (index % 8) & 1 == 1,
             Some(_) | None => false,
         }
-    }
-
-    /// Sets bit `index` of the bitmap area; false if there is no memory for it.
-    pub(crate) fn set_bit(&mut self, index: usize, value: bool) -> bool {
-        self.change_bit(index, value).is_some()
     }
 
     /// Sets bit `index` of the bitmap area and says whether that is a change; `None` if there is no
@@ -138,19 +131,40 @@ impl<S: Storage + ?Sized> Ring<S> {
         self.storage.as_slice().get(..held).unwrap_or_default().iter().any(|byte| *byte != 0)
     }
 
-    /// Encodes a frame at the back: header, at most four bytes in front of the payload, payload.
+    /// Encodes a frame at the back: header, at most six bytes in front of the payload, payload.
     //= POS-3
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn push(
         &mut self,
         header: Header,
         front: &[u8],
         payload: &[u8],
     ) -> Result<(), Full> {
+        // A microcontroller has one copy of the short way: that of messages.
+        if usize::BITS > 32 && self.push_straight(header, front, payload) {
+            return Ok(());
+        }
+        let size = HEADER_LEN + front.len() + payload.len();
+        if self.capacity() - self.len() < size {
+            self.make_room(size)?;
+        }
+        let mut at = self.len();
+        for part in [&header.to_bytes(), front, payload] {
+            self.write(at, part);
+            at += part.len();
+        }
+        self.len = at;
+        Ok(())
+    }
+
+    /// As [`push`](Self::push), if it needs no memory and does not run around the end.
+    #[inline]
+    pub(crate) fn push_straight(&mut self, header: Header, front: &[u8], payload: &[u8]) -> bool {
         let size = HEADER_LEN + front.len() + payload.len();
         debug_assert!(size == header.frame_size(), "a header announces its body");
         if self.capacity() - self.len() < size {
-            self.make_room(size)?;
+            return false;
         }
         let tail = self.place(self.len());
         let slot = self.storage.as_mut_slice().get_mut(tail..).and_then(|s| s.get_mut(..size));
@@ -162,13 +176,10 @@ impl<S: Storage + ?Sized> Ring<S> {
             *head = header.to_bytes();
             ahead.copy_from_slice(front);
             rest.copy_from_slice(payload);
-        } else {
-            self.write(self.len(), &header.to_bytes());
-            self.write(self.len() + HEADER_LEN, front);
-            self.write(self.len() + HEADER_LEN + front.len(), payload);
+            self.len += size;
+            return true;
         }
-        self.len += size;
-        Ok(())
+        false
     }
 
     /// Appends frames that are already encoded.
@@ -203,16 +214,22 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Copies retained bytes from `from` on into `out`, up to `to`; returns how many.
     #[inline]
     pub(crate) fn copy_out(&self, from: usize, to: usize, out: &mut [u8]) -> usize {
-        let to = to.min(from.saturating_add(out.len()));
-        let [first, wrapped] = self.slices(from, to);
-        let Some((target, rest)) = out.split_at_mut_checked(first.len()) else { return 0 };
-        target.copy_from_slice(first);
-        if wrapped.is_empty() {
-            return first.len();
+        let count = to.min(self.len()).saturating_sub(from).min(out.len());
+        let (start, base) = (self.place(from), self.base());
+        let bytes = self.storage.as_slice();
+        let straight = count.min(bytes.len().saturating_sub(start));
+        if let Some(source) = bytes.get(start..).and_then(|bytes| bytes.get(..straight))
+            && let Some(target) = out.get_mut(..straight)
+        {
+            target.copy_from_slice(source);
         }
-        let Some(target) = rest.get_mut(..wrapped.len()) else { return first.len() };
-        target.copy_from_slice(wrapped);
-        first.len() + wrapped.len()
+        if straight < count
+            && let Some(source) = bytes.get(base..).and_then(|ring| ring.get(..count - straight))
+            && let Some(target) = out.get_mut(straight..count)
+        {
+            target.copy_from_slice(source);
+        }
+        count
     }
 
     /// Drops `count` bytes at the front.
@@ -220,7 +237,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     pub(crate) fn drop_front(&mut self, count: usize) {
         debug_assert!(count <= self.len(), "only retained bytes can be dropped");
         let count = count.min(self.len());
-        self.head = self.place(count).saturating_sub(self.base());
+        self.head = self.place(count);
         self.len -= count;
     }
 
@@ -232,14 +249,29 @@ impl<S: Storage + ?Sized> Ring<S> {
         if let Some(header) = bytes.get(start..).and_then(<[u8]>::first_chunk) {
             return Header::from_bytes(*header);
         }
-        let mut header = [0; HEADER_LEN];
-        self.copy_out(offset, offset + HEADER_LEN, &mut header);
-        Header::from_bytes(header)
+        self.header_around(offset)
+    }
+
+    /// Header of a frame whose header runs around the end.
+    #[cold]
+    fn header_around(&self, offset: usize) -> Header {
+        Header::from_bytes(self.bytes_at(offset))
+    }
+
+    /// A few bytes from `offset` on, one by one: `copy_out` is made for many.
+    pub(crate) fn bytes_at<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let place = self.place(offset + at);
+            *byte = self.storage.as_slice().get(place).copied().unwrap_or_default();
+        }
+        bytes
     }
 
     /// First frame boundary at or after `to`, starting from the boundary `from`, but none after
     /// `limit` if `limit` comes first.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn boundary(&self, mut from: usize, to: usize, limit: usize) -> usize {
         while from < to {
             let size = self.header_at(from).frame_size();
@@ -247,7 +279,10 @@ impl<S: Storage + ?Sized> Ring<S> {
                 break;
             }
             from += size;
-            from += self.run(from, size, to.min(limit).saturating_sub(from));
+            // What this saves in time a microcontroller would rather have in flash.
+            if usize::BITS > 32 {
+                from += self.run(from, size, to.min(limit).saturating_sub(from));
+            }
         }
         from
     }
@@ -273,7 +308,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Gives memory back after a quiet time; does nothing while something is retained.
     pub(crate) fn shrink(&mut self, bits_in_use: bool) {
         if self.len() == 0 && self.storage.is_growable() {
-            self.head = 0;
+            self.head = self.base();
             self.storage.shrink(if bits_in_use { self.base() } else { 0 });
         }
     }
@@ -283,11 +318,11 @@ impl<S: Storage + ?Sized> Ring<S> {
     }
 
     /// Index in the storage of the byte `offset` bytes after the oldest one.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn place(&self, offset: usize) -> usize {
-        let place = self.head() + offset;
-        let capacity = self.capacity();
-        self.base() + if place >= capacity { place - capacity } else { place }
+        let place = self.head + offset;
+        if place < self.held() { place } else { place - self.capacity() }
     }
 
     /// Copies `source` to the bytes from `offset` on, around the end if need be.
@@ -296,11 +331,13 @@ impl<S: Storage + ?Sized> Ring<S> {
         let base = self.base();
         let bytes = self.storage.as_mut_slice();
         let straight = source.len().min(bytes.len().saturating_sub(start));
-        let (first, second) = source.split_at_checked(straight).unwrap_or((source, &[]));
-        if let Some(target) = bytes.get_mut(start..).and_then(|b| b.get_mut(..first.len())) {
+        let Some((first, second)) = source.split_at_checked(straight) else { return };
+        if let Some(target) = bytes.get_mut(start..).and_then(|b| b.get_mut(..straight)) {
             target.copy_from_slice(first);
         }
-        if let Some(target) = bytes.get_mut(base..).and_then(|b| b.get_mut(..second.len())) {
+        if !second.is_empty()
+            && let Some(target) = bytes.get_mut(base..).and_then(|b| b.get_mut(..second.len()))
+        {
             target.copy_from_slice(second);
         }
     }
@@ -322,13 +359,11 @@ impl<S: Storage + ?Sized> Ring<S> {
         }
         self.storage.grow(new)?;
         // Bytes that ran up to the old end must run up to the new one.
-        let old_capacity = old.saturating_sub(self.base());
-        if self.head() + self.len() > old_capacity && self.head() > 0 {
-            let moved = old_capacity - self.head();
-            let source = self.base() + self.head();
+        if self.head + self.len() > old && self.head > self.base() {
+            let moved = old - self.head;
             let target = new - moved;
-            move_up(self.storage.as_mut_slice(), source, target, moved);
-            self.head = target - self.base();
+            move_up(self.storage.as_mut_slice(), self.head, target, moved);
+            self.head = target;
         }
         Ok(())
     }
@@ -455,8 +490,8 @@ mod tests {
         let mut ring = Ring::new([0xffu8; 32], 0);
         ring.reserve_bits(2);
         assert!(!ring.bit(0) && !ring.bit(15) && !ring.bit(16));
-        assert!(ring.set_bit(15, true) && ring.bit(15));
-        assert!(!ring.set_bit(16, true), "beyond the bitmap");
+        assert!(ring.change_bit(15, true).is_some() && ring.bit(15));
+        assert!(ring.change_bit(16, true).is_none(), "beyond the bitmap");
         ring.push(frame(26), &[], &[1; 26]).unwrap();
         assert!(ring.push(frame(0), &[], &[]).is_err());
         assert!(ring.bit(15) && !ring.bit(14));

@@ -17,7 +17,7 @@
 use crate::config::{Config, ConfigError, bitmaps_len};
 use crate::event::Head;
 use crate::session::{Open, Role, Rx, Session};
-use crate::state::{SessionEvent, SessionState, StateError};
+use crate::state::{Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::wire::{HEADER_LEN, MAX_BODY, RequestId, Route, Status};
 use core::fmt;
@@ -126,8 +126,8 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, SnapshotError> {
         if !matches!(self.state, SessionState::Attached | SessionState::Detached) {
-            let state = self.state.name();
-            return Err(SnapshotError::State(StateError { verb: "snapshot", state }));
+            let state = Obstacle::Session(self.state);
+            return Err(SnapshotError::State(StateError::new(Verb::Snapshot, state)));
         }
         //= SNP-2
         if self.rx.is_bound() {
@@ -172,8 +172,8 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, SnapshotError> {
         if self.state != SessionState::Detached {
-            let state = self.state.name();
-            return Err(SnapshotError::State(StateError { verb: "export", state }));
+            let state = Obstacle::Session(self.state);
+            return Err(SnapshotError::State(StateError::new(Verb::Export, state)));
         }
         let written = self.snapshot(retention_left_s, partial, out)?;
         self.step(SessionEvent::Export);

@@ -101,6 +101,23 @@ impl LinkState {
         })
     }
 
+    /// As [`next`](Self::next), looked up: the comparisons would be twice as long.
+    pub(crate) fn after(self, event: LinkEvent) -> Option<Self> {
+        *Self::TABLE.get(event as usize)?.get(self as usize)?
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "at compile time")]
+    const TABLE: [[Option<Self>; 7]; 12] = {
+        let mut table = [[None; 7]; 12];
+        let mut at = 0;
+        while at < 7 * 12 {
+            let (event, state) = (LinkEvent::ALL[at / 7], Self::ALL[at % 7]);
+            table[event as usize][state as usize] = state.next(event);
+            at += 1;
+        }
+        table
+    };
+
     /// The state's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -244,27 +261,85 @@ impl SessionEvent {
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StateError {
-    pub(crate) verb: &'static str,
-    pub(crate) state: &'static str,
+    pub(crate) verb: Verb,
+    pub(crate) state: Obstacle,
+}
+
+/// What was refused: a number, whose words are linked only where somebody reads them.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum Verb {
+    Attach,
+    Authenticate,
+    Challenge,
+    Drain,
+    Export,
+    RotateKey,
+    Send,
+    SendNote,
+    Snapshot,
+}
+
+/// What stood against it.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum Obstacle {
+    Link(LinkState),
+    Session(SessionState),
+    Finished,
+    Client,
+    Rotating,
+    SameKey,
+    LongAddress,
+    LongHandshake,
+    LongStep,
+    NoRoomForStep,
+    NoMoreSteps,
 }
 
 impl StateError {
+    pub(crate) const fn new(verb: Verb, state: Obstacle) -> Self {
+        Self { verb, state }
+    }
+
     /// The verb that was refused.
     #[must_use]
     pub const fn verb(&self) -> &'static str {
-        self.verb
+        match self.verb {
+            Verb::Attach => "attach",
+            Verb::Authenticate => "authenticate",
+            Verb::Challenge => "challenge",
+            Verb::Drain => "drain",
+            Verb::Export => "export",
+            Verb::RotateKey => "rotate the key",
+            Verb::Send => "send",
+            Verb::SendNote => "send a note",
+            Verb::Snapshot => "snapshot",
+        }
     }
 
     /// Name of the state that does not admit it.
     #[must_use]
     pub const fn state(&self) -> &'static str {
-        self.state
+        match self.state {
+            Obstacle::Link(state) => state.name(),
+            Obstacle::Session(state) => state.name(),
+            Obstacle::Finished => "finished",
+            Obstacle::Client => "client",
+            Obstacle::Rotating => "rotating",
+            Obstacle::SameKey => "the present key has this number",
+            Obstacle::LongAddress => "the address exceeds 255 bytes",
+            Obstacle::LongHandshake => "the handshake does not fit its 1024 bytes or the buffer",
+            Obstacle::LongStep => "the step does not fit",
+            Obstacle::NoRoomForStep => "out of room for the step",
+            Obstacle::NoMoreSteps => "out of authentication steps",
+        }
     }
 }
 
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} while {}", self.verb, self.state)
+        write!(f, "cannot {} while {}", self.verb(), self.state())
     }
 }
 

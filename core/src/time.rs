@@ -32,6 +32,7 @@ impl Instant {
 
     /// The reading `micros` microseconds later, or the latest one there is.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn after(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
@@ -66,13 +67,15 @@ impl Coarse {
     const BITS: u32 = 10;
 
     /// The last step not after `at`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) const fn before(at: Instant) -> Self {
         Self::of(at.as_micros() >> Self::BITS)
     }
 
     /// The first step after `at`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) const fn after(at: Instant) -> Self {
         Self::of((at.as_micros() >> Self::BITS) + 1)
     }
@@ -100,9 +103,10 @@ impl Coarse {
     }
 
     /// The reading, seen from `now`.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) const fn instant(self, now: Instant) -> Instant {
         let steps = now.as_micros() >> Self::BITS;
-        let steps = steps.saturating_add_signed(self.steps_since(now) as i64);
+        let steps = steps.wrapping_add_signed(self.steps_since(now) as i64);
         Instant::from_micros(steps << Self::BITS)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::process::Process;
 use crate::steps::{Outcome, Verdict};
+use crate::suites::{self, Suites};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -26,11 +27,13 @@ pub(crate) struct Options {
     pub(crate) runs: u64,
     /// Whether both cores have something else to do meanwhile.
     pub(crate) loaded: bool,
+    /// Only the firmware as a client of the command `outlast serve`.
+    pub(crate) serve: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { runs: 2, loaded: false }
+        Self { runs: 2, loaded: false, serve: false }
     }
 }
 
@@ -73,11 +76,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
     if let Some(why) = needs(workspace)? {
         return Ok(Outcome::Skipped(why));
     }
-    vectors(workspace)?;
-    session(workspace)?;
+    if !options.serve {
+        vectors(workspace)?;
+        session(workspace)?;
+    }
     let _load = options.loaded.then(Load::start);
+    let served = serve(workspace)?;
+    if options.serve {
+        return Ok(Outcome::Passed(served));
+    }
     let notes = links(workspace, options.runs)?;
-    Ok(Outcome::Passed(format!("vectors and session on M0 and M3; {notes}")))
+    Ok(Outcome::Passed(format!("vectors and session on M0 and M3; {served}; {notes}")))
 }
 
 /// The golden vectors hold on two boards, and a wrong one would be noticed.
@@ -115,9 +124,23 @@ pub(crate) fn host(workspace: &Workspace) -> Result<PathBuf, String> {
     Ok(dir.join("host/host"))
 }
 
+/// The firmware as a client of the command `outlast serve`, with what both of them say.
+fn serve(workspace: &Workspace) -> Result<String, String> {
+    Process::cargo(workspace.root(), "build --release -p outlast").run()?;
+    let outlast = workspace.target_dir().join("release/outlast");
+    let elf = build(workspace, "-p m4", M4)?.join("m4");
+    let process = Process::new(host(workspace)?).arg("serve").arg(elf).arg(outlast);
+    process.words("--count 20").run()?;
+    Ok("a client of `outlast serve`".to_owned())
+}
+
 /// Every board over every link.
 fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
     let host = host(workspace)?;
+    // Only what is to be reset keeps its session; one build writes over the other.
+    let m4 = build(workspace, "-p m4 --features reset", M4)?.join("m4");
+    let kept = m4.with_file_name("m4_reset");
+    std::fs::copy(&m4, &kept).map_err(|e| format!("{}: {e}", kept.display()))?;
     let m4 = build(workspace, "-p m4", M4)?.join("m4");
     let riscv = build(workspace, "-p rv32", RISCV)?.join("rv32");
     let root = tools::is_root() && std::path::Path::new("/dev/net/tun").exists();
@@ -138,6 +161,7 @@ fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
             if needs_root && !root || needs_m4 && name != "M4" {
                 continue;
             }
+            let elf = if options.contains("--reset-at") { &kept } else { elf };
             let process = Process::new(&host).arg(link).arg(elf).words(options);
             let said = process.words(&format!("--runs {runs}")).capture()?;
             let last = said.lines().next_back().unwrap_or_default();
@@ -155,6 +179,29 @@ fn links(workspace: &Workspace, runs: u64) -> Result<String, String> {
         notes.push("tap SKIPPED: it wants root and /dev/net/tun".to_owned());
     }
     Ok(format!("{runs}/{runs} on {}", notes.join(", ")))
+}
+
+/// The whole suite over firmware, as one more column of the table of the step `tests`.
+pub(crate) fn board(workspace: &Workspace) -> Verdict {
+    if let Some(why) = needs(workspace)? {
+        return Ok(Outcome::Skipped(format!("the suite over firmware: {why}")));
+    }
+    let elf = build(workspace, "-p suite", M4)?.join("suite");
+    let line = "test --profile host -p host --test suite_firmware --no-fail-fast";
+    let (said, ended) = Process::cargo(&workspace.root().join("firmware"), line)
+        .arg("--target-dir")
+        .arg(workspace.target_dir().join("firmware"))
+        .env("OUTLAST_SUITE_ELF", elf)
+        .run_and_keep()?;
+    let suites = Suites::read(&[suites::kept(workspace), said].concat());
+    println!("\n{}\n", suites.table());
+    ended?;
+    let (runtimes, cases) = suites.judge()?;
+    let others = match runtimes {
+        1 => String::new(),
+        more => format!(", as over {} others", more - 1),
+    };
+    Ok(Outcome::Passed(format!("{cases} cases over firmware{others}")))
 }
 
 /// Two threads that keep two cores busy until this is dropped.

@@ -56,6 +56,11 @@ fn size(workspace: &Workspace, elf: &Path) -> Result<Size, String> {
     }
 }
 
+/// Bytes of flash that a program takes.
+pub(crate) fn flash(workspace: &Workspace, elf: &Path) -> Result<u64, String> {
+    size(workspace, elf).map(Size::flash)
+}
+
 /// The number behind `name=` in what a program said.
 fn said(text: &str, name: &str) -> Result<u64, String> {
     let mut pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
@@ -65,7 +70,7 @@ fn said(text: &str, name: &str) -> Result<u64, String> {
 
 fn measure(workspace: &Workspace) -> Result<Vec<Figure>, String> {
     let dir = firmware::build(workspace, "-p bare", M4)?;
-    let of = |name: &str| size(workspace, &dir.join(name)).map(Size::flash);
+    let of = |name: &str| flash(workspace, &dir.join(name));
     let base = of("size_base")?;
     let framing = of("size_framing")?.saturating_sub(base);
     let client = of("size_client")?.saturating_sub(base);
@@ -93,11 +98,11 @@ fn measure(workspace: &Workspace) -> Result<Vec<Figure>, String> {
     ])
 }
 
-fn document(workspace: &Workspace) -> PathBuf {
+pub(crate) fn document(workspace: &Workspace) -> PathBuf {
     workspace.root().join("docs/embedded.md")
 }
 
-fn rustc() -> Result<String, String> {
+pub(crate) fn rustc() -> Result<String, String> {
     let version = Process::new("rustc").arg("--version").capture()?;
     Ok(version.trim().to_owned())
 }

@@ -10,6 +10,7 @@ mod fuzz;
 mod instructions;
 mod manifest;
 mod options;
+mod peers;
 mod process;
 mod proof;
 mod quality;
@@ -37,8 +38,12 @@ cargo xtask instructions [--bless]
                                exact instruction counts; --bless rewrites the record
 cargo xtask firmware [--runs N] [--loaded yes]
                                boards under QEMU; each link N times, with both cores busy
+cargo xtask firmware --serve yes
+                               a board as a client of `outlast serve`; prints both sides
 cargo xtask footprint [--bless]
                                sizes, stack, instructions; --bless rewrites docs/embedded.md
+cargo xtask footprint --peers yes
+                               builds MQTT clients too, and writes their sizes there
 cargo xtask fuzz [--seconds N] [--target NAME] [--engine libfuzzer|random] [--seed N]
                                fuzz every target (or one) for N seconds each";
 
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         Ok(Command::Test(names)) => steps::run(&workspace, &names),
         Ok(Command::Fuzz(options)) => single(fuzz::run(&workspace, &options)),
         Ok(Command::Firmware(options)) => single(firmware::run(&workspace, &options)),
+        Ok(Command::Peers) => single(peers::bless(&workspace)),
         Ok(Command::BlessFootprint) => single(footprint::bless(&workspace)),
         Ok(Command::Bless) => single(instructions::bless(&workspace)),
         Err(message) => {

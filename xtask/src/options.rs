@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Bless,
     /// Rewrite the table of docs/embedded.md.
     BlessFootprint,
+    /// Measure clients of other protocols.
+    Peers,
 }
 
 /// Reads the arguments behind the program's name.
@@ -32,6 +34,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "test" => steps_named(rest).map(Command::Test),
         "fuzz" => fuzz(rest).map(Command::Fuzz),
         "firmware" if !rest.is_empty() => firmware(rest),
+        "footprint" if rest == ["--peers", "yes"] => Ok(Command::Peers),
         "footprint" if rest == ["--bless"] => Ok(Command::BlessFootprint),
         "instructions" if rest == ["--bless"] => Ok(Command::Bless),
         _ => steps_named(&arguments).map(Command::Test),
@@ -55,6 +58,8 @@ fn firmware(arguments: &[String]) -> Result<Command, String> {
                 let wrong = |_| format!("`{flag}` wants a number, not `{number}`");
                 options.runs = number.parse().map_err(wrong)?;
             }
+            ("--serve", "yes") => options.serve = true,
+            ("--serve", "no") => options.serve = false,
             ("--loaded", "yes") => options.loaded = true,
             ("--loaded", "no") => options.loaded = false,
             _ => return Err(format!("firmware has no option `{flag} {value}`")),
@@ -115,9 +120,12 @@ mod tests {
 
     #[test]
     fn options_of_firmware() {
-        let wanted = FirmwareOptions { runs: 20, loaded: true };
+        let wanted = FirmwareOptions { runs: 20, loaded: true, serve: false };
         assert_eq!(of("firmware --runs 20 --loaded yes"), Ok(Command::Firmware(wanted)));
+        let wanted = FirmwareOptions { serve: true, ..FirmwareOptions::default() };
+        assert_eq!(of("firmware --serve yes"), Ok(Command::Firmware(wanted)));
         assert_eq!(of("firmware"), Ok(Command::Test(vec!["firmware".to_owned()])));
+        assert_eq!(of("footprint --peers yes"), Ok(Command::Peers));
         assert_eq!(of("footprint --bless"), Ok(Command::BlessFootprint));
         assert!(of("firmware --runs many").is_err());
         assert!(of("firmware --loaded maybe").is_err());

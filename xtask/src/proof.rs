@@ -1,6 +1,7 @@
 //! Link proofs: no panic of the core can be reached, and nothing in it allocates.
 //!
-//! `proof/link` calls every entry of the core. Its panic handler calls a symbol that nobody
+//! `proof/link` calls every entry of the core, and with the feature `serial` those of a client over
+//! a serial line. Its panic handler calls a symbol that nobody
 //! defines, so the symbol is in the archive exactly if some call can panic. Negative controls add
 //! a panic and an allocation, and must be found: a proof that cannot fail proves nothing.
 
@@ -16,8 +17,13 @@ const TARGETS: [&str; 3] =
     ["thumbv6m-none-eabi", "thumbv7em-none-eabihf", "riscv32imc-unknown-none-elf"];
 /// How to build, and what: everything as the product is built, and what keeps no state with every
 /// sum checked as well.
-const PROOFS: [(&str, &str); 3] =
-    [("speed", ""), ("size", ""), ("checked", "--no-default-features")];
+const PROOFS: [(&str, &str); 4] = [
+    ("speed", ""),
+    ("size", ""),
+    ("checked", "--no-default-features"),
+    // And a whole client for microcontrollers, over the one transport that is all of our making.
+    ("size", "--features serial"),
+];
 const PANIC_SYMBOL: &str = "outlast_reachable_panic";
 const ENTRY: &str = "outlast_proof";
 

@@ -2,12 +2,12 @@
 
 use crate::process::Process;
 use crate::steps::{Outcome, Verdict};
-use crate::suites::Suites;
+use crate::suites::{self, Suites};
 use crate::tools;
 use crate::workspace::Workspace;
 
 /// The workspaces beside the main one, which cargo does not visit by itself.
-const SIDE_WORKSPACES: [&str; 3] = ["proof", "fuzz", "firmware"];
+const SIDE_WORKSPACES: [&str; 4] = ["proof", "fuzz", "firmware", "firmware/peers"];
 
 fn passed(note: &str) -> Verdict {
     Ok(Outcome::Passed(note.to_owned()))
@@ -19,7 +19,7 @@ pub(crate) fn fmt(workspace: &Workspace) -> Verdict {
     for side in SIDE_WORKSPACES {
         Process::cargo(&workspace.root().join(side), "fmt --all --check").run()?;
     }
-    passed("four workspaces")
+    passed("five workspaces")
 }
 
 /// No lint anywhere. Side workspaces are linted as far as the host alone can build them.
@@ -51,9 +51,10 @@ fn firmware(workspace: &Workspace) -> Result<(), String> {
         return Ok(());
     }
     let lints = [
-        format!("-p bare -p app -p m4 --target {}", targets[0]),
+        format!("-p bare -p app -p words -p mps2 -p m4 --target {}", targets[0]),
+        format!("-p suite --target {}", targets[0]),
         format!("-p rv32 --target {}", targets[1]),
-        "-p host".to_owned(),
+        "-p host --all-targets".to_owned(),
     ];
     for line in lints {
         Process::cargo(&workspace.root().join("firmware"), &format!("clippy {line} --target-dir"))
@@ -78,7 +79,9 @@ pub(crate) fn tests(workspace: &Workspace) -> Verdict {
     // The workspace's tests have async-std, which is its crate's default.
     let line = "test -p outlast-async-std --no-default-features --features=smol --no-fail-fast";
     let (smol, smol_ended) = Process::cargo(workspace.root(), line).run_and_keep()?;
-    let suites = Suites::read(&[said, smol].concat());
+    let all = [said, smol].concat();
+    suites::keep(workspace, &all)?;
+    let suites = Suites::read(&all);
     println!("\n{}\n", suites.table());
     ended?;
     smol_ended?;

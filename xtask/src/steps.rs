@@ -58,6 +58,11 @@ const STEPS: &[Step] = &[
         run: firmware::step,
     },
     Step {
+        name: "board",
+        about: "every case of the suite over firmware on a Cortex-M4 under QEMU",
+        run: firmware::board,
+    },
+    Step {
         name: "footprint",
         about: "flash, RAM, stack and instructions as docs/embedded.md says",
         run: footprint::step,

@@ -4,6 +4,9 @@
 //! every one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use crate::workspace::Workspace;
 
 /// What the name of a suite's test target begins with.
 const PREFIX: &str = "suite_";
@@ -11,6 +14,25 @@ const PREFIX: &str = "suite_";
 const ABOUT: &str = "every_case_has_a_test";
 /// What looks like a test and sums them up.
 const SUMMARY: &str = "result:";
+
+/// Where what the step `tests` printed is kept for steps that add a column.
+const KEPT: &str = "suites.txt";
+
+/// Keeps what suites printed.
+pub(crate) fn keep(workspace: &Workspace, output: &str) -> Result<(), String> {
+    let of_suites = |line: &&str| {
+        let mut words = line.split_whitespace();
+        matches!(words.next(), Some("Running" | "Doc-tests" | "test"))
+    };
+    let lines: Vec<&str> = output.lines().filter(of_suites).collect();
+    let path = workspace.target_dir().join(KEPT);
+    fs::write(&path, lines.join("\n") + "\n").map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// What was kept, if anything was.
+pub(crate) fn kept(workspace: &Workspace) -> String {
+    fs::read_to_string(workspace.target_dir().join(KEPT)).unwrap_or_default()
+}
 
 /// Cases and whether they passed, for each suite.
 #[derive(Debug, Default, PartialEq, Eq)]

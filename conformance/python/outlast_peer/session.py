@@ -149,6 +149,8 @@ class Session(Calls):
                     inn.take(size, True)
                     self.events.append(("message", tag, body, inn.next))
                 else:
+                    if kind in wire.GREETINGS:
+                        raise Refused("BAD_STATE", "%02x on an open connection" % kind)
                     name, fields = wire.decode(kind, tag, more, body)
                     if kind & wire.SEQUENCED:
                         inn.admit(size)

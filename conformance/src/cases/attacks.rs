@@ -232,7 +232,8 @@ pub(super) fn a16_frames_out_of_state(bench: &mut Bench<'_>) -> Done {
     let welcome = raw::welcome(1, [0; 16], &hello);
     let token = raw::frame(kind::TOKEN, 2, &[0; 16]);
     let auth = raw::frame(kind::AUTH, 0, b"x");
-    for frame in [hello.encode(), welcome.clone(), token, auth] {
+    let torn = raw::frame(kind::HELLO, 1, &[0; 4]);
+    for frame in [hello.encode(), welcome.clone(), token, auth, torn] {
         let mut table = Table::set(bench, SMALL)?;
         table
             .refuses(bench, &frame, CloseCode::BAD_STATE)

@@ -179,7 +179,7 @@ pub(super) fn refuses_and_resumes(judge: &mut Judge<'_>) -> Done {
         (raw::frame(kind::CONT, 0, b"x"), 0x0105),
         (raw::numbered(kind::RSP, 0, 0x7FFF, b""), 0x010A),
         (raw::frame(kind::AUTH, 0, b"x"), 0x0104),
-        (raw::frame(kind::HELLO, 1, &[0; 4]), 0x0101),
+        (raw::frame(kind::HELLO, 1, &[0; 4]), 0x0104),
     ];
     for (bytes, code) in wrong {
         let mut play = judge.welcomed()?;

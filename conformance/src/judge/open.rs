@@ -70,6 +70,7 @@ pub(super) fn handshake_frames(judge: &mut Judge<'_>) -> Done {
         raw::welcome(1, [0; 16], &hello),
         raw::frame(kind::AUTH, 0, b"x"),
         raw::frame(kind::TOKEN, 2, &[0; 16]),
+        raw::frame(kind::HELLO, 1, &[0; 4]),
     ];
     for frame in frames {
         refuses(judge, &frame, 0x0104)?;

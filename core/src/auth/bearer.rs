@@ -2,9 +2,8 @@
 
 use core::fmt;
 
-use sha2::{Digest, Sha256};
-
 use super::exchange::{AuthContext, AuthStep, Prover, Reply, Verdict, Verifier, put};
+use super::hash::sha256;
 use super::{METHOD_BEARER, same_bytes};
 
 /// The SHA-256 of a token: what a server keeps instead of the token.
@@ -17,7 +16,7 @@ impl TokenDigest {
     /// The digest of `token`.
     #[must_use]
     pub fn of(token: &[u8]) -> Self {
-        Self(Sha256::digest(token).into())
+        Self(sha256(token))
     }
 
     /// A digest computed elsewhere.

@@ -4,17 +4,17 @@
 //! all of them passed.
 
 use super::{Identity, PeerLimits, Pending, Role, Session};
-use crate::auth::{SessionKey, resume_proof};
+use crate::auth::prove_claim;
 use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
 use crate::link::{Link, Marks, Owed};
-use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState, StateError};
+use crate::state::{LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Resume, Resumed, Terms, VERSION,
-    Welcome,
+    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms,
+    VERSION, Welcome, encode_simple, version_1,
 };
 
 /// What a client adds to its HELLO.
@@ -107,7 +107,7 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, CloseCode> {
         check_beat(hello)?;
-        self.name(grant);
+        self.name(&grant);
         self.settle(&hello.terms)?;
         self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
         self.identity.attach = 1;
@@ -135,28 +135,21 @@ impl<S: Storage + ?Sized> Session<S> {
         with: &Attach<'_>,
         out: &mut [u8],
     ) -> Result<usize, StateError> {
-        let refused = |state| Err(StateError { verb: "attach", state });
+        let refused = |state| Err(StateError::new(Verb::Attach, state));
         if !matches!(self.link.state, LinkState::Idle | LinkState::Closed) {
-            return refused(self.link.state.name());
+            return refused(Obstacle::Link(self.link.state));
         }
         if !self.is_client() || !matches!(self.state, SessionState::New | SessionState::Detached) {
-            return refused(self.state.name());
+            return refused(Obstacle::Session(self.state));
         }
-        let resume = (self.state == SessionState::Detached).then(|| self.claim(with));
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            wants_session: true,
-            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
-            caps: 0,
-            resume,
-            auth: with.auth,
-            agent: with.agent,
-            client_id: with.client_id,
+        let Some(written) = self.hello(with, out) else {
+            return refused(Obstacle::LongHandshake);
         };
-        let Some(written) = hello.encode(out) else {
-            return refused("the handshake does not fit its 1024 bytes or the buffer");
-        };
+        if self.state == SessionState::Detached
+            && let Some((claim, proof)) = Hello::claim(out)
+        {
+            *proof = prove_claim(&self.identity.key, claim, with.channel_binding);
+        }
         //= RSM-2
         self.identity.attach = self.identity.attach.wrapping_add(1);
         self.grant_window();
@@ -209,9 +202,10 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-8
     pub fn fence(&mut self, now: Instant, out: &mut [u8]) -> usize {
         let mut written = 0;
+        self.link.tick(now);
         if self.link.is_open() {
             //= RSM-10
-            self.leave(now, CloseCode::SUPERSEDED, true);
+            self.leave(CloseCode::SUPERSEDED, true);
             written = self.poll_transmit(now, out);
         }
         self.detach(now);
@@ -242,15 +236,14 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn authenticate(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, StateError> {
         let state = self.link.state;
         if state != LinkState::Auth {
-            return Err(StateError { verb: "authenticate", state: state.name() });
+            return Err(StateError::new(Verb::Authenticate, Obstacle::Link(state)));
         }
-        let frame = crate::wire::Frame::Auth { step: self.link.auth_step, data };
-        match frame.encode(out) {
+        match encode_simple(Op::Auth, self.link.auth_step, data, out) {
             Some(written) => {
                 self.link.auth_step = self.link.auth_step.wrapping_add(1);
                 Ok(written)
             }
-            None => Err(StateError { verb: "authenticate", state: "the step does not fit" }),
+            None => Err(StateError::new(Verb::Authenticate, Obstacle::LongStep)),
         }
     }
 
@@ -261,7 +254,18 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The server's WELCOME came.
-    pub(super) fn handle_welcome(&mut self, welcome: &Welcome<'_>) -> Result<(), CloseCode> {
+    pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
+        let (limit_ms, promise_ms) = self.take_welcome(tag, body)?;
+        self.greeted(limit_ms, promise_ms);
+        self.link.marks.set(Marks::CONFIRMED, true);
+        Ok(())
+    }
+
+    /// Checks WELCOME and does what it says; the silence that each end bears from now on.
+    #[inline(never)]
+    fn take_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(u32, u32), CloseCode> {
+        let welcome = Welcome::parts(version_1(tag, body)?)?;
+        let [_, session, resumed, _] = welcome.values;
         //= AUT-7
         if self.link.marks.has(Marks::DISTRUSTS) {
             return Err(CloseCode::AUTH_FAILED);
@@ -270,14 +274,16 @@ impl<S: Storage + ?Sized> Session<S> {
             return Err(CloseCode::VERSION);
         }
         //= HND-16
-        match (self.state, welcome.session, welcome.resumed) {
+        match (self.state, session, resumed) {
             (SessionState::New, Some(grant), None) => {
+                let grant = Grant::decode(grant).ok_or(CloseCode::BAD_OPTION)?;
                 self.settle(&welcome.terms)?;
                 self.peer.retention_s = welcome.terms.ttl_s;
-                self.name(grant);
+                self.name(&grant);
                 self.identity.attach = 1;
             }
             (SessionState::Detached, None, Some(resumed)) => {
+                let resumed = Resumed::decode(resumed).ok_or(CloseCode::BAD_OPTION)?;
                 //= RSM-13
                 if resumed.epoch < self.identity.epoch {
                     return Err(CloseCode::BAD_STATE);
@@ -304,13 +310,12 @@ impl<S: Storage + ?Sized> Session<S> {
             0 => 0,
             asked => asked.max(welcome.terms.heartbeat_ms),
         };
-        self.greeted(limit, welcome.terms.idle_ms);
-        Ok(())
+        Ok((limit, welcome.terms.idle_ms))
     }
 
     /// Adopts the name and key that the server gave.
-    fn name(&mut self, grant: Grant) {
-        let Grant { sid, epoch, key_id, key } = grant;
+    fn name(&mut self, grant: &Grant) {
+        let Grant { sid, epoch, key_id, key } = *grant;
         self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
     }
 
@@ -399,7 +404,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.send_refusals();
         // The last release may have come between two connections.
-        self.end_if_finished(self.link.now);
+        self.end_if_finished();
     }
 
     fn welcome(
@@ -450,8 +455,11 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn claim(&self, with: &Attach<'_>) -> Resume {
-        let mut resume = Resume {
+    /// Writes HELLO, with room for the proof of a resume, which is made from what lies there: what
+    /// writes one is gone from the stack when the other begins.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn hello(&self, with: &Attach<'_>, out: &mut [u8]) -> Option<usize> {
+        let resume = (self.state == SessionState::Detached).then(|| Resume {
             sid: self.identity.sid,
             attach: self.identity.attach.wrapping_add(1),
             key_id: self.identity.key_id,
@@ -459,10 +467,19 @@ impl<S: Storage + ?Sized> Session<S> {
             rx_next: self.rx.next,
             tx_first: self.tx.acked,
             proof: [0; 16],
+        });
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            wants_session: true,
+            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
+            caps: 0,
+            resume,
+            auth: with.auth,
+            agent: with.agent,
+            client_id: with.client_id,
         };
-        let key = SessionKey::new(self.identity.key);
-        resume.proof = resume_proof(&key, &resume, with.channel_binding);
-        resume
+        hello.encode(out)
     }
 
     fn fresh_link(&self, now: Instant, seed: u32) -> Link {
@@ -473,6 +490,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Moves the session along its table; illegal moves are of no effect.
     //= STM-2
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn step(&mut self, event: SessionEvent) {
         if let Some(next) = self.state.next(event) {
             // What was announced to be sent again and was not is none of it.

@@ -3,6 +3,7 @@
 use super::Session;
 use crate::code::CloseCode;
 use crate::event::Side;
+use crate::heartbeat::micros;
 use crate::link::{Closing, Marks, Owed};
 use crate::state::{LinkEvent, LinkState};
 use crate::storage::Storage;
@@ -25,28 +26,24 @@ impl<S: Storage + ?Sized> Session<S> {
     /// that holds unwritten bytes and waits for its transport to take them.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let link = &self.link;
-        match link.state {
+        match self.link.state {
             LinkState::Idle | LinkState::Closed => None,
-            LinkState::Wait | LinkState::Auth | LinkState::Closing => link.deadline,
+            LinkState::Wait | LinkState::Auth | LinkState::Closing => self.link.deadline,
             LinkState::Open | LinkState::Draining => {
-                let beat = &link.heartbeat;
                 // What is owed already is waiting output: its time is of no more interest.
-                let asks = link.owed.has(Owed::PING);
-                let beats = asks || link.owed.has(Owed::BEAT);
-                let ack = link.ack_at.filter(|_| self.rx.unreported() > 0);
-                let ack = ack.map(|at| at.instant(link.now)).filter(|at| *at > link.now);
-                let mut first = link.deadline;
-                first = sooner(first, ack);
-                first = sooner(first, self.frame_deadline());
-                first = sooner(first, beat.dead_at());
-                first = sooner(first, self.unanswered_at());
-                if !beats {
-                    first = sooner(first, beat.beat_at(link.now));
-                }
-                if !asks {
-                    first = sooner(first, beat.probe_at());
-                    first = sooner(first, self.probe_for_progress_at());
+                let asks = self.link.owed.has(Owed::PING);
+                let beats = asks || self.link.owed.has(Owed::BEAT);
+                let mut first = None;
+                for timer in Timer::ALL {
+                    let owed = match timer {
+                        Timer::Silence | Timer::Unanswered | Timer::Frame | Timer::Leave => false,
+                        Timer::Probe | Timer::Progress => asks,
+                        Timer::Beat => beats,
+                        Timer::Ack => self.rx.unreported() == 0,
+                    };
+                    if !owed {
+                        first = sooner(first, self.timer(timer));
+                    }
                 }
                 first
             }
@@ -59,63 +56,69 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = self.next_deadline();
         let now = self.link.tick(now);
+        let Some(due) = due.filter(|at| *at <= now) else {
+            return;
+        };
         match self.link.state {
             LinkState::Idle | LinkState::Closed => {}
             LinkState::Wait | LinkState::Auth => {
-                if due.is_some_and(|at| at <= now) {
-                    self.link.step(LinkEvent::Timeout);
-                    self.gone(CloseCode::HS_TIMEOUT);
-                }
+                self.link.step(LinkEvent::Timeout);
+                self.gone(CloseCode::HS_TIMEOUT);
             }
             LinkState::Closing => {
-                if due.is_some_and(|at| at <= now) {
-                    self.link.step(LinkEvent::Timeout);
-                    self.link.owed = Owed::NOTHING;
-                }
+                self.link.step(LinkEvent::Timeout);
+                self.link.owed = Owed::NOTHING;
             }
-            LinkState::Open | LinkState::Draining => {
-                //= HBT-14
-                if let Some(due) = due.filter(|at| *at <= now) {
-                    self.handle_due(now, due);
-                }
-            }
+            //= HBT-14
+            LinkState::Open | LinkState::Draining => self.handle_due(due),
         }
     }
 
     /// Something is due on an open connection.
-    fn handle_due(&mut self, now: Instant, due: Instant) {
-        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    fn handle_due(&mut self, due: Instant) {
         let graced = self.link.marks.has(Marks::GRACED);
-        if !graced && self.link.heartbeat.forgive(now, due) {
+        if !graced && self.link.heartbeat.forgive(self.link.now, due) {
             self.link.marks.set(Marks::GRACED, true);
             self.stats.late_polls = self.stats.late_polls.wrapping_add(1);
             self.link.owed.add(Owed::PING);
             // Time that this end slept through is not time that a frame took.
-            self.link.frame_since = self.link.frame_since.map(|_| Coarse::after(now));
+            self.link.frame_since = self.link.frame_since.map(|_| Coarse::after(self.link.now));
             return;
         }
-        if passed(self.link.heartbeat.dead_at()) || passed(self.unanswered_at()) {
-            self.stats.silences = self.stats.silences.wrapping_add(1);
-            self.link.step(LinkEvent::Silence);
-            self.link.owed = Owed::NOTHING;
-            self.gone(CloseCode::IDLE);
-            return;
+        for timer in Timer::ALL {
+            if self.timer(timer).is_some_and(|at| at <= self.link.now) && self.expire(timer) {
+                return;
+            }
         }
-        if passed(self.frame_deadline()) {
-            self.fail(now, CloseCode::FRAME_TIMEOUT);
-            return;
+    }
+
+    /// The time of `timer` has come; whether that was the end of the connection.
+    fn expire(&mut self, timer: Timer) -> bool {
+        match timer {
+            Timer::Silence | Timer::Unanswered => {
+                self.stats.silences = self.stats.silences.wrapping_add(1);
+                self.link.step(LinkEvent::Silence);
+                self.link.owed = Owed::NOTHING;
+                self.gone(CloseCode::IDLE);
+                return true;
+            }
+            Timer::Frame => {
+                self.fail(CloseCode::FRAME_TIMEOUT);
+                return true;
+            }
+            Timer::Leave => {
+                self.close(self.link.now, CloseCode::GOING_AWAY, 0);
+                return true;
+            }
+            Timer::Probe | Timer::Progress => self.link.owed.add(Owed::PING),
+            Timer::Beat => {
+                self.link.owed.add(Owed::BEAT);
+                self.shrink();
+            }
+            // It is looked at where output is made.
+            Timer::Ack => {}
         }
-        if passed(self.link.deadline) {
-            self.close(now, CloseCode::GOING_AWAY, 0);
-            return;
-        }
-        if passed(self.link.heartbeat.probe_at()) || passed(self.probe_for_progress_at()) {
-            self.link.owed.add(Owed::PING);
-        }
-        if passed(self.link.heartbeat.beat_at(now)) {
-            self.link.owed.add(Owed::BEAT);
-            self.shrink();
-        }
+        false
     }
 
     /// The connection ended without a word.
@@ -125,30 +128,65 @@ impl<S: Storage + ?Sized> Session<S> {
         self.pending.add(super::Pending::DISCONNECTED);
     }
 
-    /// When a frame that began must be whole.
-    //= HBT-8
-    fn frame_deadline(&self) -> Option<Instant> {
-        let limit = self.config.frame_timeout_ms.max(self.config.idle_timeout_ms);
-        let now = self.link.now;
-        self.link.frame_since.map(|at| at.instant(now).after(u64::from(limit) * 1_000))
+    /// When something is due on an open connection, owed already or not.
+    fn timer(&self, timer: Timer) -> Option<Instant> {
+        let (link, beat) = (&self.link, &self.link.heartbeat);
+        let (limit, moves) = (self.config.idle_timeout_ms, self.tx.sent > 0);
+        let seen = |at: Coarse| at.instant(link.now);
+        let (from, span) = match timer {
+            Timer::Silence => beat.death()?,
+            Timer::Unanswered if moves => beat.unanswered()?,
+            //= HBT-8
+            Timer::Frame => {
+                (seen(link.frame_since?), micros(limit.max(self.config.frame_timeout_ms)))
+            }
+            Timer::Leave => (link.deadline?, 0),
+            Timer::Probe => beat.probe_due()?,
+            //= HBT-7
+            Timer::Progress if moves && limit > 0 && !beat.is_probing() => {
+                (seen(link.progress_at?), micros(limit))
+            }
+            Timer::Unanswered | Timer::Progress => return None,
+            Timer::Beat => beat.beat(link.now)?,
+            Timer::Ack => (link.ack_at.map(seen).filter(|at| *at > link.now)?, 0),
+        };
+        Some(from.after(span))
     }
+}
 
-    //= HBT-7
-    fn probe_for_progress_at(&self) -> Option<Instant> {
-        let limit = self.config.idle_timeout_ms;
-        self.link
-            .progress_at
-            .filter(|_| limit > 0 && !self.link.heartbeat.is_probing() && self.is_in_flight())
-            .map(|at| at.instant(self.link.now).after(u64::from(limit) * 1_000))
-    }
+/// What can be due on an open connection.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Timer {
+    /// The peer has been silent for as long as this end bears.
+    Silence,
+    /// A probe has not been answered for as long.
+    Unanswered,
+    /// A frame began and is not whole.
+    Frame,
+    /// The peer said that it leaves.
+    Leave,
+    /// The peer is to be asked for a sign of life.
+    Probe,
+    /// The same, because it acknowledges nothing.
+    Progress,
+    /// This end is to give a sign of life.
+    Beat,
+    /// An acknowledgement is not to wait any longer.
+    Ack,
+}
 
-    fn unanswered_at(&self) -> Option<Instant> {
-        self.link.heartbeat.unanswered_at().filter(|_| self.is_in_flight())
-    }
-
-    const fn is_in_flight(&self) -> bool {
-        self.tx.sent > 0
-    }
+impl Timer {
+    /// All, what ends the connection first.
+    const ALL: [Self; 8] = [
+        Self::Silence,
+        Self::Unanswered,
+        Self::Frame,
+        Self::Leave,
+        Self::Probe,
+        Self::Progress,
+        Self::Beat,
+        Self::Ack,
+    ];
 }
 
 /// The one that comes first, if there is any.

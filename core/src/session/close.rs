@@ -4,7 +4,6 @@ use core::num::NonZeroU64;
 
 use super::{Pending, SendError, Session};
 use crate::code::{CloseCode, Scope};
-use crate::error::Violation;
 use crate::event::{Position, Side};
 use crate::link::{Closing, Owed};
 use crate::state::{LinkEvent, LinkState, SessionEvent, SessionState};
@@ -43,30 +42,30 @@ impl<S: Storage + ?Sized> Session<S> {
     ///
     /// `retry_ms` is a hint when to come back; 0 is none.
     pub fn close(&mut self, now: Instant, code: CloseCode, retry_ms: u32) {
-        let now = self.link.tick(now);
-        self.begin_closing(now, Closing { retry_ms, ..Closing::of(code, Side::Local) });
+        self.link.tick(now);
+        self.begin_closing(Closing { retry_ms, ..Closing::of(code, Side::Local) });
     }
 
     /// Ends the session, whatever was not delivered yet; the peer is told if a connection is up.
     //= CLS-6
     pub fn end(&mut self, now: Instant, code: CloseCode) {
-        let now = self.link.tick(now);
+        self.link.tick(now);
         if !self.is_live() && self.state != SessionState::New {
             return;
         }
         let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
         self.die(code, None);
-        self.begin_closing(now, closing);
+        self.begin_closing(closing);
     }
 
     /// The old connection must go because another took over.
-    pub(super) fn leave(&mut self, now: Instant, code: CloseCode, no_retry: bool) {
-        self.begin_closing(now, Closing { no_retry, ..Closing::of(code, Side::Local) });
+    pub(super) fn leave(&mut self, code: CloseCode, no_retry: bool) {
+        self.begin_closing(Closing { no_retry, ..Closing::of(code, Side::Local) });
     }
 
     /// The peer broke a rule.
     //= STM-4
-    pub(super) fn fail(&mut self, now: Instant, code: CloseCode) -> Violation {
+    pub(super) fn fail(&mut self, code: CloseCode) -> CloseCode {
         self.stats.violations = self.stats.violations.wrapping_add(1);
         let code = match code.scope() {
             Scope::Connection if poisons(code) && self.poisoned() => CloseCode::POISON,
@@ -92,13 +91,14 @@ impl<S: Storage + ?Sized> Session<S> {
         //= CLS-6
         let session_ended = self.state == SessionState::Dead;
         let closing = Closing { retry_ms, session_ended, ..Closing::of(code, Side::Local) };
-        self.closing_by(now, event, closing);
-        Violation { code }
+        self.closing_by(event, closing);
+        code
     }
 
     /// Whether an error ends this connection where another one ended the last, if it carries the
     /// session. What goes wrong before is not the fault of a message.
     //= CLS-12
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn poisoned(&mut self) -> bool {
         if !self.link.is_open() || !self.is_live() {
             return false;
@@ -120,25 +120,28 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn begin_closing(&mut self, now: Instant, closing: Closing) {
-        self.closing_by(now, LinkEvent::Close, closing);
+    fn begin_closing(&mut self, closing: Closing) {
+        self.closing_by(LinkEvent::Close, closing);
     }
 
     /// Enters the closing state: CLOSE goes out, then only the end of the stream is awaited.
-    fn closing_by(&mut self, now: Instant, event: LinkEvent, closing: Closing) {
+    fn closing_by(&mut self, event: LinkEvent, closing: Closing) {
         if !self.link.step(event) {
             return;
         }
         self.link.farewell = closing.into();
         self.link.owed = if closing.by == Side::Local { Owed::CLOSE } else { Owed::NOTHING };
         //= CLS-11
-        self.link.deadline = Some(now.after(self.config.linger.micros()));
+        self.link.deadline = Some(self.link.now.after(self.config.linger.micros()));
         self.pending.add(Pending::DISCONNECTED);
     }
 
     /// CLOSE came.
     //= CLS-4
-    pub(super) fn handle_close(&mut self, now: Instant, close: &Close<'_>) {
+    #[inline(never)]
+    pub(super) fn handle_close(&mut self, header: Header, body: &[u8]) -> Result<(), CloseCode> {
+        header.check_tag()?;
+        let close = Close::decode_terse(body)?;
         let code = close.code;
         let ended = close.flags.contains(CloseFlags::SESSION_ENDED);
         let received = close.rx_next.map(Position);
@@ -164,7 +167,8 @@ impl<S: Storage + ?Sized> Session<S> {
             no_retry: close.flags.contains(CloseFlags::NO_RETRY),
             ..Closing::of(code, Side::Peer)
         };
-        self.closing_by(now, LinkEvent::PeerClose, closing);
+        self.closing_by(LinkEvent::PeerClose, closing);
+        Ok(())
     }
 
     /// The session cannot go on; it says why and keeps what was not acknowledged.
@@ -189,7 +193,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Ends the session once both ends finished and everything was taken.
     //= CLS-3
-    pub(super) fn end_if_finished(&mut self, now: Instant) {
+    pub(super) fn end_if_finished(&mut self) {
         if !self.tx.finished || !self.rx.finished {
             return;
         }
@@ -201,7 +205,7 @@ impl<S: Storage + ?Sized> Session<S> {
             self.pending.add(Pending::ENDED);
             let closing =
                 Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
-            self.begin_closing(now, closing);
+            self.begin_closing(closing);
         }
     }
 

@@ -4,10 +4,10 @@ use super::{Open, Session};
 use crate::code::CloseCode;
 use crate::event::{Event, Head};
 use crate::link::{Leaving, Marks, Owed};
-use crate::state::{LinkEvent, LinkState, StateError};
+use crate::state::{LinkEvent, LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Route, Status};
+use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Status};
 
 /// Longest address that DRAIN can carry.
 const ADDRESS_MAX: usize = 255;
@@ -34,7 +34,7 @@ impl<S: Storage + ?Sized> Session<S> {
     ) -> Result<(), StateError> {
         self.link.tick(now);
         if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
-            return Err(StateError { verb: "drain", state: self.link.state.name() });
+            return Err(StateError::new(Verb::Drain, Obstacle::Link(self.link.state)));
         }
         self.link.farewell = Leaving { code, grace_ms, spread_ms }.into();
         self.link.owed.add(Owed::DRAIN);
@@ -63,10 +63,10 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, StateError> {
         if address.len() > ADDRESS_MAX {
-            return Err(StateError { verb: "drain", state: "the address exceeds 255 bytes" });
+            return Err(StateError::new(Verb::Drain, Obstacle::LongAddress));
         }
         self.drain(now, code, grace_ms, spread_ms)?;
-        Ok(self.transmit_control(now, Some(address), out))
+        Ok(self.transmit_control(Some(address), out))
     }
 
     /// What DRAIN says now: without an address where that would be too long for the peer.
@@ -88,7 +88,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer will leave: a client goes too, at a random time within the spread.
     //= CLS-9
-    pub(super) fn handle_drain<'b>(&mut self, now: Instant, drain: Drain<'b>) -> Option<Event<'b>> {
+    pub(super) fn handle_drain<'b>(&mut self, drain: &Drain<'b>) -> Option<Event<'b>> {
         if self.link.marks.has(Marks::HEARD_DRAIN) {
             return None;
         }
@@ -97,22 +97,22 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.is_client() {
             let seed = u64::from(self.link.heartbeat.seed());
             let spread = u64::from(drain.spread_ms) * 1_000;
-            self.link.deadline = Some(now.after((spread * seed) >> 32));
+            self.link.deadline = Some(self.link.now.after((spread * seed) >> 32));
         }
-        let Drain { code, grace_ms, spread_ms, address } = drain;
+        let Drain { code, grace_ms, spread_ms, address } = *drain;
         Some(Event::Draining { code, grace_ms, spread_ms, address })
     }
 
     /// Whether a request that begins to arrive now is too late. Behind FIN nothing is refused
     /// either: that would be an answer.
     #[inline]
-    pub(super) fn comes_too_late(&self, now: Instant) -> bool {
-        matches!(self.link.state, LinkState::Draining) && self.is_grace_over(now)
+    pub(super) fn comes_too_late(&self) -> bool {
+        matches!(self.link.state, LinkState::Draining) && self.is_grace_over()
     }
 
     #[cold]
-    fn is_grace_over(&self, now: Instant) -> bool {
-        self.link.grace_until().is_some_and(|until| until <= now) && !self.tx.finished
+    fn is_grace_over(&self) -> bool {
+        self.link.grace_until().is_some_and(|until| until <= self.link.now) && !self.tx.finished
     }
 
     /// A request came after the grace: it is open, and the application never hears of it.
@@ -121,27 +121,20 @@ impl<S: Storage + ?Sized> Session<S> {
     #[cold]
     pub(super) fn refuse_request(
         &mut self,
-        now: Instant,
-        (id, route): (RequestId, Route),
+        head: Head,
         payload: &[u8],
         more: bool,
     ) -> Result<(), CloseCode> {
-        self.check_head(payload)?;
-        self.charge(now, 1)?;
-        if !self.set_open_in(id, true) || !self.set_refused(id, true) {
+        let total = self.check_head(payload)?;
+        self.charge(1)?;
+        if let Head::Request { id, .. } = head
+            && !(self.set_open_in(id, true) && self.set_refused(id, true))
+        {
             return Err(CloseCode::INTERNAL);
         }
-        self.begin_in(Head::Request { id, route }, payload, more)?;
-        self.handle_refused(more);
+        self.begin_in(head, total, more);
+        self.tx.refusals |= !more;
         Ok(())
-    }
-
-    /// A part of a request that is to be refused came: it goes nowhere, and the last is answered.
-    pub(super) fn handle_refused(&mut self, more: bool) {
-        if !more {
-            self.tx.refusals = true;
-            self.send_refusals();
-        }
     }
 
     /// The request whose fragments come, if that is to be refused.

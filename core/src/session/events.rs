@@ -4,27 +4,31 @@ use super::Session;
 use crate::event::{Event, Side};
 use crate::storage::Storage;
 
-/// Events that wait to be told.
+/// Events that wait to be told, the first of them in the lowest bit.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Pending(u8);
 
 impl Pending {
     pub(crate) const ATTACHED: Self = Self(1);
     pub(crate) const ACKNOWLEDGED: Self = Self(2);
-    pub(crate) const WRITABLE: Self = Self(4);
-    pub(crate) const DISCONNECTED: Self = Self(8);
+    pub(crate) const KEY: Self = Self(4);
+    pub(crate) const WRITABLE: Self = Self(8);
     pub(crate) const ENDED: Self = Self(16);
     pub(crate) const LOST: Self = Self(32);
+    pub(crate) const DISCONNECTED: Self = Self(64);
     /// Not an event: a send was refused for want of room.
-    pub(crate) const BLOCKED: Self = Self(64);
-
-    pub(crate) const KEY: Self = Self(128);
+    pub(crate) const BLOCKED: Self = Self(128);
 
     const EVENTS: u8 = !Self::BLOCKED.0;
 
     #[inline]
     pub(crate) const fn any(self) -> bool {
         self.0 & Self::EVENTS != 0
+    }
+
+    /// The one to be told first.
+    const fn first(self) -> Self {
+        Self(self.0 & self.0.wrapping_neg())
     }
 
     pub(crate) const fn add(&mut self, what: Self) {
@@ -44,37 +48,31 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.pending.any() {
             return None;
         }
-        if self.pending.take(Pending::ATTACHED) {
-            return Some(if self.stats.attaches <= 1 {
-                Event::Opened
-            } else {
+        let first = self.pending.first();
+        self.pending.take(first);
+        Some(match first {
+            Pending::ATTACHED if self.stats.attaches <= 1 => Event::Opened,
+            Pending::ATTACHED => {
                 Event::Resumed { resent: self.tx.high.saturating_sub(self.tx.sent).into() }
-            });
-        }
-        if self.pending.take(Pending::ACKNOWLEDGED) {
-            return Some(Event::Acknowledged { position: self.acknowledged() });
-        }
-        if self.pending.take(Pending::KEY) {
-            return Some(Event::KeyConfirmed { key_id: self.identity.key_id });
-        }
-        if self.pending.take(Pending::WRITABLE) {
-            return Some(Event::Writable);
-        }
-        if self.pending.take(Pending::ENDED) {
-            return Some(Event::Ended);
-        }
-        //= CLS-13
-        if self.pending.take(Pending::LOST) {
-            let death = self.death()?;
-            return Some(Event::Lost { code: death.code, peer_received: death.peer_received });
-        }
-        self.pending.take(Pending::DISCONNECTED);
-        let closing = self.link.closing()?;
-        Some(Event::Disconnected {
-            code: closing.code,
-            by: closing.by,
-            retry_ms: if closing.by == Side::Peer { closing.retry_ms } else { 0 },
-            no_retry: closing.no_retry,
+            }
+            Pending::ACKNOWLEDGED => Event::Acknowledged { position: self.acknowledged() },
+            Pending::KEY => Event::KeyConfirmed { key_id: self.identity.key_id },
+            Pending::WRITABLE => Event::Writable,
+            Pending::ENDED => Event::Ended,
+            //= CLS-13
+            Pending::LOST => {
+                let death = self.death()?;
+                Event::Lost { code: death.code, peer_received: death.peer_received }
+            }
+            _ => {
+                let closing = self.link.closing()?;
+                Event::Disconnected {
+                    code: closing.code,
+                    by: closing.by,
+                    retry_ms: if closing.by == Side::Peer { closing.retry_ms } else { 0 },
+                    no_retry: closing.no_retry,
+                }
+            }
         })
     }
 }

@@ -10,7 +10,17 @@ use crate::link::{Marks, Owed};
 use crate::state::{LinkEvent, LinkState, SessionState};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
-use crate::wire::{Frame, HEADER_LEN, Header, MAX_BODY, Op, Probe, Route, Split};
+use crate::wire::{Drain, Frame, HANDSHAKE_BODY_MAX, HEADER_LEN, Header, Op, Probe, Route, Split};
+
+/// A frame that was split off and is looked at: handed down as one argument.
+pub(super) struct Taken<'b, 't> {
+    pub(super) header: Header,
+    pub(super) body: &'b [u8],
+    /// The position after it, if it counts in the position.
+    pub(super) position: Position,
+    /// What the application is to be told of it.
+    pub(super) told: &'t mut Option<Event<'b>>,
+}
 
 /// Kind, MORE and LANE: what must equal a plain one-way message for the short path.
 const PLAIN: u32 = 0xC000_00FF;
@@ -58,9 +68,11 @@ impl<S: Storage + ?Sized> Session<S> {
                 return Ok(Some(Event::Message { route, payload, position }));
             }
         }
-        let (rest, result) = self.handle_unpredicted(now, input);
-        *input = rest;
-        result
+        let mut event = None;
+        match self.handle_unpredicted(now, input, &mut event) {
+            Ok(()) => Ok(event),
+            Err(code) => Err(Violation { code }),
+        }
     }
 
     /// Whether the short path may be taken: open, confirmed, nothing unusual going on.
@@ -85,64 +97,80 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
+    // What is told goes where the caller wants it: an event is a lot to hand from call to call.
     #[cold]
     #[inline(never)]
     fn handle_unpredicted<'b>(
         &mut self,
         now: Instant,
-        input: &'b [u8],
-    ) -> (&'b [u8], Result<Option<Event<'b>>, Violation>) {
-        let taken = self.take_frames(now, input);
+        input: &mut &'b [u8],
+        told: &mut Option<Event<'b>>,
+    ) -> Result<(), CloseCode> {
+        self.link.tick(now);
+        let taken = self.take_frames(input, told);
         // Only what arrives changes these; what else the short path depends on it looks at itself.
         self.rx.plain =
             self.link.marks.has(Marks::CONFIRMED) && self.open_in.is_none() && !self.rx.finished;
-        taken
+        taken.map_err(|code| {
+            *input = &[];
+            self.fail(code)
+        })
     }
 
     //= FRM-18
     //= STM-6
     fn take_frames<'b>(
         &mut self,
-        now: Instant,
-        mut input: &'b [u8],
-    ) -> (&'b [u8], Result<Option<Event<'b>>, Violation>) {
-        let now = self.link.tick(now);
+        input: &mut &'b [u8],
+        told: &mut Option<Event<'b>>,
+    ) -> Result<(), CloseCode> {
         loop {
-            if let Some(event) = self.waiting_event() {
-                return (input, Ok(Some(event)));
+            *told = self.waiting_event();
+            if told.is_some() {
+                return Ok(());
             }
-            match self.link.state {
-                LinkState::Closing | LinkState::Closed => return (&[], Ok(None)),
-                LinkState::Idle => return (input, Ok(None)),
-                LinkState::Wait | LinkState::Auth | LinkState::Open | LinkState::Draining => {}
+            let open = match self.link.state {
+                LinkState::Closing | LinkState::Closed => {
+                    *input = &[];
+                    return Ok(());
+                }
+                LinkState::Idle => return Ok(()),
+                LinkState::Wait | LinkState::Auth => false,
+                LinkState::Open | LinkState::Draining => true,
+            };
+            //= POS-7
+            let Some((header, body, rest)) = self.split(input, open)? else {
+                self.note_partial(input);
+                return Ok(());
+            };
+            self.link.received(self.link.now);
+            self.link.frame_since = None;
+            *input = rest;
+            let position = Position(self.rx.next + header.frame_size() as u64);
+            let mut frame = Taken { header, body, position, told };
+            if open {
+                self.handle_frame(&mut frame)?;
+                self.link.marks.set(Marks::CONFIRMED, true);
+            } else {
+                self.handle_handshake(&mut frame)?;
             }
-            match self.split(input) {
-                //= POS-7
-                Ok(None) => {
-                    self.note_partial(now, input);
-                    return (input, Ok(None));
-                }
-                Ok(Some((header, body, rest))) => {
-                    self.link.received(now);
-                    self.link.frame_since = None;
-                    match self.handle_frame(now, header, body) {
-                        Ok(None) => input = rest,
-                        Ok(event) => return (rest, Ok(event)),
-                        Err(code) => return (&[], Err(self.fail(now, code))),
-                    }
-                }
-                Err(code) => return (&[], Err(self.fail(now, code))),
+            // What comes too late is refused here, and what had no room before once something went.
+            if self.tx.refusals {
+                self.send_refusals();
+            }
+            if told.is_some() {
+                return Ok(());
             }
         }
     }
 
     /// A frame began and is not whole: it has to become so in time, but any byte is life.
     //= HBT-8
-    fn note_partial(&mut self, now: Instant, input: &[u8]) {
+    fn note_partial(&mut self, input: &[u8]) {
         // Empty input may only ask for events; it says nothing about a frame kept elsewhere.
         if !input.is_empty() && self.link.frame_since.is_none() {
-            self.link.frame_since = Some(Coarse::after(now));
-            self.link.received(now);
+            self.link.frame_since = Some(Coarse::after(self.link.now));
+            self.link.received(self.link.now);
         }
     }
 
@@ -160,129 +188,95 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Splits off the next frame. One of a handshake may be longer than what this end accepts
     /// later, and nothing but the handshake may come before its end.
     //= HND-1
-    fn split<'b>(&self, input: &'b [u8]) -> Result<Option<Split<'b>>, CloseCode> {
-        match self.link.state {
-            LinkState::Wait | LinkState::Auth => Frame::split_first(input, MAX_BODY),
-            LinkState::Idle
-            | LinkState::Open
-            | LinkState::Draining
-            | LinkState::Closing
-            | LinkState::Closed => Frame::split(input, self.config.max_body),
+    fn split<'b>(&self, input: &'b [u8], open: bool) -> Result<Option<Split<'b>>, CloseCode> {
+        if !open {
+            Frame::check_first(input)?;
         }
+        let longest = if open { self.config.max_body } else { HANDSHAKE_BODY_MAX };
+        let split = Frame::split(input, longest)?;
+        if !open {
+            Frame::check_magic(input)?;
+        }
+        Ok(split)
     }
 
-    fn handle_frame<'b>(
-        &mut self,
-        now: Instant,
-        header: Header,
-        body: &'b [u8],
-    ) -> Result<Option<Event<'b>>, CloseCode> {
-        // Looked at where it was decoded: a copy of the largest frame is a lot of stack.
-        let decoded = Frame::decode(header, body);
-        let frame = decoded.as_ref().map_err(|code| *code)?;
-        if !self.link.is_open() {
-            return self.handle_handshake(now, frame);
-        }
+    /// A frame of an open connection. What a sequenced one needs is in `deliver.rs`.
+    //= FRM-19
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn handle_frame(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (header, body) = (frame.header, frame.body);
         debug_assert!(
             self.link.state.next(LinkEvent::Frame) == Some(self.link.state),
             "a frame moves no open connection"
         );
-        self.link.marks.set(Marks::CONFIRMED, true);
         //= CRD-9
         if header.is_sequenced() {
-            return self.handle_sequenced(now, header, frame);
+            return self.handle_sequenced(frame);
         }
-        match *frame {
-            Frame::Ack { ack, limit } => {
+        let Some(op) = header.op() else {
+            return self.ignore();
+        };
+        match op {
+            Op::Ack => {
+                let [ack, limit] = header.fields(body)?;
                 self.stats.acks_in = self.stats.acks_in.wrapping_add(1);
-                if !self.handle_ack(now, ack, limit)? {
-                    self.charge(now, 1)?;
-                }
-                Ok(None)
+                if self.handle_ack(ack, limit)? { Ok(()) } else { self.charge(1) }
             }
-            Frame::Ping(probe) => {
-                self.stats.pings_in = self.stats.pings_in.wrapping_add(1);
-                self.charge(now, 1)?;
-                self.handle_ping(now, probe)?;
-                Ok(None)
+            Op::Ping | Op::Pong => self.handle_probe(op, Probe::read(header, body)?),
+            Op::Drain => {
+                header.check_tag()?;
+                *frame.told = self.handle_drain(&Drain::decode(body)?);
+                Ok(())
             }
-            Frame::Pong(Some(probe)) => {
-                self.handle_pong(now, probe)?;
-                Ok(None)
-            }
-            Frame::Pong(None) => Ok(None),
-            Frame::Drain(drain) => Ok(self.handle_drain(now, drain)),
-            Frame::Close(ref close) => {
-                self.handle_close(now, close);
-                Ok(None)
-            }
+            Op::Close => self.handle_close(header, body),
             //= FRM-25
-            Frame::Note { route, payload } => {
-                self.charge(now, 1)?;
-                Ok(Some(Event::Note { route, payload }))
+            Op::Note => {
+                let (route, payload) = Route::split(header.tag(), body)?;
+                *frame.told = Some(Event::Note { route, payload });
+                self.charge(1)
             }
-            Frame::Ignored { .. } => self.ignore(now),
+            Op::Info | Op::Grease => self.ignore(),
             //= HND-19
-            Frame::Hello(_)
-            | Frame::Welcome(_)
-            | Frame::Auth { .. }
-            | Frame::Message { .. }
-            | Frame::Request { .. }
-            | Frame::Response { .. }
-            | Frame::Cancel { .. }
-            | Frame::Fin
-            | Frame::Token { .. }
-            | Frame::Continue { .. }
-            | Frame::Abort
-            | Frame::Skip => Err(CloseCode::BAD_STATE),
+            Op::Hello
+            | Op::Welcome
+            | Op::Auth
+            | Op::Grant
+            | Op::Message
+            | Op::Request
+            | Op::Response
+            | Op::Item
+            | Op::Cancel
+            | Op::Fin
+            | Op::Token
+            | Op::RequestStream
+            | Op::Continue
+            | Op::Skip => Err(CloseCode::BAD_STATE),
         }
     }
 
     /// A client's frames before the session is attached: WELCOME, AUTH or CLOSE.
-    fn handle_handshake<'b>(
-        &mut self,
-        now: Instant,
-        frame: &Frame<'b>,
-    ) -> Result<Option<Event<'b>>, CloseCode> {
-        match *frame {
-            Frame::Welcome(ref welcome) => {
-                self.handle_welcome(welcome)?;
-                self.link.marks.set(Marks::CONFIRMED, true);
-                Ok(None)
-            }
-            Frame::Auth { step, data } => {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn handle_handshake(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let (header, body) = (frame.header, frame.body);
+        match header.op() {
+            Some(Op::Welcome) => self.handle_welcome(header.tag(), body),
+            Some(Op::Auth) => {
+                let step = header.tag();
                 if step != self.link.auth_step || !self.link.step(LinkEvent::Challenge) {
                     return Err(CloseCode::BAD_STATE);
                 }
-                Ok(Some(Event::Challenge { step, data }))
+                *frame.told = Some(Event::Challenge { step, data: body });
+                Ok(())
             }
-            Frame::Close(ref close) => {
-                self.handle_close(now, close);
-                Ok(None)
-            }
-            Frame::Hello(_)
-            | Frame::Ack { .. }
-            | Frame::Ping(_)
-            | Frame::Pong(_)
-            | Frame::Drain(_)
-            | Frame::Note { .. }
-            | Frame::Message { .. }
-            | Frame::Request { .. }
-            | Frame::Response { .. }
-            | Frame::Cancel { .. }
-            | Frame::Fin
-            | Frame::Token { .. }
-            | Frame::Continue { .. }
-            | Frame::Abort
-            | Frame::Skip
-            | Frame::Ignored { .. } => Err(CloseCode::BAD_STATE),
+            Some(Op::Close) => self.handle_close(header, body),
+            Some(_) | None => Err(CloseCode::BAD_STATE),
         }
     }
 
     /// The peer's word on what it released and how far this end may send; whether that is news.
     //= POS-8
     #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
-    fn handle_ack(&mut self, now: Instant, ack: u32, limit: u32) -> Result<bool, CloseCode> {
+    fn handle_ack(&mut self, ack: u32, limit: u32) -> Result<bool, CloseCode> {
         //= POS-9
         let distance = ahead(self.tx.acked as u32, ack).ok_or(CloseCode::ACK_REGRESS)?;
         let credit = ahead(self.tx.limit, limit).ok_or(CloseCode::CREDIT_SHRINK)?;
@@ -300,69 +294,77 @@ impl<S: Storage + ?Sized> Session<S> {
             }
             self.tx.acknowledge(distance);
             self.ring.drop_front(offset);
-            self.link.progress_at = (self.ring.len() > 0).then_some(Coarse::after(now));
+            self.link.progress_at = (self.ring.len() > 0).then_some(Coarse::after(self.link.now));
             //= POS-13
             self.pending.add(Pending::ACKNOWLEDGED);
             if self.pending.take(Pending::BLOCKED) {
                 self.pending.add(Pending::WRITABLE);
             }
-            if self.tx.refusals {
-                self.send_refusals();
-            }
-            self.end_if_finished(now);
+            self.end_if_finished();
         }
         Ok(distance > 0 || credit > 0)
     }
 
-    //= HBT-11
-    fn handle_pong(&mut self, now: Instant, probe: Probe) -> Result<(), CloseCode> {
-        self.audit(now, probe)?;
-        if self.link.heartbeat.answered(now, probe.nonce).is_none() {
-            return self.charge(now, 1);
-        }
-        // What arrives and is not released is asked about once in each limit.
-        self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(now));
-        self.window.sampled(now, self.rx.next);
-        Ok(())
-    }
-
     //= HBT-9
-    fn handle_ping(&mut self, now: Instant, probe: Option<Probe>) -> Result<(), CloseCode> {
-        match probe {
-            Some(probe) => {
-                self.audit(now, probe)?;
-                //= HBT-10
-                self.link.heartbeat.answer = probe.nonce;
-                self.link.owed.add(Owed::PONG);
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn handle_probe(&mut self, op: Op, probe: Option<Probe>) -> Result<(), CloseCode> {
+        let is_question = op == Op::Ping;
+        if is_question {
+            self.stats.pings_in = self.stats.pings_in.wrapping_add(1);
+            self.charge(1)?;
+        }
+        let Some(probe) = probe else {
+            //= HBT-11
+            if is_question {
+                self.link.owed.add(Owed::BEAT);
             }
-            None => self.link.owed.add(Owed::BEAT),
+            return Ok(());
+        };
+        self.audit(&probe)?;
+        if is_question {
+            //= HBT-10
+            self.link.heartbeat.answer = probe.nonce;
+            self.link.owed.add(Owed::PONG);
+        } else if self.link.heartbeat.answered(self.link.now, probe.nonce).is_none() {
+            return self.charge(1);
+        } else {
+            // What arrives and is not released is asked about once in each limit.
+            self.link.progress_at = self.link.progress_at.map(|_| Coarse::after(self.link.now));
+            self.window.sampled(self.link.now, self.rx.next);
         }
         Ok(())
     }
 
     /// Compares positions: on an in-order stream they must be equal exactly.
     //= POS-10
-    fn audit(&mut self, now: Instant, probe: Probe) -> Result<(), CloseCode> {
+    fn audit(&mut self, probe: &Probe) -> Result<(), CloseCode> {
         #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
         if probe.tx != self.rx.next as u32 {
             return Err(CloseCode::SEQ_DESYNC);
         }
         //= POS-11
-        self.handle_ack(now, probe.ack, probe.limit)?;
+        self.handle_ack(probe.ack, probe.limit)?;
         Ok(())
     }
 
-    pub(super) fn ignore<'b>(&mut self, now: Instant) -> Result<Option<Event<'b>>, CloseCode> {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ignore(&mut self) -> Result<(), CloseCode> {
         self.stats.ignored = self.stats.ignored.wrapping_add(1);
-        self.charge(now, 1)?;
-        Ok(None)
+        self.charge(1)
     }
 
     /// Charges the peer for work that moved no data.
     //= BUD-2
-    pub(super) fn charge(&mut self, now: Instant, cost: u16) -> Result<(), CloseCode> {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn charge(&mut self, cost: u16) -> Result<(), CloseCode> {
         self.stats.charged = self.stats.charged.wrapping_add(1);
-        if self.link.budget.charge(now, self.rx.next, cost) { Ok(()) } else { Err(CloseCode::CALM) }
+        if self.link.budget.charge(self.link.now, self.rx.next, cost) {
+            Ok(())
+        } else {
+            Err(CloseCode::CALM)
+        }
     }
 
     /// Releases everything up to `position`: it is acknowledged and its credit returned.
@@ -379,7 +381,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 let at = Coarse::before(now.after(self.ack_delay()));
                 self.link.ack_at.get_or_insert(at);
             }
-            self.end_if_finished(now);
+            self.end_if_finished();
         }
     }
 

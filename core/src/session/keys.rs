@@ -5,7 +5,7 @@
 
 use super::{Pending, SendError, Session};
 use crate::event::Position;
-use crate::state::StateError;
+use crate::state::{Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::wire::{HEADER_LEN, Header, Op};
 
@@ -29,12 +29,11 @@ impl<S: Storage + ?Sized> Session<S> {
     pub fn rotate_key(&mut self, key_id: u8, key: [u8; 16]) -> Result<Position, SendError> {
         self.check_state()?;
         if self.is_client() || self.identity.rotating {
-            let state = if self.is_client() { "client" } else { "rotating" };
-            return Err(SendError::State(StateError { verb: "rotate the key", state }));
+            let state = if self.is_client() { Obstacle::Client } else { Obstacle::Rotating };
+            return Err(SendError::State(StateError::new(Verb::RotateKey, state)));
         }
         if key_id == self.identity.key_id {
-            let state = "the present key has this number";
-            return Err(SendError::State(StateError { verb: "rotate the key", state }));
+            return Err(SendError::State(StateError::new(Verb::RotateKey, Obstacle::SameKey)));
         }
         let position = self.push(Header::new(Op::Token, key_id, 16), &[], &key)?;
         self.note_token(position.0);
@@ -44,12 +43,8 @@ impl<S: Storage + ?Sized> Session<S> {
     /// The key that is to follow, and its number, while the peer is not known to have it.
     pub(crate) fn next_key(&self) -> Option<(u8, [u8; KEY_LEN])> {
         let at = self.token_offset()?.checked_sub(TOKEN_SIZE)?;
-        let mut frame = [0; TOKEN_SIZE];
-        if self.ring.copy_out(at, at + TOKEN_SIZE, &mut frame) < TOKEN_SIZE {
-            return None;
-        }
-        let (head, key) = frame.split_first_chunk::<HEADER_LEN>()?;
-        Some((Header::from_bytes(*head).tag(), *key.first_chunk()?))
+        (at + TOKEN_SIZE <= self.ring.len())
+            .then(|| (self.ring.header_at(at).tag(), self.ring.bytes_at(at + HEADER_LEN)))
     }
 
     /// The client proved possession of this key; if it is the new one, the old one is done with.

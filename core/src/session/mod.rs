@@ -68,28 +68,31 @@ pub const CONTROL_MAX: usize = 96;
 ///
 /// The state machines are in [`state`](crate::state); the meaning of every number is in the
 /// specification, areas POS, CRD and RSM.
+// In this order, because a microcontroller reaches what is in front with shorter instructions:
+// flags first, then what every message moves.
 #[derive(Debug, Clone)]
+#[cfg_attr(target_pointer_width = "32", repr(C))]
 pub struct Session<S: ?Sized> {
-    pub(crate) config: Rules,
     pub(crate) state: SessionState,
-    pub(crate) identity: Identity,
-    pub(crate) peer: PeerLimits,
-    pub(crate) tx: Tx,
-    pub(crate) rx: Rx,
-    pub(crate) window: Window,
-    /// The peer's message whose last fragment has not come yet.
-    //= FRG-9
-    pub(crate) open_in: Option<Open>,
+    pub(crate) pending: Pending,
+    /// Why the session is dead, if it is.
+    pub(crate) death_code: CloseCode,
     /// Our message whose last fragment has not been given yet.
     pub(crate) open_out: Option<Open>,
-    pub(crate) pending: Pending,
+    pub(crate) link: Link,
+    pub(crate) rx: Rx,
+    pub(crate) tx: Tx,
     /// Of a session that lives, where the last connection that carried it died of an error, if it
     /// did: `next` and `acked` never fall, so their sum (and one, for it is not 0) is the same only
     /// if both are. Of a dead one, one more than how far the peer received, if it said so.
     pub(crate) mark: Option<NonZeroU64>,
-    /// Why the session is dead, if it is.
-    pub(crate) death_code: CloseCode,
-    pub(crate) link: Link,
+    pub(crate) identity: Identity,
+    pub(crate) config: Rules,
+    pub(crate) peer: PeerLimits,
+    pub(crate) window: Window,
+    /// The peer's message whose last fragment has not come yet.
+    //= FRG-9
+    pub(crate) open_in: Option<Open>,
     pub(crate) stats: Stats,
     /// Last, so that sessions of any size are one type: `&mut Session<[u8]>`.
     pub(crate) ring: Ring<S>,
@@ -461,7 +464,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// The position after the last frame in the ring.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn tx_end(&self) -> u64 {
         self.tx.acked + self.ring.len() as u64
     }

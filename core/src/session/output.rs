@@ -2,12 +2,14 @@
 
 use super::{Role, SendError, Session};
 use crate::code::CloseCode;
+use crate::heartbeat::micros;
 use crate::link::{Farewell, Owed};
-use crate::state::{LinkState, StateError};
+use crate::state::{LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    Close, CloseFlags, Frame, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_probe,
+    Close, CloseFlags, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_note,
+    encode_probe,
 };
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
@@ -45,18 +47,18 @@ impl<S: Storage + ?Sized> Session<S> {
     /// [`CONTROL_MAX`](super::CONTROL_MAX) bytes.
     #[inline]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
-        let now = self.link.tick(now);
+        self.link.tick(now);
         let mut written = 0;
         if self.tx.sent < self.tx.frame_end {
             written = self.copy_ring(self.tx.frame_end, out);
             if self.tx.sent < self.tx.frame_end {
-                return self.note_transmitted(now, written);
+                return self.note_transmitted(written);
             }
         }
-        if self.owes_control(now)
+        if self.owes_control()
             && let Some(out) = out.get_mut(written..)
         {
-            written += self.write_control(now, None, out);
+            written += self.write_control(None, out);
         }
         if self.link.is_open() && !self.link.owed.any() {
             self.open_gate();
@@ -64,21 +66,21 @@ impl<S: Storage + ?Sized> Session<S> {
                 written += self.copy_ring(self.tx.gate, out);
             }
         }
-        self.note_transmitted(now, written)
+        self.note_transmitted(written)
     }
 
     /// As [`poll_transmit`](Self::poll_transmit), but lends the application's frames instead of
     /// copying them. `control` should have room for [`CONTROL_MAX`](super::CONTROL_MAX) bytes.
     pub fn poll_transmit_parts<'a>(&'a mut self, now: Instant, control: &'a mut [u8]) -> Parts<'a> {
-        let now = self.link.tick(now);
-        let due = self.owes_control(now);
+        self.link.tick(now);
+        let due = self.owes_control();
         if self.tx.sent < self.tx.frame_end && due {
             // A frame is under way: it must end before a control frame can begin.
             let ring = self.ring_parts(self.tx.frame_end);
             return Parts { control: &[], ring };
         }
-        let written = if due { self.write_control(now, None, control) } else { 0 };
-        self.note_transmitted(now, written);
+        let written = if due { self.write_control(None, control) } else { 0 };
+        self.note_transmitted(written);
         let ring = if self.link.is_open() {
             self.open_gate();
             self.ring_parts(self.tx.gate)
@@ -90,10 +92,10 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// `count` bytes of [`Parts::ring`] were written.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
-        let now = self.link.tick(now);
+        self.link.tick(now);
         let left = self.tx.gate.max(self.tx.frame_end).saturating_sub(self.tx.sent);
         self.advance_tx(u32::try_from(count).unwrap_or(u32::MAX).min(left));
-        self.note_transmitted(now, count);
+        self.note_transmitted(count);
     }
 
     /// Writes a NOTE to `out`: a payload that is transmitted now or not at all, without a place in
@@ -116,10 +118,10 @@ impl<S: Storage + ?Sized> Session<S> {
         payload: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SendError> {
-        let now = self.link.tick(now);
+        self.link.tick(now);
         if !self.link.is_open() {
-            let state = self.link.state.name();
-            return Err(SendError::State(StateError { verb: "send a note", state }));
+            let state = Obstacle::Link(self.link.state);
+            return Err(SendError::State(StateError::new(Verb::SendNote, state)));
         }
         let ahead = route.encoded_len();
         let limit = usize::from(self.peer.max_body).min(out.len().saturating_sub(HEADER_LEN));
@@ -127,34 +129,28 @@ impl<S: Storage + ?Sized> Session<S> {
         if payload.len() > limit {
             return Err(SendError::TooLarge { limit: u32::try_from(limit).unwrap_or(u32::MAX) });
         }
-        if self.owes_control(now) || self.has_ring_output() {
+        if self.owes_control() || self.has_ring_output() {
             return Ok(0);
         }
-        let written = Frame::Note { route, payload }.encode(out).unwrap_or_default();
-        Ok(self.note_transmitted(now, written))
+        let written = encode_note(route, payload, out).unwrap_or_default();
+        Ok(self.note_transmitted(written))
     }
 
     /// Writes what is due now and no frame of the application's, but the rest of one under way.
-    pub(super) fn transmit_control(
-        &mut self,
-        now: Instant,
-        address: Option<&[u8]>,
-        out: &mut [u8],
-    ) -> usize {
-        let now = self.link.tick(now);
+    pub(super) fn transmit_control(&mut self, address: Option<&[u8]>, out: &mut [u8]) -> usize {
         let mut written = self.copy_ring(self.tx.frame_end, out);
         if self.tx.sent >= self.tx.frame_end
             && let Some(out) = out.get_mut(written..)
         {
-            written += self.write_control(now, address, out);
+            written += self.write_control(address, out);
         }
-        self.note_transmitted(now, written)
+        self.note_transmitted(written)
     }
 
     /// Whether there is something to transmit now.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        self.owes_control(self.link.now) || self.has_ring_output()
+        self.owes_control() || self.has_ring_output()
     }
 
     fn has_ring_output(&self) -> bool {
@@ -168,13 +164,17 @@ impl<S: Storage + ?Sized> Session<S> {
         sent + self.ring.header_at(sent).frame_size() <= self.tx.credit() as usize
     }
 
-    /// Whether an acknowledgement is due.
+    /// Whether an acknowledgement is due. One that will soon be goes with data that goes now, and
+    /// saves a write.
     //= CRD-5
-    fn owes_ack(&self, now: Instant) -> bool {
+    fn owes_ack(&self) -> bool {
         let unreported = self.rx.unreported();
         unreported > 0
             && (unreported >= self.ack_threshold()
-                || self.link.ack_at.is_some_and(|at| at.is_due(now)))
+                || self.link.ack_at.is_some_and(|at| {
+                    let soon = self.link.now.after(self.ack_delay() / 2);
+                    at.is_due(self.link.now) || at.is_due(soon) && self.has_ring_output()
+                }))
     }
 
     /// A quarter of the window, or half of what the peer can keep, whichever is less.
@@ -182,27 +182,19 @@ impl<S: Storage + ?Sized> Session<S> {
         (self.window.size() / 4).min(self.peer.send_buffer / 2).max(1)
     }
 
-    #[inline]
-    fn owes_control(&self, now: Instant) -> bool {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    fn owes_control(&self) -> bool {
         match self.link.state {
-            LinkState::Open | LinkState::Draining => {
-                self.link.owed.any() || self.owes_ack(now) || self.ack_rides_along(now)
-            }
+            LinkState::Open | LinkState::Draining => self.link.owed.any() || self.owes_ack(),
             LinkState::Closing => self.link.owed.has(Owed::CLOSE),
             LinkState::Idle | LinkState::Wait | LinkState::Auth | LinkState::Closed => false,
         }
     }
 
-    /// An acknowledgement that will soon be due goes with data that goes now, and saves a write.
-    fn ack_rides_along(&self, now: Instant) -> bool {
-        let soon = now.after(self.ack_delay() / 2);
-        self.link.ack_at.is_some_and(|at| at.is_due(soon))
-            && self.rx.unreported() > 0
-            && self.has_ring_output()
-    }
-
     /// Copies ring bytes up to position `to`; returns how many.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
     fn copy_ring(&mut self, to: u32, out: &mut [u8]) -> usize {
         if to <= self.tx.sent {
@@ -251,9 +243,9 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn note_transmitted(&mut self, now: Instant, count: usize) -> usize {
+    fn note_transmitted(&mut self, count: usize) -> usize {
         if count > 0 {
-            self.link.heartbeat.transmitted_at = Coarse::before(now);
+            self.link.heartbeat.transmitted_at = Coarse::before(self.link.now);
         }
         count
     }
@@ -261,7 +253,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Encodes control frames in their order of precedence, as many as fit.
     //= FRM-14
     #[cold]
-    fn write_control(&mut self, now: Instant, address: Option<&[u8]>, out: &mut [u8]) -> usize {
+    fn write_control(&mut self, address: Option<&[u8]>, out: &mut [u8]) -> usize {
         let mut out = Writer { out, written: 0 };
         if self.link.owed.has(Owed::CLOSE) {
             self.write_close(&mut out);
@@ -272,24 +264,20 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         let unreported = self.rx.unreported();
         if (self.link.owed.has(Owed::ACK) || unreported > 0)
-            && self.window.wants_sample(now, unreported)
+            && self.window.wants_sample(self.link.now, unreported)
             && !self.link.heartbeat.is_probing()
         {
             self.link.owed.add(Owed::PING);
             self.window.sample(self.rx.next);
         }
         if self.link.owed.has(Owed::PONG) && out.has_room(20) {
-            let probe = self.probe(self.link.heartbeat.answer);
-            out.put(&encode_probe(Op::Pong, probe));
+            self.write_probe(Op::Pong, self.link.heartbeat.answer, &mut out);
             self.link.owed.remove(Owed::PONG);
-            self.link.owed.remove(Owed::BEAT);
         }
         if self.link.owed.has(Owed::PING) && out.has_room(20) {
-            let nonce = self.link.heartbeat.probe(now);
-            let probe = self.probe(nonce);
-            out.put(&encode_probe(Op::Ping, probe));
+            let nonce = self.link.heartbeat.probe(self.link.now);
+            self.write_probe(Op::Ping, nonce, &mut out);
             self.link.owed.remove(Owed::PING);
-            self.link.owed.remove(Owed::BEAT);
             self.stats.pings_out = self.stats.pings_out.wrapping_add(1);
         }
         if (self.link.owed.has(Owed::ACK) || self.rx.unreported() > 0) && out.has_room(12) {
@@ -298,24 +286,35 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::BEAT);
             self.stats.acks_out = self.stats.acks_out.wrapping_add(1);
         }
-        self.write_rest(now, address, &mut out);
-        out.written
-    }
-
-    fn write_rest(&mut self, now: Instant, address: Option<&[u8]>, out: &mut Writer<'_>) {
-        if self.link.owed.has(Owed::DRAIN)
-            && let Some(leaving) = self.link.leaving()
-            && out.with(|free| self.encode_drain(leaving, address, free))
-        {
-            let grace_until = now.after(u64::from(leaving.grace_ms) * 1_000).into();
-            self.link.farewell = Farewell::Left { grace_until };
-            self.link.owed.remove(Owed::DRAIN);
-            self.link.owed.remove(Owed::BEAT);
+        if self.link.owed.has(Owed::DRAIN) {
+            self.write_drain(address, &mut out);
         }
         if self.link.owed.has(Owed::BEAT) && out.has_room(4) {
             out.put(&encode_empty(Op::Pong));
             self.link.owed.remove(Owed::BEAT);
             self.stats.beats_out = self.stats.beats_out.wrapping_add(1);
+        }
+        out.written
+    }
+
+    /// Nothing that this writes is without a sign of life and an acknowledgement.
+    #[inline(never)]
+    fn write_probe(&mut self, op: Op, nonce: u32, out: &mut Writer<'_>) {
+        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
+        let tx = (self.tx.acked as u32).wrapping_add(self.tx.sent);
+        let (ack, limit) = self.report();
+        out.put(&encode_probe(op, Probe { nonce, tx, ack, limit }));
+        self.link.owed.remove(Owed::BEAT);
+    }
+
+    fn write_drain(&mut self, address: Option<&[u8]>, out: &mut Writer<'_>) {
+        if let Some(leaving) = self.link.leaving()
+            && out.with(|free| self.encode_drain(leaving, address, free))
+        {
+            let grace_until = self.link.now.after(micros(leaving.grace_ms)).into();
+            self.link.farewell = Farewell::Left { grace_until };
+            self.link.owed.remove(Owed::DRAIN);
+            self.link.owed.remove(Owed::BEAT);
         }
     }
 
@@ -346,13 +345,6 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn probe(&mut self, nonce: u32) -> Probe {
-        #[expect(clippy::cast_possible_truncation, reason = "the wire carries the low half")]
-        let tx = (self.tx.acked as u32).wrapping_add(self.tx.sent);
-        let (ack, limit) = self.report();
-        Probe { nonce, tx, ack, limit }
-    }
-
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
     fn report(&mut self) -> (u32, u32) {
@@ -380,6 +372,7 @@ impl Writer<'_> {
         self.out.len() - self.written >= size
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn put(&mut self, frame: &[u8]) {
         let free = self.out.get_mut(self.written..).unwrap_or_default();
         if let Some(slot) = free.get_mut(..frame.len()) {

@@ -2,12 +2,13 @@
 
 use core::fmt;
 
+use super::deliver::checked_sum;
 use super::{Open, Pending, Session};
 use crate::config::bitmap_len;
 use crate::event::{Head, Position};
-use crate::state::{SessionState, StateError};
+use crate::state::{Obstacle, SessionState, StateError, Verb};
 use crate::storage::Storage;
-use crate::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
+use crate::wire::{HEADER_LEN, Header, MAX_BODY, Op, RequestId, Route, Status};
 
 /// Why something was not taken for sending. Nothing has changed.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -72,7 +73,9 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.may_send() && route.encoded_len() == 0 && payload.len() <= self.max_payload() {
             #[expect(clippy::cast_possible_truncation, reason = "at most max_body")]
             let header = Header::new(Op::Message, route.tag(), payload.len() as u16);
-            if self.ring.push(header, &[], payload).is_ok() {
+            if self.ring.push_straight(header, &[], payload)
+                || self.ring.push(header, &[], payload).is_ok()
+            {
                 self.stats.messages_out = self.stats.messages_out.wrapping_add(1);
                 return Ok(Position(self.tx_end()));
             }
@@ -181,11 +184,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
         let position = self.push(Header::new(Op::Continue, 1, 0), &[], &[])?;
         self.open_out = None;
-        match open.head {
-            Head::Request { id, .. } => self.set_open_out(id, false),
-            Head::Response { id, .. } => self.set_open_in(id, true),
-            Head::Message { .. } => true,
-        };
+        self.take_back(open.head);
         if self.tx.refusals {
             self.send_refusals();
         }
@@ -265,55 +264,51 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn note_encoded_other(&mut self, header: Header, body: &[u8]) -> Result<(), SendError> {
-        use crate::wire::Frame;
-        let frame = Frame::decode(header, body).map_err(|_| SendError::NoSuchRequest)?;
-        let (head, len, more) = match frame {
-            Frame::Message { route, payload, more } => (Head::Message { route }, payload, more),
-            Frame::Request { id, route, payload, more } => {
-                self.open_request(id)?;
-                (Head::Request { id, route }, payload, more)
+        let illegal = |_| SendError::NoSuchRequest;
+        header.check(MAX_BODY).map_err(illegal)?;
+        match header.op() {
+            Some(Op::Message | Op::Request | Op::Response) => {
+                let (head, payload) = Head::decode(header, body).map_err(illegal)?;
+                self.note_head(head)?;
+                self.count_sent(!header.more());
+                let total = self.checked_total(0, payload.len())?;
+                self.open_out = header.more().then_some(Open { head, total });
+                Ok(())
             }
-            Frame::Response { id, status, payload, more } => {
-                self.close_request(id)?;
-                (Head::Response { id, status }, payload, more)
-            }
-            Frame::Continue { payload, more } => {
-                let open = self.open_out.ok_or(SendError::NoMessageOpen)?;
-                let total = self.checked_total(open.total, payload.len())?;
-                self.open_out = more.then_some(Open { total, ..open });
-                self.count_sent(!more);
-                return Ok(());
-            }
-            Frame::Abort => {
-                let open = self.open_out.take().ok_or(SendError::NoMessageOpen)?;
-                if let Head::Request { id, .. } = open.head {
-                    self.set_open_out(id, false);
-                } else if let Head::Response { id, .. } = open.head {
-                    self.set_open_in(id, true);
+            Some(Op::Continue) => {
+                let is_abort = header.is_abort(body).map_err(illegal)?;
+                let Open { head, total } = self.open_out.ok_or(SendError::NoMessageOpen)?;
+                if is_abort {
+                    self.open_out = None;
+                    self.take_back(head);
+                    return Ok(());
                 }
-                return Ok(());
+                let total = self.checked_total(total, body.len())?;
+                self.open_out = header.more().then_some(Open { head, total });
+                self.count_sent(!header.more());
+                Ok(())
             }
-            Frame::Cancel { id, .. } => {
-                return if self.is_open_out(id) { Ok(()) } else { Err(SendError::NoSuchRequest) };
-            }
-            Frame::Hello(_)
-            | Frame::Welcome(_)
-            | Frame::Auth { .. }
-            | Frame::Ack { .. }
-            | Frame::Ping(_)
-            | Frame::Pong(_)
-            | Frame::Drain(_)
-            | Frame::Close(_)
-            | Frame::Note { .. }
-            | Frame::Fin
-            | Frame::Token { .. }
-            | Frame::Skip
-            | Frame::Ignored { .. } => return Err(SendError::NoSuchRequest),
+            Some(Op::Cancel) if self.is_open_out(RequestId::only(body).map_err(illegal)?) => Ok(()),
+            Some(_) | None => Err(SendError::NoSuchRequest),
+        }
+    }
+
+    /// A message begins: its request is open, or answered.
+    fn note_head(&mut self, head: Head) -> Result<(), SendError> {
+        match head {
+            Head::Request { id, .. } => self.open_request(id),
+            Head::Response { id, .. } => self.close_request(id),
+            Head::Message { .. } => Ok(()),
+        }
+    }
+
+    /// What began was given up, or could not be sent: as if it had not.
+    fn take_back(&mut self, head: Head) {
+        match head {
+            Head::Request { id, .. } => self.set_open_out(id, false),
+            Head::Response { id, .. } => self.set_open_in(id, true),
+            Head::Message { .. } => true,
         };
-        self.count_sent(!more);
-        let total = self.checked_total(0, len.len())?;
-        self.open_out = more.then_some(Open { head, total });
-        Ok(())
     }
 
     /// Encodes the first or only frame of a message.
@@ -334,21 +329,14 @@ impl<S: Storage + ?Sized> Session<S> {
         if size > self.ring.room() {
             return self.full();
         }
-        match head {
-            Head::Request { id, .. } => self.open_request(id)?,
-            Head::Response { id, .. } => self.close_request(id)?,
-            Head::Message { .. } => {}
-        }
+        self.note_head(head)?;
         let len = body_len(ahead.len() + payload.len());
         let pushed = self.push(Header::new(op, tag, len).with_more(more), ahead, payload);
-        match (pushed, head) {
-            (Ok(_), _) => {
-                self.open_out = more.then_some(Open { head, total });
-                self.count_sent(!more);
-            }
-            (Err(_), Head::Request { id, .. }) => drop(self.set_open_out(id, false)),
-            (Err(_), Head::Response { id, .. }) => drop(self.set_open_in(id, true)),
-            (Err(_), Head::Message { .. }) => {}
+        if pushed.is_ok() {
+            self.open_out = more.then_some(Open { head, total });
+            self.count_sent(!more);
+        } else {
+            self.take_back(head);
         }
         pushed
     }
@@ -378,11 +366,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn checked_total(&self, so_far: u32, more: usize) -> Result<u32, SendError> {
-        u32::try_from(more)
-            .ok()
-            .and_then(|more| so_far.checked_add(more))
-            .filter(|total| *total <= self.peer.max_message)
-            .ok_or(SendError::TooLarge { limit: self.peer.max_message })
+        let limit = self.peer.max_message;
+        checked_sum(so_far, more, limit).ok_or(SendError::TooLarge { limit })
     }
 
     //= FRG-1
@@ -404,14 +389,16 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-16
     pub(super) fn check_state(&self) -> Result<(), SendError> {
         let state = match self.state {
-            SessionState::Attached | SessionState::Detached if self.tx.finished => "finished",
+            SessionState::Attached | SessionState::Detached if self.tx.finished => {
+                Obstacle::Finished
+            }
             SessionState::Attached | SessionState::Detached => return Ok(()),
             SessionState::New
             | SessionState::Ended
             | SessionState::Dead
-            | SessionState::Exported => self.state.name(),
+            | SessionState::Exported => Obstacle::Session(self.state),
         };
-        Err(SendError::State(StateError { verb: "send", state }))
+        Err(SendError::State(StateError::new(Verb::Send, state)))
     }
 
     /// Marks one of our requests as open.
@@ -420,7 +407,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if id.0 >= self.peer.max_requests {
             return Err(SendError::TooManyRequests { limit: self.peer.max_requests });
         }
-        match self.ring.change_bit(self.out_bit(id), true) {
+        match self.change_bit(Bits::Ours, id, true) {
             Some(true) => {}
             Some(false) => return Err(SendError::NoSuchRequest),
             None => return Err(SendError::Full),
@@ -438,76 +425,87 @@ impl<S: Storage + ?Sized> Session<S> {
         );
         let refused = self.tx.refusals && self.is_refused(id);
         let is_mine = !comes && !refused && id.0 < self.config.max_requests;
-        let closed = is_mine && self.ring.change_bit(usize::from(id.0), false) == Some(true);
+        let closed = is_mine && self.change_bit(Bits::Theirs, id, false) == Some(true);
         if closed { Ok(()) } else { Err(SendError::NoSuchRequest) }
     }
 
     /// Whether a request of ours still wants its response.
     #[must_use]
     pub fn is_open_out(&self, id: RequestId) -> bool {
-        id.0 < self.peer.max_requests && self.ring.bit(self.out_bit(id))
+        id.0 < self.peer.max_requests && self.bit(Bits::Ours, id)
     }
 
     /// Whether a request of the peer's still wants its response.
     #[must_use]
     pub fn is_open_in(&self, id: RequestId) -> bool {
-        id.0 < self.config.max_requests && self.ring.bit(usize::from(id.0))
+        id.0 < self.config.max_requests && self.bit(Bits::Theirs, id)
     }
 
     //= REQ-11
     pub(crate) fn set_open_out(&mut self, id: RequestId, open: bool) -> bool {
-        self.ring.set_bit(self.out_bit(id), open)
+        self.change_bit(Bits::Ours, id, open).is_some()
     }
 
     pub(crate) fn set_open_in(&mut self, id: RequestId, open: bool) -> bool {
-        self.ring.set_bit(usize::from(id.0), open)
+        self.change_bit(Bits::Theirs, id, open).is_some()
     }
 
     /// Whether a request of the peer's is to be refused and waits for that.
     pub(crate) fn is_refused(&self, id: RequestId) -> bool {
-        self.ring.bit(self.refused_bit(id))
+        self.bit(Bits::Refused, id)
     }
 
     pub(crate) fn set_refused(&mut self, id: RequestId, refused: bool) -> bool {
-        self.ring.set_bit(self.refused_bit(id), refused)
+        self.change_bit(Bits::Refused, id, refused).is_some()
     }
 
-    /// The bits of what is to be refused come after those of the peer's requests.
-    fn refused_bit(&self, id: RequestId) -> usize {
-        bitmap_len(self.config.max_requests) * 8 + usize::from(id.0)
+    /// Where in the bitmaps a request is.
+    fn bit_of(&self, which: Bits, id: RequestId) -> usize {
+        bitmap_len(self.config.max_requests) * 8 * which as usize + usize::from(id.0)
     }
 
-    /// Bits of our requests come last.
-    pub(super) fn out_bit(&self, id: RequestId) -> usize {
-        bitmap_len(self.config.max_requests) * 16 + usize::from(id.0)
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn bit(&self, which: Bits, id: RequestId) -> bool {
+        self.ring.bit(self.bit_of(which, id))
+    }
+
+    /// Sets a bit and says whether that is a change; `None` if there is no memory for it.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn change_bit(&mut self, which: Bits, id: RequestId, value: bool) -> Option<bool> {
+        self.ring.change_bit(self.bit_of(which, id), value)
     }
 }
 
-/// Op, tag, and what stands in front of the payload.
+/// What a bit of a request says. The bitmaps are in this order.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Bits {
+    /// The peer's request wants its response.
+    Theirs = 0,
+    /// The peer's request is to be refused.
+    Refused = 1,
+    /// The request of this end wants its response.
+    Ours = 2,
+}
+
+/// Op, tag, and what stands in front of the payload: the route, if it is long, and then the id.
 fn encode_head(head: Head, front: &mut [u8; 6]) -> (Op, u8, &[u8]) {
-    let (op, tag, route, id) = match head {
-        Head::Message { route } => (Op::Message, route.tag(), Some(route), None),
-        Head::Request { id, route } => (Op::Request, route.tag(), Some(route), Some(id)),
-        Head::Response { id, status } => (Op::Response, status.0, None, Some(id)),
+    let (op, route, id) = match head {
+        Head::Message { route } => (Op::Message, route, None),
+        Head::Request { id, route } => (Op::Request, route, Some(id)),
+        Head::Response { id, .. } => (Op::Response, Route::default(), Some(id)),
     };
-    let [a, b, c, d] = route.map_or(0, Route::get).to_le_bytes();
-    let [e, f] = id.map_or(0, |id| id.0).to_le_bytes();
-    let len = match (route.map_or(0, Route::encoded_len), id) {
-        (0, None) => 0,
-        (2, None) => put(front, &[a, b]),
-        (_, None) => put(front, &[a, b, c, d]),
-        (0, Some(_)) => put(front, &[e, f]),
-        (2, Some(_)) => put(front, &[a, b, e, f]),
-        (_, Some(_)) => put(front, &[a, b, c, d, e, f]),
-    };
-    (op, tag, front.get(..len).unwrap_or_default())
-}
-
-fn put(target: &mut [u8; 6], bytes: &[u8]) -> usize {
-    for (to, from) in target.iter_mut().zip(bytes) {
-        *to = *from;
+    let tag = if let Head::Response { status, .. } = head { status.0 } else { route.tag() };
+    let mut len = route.encoded_len();
+    if let Some(place) = front.first_chunk_mut() {
+        *place = route.to_bytes();
     }
-    bytes.len()
+    if let Some(id) = id
+        && let Some(place) = front.get_mut(len..).and_then(<[u8]>::first_chunk_mut)
+    {
+        *place = id.0.to_le_bytes();
+        len += 2;
+    }
+    (op, tag, front.get(..len).unwrap_or_default())
 }
 
 /// A body length, which callers have checked against a limit of 14 bits.

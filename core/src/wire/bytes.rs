@@ -41,42 +41,48 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// Walks the options behind a fixed part: type, length, value.
-pub(super) struct Options<'b>(&'b [u8]);
+/// A known option: its type, and the length that its value must have, if there is one.
+pub(super) type Known = (u8, u8);
 
-impl<'b> Options<'b> {
-    pub(super) const fn new(options: &'b [u8]) -> Self {
-        Self(options)
-    }
+/// In [`Known`]: the value may have any length.
+pub(super) const ANY_LEN: u8 = 0xFF;
 
-    /// The next option, or `None` behind the last.
-    pub(super) fn next(&mut self) -> Result<Option<(u8, &'b [u8])>, CloseCode> {
-        //= FRM-22, FRM-24
-        let [kind, len, rest @ ..] = self.0 else {
-            return if self.0.is_empty() { Ok(None) } else { Err(CloseCode::BAD_OPTION) };
-        };
+/// Reads the options behind a fixed part: type, length, value. The values of those in `known` are
+/// put into `values`, which has as many places.
+///
+/// One loop for all frames: each with its own would be a kilobyte more.
+#[inline(never)]
+pub(super) fn read_options<'b>(
+    mut options: &'b [u8],
+    known: &[Known],
+    values: &mut [Option<&'b [u8]>],
+) -> Result<(), CloseCode> {
+    //= FRM-22, FRM-24
+    while let [kind, len, rest @ ..] = options {
         let Some((value, rest)) = rest.split_at_checked(usize::from(*len)) else {
             return Err(CloseCode::BAD_OPTION);
         };
-        self.0 = rest;
-        Ok(Some((*kind, value)))
+        options = rest;
+        let place = known.iter().zip(&mut *values).find(|((known, _), _)| known == kind);
+        let is_legal = match place {
+            Some(((_, wants), place)) => {
+                (*wants == *len || *wants == ANY_LEN) && place.replace(value).is_none()
+            }
+            // What nobody knows is skipped, unless its type has the critical bit.
+            //= FRM-23
+            None => kind & 0x80 == 0,
+        };
+        if !is_legal {
+            return Err(CloseCode::BAD_OPTION);
+        }
     }
+    if options.is_empty() { Ok(()) } else { Err(CloseCode::BAD_OPTION) }
 }
 
-/// What becomes of an option nobody knows: skipped, unless its type has the critical bit.
-pub(super) const fn unknown_option(kind: u8) -> Result<(), CloseCode> {
-    //= FRM-23
-    if kind & 0x80 == 0 { Ok(()) } else { Err(CloseCode::BAD_OPTION) }
-}
-
-/// Keeps the value of an option that may come once; `None` is a malformed value.
-pub(super) fn once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), CloseCode> {
-    //= FRM-24
-    if slot.is_some() || value.is_none() {
-        return Err(CloseCode::BAD_OPTION);
-    }
-    *slot = value;
-    Ok(())
+/// The bytes of a long field as two words.
+pub(super) const fn words(long: u64) -> [[u8; 4]; 2] {
+    let [a, b, c, d, e, f, g, h] = long.to_le_bytes();
+    [[a, b, c, d], [e, f, g, h]]
 }
 
 /// Writes a frame's body behind the room for its header, and the header last.

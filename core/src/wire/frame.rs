@@ -2,17 +2,14 @@
 
 use core::fmt;
 
-use super::bytes::{Reader, Writer};
+use super::bytes::Writer;
 use super::handshake::{HANDSHAKE_BODY_MAX, check_handshake_len};
+use super::header::{CONTINUE_ABORT, CONTINUE_DATA};
 use super::{Close, Drain, HEADER_LEN, Header, Hello, MAGIC, MAX_BODY, Op, Probe};
 use super::{RequestId, Route, Status, VERSION, Welcome};
 use crate::CloseCode;
 
 const BAD_FRAME: CloseCode = CloseCode::BAD_FRAME;
-/// The tag of a CONT that carries data.
-const CONTINUE_DATA: u8 = 0;
-/// The tag of a CONT that gives the open message up.
-const CONTINUE_ABORT: u8 = 1;
 /// A sequenced kind that version 1 does not know and may skip; `GREASE` is the unsequenced one.
 const IGNORED_SEQUENCED: u32 = 0xDE;
 
@@ -138,7 +135,8 @@ impl<'b> Frame<'b> {
             return Ok(None);
         };
         let header = Header::from_bytes(*header);
-        if !header.is_plain(max_body) {
+        // Looking twice saves time where code costs nothing.
+        if usize::BITS <= 32 || !header.is_plain(max_body) {
             header.check(max_body)?;
         }
         let Some((body, rest)) = rest.split_at_checked(usize::from(header.body_len())) else {
@@ -159,21 +157,38 @@ impl<'b> Frame<'b> {
     /// without magic; `BAD_STATE` for the other kinds; `TOO_LARGE` also beyond
     /// [`HANDSHAKE_MAX`](super::HANDSHAKE_MAX); otherwise as `split`.
     pub fn split_first(input: &'b [u8], max_body: u16) -> Result<Option<Split<'b>>, CloseCode> {
-        let Some(kind) = input.first() else {
-            return Ok(None);
-        };
-        //= HND-1
-        match Header::from_word(u32::from(*kind)).op() {
-            Some(op @ (Op::Hello | Op::Welcome | Op::Auth | Op::Close)) => {
-                //= HND-4
-                let split = Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))?;
-                if matches!(op, Op::Hello | Op::Welcome) && !may_have_magic(input) {
-                    return Err(BAD_FRAME);
-                }
-                Ok(split)
+        Self::check_first(input)?;
+        //= HND-4
+        let split = Self::split(input, max_body.min(HANDSHAKE_BODY_MAX))?;
+        Self::check_magic(input)?;
+        Ok(split)
+    }
+
+    /// Refuses what cannot begin the first frame of a connection, by its first byte.
+    //= HND-1
+    pub(crate) fn check_first(input: &[u8]) -> Result<(), CloseCode> {
+        const GREETINGS: u32 = 1 << Op::Hello as u8
+            | 1 << Op::Welcome as u8
+            | 1 << Op::Auth as u8
+            | 1 << Op::Close as u8;
+        match input.first() {
+            Some(kind @ 0..=31) if GREETINGS >> kind & 1 == 1 => Ok(()),
+            Some(kind) if Header::from_word(u32::from(*kind)).op().is_some() => {
+                Err(CloseCode::BAD_STATE)
             }
-            Some(_) => Err(CloseCode::BAD_STATE),
-            None => Err(BAD_FRAME),
+            Some(_) => Err(BAD_FRAME),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a HELLO or WELCOME that begins, perhaps in mid-header, as none does.
+    pub(crate) fn check_magic(input: &[u8]) -> Result<(), CloseCode> {
+        const HELLO: u8 = Op::Hello as u8;
+        const WELCOME: u8 = Op::Welcome as u8;
+        //= HND-2
+        match input {
+            [HELLO | WELCOME, ..] if !may_have_magic(input) => Err(BAD_FRAME),
+            _ => Ok(()),
         }
     }
 
@@ -196,6 +211,7 @@ impl<'b> Frame<'b> {
         Self::decode_any(header, body)
     }
 
+    #[inline(never)]
     fn decode_any(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
         if !header.is_plain(MAX_BODY) {
             header.check(MAX_BODY)?;
@@ -205,8 +221,12 @@ impl<'b> Frame<'b> {
         }
         //= FRM-7, FRM-13
         match header.op() {
-            Some(op) if header.tag() != 0 && is_tagless(op) => Err(BAD_FRAME),
-            Some(op) => Self::decode_op(op, header, body),
+            Some(op) => {
+                if is_tagless(op) {
+                    header.check_tag()?;
+                }
+                Self::decode_op(op, header, body)
+            }
             // The check let only ignorable kinds pass.
             None => Ok(Self::Ignored { sequenced: header.is_sequenced() }),
         }
@@ -234,37 +254,28 @@ impl<'b> Frame<'b> {
             }
             Op::Request => {
                 let (route, body) = Route::split(tag, body)?;
-                let (id, payload) = split_id(body)?;
+                let (id, payload) = RequestId::split(body)?;
                 Ok(Self::Request { id, route, payload, more })
             }
             Op::Response => {
-                let (id, payload) = split_id(body)?;
+                let (id, payload) = RequestId::split(body)?;
                 Ok(Self::Response { id, status: Status(tag), payload, more })
             }
-            Op::Ack => decode_ack(body).ok_or(BAD_FRAME),
-            Op::Ping => Probe::decode(body).ok_or(BAD_FRAME).map(Self::Ping),
-            Op::Pong => Probe::decode(body).ok_or(BAD_FRAME).map(Self::Pong),
-            Op::Cancel => {
-                let id = RequestId(u16::from_le_bytes(exactly(body)?));
-                Ok(Self::Cancel { id, reason: tag })
+            Op::Ack => header.fields(body).map(|[ack, limit]| Self::Ack { ack, limit }),
+            Op::Ping => Probe::read(header, body).map(Self::Ping),
+            Op::Pong => Probe::read(header, body).map(Self::Pong),
+            Op::Cancel => Ok(Self::Cancel { id: RequestId::only(body)?, reason: tag }),
+            Op::Fin => header.fields(body).map(|[]| Self::Fin),
+            Op::Token => {
+                Ok(Self::Token { key_id: tag, key: body.try_into().map_err(|_| BAD_FRAME)? })
             }
-            Op::Fin => exactly(body).map(|[]| Self::Fin),
-            Op::Token => Ok(Self::Token { key_id: tag, key: exactly(body)? }),
-            Op::Continue => Self::decode_continue(header, body),
+            Op::Continue if header.is_abort(body)? => Ok(Self::Abort),
+            Op::Continue => Ok(Self::Continue { payload: body, more }),
             //= FRM-27
             Op::Skip => Ok(Self::Skip),
             //= FRM-26
             Op::Info | Op::Grease => Ok(Self::Ignored { sequenced: false }),
             Op::Grant | Op::Item | Op::RequestStream => Err(CloseCode::UNKNOWN_CRITICAL),
-        }
-    }
-
-    fn decode_continue(header: Header, body: &'b [u8]) -> Result<Self, CloseCode> {
-        //= FRG-8
-        match (header.tag(), body, header.more()) {
-            (CONTINUE_DATA, [_, ..], more) => Ok(Self::Continue { payload: body, more }),
-            (CONTINUE_ABORT, [], false) => Ok(Self::Abort),
-            _ => Err(BAD_FRAME),
         }
     }
 
@@ -339,7 +350,7 @@ const fn is_tagless(op: Op) -> bool {
 /// Lets the bodies of HELLO and WELCOME through if they have the layout of this version.
 ///
 /// Only the magic is known of a layout with another number, so it decides what is refused.
-fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
+pub(crate) fn version_1(tag: u8, body: &[u8]) -> Result<&[u8], CloseCode> {
     //= HND-5
     match tag {
         VERSION => Ok(body),
@@ -353,26 +364,33 @@ fn may_have_magic(input: &[u8]) -> bool {
     let Some((header, body)) = input.split_first_chunk() else {
         return true;
     };
-    //= HND-2
-    let is_long_enough = Header::from_bytes(*header).frame_size() >= HEADER_LEN + MAGIC.len();
-    is_long_enough && body.iter().zip(&MAGIC).all(|(got, want)| got == want)
-}
-
-fn exactly<const N: usize>(body: &[u8]) -> Result<[u8; N], CloseCode> {
-    body.try_into().map_err(|_| BAD_FRAME)
-}
-
-fn split_id(body: &[u8]) -> Result<(RequestId, &[u8]), CloseCode> {
-    match body.split_first_chunk() {
-        Some((id, rest)) => Ok((RequestId(u16::from_le_bytes(*id)), rest)),
-        None => Err(BAD_FRAME),
+    if Header::from_bytes(*header).frame_size() < HEADER_LEN + MAGIC.len() {
+        return false;
     }
+    let there = body.get(..MAGIC.len()).unwrap_or(body);
+    let word =
+        |bytes: &[u8]| bytes.iter().rev().fold(0, |word: u32, byte| word << 8 | u32::from(*byte));
+    // What is not there yet is shifted out.
+    there.is_empty() || (word(there) ^ word(&MAGIC)) << (32 - 8 * there.len()) == 0
 }
 
-fn decode_ack<'b>(body: &[u8]) -> Option<Frame<'b>> {
-    let mut fields = Reader::new(body);
-    let frame = Frame::Ack { ack: fields.u32()?, limit: fields.u32()? };
-    fields.rest().is_empty().then_some(frame)
+/// Writes an AUTH, or a frame that is nothing but this tag and this body, and returns its size;
+/// `None` if `out` or the frame is too small for it.
+pub(crate) fn encode_simple(op: Op, tag: u8, body: &[u8], out: &mut [u8]) -> Option<usize> {
+    if op == Op::Auth {
+        check_handshake_len(body).ok()?;
+    }
+    let mut writer = Writer::new(out);
+    writer.put(body);
+    writer.finish(Header::new(op, tag, 0))
+}
+
+/// Writes a NOTE, as [`encode_simple`].
+pub(crate) fn encode_note(route: Route, payload: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(out);
+    let header = routed(&mut writer, Op::Note, route);
+    writer.put(payload);
+    writer.finish(header)
 }
 
 fn encode_probe(writer: &mut Writer<'_>, op: Op, probe: Option<Probe>) -> Header {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::bytes::{Options, Reader, Writer, once, unknown_option};
+use super::bytes::{ANY_LEN, Known, Reader, Writer, read_options, words};
 use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
 use crate::CloseCode;
 
@@ -16,7 +16,10 @@ pub const MIN_MAX_BODY: u16 = 60;
 const FIXED_LEN: usize = 36;
 
 /// The longest body of HELLO, WELCOME and AUTH, in bytes.
-pub(super) const HANDSHAKE_BODY_MAX: u16 = 1020;
+pub(crate) const HANDSHAKE_BODY_MAX: u16 = 1020;
+
+/// Bytes of a RESUME in front of its proof.
+pub(crate) const CLAIM_LEN: usize = 32;
 
 const HELLO_RESUME: u16 = 1;
 const HELLO_SESSION: u16 = 2;
@@ -167,6 +170,14 @@ pub struct Welcome<'b> {
 }
 
 impl<'b> Hello<'b> {
+    const OPTIONS: [Known; 5] = [
+        (TLV_CAPS, 4),
+        (TLV_RESUME, Resume::LEN),
+        (TLV_AUTH, ANY_LEN),
+        (TLV_AGENT, ANY_LEN),
+        (TLV_CLIENT_ID, ANY_LEN),
+    ];
+
     /// Reads the body of a HELLO.
     ///
     /// # Errors
@@ -175,24 +186,18 @@ impl<'b> Hello<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let (fixed, mut options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
+        let (fixed, options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
         //= HND-7
         let [version_min, version_max] = fixed.versions;
         if version_min == 0 || version_min > version_max {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut caps = None;
-        let (mut resume, mut auth, mut agent, mut client_id) = (None, None, None, None);
-        while let Some((kind, value)) = options.next()? {
-            match kind {
-                TLV_CAPS => once(&mut caps, decode_caps(value))?,
-                TLV_RESUME => once(&mut resume, Resume::decode(value))?,
-                TLV_AUTH => once(&mut auth, AuthData::decode(value))?,
-                TLV_AGENT => once(&mut agent, Some(value))?,
-                TLV_CLIENT_ID => once(&mut client_id, Some(value))?,
-                _ => unknown_option(kind)?,
-            }
-        }
+        let mut values = [None; 5];
+        read_options(options, &Self::OPTIONS, &mut values)?;
+        let [caps, resume, auth, agent, client_id] = values;
+        let caps = decode_caps(caps);
+        let resume = decoded(resume, Resume::decode)?;
+        let auth = decoded(auth, AuthData::decode)?;
         //= HND-8
         if fixed.has(HELLO_RESUME) != resume.is_some() || fixed.has(HELLO_AUTH) != auth.is_some() {
             return Err(CloseCode::BAD_OPTION);
@@ -202,12 +207,20 @@ impl<'b> Hello<'b> {
             version_max,
             wants_session: fixed.has(HELLO_SESSION),
             terms: fixed.terms,
-            caps: caps.unwrap_or(0),
+            caps,
             resume,
             auth,
             agent,
             client_id,
         })
+    }
+
+    /// The claim in a HELLO with RESUME and without CAPS, and the place of its proof.
+    pub(crate) fn claim(frame: &mut [u8]) -> Option<(&[u8; CLAIM_LEN], &mut [u8; 16])> {
+        // RESUME comes first; its type and length are two bytes.
+        let option = frame.get_mut(HEADER_LEN + FIXED_LEN + 2..)?;
+        let (claim, rest) = option.split_first_chunk_mut()?;
+        Some((claim, rest.first_chunk_mut()?))
     }
 
     /// Writes the whole frame and returns its size.
@@ -246,6 +259,13 @@ impl<'b> Hello<'b> {
 }
 
 impl<'b> Welcome<'b> {
+    const OPTIONS: [Known; 4] = [
+        (TLV_CAPS, 4),
+        (TLV_SESSION, Grant::LEN),
+        (TLV_RESUMED, Resumed::LEN),
+        (TLV_ADDRESS, ANY_LEN),
+    ];
+
     /// Reads the body of a WELCOME.
     ///
     /// # Errors
@@ -254,37 +274,39 @@ impl<'b> Welcome<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let (fixed, mut options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
+        let Parts { version, has_session, terms, values } = Self::parts(body)?;
+        let [caps, session, resumed, address] = values;
+        Ok(Self {
+            version,
+            has_session,
+            terms,
+            caps: decode_caps(caps),
+            session: decoded(session, Grant::decode)?,
+            resumed: decoded(resumed, Resumed::decode)?,
+            address,
+        })
+    }
+
+    /// As [`decode`](Self::decode), but leaves the values of the options where they are. Nothing is
+    /// said about reserved bytes within them.
+    pub(crate) fn parts(body: &'b [u8]) -> Result<Parts<'b>, CloseCode> {
+        let (fixed, options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
         //= FRM-21
         let [version, reserved] = fixed.versions;
         if reserved != 0 {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut caps = None;
-        let (mut session, mut resumed, mut address) = (None, None, None);
-        while let Some((kind, value)) = options.next()? {
-            match kind {
-                TLV_CAPS => once(&mut caps, decode_caps(value))?,
-                TLV_SESSION => once(&mut session, Grant::decode(value))?,
-                TLV_RESUMED => once(&mut resumed, Resumed::decode(value))?,
-                TLV_ADDRESS => once(&mut address, Some(value))?,
-                _ => unknown_option(kind)?,
-            }
-        }
-        let welcome = Self {
-            version,
-            has_session: fixed.has(WELCOME_SESSION),
-            terms: fixed.terms,
-            caps: caps.unwrap_or(0),
-            session,
-            resumed,
-            address,
-        };
+        let mut values = [None; 4];
+        read_options(options, &Self::OPTIONS, &mut values)?;
+        let [_, session, resumed, _] = values;
+        let has_session = fixed.has(WELCOME_SESSION);
         //= HND-8, HND-15
-        if fixed.has(WELCOME_RESUMED) != resumed.is_some() || !welcome.is_consistent() {
+        if fixed.has(WELCOME_RESUMED) != resumed.is_some()
+            || !is_consistent(has_session, session.is_some(), resumed.is_some())
+        {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(welcome)
+        Ok(Parts { version, has_session, terms: fixed.terms, values })
     }
 
     /// Writes the whole frame and returns its size.
@@ -293,7 +315,7 @@ impl<'b> Welcome<'b> {
     /// address beyond 255 bytes, or a session that is neither new nor resumed, or both.
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
-        if !self.is_consistent() {
+        if !is_consistent(self.has_session, self.session.is_some(), self.resumed.is_some()) {
             return None;
         }
         let fixed = Fixed {
@@ -315,14 +337,19 @@ impl<'b> Welcome<'b> {
         }
         writer.finish(Header::new(Op::Welcome, VERSION, 0))
     }
+}
 
-    /// A session is either new or resumed; a connection without one is neither.
-    const fn is_consistent(&self) -> bool {
-        match (self.has_session, &self.session, &self.resumed) {
-            (true, Some(_), None) | (true, None, Some(_)) | (false, None, None) => true,
-            (true | false, _, _) => false,
-        }
-    }
+/// A WELCOME with its options as they lie there: CAPS, SESSION, RESUMED, ADDRESS.
+pub(crate) struct Parts<'b> {
+    pub(crate) version: u8,
+    has_session: bool,
+    pub(crate) terms: Terms,
+    pub(crate) values: [Option<&'b [u8]>; 4],
+}
+
+/// A session is either new or resumed; a connection without one is neither.
+const fn is_consistent(has_session: bool, is_new: bool, is_resumed: bool) -> bool {
+    if has_session { is_new != is_resumed } else { !is_new && !is_resumed }
 }
 
 /// What HELLO and WELCOME have in common: everything in front of the options.
@@ -333,7 +360,7 @@ struct Fixed {
 }
 
 impl Fixed {
-    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, Options<'_>), CloseCode> {
+    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, &[u8]), CloseCode> {
         check_handshake_len(body)?;
         let Some((fixed, options)) = Self::read(body) else {
             return Err(CloseCode::BAD_FRAME);
@@ -349,7 +376,7 @@ impl Fixed {
         Ok((fixed, options))
     }
 
-    fn read(body: &[u8]) -> Option<(Self, Options<'_>)> {
+    fn read(body: &[u8]) -> Option<(Self, &[u8])> {
         let (fixed, options) = body.split_first_chunk::<FIXED_LEN>()?;
         let mut reader = Reader::new(fixed);
         //= HND-2
@@ -370,7 +397,7 @@ impl Fixed {
                 send_buffer: reader.u32()?,
             },
         };
-        Some((fixed, Options::new(options)))
+        Some((fixed, options))
     }
 
     fn encode<'a>(&self, out: &'a mut [u8]) -> Option<Writer<'a>> {
@@ -378,22 +405,20 @@ impl Fixed {
         if !terms.is_legal() {
             return None;
         }
+        let pair = |[a, b]: [u8; 2], [c, d]: [u8; 2]| [a, b, c, d];
         let mut writer = Writer::new(out);
-        writer.put(&MAGIC);
-        writer.put(&self.versions);
-        for short in [self.flags, terms.max_body, terms.max_requests] {
-            writer.put(&short.to_le_bytes());
-        }
-        for word in [
-            terms.idle_ms,
-            terms.heartbeat_ms,
-            terms.window,
-            terms.max_msg,
-            terms.ttl_s,
-            terms.send_buffer,
-        ] {
-            writer.put(&word.to_le_bytes());
-        }
+        let fields = [
+            MAGIC,
+            pair(self.versions, self.flags.to_le_bytes()),
+            pair(terms.max_body.to_le_bytes(), terms.max_requests.to_le_bytes()),
+            terms.idle_ms.to_le_bytes(),
+            terms.heartbeat_ms.to_le_bytes(),
+            terms.window.to_le_bytes(),
+            terms.max_msg.to_le_bytes(),
+            terms.ttl_s.to_le_bytes(),
+            terms.send_buffer.to_le_bytes(),
+        ];
+        writer.put(fields.as_flattened());
         Some(writer)
     }
 
@@ -424,20 +449,26 @@ impl Resume {
     }
 
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.put(&[TLV_RESUME, Self::LEN]);
-        writer.put(&self.sid.to_le_bytes());
-        writer.put(&self.attach.to_le_bytes());
-        writer.put(&[self.key_id, self.proof_kind, 0, 0]);
-        writer.put(&self.rx_next.to_le_bytes());
-        writer.put(&self.tx_first.to_le_bytes());
-        writer.put(&self.proof);
+        writer.option_with(TLV_RESUME, &self.covered(), &self.proof);
+    }
+
+    /// What lies in front of the proof.
+    pub(crate) fn covered(&self) -> [u8; CLAIM_LEN] {
+        let [sid, id] = words(self.sid);
+        let [rx, next] = words(self.rx_next);
+        let [tx, first] = words(self.tx_first);
+        let kinds = [self.key_id, self.proof_kind, 0, 0];
+        let fields = [sid, id, self.attach.to_le_bytes(), kinds, rx, next, tx, first];
+        let mut covered = [0; CLAIM_LEN];
+        covered.copy_from_slice(fields.as_flattened());
+        covered
     }
 }
 
 impl Grant {
     const LEN: u8 = 32;
 
-    fn decode(value: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
         let (sid, epoch) = (reader.u64()?, reader.u32()?);
         //= FRM-21
@@ -459,7 +490,7 @@ impl Grant {
 impl Resumed {
     const LEN: u8 = 20;
 
-    fn decode(value: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(exactly(value, Self::LEN)?);
         Some(Self { rx_next: reader.u64()?, tx_first: reader.u64()?, epoch: reader.u32()? })
     }
@@ -492,8 +523,19 @@ pub(super) const fn check_handshake_len(body: &[u8]) -> Result<(), CloseCode> {
     Ok(())
 }
 
-fn decode_caps(value: &[u8]) -> Option<u32> {
-    value.try_into().ok().map(u32::from_le_bytes)
+fn decode_caps(value: Option<&[u8]>) -> u32 {
+    value.and_then(|caps| caps.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+/// The value of an option, if it is there; what is malformed is refused.
+fn decoded<'b, T>(
+    value: Option<&'b [u8]>,
+    decode: impl FnOnce(&'b [u8]) -> Option<T>,
+) -> Result<Option<T>, CloseCode> {
+    match value {
+        Some(value) => decode(value).map(Some).ok_or(CloseCode::BAD_OPTION),
+        None => Ok(None),
+    }
 }
 
 fn encode_caps(writer: &mut Writer<'_>, caps: u32) {

@@ -15,6 +15,11 @@ const OP_MASK: u8 = 31;
 /// Refused in every class, so that a stream of ones is refused at its first frame.
 const OP_ILLEGAL: u8 = 31;
 
+/// The tag of a CONT that carries data.
+pub(super) const CONTINUE_DATA: u8 = 0;
+/// The tag of a CONT that gives the open message up.
+pub(super) const CONTINUE_ABORT: u8 = 1;
+
 /// The set of these operations, one bit each.
 const fn ops<const N: usize>(kinds: [Op; N]) -> u32 {
     let mut set = 0;
@@ -39,6 +44,7 @@ const CONTROL_OPS: u32 = ops([
 ]);
 const SEQUENCED_OPS: u32 =
     ops([Op::Message, Op::Request, Op::Response, Op::Cancel, Op::Fin, Op::Token, Op::Continue]);
+const TRACING_OPS: u32 = ops([Op::Request, Op::Response, Op::Continue, Op::Fin]);
 const IGNORABLE_OPS: u32 = !(1 << OP_ILLEGAL);
 
 /// The frame kinds of version 1, reserved ones included.
@@ -218,7 +224,8 @@ impl Header {
     }
 
     /// The kind, if version 1 assigns or reserves it.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     #[must_use]
     pub const fn op(self) -> Option<Op> {
         Some(match self.kind() {
@@ -256,7 +263,7 @@ impl Header {
 
     /// Refuses what the header alone condemns: the kind first, then lane, MORE and length.
     #[cold]
-    pub(super) const fn check(self, max_body: u16) -> Result<(), CloseCode> {
+    pub(crate) const fn check(self, max_body: u16) -> Result<(), CloseCode> {
         //= FRM-11, FRM-5
         let op = self.kind() & OP_MASK;
         if self.kind() == 0 || op == OP_ILLEGAL {
@@ -279,6 +286,43 @@ impl Header {
             return Err(CloseCode::TOO_LARGE);
         }
         Ok(())
+    }
+
+    /// Refuses a tag other than zero, where it says nothing.
+    pub(crate) const fn check_tag(self) -> Result<(), CloseCode> {
+        //= FRM-13
+        if self.tag() == 0 { Ok(()) } else { Err(CloseCode::BAD_FRAME) }
+    }
+
+    /// Reads a body of so many words behind a tag that says nothing.
+    pub(crate) fn fields<const N: usize>(self, body: &[u8]) -> Result<[u32; N], CloseCode> {
+        self.check_tag()?;
+        //= FRM-12
+        match body.as_chunks() {
+            (words, []) if words.len() == N => {
+                let mut fields = [0; N];
+                for (field, word) in fields.iter_mut().zip(words) {
+                    *field = u32::from_le_bytes(*word);
+                }
+                Ok(fields)
+            }
+            _ => Err(CloseCode::BAD_FRAME),
+        }
+    }
+
+    /// Whether a CONT gives the open message up, and does not carry the next part of it.
+    pub(crate) const fn is_abort(self, body: &[u8]) -> Result<bool, CloseCode> {
+        //= FRG-8
+        match (self.tag(), body, self.more()) {
+            (CONTINUE_DATA, [_, ..], _) => Ok(false),
+            (CONTINUE_ABORT, [], false) => Ok(true),
+            _ => Err(CloseCode::BAD_FRAME),
+        }
+    }
+
+    /// Whether a sequenced frame changes what is open or ended, so that it cannot be taken twice.
+    pub(crate) const fn leaves_traces(self) -> bool {
+        self.more() || !self.is_ignorable() && TRACING_OPS >> (self.kind() & OP_MASK) & 1 == 1
     }
 
     /// Whether version 1 processes or skips frames of this kind.

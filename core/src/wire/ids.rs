@@ -118,6 +118,24 @@ impl From<u32> for Route {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestId(pub u16);
 
+impl RequestId {
+    /// Reads the id that a body begins with; returns it with what is behind it.
+    pub(crate) fn split(body: &[u8]) -> Result<(Self, &[u8]), CloseCode> {
+        match body.split_first_chunk() {
+            Some((id, rest)) => Ok((Self(u16::from_le_bytes(*id)), rest)),
+            None => Err(CloseCode::BAD_FRAME),
+        }
+    }
+
+    /// Reads a body that is an id.
+    pub(crate) fn only(body: &[u8]) -> Result<Self, CloseCode> {
+        match Self::split(body)? {
+            (id, []) => Ok(id),
+            (_, [_, ..]) => Err(CloseCode::BAD_FRAME),
+        }
+    }
+}
+
 /// How a request ended. 64 and above are the application's.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -181,7 +181,7 @@ fn whoever_finds_a_rule_broken_says_so_stops_reading_and_detaches() {
     assert_eq!(server.received().get(), 0);
     let said = output(&mut server);
     assert_eq!(ops(&said), [Op::Close]);
-    assert_eq!(close_in(&said).code, CloseCode::BAD_FRAME);
+    assert_eq!(close_in(&said).code, CloseCode::BAD_STATE);
     server.detach(T);
     assert_eq!(server.state(), SessionState::Detached);
 }

@@ -2,20 +2,29 @@
 //! order, and finishes. It is the same on every board; a [`Board`] is what differs.
 //!
 //! The command line, which QEMU passes on, is `firmware ADDRESS-AS-A-NUMBER PORT COUNT SEED RESET`.
-//! Once RESET messages came back (0: never), the board writes its session down in memory that
-//! outlasts a reset, and resets itself without a word to the server. Then it goes on.
+//! With the feature `reset`, once RESET messages came back (0: never), the board writes its session
+//! down in memory that outlasts a reset, and resets itself without a word to the server. Then it
+//! goes on.
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(feature = "reset"), path = "not_kept.rs")]
+mod kept;
+
+use defmt::info;
+use kept::Keeping;
+// Where the log goes.
+#[cfg(feature = "reset")]
+pub use kept::Kept;
 use outlast_embedded::smoltcp::{Client, ClientConfig, poll_at};
-use outlast_embedded::{Event, Resources, Route, SendError, Session};
-use semihosting::println;
+use outlast_embedded::{Event, Resources, Route, SendError};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Address};
 use static_cell::{ConstStaticCell, StaticCell};
+use words as _;
 
 /// Bytes of each ring of the TCP socket.
 const SOCKET: usize = 1024;
@@ -34,8 +43,6 @@ static TRANSMIT: ConstStaticCell<[u8; SOCKET]> = ConstStaticCell::new([0; SOCKET
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> =
     ConstStaticCell::new([SocketStorage::EMPTY]);
 static MEMORY: ConstStaticCell<Resources<512, 256>> = ConstStaticCell::new(Resources::new());
-/// The ring of a session that is taken up again after a reset.
-static SECOND_RING: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
 static REMOTES: ConstStaticCell<[IpEndpoint; 1]> = ConstStaticCell::new([IpEndpoint {
     addr: smoltcp::wire::IpAddress::Ipv4(Ipv4Address::UNSPECIFIED),
     port: 0,
@@ -50,66 +57,20 @@ pub trait Board {
     /// The network card.
     fn card(&mut self) -> &mut Self::Card;
     /// The card's own address.
-    fn address(&self) -> [u8; 6];
+    fn address(&mut self) -> [u8; 6];
     /// Sleeps until the card has a frame or this many microseconds have passed; may end early.
     fn sleep(&mut self, micros: u64);
     /// Memory that outlasts a reset, whatever it holds; once.
+    #[cfg(feature = "reset")]
     fn kept(&mut self) -> Option<&'static mut Kept> {
         None
     }
     /// Resets the board; returns where that cannot be done.
+    #[cfg(feature = "reset")]
     fn reset(&mut self) {}
     /// Bytes of stack that were ever used; 0 if that is not known.
     fn stack_used(&self) -> usize {
         0
-    }
-}
-
-/// What the application keeps over a reset. Any bytes are a value of it.
-#[repr(C)]
-pub struct Kept {
-    /// [`WRITTEN`] if the rest means something.
-    written: u32,
-    sent: u32,
-    came_back: u32,
-    len: u32,
-    session: [u8; 1024],
-}
-
-/// Tells memory that was written from what it holds after power came on.
-const WRITTEN: u32 = 0x6B65_7074;
-
-impl Kept {
-    /// Writes the session and the counts down; whether that was possible.
-    fn write(&mut self, client: &mut Client<'static>, count: &Count) -> bool {
-        let Ok(len) = client.session().snapshot(600, &[], &mut self.session) else {
-            return false;
-        };
-        self.len = u32::try_from(len).unwrap_or(0);
-        (self.sent, self.came_back) = (count.sent, count.came_back);
-        self.written = WRITTEN;
-        true
-    }
-
-    /// Takes up what was written, once; whether there was anything.
-    #[inline(never)]
-    fn read(&mut self, client: &mut Client<'static>, count: &mut Count) -> bool {
-        if self.written != WRITTEN {
-            return false;
-        }
-        self.written = 0;
-        let bytes = self.session.get(..self.len as usize).unwrap_or_default();
-        // Written when everything had been transmitted that ever was, so nothing is missing.
-        let config = outlast_embedded::Config::CONSTRAINED;
-        let Ok(restored) = Session::restore(config, bytes, true, &mut SECOND_RING.take()[..])
-        else {
-            return false;
-        };
-        *client.session() = restored.session;
-        (count.sent, count.came_back) = (self.sent, self.came_back);
-        // What is resumed was opened before.
-        count.opened = 1;
-        true
     }
 }
 
@@ -123,6 +84,7 @@ struct Task {
 }
 
 impl Task {
+    #[inline(never)]
     fn from_command_line() -> Option<Self> {
         let arguments = semihosting::experimental::env::args::<128>().ok()?;
         let mut words = arguments.skip(1).map(|word| word.ok()?.parse::<u32>().ok());
@@ -150,24 +112,38 @@ struct Count {
 impl Count {
     fn hear(&mut self, event: &Event<'_>) {
         match event {
-            Event::Opened => self.opened += 1,
-            Event::Resumed { .. } => self.resumed += 1,
+            Event::Opened => {
+                info!("opened");
+                self.opened += 1;
+            }
+            Event::Resumed { resent } => {
+                info!("resumed, {=u64} bytes again", resent);
+                self.resumed += 1;
+            }
+            Event::Disconnected { code, by, .. } => info!("disconnected: {} by {}", code, by),
             Event::Message { payload, .. } => {
                 self.wrong |= **payload != message(self.came_back);
                 self.came_back += 1;
             }
-            Event::Ended => self.finished = true,
-            Event::Lost { .. } => self.wrong = true,
+            Event::Ended => {
+                info!("ended");
+                self.finished = true;
+            }
+            Event::Lost { code, peer_received } => {
+                info!("lost: {}, {} received", code, peer_received);
+                self.wrong = true;
+            }
             _ => {}
         }
     }
 }
 
-/// The message with this number.
+/// The message with this number: its eight digits, and dots.
 fn message(number: u32) -> [u8; SIZE] {
-    let mut bytes = [number.to_le_bytes()[0]; SIZE];
-    if let Some(head) = bytes.first_chunk_mut() {
-        *head = number.to_le_bytes();
+    let mut bytes = [b'.'; SIZE];
+    let digits = (0..8).map(|at| (number >> (28 - 4 * at) & 15) as u8);
+    for (place, digit) in bytes.iter_mut().zip(digits) {
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
     }
     bytes
 }
@@ -194,16 +170,11 @@ pub enum Failure {
 /// Whatever keeps a message from coming back.
 pub fn run(board: &mut impl Board) -> Result<(), Failure> {
     let mut task = Task::from_command_line().ok_or(Failure::Arguments)?;
-    let kept = board.kept();
-    if kept.as_ref().is_some_and(|kept| kept.written == WRITTEN) {
-        // A second boot dials from another port.
-        task.seed += 1_000;
-        task.reset = 0;
-    }
+    let keeping = Keeping::begin(board, &mut task).ok_or(Failure::Arguments)?;
     let iface = interface(board, &task);
     let (sockets, handle) = sockets();
     let client = client(&task)?;
-    talk(board, &task, kept, iface, sockets, handle, client)
+    talk(board, &task, keeping, iface, sockets, handle, client)
 }
 
 /// What is large is made by functions of its own and kept in statics: what they need of the stack
@@ -244,19 +215,24 @@ fn client(task: &Task) -> Result<&'static mut Client<'static>, Failure> {
     let remotes = REMOTES.take();
     *remotes = [IpEndpoint::new(task.server.into(), task.port)];
     let config = ClientConfig::new(&*remotes, task.seed);
-    let client = Client::new(MEMORY.take(), config).map_err(|_| Failure::Setup)?;
-    Ok(CLIENT.init(client))
+    Client::new_in(CLIENT.uninit(), MEMORY.take(), config).map_err(|_| Failure::Setup)
 }
 
 fn instant(micros: u64) -> Instant {
     Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
+/// Takes frames in and gives frames out; what that needs of the stack is free again behind it.
+#[inline(never)]
+fn exchange(board: &mut impl Board, now: u64, iface: &mut Interface, sockets: &mut SocketSet<'_>) {
+    iface.poll(instant(now), board.card(), sockets);
+}
+
 #[inline(never)]
 fn talk(
     board: &mut impl Board,
     task: &Task,
-    mut kept: Option<&'static mut Kept>,
+    mut keeping: Keeping,
     iface: &mut Interface,
     sockets: &mut SocketSet<'_>,
     handle: SocketHandle,
@@ -264,34 +240,28 @@ fn talk(
 ) -> Result<(), Failure> {
     let start = board.now();
     let mut count = Count::default();
-    let again = kept.as_mut().is_some_and(|kept| kept.read(client, &mut count));
-    println!("boot seed={} again={}", task.seed, u32::from(again));
+    keeping.take_up(client, &mut count);
+    info!("boot seed={=u64} again={=u32}", task.seed, count.opened);
     loop {
         let now = board.now();
-        iface.poll(instant(now), board.card(), sockets);
+        exchange(board, now, iface, sockets);
         let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
         let opened = count.opened;
         let hear = |_: &mut _, event: Event<'_>| count.hear(&event);
         let deadline = client.poll(instant(now), socket, iface.context(), hear);
         if count.opened > opened {
-            println!("opened us={}", now - start);
+            info!("connected us={=u64}", now - start);
         }
         if count.wrong {
-            println!("wrong: sent={} came_back={}", count.sent, count.came_back);
+            info!("wrong: sent={=u32} came_back={=u32}", count.sent, count.came_back);
             return Err(Failure::Wrong);
         }
         if now - start > PATIENCE {
-            println!("late: sent={} came_back={}", count.sent, count.came_back);
+            info!("late: sent={=u32} came_back={=u32}", count.sent, count.came_back);
             return Err(Failure::Late);
         }
         let said = say(client, task, &mut count);
-        if task.reset > 0
-            && count.came_back >= task.reset
-            && kept.as_mut().is_some_and(|kept| kept.write(client, &count))
-        {
-            println!("reset came_back={}", count.came_back);
-            board.reset();
-        }
+        keeping.keep(board, task, client, &count);
         if count.finished && !socket_is_busy(sockets, handle) {
             break;
         }
@@ -305,13 +275,15 @@ fn talk(
             board.sleep(pause.min(LONGEST));
         }
     }
-    let stats = client.session().stats();
-    println!(
-        "done sent={} came_back={} resumed={} resent={} us={} stack={}",
+    let session = client.session();
+    let resent = session.stats().resent;
+    info!("at sent {} received {}", session.acknowledged(), session.received());
+    info!(
+        "done sent={=u32} came_back={=u32} resumed={=u32} resent={=u32} us={=u64} stack={=usize}",
         count.sent,
         count.came_back,
         count.resumed,
-        stats.resent,
+        resent,
         board.now() - start,
         board.stack_used()
     );
@@ -334,7 +306,7 @@ fn say(client: &mut Client<'static>, task: &Task, count: &mut Count) -> bool {
             }
         }
         if count.sent == task.count / 2 {
-            println!("half");
+            info!("half");
         }
     }
     if count.came_back == task.count {

@@ -1,17 +1,17 @@
 //! QEMU with the firmware in it.
 
-use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use crate::Outcome;
+use crate::log::Log;
 use crate::options::Options;
 
 /// What 10.0.2.2 is on every link: the host, as the board sees it.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
-/// The last line that the firmware said: `done` and numbers.
+/// What the firmware said; the last line is `done` and numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) lines: Vec<String>,
@@ -29,7 +29,7 @@ impl Report {
 /// A board that runs.
 pub(crate) struct Board {
     child: Child,
-    output: BufReader<ChildStdout>,
+    output: Log<ChildStdout>,
     report: Report,
     start: Instant,
 }
@@ -64,29 +64,42 @@ impl Board {
         command.arg("-kernel").arg(&options.elf);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
-        let output = BufReader::new(child.stdout.take().ok_or("QEMU has no output")?);
+        let output = child.stdout.take().ok_or("QEMU has no output")?;
+        let output = Log::new(&options.elf, output)?;
         Ok(Self { child, output, report: Report::default(), start: Instant::now() })
     }
 
     /// Waits until the firmware says a line that begins so.
     pub(crate) fn wait_for(&mut self, begin: &str) -> Outcome {
         loop {
-            let mut line = String::new();
-            match self.output.read_line(&mut line) {
-                Ok(1..) => self.report.lines.push(line.trim_end().to_owned()),
-                _ => return Err(format!("it never said `{begin}`: {:?}", self.report.lines)),
-            }
-            if line.starts_with(begin) {
+            let Some(line) = self.output.next()? else {
+                return Err(format!("it never said `{begin}`: {:?}", self.report.lines));
+            };
+            let is_it = line.starts_with(begin);
+            self.report.lines.push(line);
+            if is_it {
                 return Ok(());
             }
         }
     }
 
+    /// Prints what the firmware says as it says it, and wants it to end well.
+    pub(crate) fn speak(mut self) -> Outcome<Report> {
+        while let Some(line) = self.output.next()? {
+            println!("board   | {line}");
+            self.report.lines.push(line);
+        }
+        let status = self.child.wait().map_err(|e| e.to_string())?;
+        let report = std::mem::take(&mut self.report);
+        if status.success() { Ok(report) } else { Err(format!("{status}: {report:?}")) }
+    }
+
     /// Waits until the firmware ends, and wants it to end well.
     pub(crate) fn finish(&mut self) -> Outcome<Report> {
-        let read = std::mem::take(&mut self.report.lines);
-        let lines = read.into_iter().chain((&mut self.output).lines().map_while(Result::ok));
-        let report = Report { lines: lines.collect() };
+        let mut report = std::mem::take(&mut self.report);
+        while let Some(line) = self.output.next()? {
+            report.lines.push(line);
+        }
         let status = self.child.wait().map_err(|e| e.to_string())?;
         for line in &report.lines {
             println!("{:>6} ms  {line}", self.start.elapsed().as_millis());

@@ -1,10 +1,12 @@
-//! Runs the firmware in QEMU against a tokio server of this repository, over one of three links.
+//! Runs the firmware in QEMU against a tokio server of this repository, over one of three links, or
+//! against the command `outlast serve`.
 //!
 //! ```text
 //! host wire ELF [--runs N] [--count N] [--loss P] [--duplicate P] [--reorder P] [--seed N]
 //! host user ELF [--runs N] [--count N] [--seed N]
 //! host tap  ELF [--runs N] [--count N] [--seed N]      as root
 //! host reset ELF [--seed N]                            as root: the board dies in mid-stream
+//! host serve ELF OUTLAST [--count N]                   with that program as the server
 //! ```
 //!
 //! With `--reset-at N` the board resets itself once N messages came back, without a word to the
@@ -16,7 +18,9 @@
 //! * `tap`: a TAP device in a network namespace of its own, and the kernel's TCP.
 
 mod board;
+mod log;
 mod options;
+mod outlast;
 mod server;
 mod tap;
 mod wire;
@@ -73,7 +77,8 @@ fn runs(options: &Options) -> Outcome {
 
 /// One run; how many frames met a fault that was made.
 fn one(options: &Options) -> Outcome<u32> {
-    match options.link {
+    match &options.link {
+        Link::Serve(program) => outlast::run(options, program),
         Link::Wire => return wire::run(options),
         Link::User => user(options),
         Link::Tap => tap::outside(options, "tap-inside"),

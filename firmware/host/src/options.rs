@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use crate::Outcome;
 
 /// What connects the board with the server.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
     Wire,
     User,
     Tap,
     Reset,
+    /// The user network, and this program's command `serve` as the server.
+    Serve(PathBuf),
     /// The part of `Tap` that runs inside the namespace.
     TapInside,
     /// The part of `Reset` that does.
@@ -36,16 +38,20 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Outcome<Self> {
-        let link = match words.next().as_deref() {
+        let mut link = match words.next().as_deref() {
             Some("wire") => Link::Wire,
             Some("user") => Link::User,
             Some("tap") => Link::Tap,
             Some("reset") => Link::Reset,
+            Some("serve") => Link::Serve(PathBuf::new()),
             Some("tap-inside") => Link::TapInside,
             Some("reset-inside") => Link::ResetInside,
-            other => return Err(format!("{other:?} is no link: wire, user, tap or reset")),
+            other => return Err(format!("{other:?} is no link: wire, user, tap, reset or serve")),
         };
         let elf = words.next().ok_or("which firmware?")?.into();
+        if let Link::Serve(program) = &mut link {
+            *program = words.next().ok_or("which outlast?")?.into();
+        }
         let (loss, duplicate, reorder) = (0, 0, 0);
         let mut options =
             Self { link, elf, runs: 1, count: 500, loss, duplicate, reorder, seed: 1, reset_at: 0 };

@@ -79,7 +79,7 @@ impl Server {
         // Loss alone breaks no connection, but it may.
         let expected = [1, options.count, 1, 0, if options.loss > 0 { seen[4] } else { resumes }];
         if seen == expected && report.number("came_back") == Some(options.count) {
-            return Ok(());
+            return check_log(options, report, seen[4]);
         }
         Err(format!("sessions, messages, ended, refused, resumed: {seen:?}; {report:?}"))
     }
@@ -94,6 +94,40 @@ impl Server {
             return Ok(());
         }
         Err(format!("{sessions} sessions; the board: {report:?}"))
+    }
+}
+
+/// Bytes of a message of the application as a frame, and of FIN.
+const MESSAGE: u32 = 4 + 64;
+const FIN: u32 = 4;
+
+/// The log tells of one session, of as many resumes as the server saw, of a good end, and of
+/// positions that are those of all messages.
+fn check_log(options: &Options, report: &Report, resumed: u32) -> Outcome {
+    let lines = &report.lines;
+    let count = |begin: &str| lines.iter().filter(|line| line.starts_with(begin)).count();
+    let position = u64::from(options.count) * u64::from(MESSAGE) + u64::from(FIN);
+    let sent = format!("at sent Position({position}) received Position(");
+    // A session that was resumed got other keys, which count as well.
+    let both = format!("{sent}{position})");
+    let at = if resumed == 0 { &both } else { &sent };
+    let ended = "disconnected: CloseCode(0) by ";
+    let wanted =
+        [("opened", 1), ("resumed, ", resumed as usize), ("ended", 1), (at, 1), (ended, 1)];
+    for (begin, times) in wanted {
+        let found = count(begin);
+        if found != times && !(begin == ended && found > times) {
+            return Err(format!("the log says `{begin}` {found} times, not {times}: {lines:?}"));
+        }
+    }
+    let order: Vec<_> = ["boot ", "dialling, ", "opened", "ended", "done "]
+        .iter()
+        .map(|begin| lines.iter().position(|line| line.starts_with(begin)))
+        .collect();
+    if order.is_sorted() && !order.contains(&None) {
+        Ok(())
+    } else {
+        Err(format!("the log is in another order: {lines:?}"))
     }
 }
 

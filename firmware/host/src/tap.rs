@@ -87,7 +87,7 @@ pub(crate) fn reset(options: &Options) -> Outcome {
     let opened = report
         .lines
         .iter()
-        .find_map(|line| line.strip_prefix("opened us=")?.parse().ok())
+        .find_map(|line| line.strip_prefix("connected us=")?.parse().ok())
         .map(Duration::from_micros)
         .ok_or("the second boot said nothing of when")?;
     if opened > SOON {

@@ -59,7 +59,7 @@ impl Board for Virt {
         riscv::asm::wfi();
     }
 
-    fn address(&self) -> [u8; 6] {
+    fn address(&mut self) -> [u8; 6] {
         self.card.address()
     }
 }

@@ -8,6 +8,8 @@
 #![no_std]
 
 mod calls;
+#[cfg(feature = "serial")]
+mod serial;
 
 use core::hint::black_box;
 use core::panic::PanicInfo;
@@ -40,6 +42,8 @@ pub unsafe extern "C" fn outlast_proof(
     // SAFETY: the caller's promise.
     let out = unsafe { core::slice::from_raw_parts_mut(out, out_len) };
     let used = calls::all(black_box(input), black_box(out));
+    #[cfg(feature = "serial")]
+    let used = used.wrapping_add(serial::all(black_box(input), black_box(out)));
     #[cfg(feature = "panicking")]
     let used = used + usize::from(input[used]);
     #[cfg(feature = "allocating")]

@@ -1,5 +1,7 @@
 //! A client over one TCP socket.
 
+use core::mem::MaybeUninit;
+
 use outlast_core::client::{Attempt, Dial, DialState, DialerConfig, StopReason, Target};
 use outlast_core::state::LinkState;
 use outlast_core::{Attach, CloseCode, Config, Event, Instant};
@@ -8,7 +10,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time;
 use smoltcp::wire::IpEndpoint;
 
-use super::transfer::{Frame, Reading, has_ended, tell, write};
+use super::transfer::{Frame, Reading, has_ended, has_reset_to_say, tell, write};
 use super::{from_core, to_core};
 use crate::keeper::{Keeper, Order};
 use crate::trace::info;
@@ -44,6 +46,17 @@ impl<'m> ClientConfig<'m> {
             hello: Attach::default(),
             seed,
         }
+    }
+
+    /// Who dials as this says.
+    fn keeper(&self) -> Result<Keeper, SetupError> {
+        let addresses = u32::try_from(self.remotes.len()).unwrap_or(u32::MAX);
+        if addresses == 0 {
+            return Err(SetupError::NoAddress);
+        }
+        let dialer = DialerConfig { addresses, ..self.dialer };
+        dialer.validate()?;
+        Ok(Keeper::new(dialer, self.seed))
     }
 }
 
@@ -90,6 +103,8 @@ pub struct Client<'m> {
 #[derive(Debug, Copy, Clone)]
 enum Phase {
     Idle,
+    /// Dials once the peer was told that the connection before is broken off, or at that moment.
+    Parting(Dial, Instant),
     Dialing(Attempt),
     Attached,
 }
@@ -104,15 +119,27 @@ impl<'m> Client<'m> {
         memory: impl Into<Memory<'m>>,
         config: ClientConfig<'m>,
     ) -> Result<Self, SetupError> {
-        let addresses = u32::try_from(config.remotes.len()).unwrap_or(u32::MAX);
-        if addresses == 0 {
-            return Err(SetupError::NoAddress);
-        }
-        let dialer = DialerConfig { addresses, ..config.dialer };
-        dialer.validate()?;
         let (session, frame) = memory.into().client(&config.session)?;
-        let keeper = Keeper::new(dialer, config.seed);
+        let keeper = config.keeper()?;
         Ok(Self { session, frame: Frame::new(frame), config, keeper, phase: Phase::Idle })
+    }
+
+    /// As [`new`](Self::new), in memory that stays, such as that of a `static_cell::StaticCell`: a
+    /// small stack has no room to make a client on it and to move it then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new); the memory is as it was.
+    #[inline]
+    pub fn new_in<'p>(
+        place: &'p mut MaybeUninit<Self>,
+        memory: impl Into<Memory<'m>>,
+        config: ClientConfig<'m>,
+    ) -> Result<&'p mut Self, SetupError> {
+        let keeper = config.keeper()?;
+        let (session, frame) = memory.into().client(&config.session)?;
+        let (frame, phase) = (Frame::new(frame), Phase::Idle);
+        Ok(place.write(Self { session, frame, config, keeper, phase }))
     }
 
     /// The session: to send, to look at, to finish. Poll after having used it.
@@ -167,12 +194,17 @@ impl<'m> Client<'m> {
         let at = to_core(now);
         match self.phase {
             Phase::Idle => self.tell(at, &mut on_event),
+            Phase::Parting(dial, until) if until <= at || !has_reset_to_say(socket) => {
+                self.connect(at, dial, socket, cx);
+            }
+            Phase::Parting(..) => {}
             Phase::Dialing(attempt) => self.greet(at, attempt, socket),
             Phase::Attached => self.carry(at, socket, &mut on_event),
         }
         self.obey(at, socket, cx);
         let session = match self.phase {
             Phase::Attached => self.session.next_deadline(),
+            Phase::Parting(_, until) => Some(until),
             Phase::Idle | Phase::Dialing(_) => None,
         };
         match (session, self.keeper.dialer.poll_timeout()) {
@@ -191,7 +223,9 @@ impl<'m> Client<'m> {
         tell(session, now, &[], &mut note);
     }
 
-    /// Says HELLO once the socket is connected.
+    /// Says HELLO once the socket is connected. Apart from `carry`, so that the stack is not that
+    /// of both.
+    #[inline(never)]
     fn greet(&mut self, now: Instant, attempt: Attempt, socket: &mut tcp::Socket<'_>) {
         if matches!(socket.state(), tcp::State::SynSent | tcp::State::SynReceived) {
             return;
@@ -216,6 +250,7 @@ impl<'m> Client<'m> {
     }
 
     /// Input, time, output of the connection there is.
+    #[inline(never)]
     fn carry(
         &mut self,
         now: Instant,
@@ -275,13 +310,32 @@ impl<'m> Client<'m> {
             }
         }
         // Nobody waits any more for what is being dialled.
-        if self.stopped().is_some() && matches!(self.phase, Phase::Dialing(_)) {
+        if self.stopped().is_some() && matches!(self.phase, Phase::Dialing(_) | Phase::Parting(..))
+        {
             socket.abort();
             self.phase = Phase::Idle;
         }
     }
 
     fn dial(&mut self, now: Instant, dial: Dial, socket: &mut tcp::Socket<'_>, cx: &mut Context) {
+        if socket.is_open() {
+            socket.abort();
+        }
+        if has_reset_to_say(socket) {
+            let linger = u64::from(self.config.session.linger_ms).saturating_mul(1_000);
+            self.phase = Phase::Parting(dial, now.after(linger));
+        } else {
+            self.connect(now, dial, socket, cx);
+        }
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        dial: Dial,
+        socket: &mut tcp::Socket<'_>,
+        cx: &mut Context,
+    ) {
         let index = match dial.target {
             Target::Listed(index) => usize::try_from(index).unwrap_or(0),
             Target::Hinted => 0,
@@ -289,13 +343,11 @@ impl<'m> Client<'m> {
         // A fresh port for each attempt: whatever the peer remembers of the last is no matter.
         let [low, high, ..] = self.keeper.draw_u32().to_le_bytes();
         let port = FIRST_PORT | u16::from_le_bytes([low, high]);
-        if socket.is_open() {
-            socket.abort();
-        }
         let remote = self.config.remotes.get(index).copied();
         if remote.is_some_and(|remote| socket.connect(cx, remote, port).is_ok()) {
             self.phase = Phase::Dialing(dial.attempt);
         } else {
+            self.phase = Phase::Idle;
             info!("the address cannot be dialled");
             self.keeper.dialer.handle_failure(now, dial.attempt);
         }

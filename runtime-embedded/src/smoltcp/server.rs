@@ -8,7 +8,7 @@ use outlast_core::{Acceptor, CONTROL_MAX, CloseCode, Config, Event, Greeting, In
 use smoltcp::socket::tcp;
 use smoltcp::time;
 
-use super::transfer::{Frame, Reading, has_ended, tell, write};
+use super::transfer::{Frame, Reading, has_ended, has_reset_to_say, tell, write};
 use super::{from_core, to_core};
 use crate::memory::frame_size;
 use crate::trace::info;
@@ -448,7 +448,9 @@ fn linger(
     if until <= now && socket.is_open() {
         socket.abort();
     }
-    if !socket.is_open() {
+    // Somebody who cannot be reached any more is not waited for.
+    let says_reset = has_reset_to_say(socket) && now < until;
+    if !socket.is_open() && !says_reset {
         connection.seat = Seat::Vacant;
     }
 }

@@ -137,6 +137,12 @@ pub(super) fn has_ended(socket: &tcp::Socket<'_>) -> bool {
     }
 }
 
+/// Whether the peer has still to be told that the connection was broken off: the interface does so,
+/// unless the socket is used for another connection before.
+pub(super) fn has_reset_to_say(socket: &tcp::Socket<'_>) -> bool {
+    matches!(socket.state(), tcp::State::Closed) && socket.remote_endpoint().is_some()
+}
+
 /// Forgets bytes that were seen already.
 fn drop_front(socket: &mut tcp::Socket<'_>, mut count: usize) {
     while count > 0 {

@@ -123,6 +123,8 @@ impl World {
             self.pair.near.poll(self.now);
             self.pair.far.poll(self.now);
             self.welcome();
+            // An application may poll more often than its interface.
+            self.role.poll(self.now, &mut self.pair.near, &mut self.log);
             self.due = self.role.poll(self.now, &mut self.pair.near, &mut self.log);
             self.pair.near.poll(self.now);
             self.pair.far.poll(self.now);

@@ -83,10 +83,10 @@ fn mac_write(index: u32, value: u32) {
 }
 
 /// Memory for one frame.
-pub(crate) type Buffer = [u8; BUFFER];
+pub type Buffer = [u8; BUFFER];
 
 /// The card, and a buffer for each direction.
-pub(crate) struct Card {
+pub struct Card {
     rx: &'static mut Buffer,
     tx: &'static mut Buffer,
     /// The counter's last reading, and how often it went round.
@@ -96,7 +96,7 @@ pub(crate) struct Card {
 
 impl Card {
     /// Switches the card on; `None` if there is none.
-    pub(crate) fn new(rx: &'static mut Buffer, tx: &'static mut Buffer) -> Option<Self> {
+    pub fn new(rx: &'static mut Buffer, tx: &'static mut Buffer) -> Option<Self> {
         if read(Register::ByteTest) != PRESENT {
             return None;
         }
@@ -110,14 +110,14 @@ impl Card {
     }
 
     /// The card's address.
-    pub(crate) fn address(&self) -> [u8; 6] {
+    pub fn address(&self) -> [u8; 6] {
         let ([a, b, c, d], [e, f, ..]) =
             (mac_read(MAC_LOW).to_le_bytes(), mac_read(MAC_HIGH).to_le_bytes());
         [a, b, c, d, e, f]
     }
 
     /// Microseconds since the start. Must be called once in each round of the counter: 171 s.
-    pub(crate) fn micros(&mut self) -> u64 {
+    pub fn micros(&mut self) -> u64 {
         let now = read(Register::FreeRun);
         self.rounds += u64::from(now < self.last);
         self.last = now;
@@ -125,18 +125,18 @@ impl Card {
     }
 
     /// Lets the card's interrupt be pending from now on while there is a frame, and not before.
-    pub(crate) fn arm(&mut self) {
+    pub fn arm(&mut self) {
         write(Register::InterruptStatus, RX_LEVEL);
         write(Register::InterruptEnable, RX_LEVEL);
     }
 
     /// The interrupt is not wanted any more.
-    pub(crate) fn disarm(&mut self) {
+    pub fn disarm(&mut self) {
         write(Register::InterruptEnable, 0);
     }
 
     /// Whether a frame waits.
-    pub(crate) fn has_frame(&self) -> bool {
+    pub fn has_frame(&self) -> bool {
         read(Register::RxInfo) & 0x00FF_0000 != 0
     }
 
@@ -156,7 +156,7 @@ impl Card {
 }
 
 /// A frame that came.
-pub(crate) struct Received<'c>(&'c [u8]);
+pub struct Received<'c>(&'c [u8]);
 
 impl phy::RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
@@ -165,7 +165,7 @@ impl phy::RxToken for Received<'_> {
 }
 
 /// Room for a frame to send.
-pub(crate) struct Transmit<'c>(&'c mut Buffer);
+pub struct Transmit<'c>(&'c mut Buffer);
 
 impl phy::TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
