@@ -119,6 +119,8 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::net::{self, SocketOptions};
+#[cfg(feature = "router")]
+pub use outlast_service::router;
 pub use outlast_service::{
     Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle, Handler,
     Incoming, KeyedClient, Limits, Peer, Report, RequestError, Response, Runner, Runtime,

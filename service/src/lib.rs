@@ -119,6 +119,8 @@ mod overview;
 mod owner;
 mod places;
 mod queues;
+#[cfg(feature = "router")]
+pub mod router;
 mod server;
 mod shared;
 mod transport;

@@ -7,5 +7,8 @@ mod executor;
 mod histories;
 mod link;
 mod replaced;
+mod routed;
+mod routed_hooks;
+mod routed_queues;
 mod takeover;
 mod world;
