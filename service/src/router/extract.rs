@@ -33,7 +33,7 @@ impl Rejection {
 
 impl From<Rejection> for Reply {
     fn from(rejection: Rejection) -> Self {
-        rejection.0
+        rejection.0.rejected()
     }
 }
 

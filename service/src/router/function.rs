@@ -14,20 +14,11 @@ use super::reply::{IntoReply, Reply};
 use super::table::{Home, Queued, Run};
 
 /// A future that a task runs.
-pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// What came of a call.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The function ran.
-    Done(Reply),
-    /// An extractor said no.
-    Rejected(Reply),
-}
+pub(crate) type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// A function that runs in the connection's task.
 pub(crate) trait Inline: Send + Sync {
-    fn call(&self, cx: &mut Context<'_>) -> Outcome;
+    fn call(&self, cx: &mut Context<'_>) -> Reply;
 }
 
 /// A function that runs in other tasks.
@@ -92,7 +83,7 @@ impl IntoEndpoint<()> for Endpoint {
 )]
 pub trait PlainFn<M>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn run(&self, cx: &Context<'_>) -> Result<Reply, Reply>;
+    fn run(&self, cx: &Context<'_>) -> Reply;
     #[doc(hidden)]
     fn needs(needs: &mut Needs);
 }
@@ -122,9 +113,14 @@ macro_rules! functions {
         {
             #[inline]
             #[allow(non_snake_case, unused_variables, reason = "the arguments are named by type")]
-            fn run(&self, cx: &Context<'_>) -> Result<Reply, Reply> {
-                $(let $arg = $arg::extract(cx).map_err(Reply::from)?;)*
-                Ok(self($($arg),*).into_reply())
+            fn run(&self, cx: &Context<'_>) -> Reply {
+                $(
+                    let $arg = match $arg::extract(cx) {
+                        Ok(argument) => argument,
+                        Err(rejection) => return rejection.into(),
+                    };
+                )*
+                self($($arg),*).into_reply()
             }
 
             #[allow(unused_variables, reason = "there may be no arguments")]
@@ -171,8 +167,8 @@ struct Plain<F, M>(F, std::marker::PhantomData<fn() -> M>);
 
 impl<F: PlainFn<M>, M> Inline for Plain<F, M> {
     #[inline]
-    fn call(&self, cx: &mut Context<'_>) -> Outcome {
-        self.0.run(cx).map_or_else(Outcome::Rejected, Outcome::Done)
+    fn call(&self, cx: &mut Context<'_>) -> Reply {
+        self.0.run(cx)
     }
 }
 
@@ -180,10 +176,7 @@ impl<F: PlainFn<M>, M> Inline for Plain<F, M> {
 impl<F: PlainFn<M>, M: 'static> Asynchronous for Arc<Plain<F, M>> {
     fn call(&self, call: Call) -> Running {
         let plain = Self::clone(self);
-        Box::pin(async move {
-            let result = plain.0.run(&call.context());
-            result.map_or_else(Outcome::Rejected, Outcome::Done)
-        })
+        Box::pin(async move { plain.0.run(&call.context()) })
     }
 }
 
@@ -193,8 +186,8 @@ struct Later<F, M>(Arc<F>, std::marker::PhantomData<fn() -> M>);
 impl<F: AsyncFn<M>, M> Asynchronous for Later<F, M> {
     fn call(&self, call: Call) -> Running {
         match Arc::clone(&self.0).start(&call) {
-            Ok(running) => Box::pin(async move { Outcome::Done(running.await) }),
-            Err(reply) => Box::pin(std::future::ready(Outcome::Rejected(reply))),
+            Ok(running) => Box::pin(running),
+            Err(reply) => Box::pin(std::future::ready(reply)),
         }
     }
 }
@@ -208,8 +201,8 @@ where
     R: IntoReply,
 {
     #[inline]
-    fn call(&self, cx: &mut Context<'_>) -> Outcome {
-        Outcome::Done(self.0(cx).into_reply())
+    fn call(&self, cx: &mut Context<'_>) -> Reply {
+        self.0(cx).into_reply()
     }
 }
 
@@ -219,10 +212,6 @@ pub enum IsPlain {}
 /// Marks asynchronous functions.
 #[derive(Debug)]
 pub enum IsAsync {}
-/// Marks handlers that come with a place to run, or with hooks.
-#[derive(Debug)]
-pub enum IsPlaced {}
-
 impl<F: PlainFn<M>, M: 'static> IntoEndpoint<(IsPlain, M)> for F {
     fn into_endpoint(self) -> Endpoint {
         let mut needs = Needs::default();

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::builder::Router;
 use super::context::Call;
-use super::function::{Asynchronous, Outcome, Running};
+use super::function::{Asynchronous, Running};
 use super::hook::Hook;
 use super::reply::{BoxError, Reply};
 
@@ -38,11 +38,7 @@ impl Service<Call> for Endpoints {
 
     fn call(&mut self, call: Call) -> Self::Future {
         let running = self.0.call(call);
-        Box::pin(async move {
-            Ok(match running.await {
-                Outcome::Done(reply) | Outcome::Rejected(reply) => reply,
-            })
-        })
+        Box::pin(async move { Ok(running.await) })
     }
 }
 
@@ -66,7 +62,7 @@ where
                 poll_fn(|cx| service.poll_ready(cx)).await?;
                 service.call(call).await
             };
-            Outcome::Done(served.await.unwrap_or_else(|error| map(error.into())))
+            served.await.unwrap_or_else(|error| map(error.into()))
         })
     }
 }
@@ -76,7 +72,9 @@ impl<H: Hook> Router<H> {
     /// were added before. Plain functions, which are run in the connection's task, have none.
     ///
     /// Every route gets a layer of its own: a limit on concurrency is a limit for each route,
-    /// unless the layer itself shares it. An error of tower's timeout is answered
+    /// unless the layer itself shares it. What one call of this adds is always ready for what the
+    /// next one adds: layers of which one must see that another is not, as load shedding does, are
+    /// put together first, with tower's `ServiceBuilder`. An error of tower's timeout is answered
     /// [`Status::DEADLINE`], one of its load shedding [`Status::OVERLOADED`], and every other
     /// [`Status::INTERNAL`], which [`on_error`](Self::on_error) is told.
     #[must_use]

@@ -82,8 +82,8 @@ pub use codec::Postcard;
 pub use context::{Call, Context, Kind};
 pub use extract::{Extract, Needs, Principal, Property, Rejection, Remote, Session, State, Text};
 pub use function::{
-    AsyncFn, Endpoint, IntoEndpoint, IsAsync, IsPlaced, IsPlain, PlainFn, blocking, blocking_in,
-    concurrent, hooked, pooled,
+    AsyncFn, Endpoint, IntoEndpoint, IsAsync, IsPlain, PlainFn, blocking, blocking_in, concurrent,
+    hooked, pooled,
 };
 pub use hook::{Authorize, Entry, Flow, Hook, Log, RateLimit, authorize, log, rate_limit};
 pub use key::{Key, RouteKey, named};

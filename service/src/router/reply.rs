@@ -9,11 +9,17 @@ use outlast_core::wire::Status;
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The one answer to a request. One-way messages have none: what their handlers return is dropped.
+// Two registers: a larger one would be moved through memory for every message, which costs more
+// than everything else that a router does.
 #[derive(Debug)]
 pub struct Reply {
-    status: Status,
-    body: Body,
+    /// The status, and [`REJECTED`].
+    code: u16,
+    body: Option<Box<Body>>,
 }
+
+/// The handler did not run: one of its arguments could not be had.
+const REJECTED: u16 = 1 << 8;
 
 /// What goes with the status.
 #[derive(Debug)]
@@ -30,59 +36,83 @@ impl Reply {
     #[inline]
     #[must_use]
     pub const fn status(status: Status) -> Self {
-        Self { status, body: Body::Static(&[]) }
+        Self { code: status.0 as u16, body: None }
     }
 
     /// A status and a payload.
     #[must_use]
     pub fn new(status: Status, payload: impl Into<Bytes>) -> Self {
-        Self { status, body: Body::Bytes(payload.into()) }
+        Self::of(status, Body::Bytes(payload.into()))
     }
 
     /// An error that is no business of the peer's: it is answered [`Status::INTERNAL`] without a
     /// word, and [`Router::on_error`](super::Router::on_error) is told.
     #[must_use]
     pub fn fault(error: impl Into<BoxError>) -> Self {
-        Self { status: Status::INTERNAL, body: Body::Fault(error.into()) }
+        Self::of(Status::INTERNAL, Body::Fault(error.into()))
+    }
+
+    fn of(status: Status, body: Body) -> Self {
+        Self { code: status.0.into(), body: Some(Box::new(body)) }
     }
 
     /// How it went.
     #[inline]
     #[must_use]
     pub const fn code(&self) -> Status {
-        self.status
+        Status(self.code as u8)
     }
 
     /// What the peer is sent.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        match &self.body {
-            Body::Static(bytes) => bytes,
-            Body::Bytes(bytes) => bytes,
-            Body::Vec(bytes) => bytes,
-            Body::Fault(_) => &[],
+        match self.body.as_deref() {
+            Some(Body::Static(bytes)) => bytes,
+            Some(Body::Bytes(bytes)) => bytes,
+            Some(Body::Vec(bytes)) => bytes,
+            Some(Body::Fault(_)) | None => &[],
         }
     }
 
     /// What the peer is not told.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
-        match &self.body {
-            Body::Fault(error) => Some(&**error),
-            Body::Static(_) | Body::Bytes(_) | Body::Vec(_) => None,
+        match self.body.as_deref() {
+            Some(Body::Fault(error)) => Some(&**error),
+            Some(Body::Static(_) | Body::Bytes(_) | Body::Vec(_)) | None => None,
         }
     }
 
     /// Whether an observer of errors has to be told.
     #[inline]
-    pub(crate) const fn is_fault(&self) -> bool {
-        matches!(self.body, Body::Fault(_))
+    pub(crate) fn is_fault(&self) -> bool {
+        self.body.is_some() && self.error().is_some()
+    }
+
+    /// Lets go of it, which costs nothing if there is nothing but a status.
+    #[inline(always)]
+    pub(crate) fn discard(self) {
+        if self.body.is_none() {
+            std::mem::forget(self);
+        }
+    }
+
+    /// Marks that the handler did not run.
+    pub(crate) const fn rejected(mut self) -> Self {
+        self.code |= REJECTED;
+        self
+    }
+
+    /// Whether the handler did not run.
+    #[inline]
+    pub(crate) const fn is_rejected(&self) -> bool {
+        self.code & REJECTED != 0
     }
 
     /// The same payload with another status.
     fn with(mut self, status: Status) -> Self {
         if !self.is_fault() {
-            self.status = status;
+            self.code = self.code & REJECTED | u16::from(status.0);
         }
         self
     }
@@ -147,13 +177,13 @@ impl IntoReply for Status {
 
 impl IntoReply for Bytes {
     fn into_reply(self) -> Reply {
-        Reply { status: Status::OK, body: Body::Bytes(self) }
+        Reply::of(Status::OK, Body::Bytes(self))
     }
 }
 
 impl IntoReply for Vec<u8> {
     fn into_reply(self) -> Reply {
-        Reply { status: Status::OK, body: Body::Vec(self) }
+        Reply::of(Status::OK, Body::Vec(self))
     }
 }
 
@@ -165,7 +195,7 @@ impl IntoReply for String {
 
 impl IntoReply for &'static [u8] {
     fn into_reply(self) -> Reply {
-        Reply { status: Status::OK, body: Body::Static(self) }
+        Reply::of(Status::OK, Body::Static(self))
     }
 }
 

@@ -10,7 +10,6 @@ use outlast_core::{CloseCode, Position};
 
 use super::context::{Context, Kind};
 use super::crew::Crew;
-use super::function::Outcome;
 use super::hook::{Flow, Hook};
 use super::life::End;
 use super::line::{Ask, Asked, Line, Thing};
@@ -19,6 +18,7 @@ use super::pool::WhenFull;
 use super::reply::Reply;
 use super::stats::{Count, Own, RouterStats};
 use super::table::{Home, Run, Shell, Table};
+use super::work::how;
 use crate::handler::{Handler, Incoming, Peer};
 use crate::overview::{SessionInfo, lock};
 
@@ -94,49 +94,44 @@ impl<H: Hook> fmt::Debug for Routed<H> {
     }
 }
 
-/// How far a message or request came in the connection's task.
-enum Passed {
-    /// To its end.
-    Done(Reply, Count),
-    /// To the place where a task takes it.
-    Queued,
-}
-
-/// How far it was when something panicked.
+/// How far a message or request has come in the connection's task.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum Stage {
     Before,
     Inside,
-    After,
+    /// It waits for a task.
+    Queued,
+    /// It is done, and counts as this.
+    After(Count),
 }
 
 impl<H: Hook> Table<H> {
     /// Hooks, handler, hooks.
     #[inline]
-    fn pass(&self, cx: &mut Context<'_>, stage: &mut Stage) -> Passed {
+    fn pass(&self, cx: &mut Context<'_>, stage: &mut Stage) -> Reply {
         if let Flow::Answer(reply) = self.hooks.before(cx) {
-            return Passed::Done(reply, Count::Stopped);
+            *stage = Stage::After(Count::Stopped);
+            return reply;
         }
         let Some(entry) = self.common.entry(cx.entry) else {
             let reply = Reply::status(Status::NO_ROUTE);
-            *stage = Stage::After;
+            *stage = Stage::After(Count::NoRoute);
             self.hooks.after(cx, &reply);
-            return Passed::Done(reply, Count::NoRoute);
+            return reply;
         };
         if !entry.hooks.is_empty()
             && let Some(reply) = self.before(&entry.hooks, cx)
         {
-            return Passed::Done(reply, Count::Stopped);
+            *stage = Stage::After(Count::Stopped);
+            return reply;
         }
-        *stage = Stage::Inside;
-        let (reply, count) = match &entry.run {
-            Run::Inline(inline) => match inline.call(cx) {
-                Outcome::Done(reply) => (reply, Count::Handled),
-                Outcome::Rejected(reply) => (reply, Count::Rejected),
-            },
-            Run::Queued(_) => return Passed::Queued,
+        let Run::Inline(inline) = &entry.run else {
+            *stage = Stage::Queued;
+            return Reply::status(Status::OK);
         };
-        *stage = Stage::After;
+        *stage = Stage::Inside;
+        let reply = inline.call(cx);
+        *stage = Stage::After(how(&reply));
         if reply.is_fault() {
             self.common.observe(cx, &reply);
         }
@@ -145,7 +140,7 @@ impl<H: Hook> Table<H> {
         } else {
             Shell::after(self, cx, &reply);
         }
-        Passed::Done(reply, count)
+        reply
     }
 
     /// Runs the hooks inside of the router's. If one answers, the rest is undone.
@@ -161,28 +156,35 @@ impl<H: Hook> Table<H> {
         None
     }
 
-    /// As [`pass`](Self::pass); a panic ends here.
-    #[inline]
-    fn guarded(&self, cx: &mut Context<'_>) -> Passed {
-        let mut stage = Stage::Before;
-        let passed = catch_unwind(AssertUnwindSafe(|| self.pass(cx, &mut stage)));
-        passed.unwrap_or_else(|_| self.panicked(cx, stage))
-    }
-
+    /// What becomes of a handler, or a hook, that panicked.
     #[cold]
-    fn panicked(&self, cx: &Context<'_>, stage: Stage) -> Passed {
+    fn panicked(&self, cx: &Context<'_>, stage: &mut Stage) -> Reply {
         let reply = Reply::status(Status::INTERNAL);
-        if stage == Stage::Inside {
+        if *stage == Stage::Inside {
             // That these panic, too, changes nothing.
             let _ = catch_unwind(AssertUnwindSafe(|| Shell::after(self, cx, &reply)));
         }
-        Passed::Done(reply, Count::Panicked)
+        *stage = Stage::After(Count::Panicked);
+        reply
     }
 }
 
 impl<H: Hook> Routed<H> {
+    /// As [`take`](Self::take), for what is rarer than messages.
+    #[inline(never)]
+    fn take_rare(
+        &mut self,
+        peer: &mut Peer<'_>,
+        kind: Kind,
+        route: Route,
+        id: RequestId,
+        payload: &[u8],
+    ) {
+        self.take(peer, kind, route, id, payload);
+    }
+
     /// Runs the handler of what came, or has a task run it.
-    #[inline]
+    #[inline(always)]
     fn take(
         &mut self,
         peer: &mut Peer<'_>,
@@ -194,10 +196,11 @@ impl<H: Hook> Routed<H> {
         let Some(open) = &self.open else {
             return;
         };
-        let entry = self.table.common.find(route);
+        let table = &*self.table;
+        let entry = table.common.find(route);
         let mut cx = Context {
             link: &open.link,
-            common: &self.table.common,
+            common: &table.common,
             outlet: Some(peer),
             entry,
             kind,
@@ -205,22 +208,24 @@ impl<H: Hook> Routed<H> {
             payload,
             owned: None,
         };
-        match self.table.guarded(&mut cx) {
-            Passed::Done(reply, count) => {
-                if count == Count::Handled && !reply.is_fault() {
-                    open.own.add();
-                } else {
-                    self.table.common.counters.add(unusual(count, &reply));
-                }
-                if kind == Kind::Request {
-                    respond(peer, id, &reply);
-                }
+        let mut stage = Stage::Before;
+        let passed = catch_unwind(AssertUnwindSafe(|| table.pass(&mut cx, &mut stage)));
+        let reply = passed.unwrap_or_else(|_| table.panicked(&cx, &mut stage));
+        match stage {
+            Stage::After(Count::Handled) => open.own.add(),
+            Stage::After(count) => table.common.counters.add(count),
+            Stage::Before | Stage::Inside | Stage::Queued => {
+                return self.queue(peer, Thing::new(entry, kind, route), id, payload);
             }
-            Passed::Queued => self.queue(peer, Thing::new(entry, kind, route), id, payload),
         }
+        if kind == Kind::Request {
+            respond(peer, id, &reply);
+        }
+        reply.discard();
     }
 
     /// Has a task handle it.
+    #[inline(never)]
     fn queue(&mut self, peer: &mut Peer<'_>, mut thing: Thing, id: RequestId, payload: &[u8]) {
         let table = Arc::clone(&self.table);
         let common = &table.common;
@@ -349,13 +354,8 @@ impl<H: Hook> Routed<H> {
     }
 }
 
-/// How something is counted that was not simply handled.
-#[cold]
-fn unusual(count: Count, reply: &Reply) -> Count {
-    if count == Count::Handled && reply.is_fault() { Count::Failed } else { count }
-}
-
 /// Answers in the connection's task.
+#[inline(never)]
 fn respond(peer: &mut Peer<'_>, id: RequestId, reply: &Reply) {
     if peer.respond(id, reply.code(), reply.payload()).is_err() {
         // Too long for the peer. If nothing can be sent any more, that fails as well.
@@ -371,12 +371,14 @@ impl<H: Hook> Handler for Routed<H> {
 
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
         match event {
-            Incoming::Message { route, payload } => self.message(peer, route, payload),
+            Incoming::Message { route, payload } => {
+                self.take_rare(peer, Kind::Message, route, RequestId(0), payload);
+            }
             Incoming::Request { id, route, payload } => {
-                self.take(peer, Kind::Request, route, id, payload);
+                self.take_rare(peer, Kind::Request, route, id, payload);
             }
             Incoming::Note { route, payload } => {
-                self.take(peer, Kind::Note, route, RequestId(0), payload);
+                self.take_rare(peer, Kind::Note, route, RequestId(0), payload);
             }
             Incoming::Cancelled { id } => {
                 if let Some(asked) = self.asked.remove(&id) {

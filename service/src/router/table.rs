@@ -123,6 +123,8 @@ impl Common {
         if found == NOWHERE { self.fallback } else { found }
     }
 
+    #[cold]
+    #[inline(never)]
     fn find_large(&self, number: u32) -> u16 {
         self.by_id.get(&number).copied().unwrap_or(NOWHERE)
     }
@@ -135,7 +137,7 @@ impl Common {
     /// What a route is called.
     pub(crate) fn key(&self, entry: u16, route: Route) -> Key<'_> {
         let known = self.entry(entry).and_then(|entry| entry.key.as_ref());
-        known.map_or(Key::Id(route.get()), RouteKey::as_key)
+        known.map_or_else(|| Key::Id(route.get()), RouteKey::as_key)
     }
 
     /// Tells the observer of errors.

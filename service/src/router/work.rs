@@ -9,7 +9,7 @@ use std::task::Poll;
 use outlast_core::wire::Status;
 
 use super::context::Call;
-use super::function::{Outcome, Running};
+use super::function::Running;
 use super::line::{Ask, Asked, Line, Thing};
 use super::link::Link;
 use super::reply::Reply;
@@ -44,12 +44,7 @@ impl Line {
             }
             self.shell.after(&cx, &reply);
         }));
-        let failed = count == Count::Handled && reply.is_fault();
-        common.counters.add(match after {
-            Err(_) => Count::Panicked,
-            Ok(()) if failed => Count::Failed,
-            Ok(()) => count,
-        });
+        common.counters.add(if after.is_err() { Count::Panicked } else { count });
         drop(call);
         let responder = ask.as_ref().and_then(|ask| ask.asked.take());
         let Some(responder) = responder else {
@@ -105,7 +100,7 @@ impl Line {
 
 /// What ended a handler.
 enum Ended {
-    Itself(Outcome),
+    Itself(Reply),
     Cancelled,
     Late,
     Panicked,
@@ -114,12 +109,26 @@ enum Ended {
 impl Ended {
     fn reply(self) -> (Reply, Count) {
         match self {
-            Self::Itself(Outcome::Done(reply)) => (reply, Count::Handled),
-            Self::Itself(Outcome::Rejected(reply)) => (reply, Count::Rejected),
+            Self::Itself(reply) => {
+                let count = how(&reply);
+                (reply, count)
+            }
             Self::Cancelled => (Reply::status(Status::CANCELLED), Count::Cancelled),
             Self::Late => (Reply::status(Status::DEADLINE), Count::Late),
             Self::Panicked => (Reply::status(Status::INTERNAL), Count::Panicked),
         }
+    }
+}
+
+/// How something is counted that came to its end.
+#[inline]
+pub(super) fn how(reply: &Reply) -> Count {
+    if reply.is_rejected() {
+        Count::Rejected
+    } else if reply.is_fault() {
+        Count::Failed
+    } else {
+        Count::Handled
     }
 }
 
@@ -139,7 +148,7 @@ async fn supervise(
             _ if asked.is_some_and(|asked| asked.is_cancelled(cx)) => Ended::Cancelled,
             Some(running) => {
                 match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-                    Ok(Poll::Ready(outcome)) => Ended::Itself(outcome),
+                    Ok(Poll::Ready(reply)) => Ended::Itself(reply),
                     Err(_) => Ended::Panicked,
                     Ok(Poll::Pending) => {
                         let late = |timer: &mut Sleep| timer.as_mut().poll(cx).is_ready();
