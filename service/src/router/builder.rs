@@ -151,10 +151,10 @@ impl<H: Hook> Router<H> {
     /// Tells `observer` of errors that peers are not told: those handlers return as
     /// [`BoxError`](super::BoxError), and answers that cannot be encoded.
     #[must_use]
-    pub fn on_error(
-        mut self,
-        observer: impl Fn(&Context<'_>, &(dyn Error + Send + Sync + 'static)) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on_error<F>(mut self, observer: F) -> Self
+    where
+        F: Fn(&Context<'_>, &(dyn Error + Send + Sync + 'static)) + Send + Sync + 'static,
+    {
         self.observer = Some(Box::new(observer));
         self
     }

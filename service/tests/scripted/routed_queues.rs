@@ -1,6 +1,7 @@
 //! Routers: what runs in other tasks, in which order, and what becomes of too much.
 
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use outlast_core::Config;
 use outlast_core::wire::Status;
 use outlast_service::router::{
-    Balance, Link, QueueLimits, Router, WhenFull, WorkerPool, concurrent, pooled,
+    Balance, Context, Link, QueueLimits, Router, WhenFull, WorkerPool, concurrent, pooled,
 };
 use outlast_service::{Bytes, Handle, Incoming, Peer};
 
@@ -70,88 +71,115 @@ fn a_million_messages_to_a_handler_that_awaits_each_echo_arrive_whatever_the_que
     assert_eq!(routes.stats(), stats(|it| it.handled = u64::from(COUNT)));
 }
 
-/// Whatever the mixture, the order and the times, nothing counts as taken before it was handled,
-/// and everything comes to its end in the order of its place.
+/// What was done: where, and the message's number. Clones are the same list.
+#[derive(Clone, Default)]
+struct Done(Arc<Mutex<Vec<(u8, u32)>>>);
+
+impl Done {
+    fn add(&self, place: u8, payload: &[u8]) {
+        let number = u32::from_le_bytes(*payload.first_chunk().unwrap());
+        self.0.lock().unwrap().push((place, number));
+    }
+
+    /// With it, everything that came before it.
+    fn has_all_up_to(&self, number: u32) -> bool {
+        let done = self.0.lock().unwrap();
+        (0..=number).all(|number| done.iter().any(|(_, known)| *known == number))
+    }
+
+    fn of(&self, places: &[u8]) -> Vec<u32> {
+        let done = self.0.lock().unwrap();
+        let there = done.iter().filter(|(place, _)| places.contains(place));
+        there.map(|(_, number)| *number).collect()
+    }
+}
+
+/// A handler that takes its time, mostly none.
+fn worker(
+    place: u8,
+    sim: &Sim,
+    done: &Done,
+    seed: u64,
+) -> impl Fn(Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static + use<> {
+    let (sim, done, chance) = (sim.clone(), done.clone(), Mutex::new(Rng(seed)));
+    move |payload: Bytes| {
+        let mut chance = chance.lock().unwrap();
+        let micros = if chance.chance(60) { 0 } else { chance.range(1, 20_000) };
+        let (sim, done) = (sim.clone(), done.clone());
+        Box::pin(async move {
+            if micros > 0 {
+                sim.sleep(micros).await;
+            }
+            done.add(place, &payload);
+        })
+    }
+}
+
+/// Sends to all places, asks for some receipts, and changes the pool's size meanwhile.
+async fn send_all(sim: &Sim, handle: &Handle, done: &Done, pool: &WorkerPool, mut rng: Rng) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for number in 0..MESSAGES {
+        let mut payload = vec![0; 4 + rng.range(0, 40) as usize * 50];
+        payload[..4].copy_from_slice(&number.to_le_bytes());
+        let receipt = handle.send_receipted(rng.range(0, 4) as u8, &payload).await.unwrap();
+        if rng.chance(30) {
+            let (done, open) = (done.clone(), Arc::clone(&open));
+            open.fetch_add(1, Ordering::Relaxed);
+            sim.aside(async move {
+                receipt.await.unwrap();
+                assert!(done.has_all_up_to(number), "{number} was told to be taken");
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        if rng.chance(2) {
+            pool.resize(rng.range(1, 4) as usize);
+        }
+    }
+    handle.flushed().await.unwrap();
+    sim.sleep(1_000).await;
+    assert_eq!(open.load(Ordering::Relaxed), 0);
+}
+
+const MESSAGES: u32 = 300;
+
+/// Whatever the mixture, the order, the times and the connections, nothing counts as taken before
+/// it was handled, and everything is done once, in the order of its place.
 #[test]
 fn messages_are_in_order_and_taken_when_they_are_handled() {
     for_seeds(60, |seed, mut rng| {
-        let sim = Sim::new(seed);
-        let done = Arc::new(Mutex::new(Vec::new()));
-        let chance = Arc::new(Mutex::new(Rng(rng.next())));
-        let work = |place: u8| {
-            let (sim, done, chance) = (sim.clone(), Arc::clone(&done), Arc::clone(&chance));
-            move |payload: Bytes| {
-                let (sim, done) = (sim.clone(), Arc::clone(&done));
-                let micros = {
-                    let mut chance = chance.lock().unwrap();
-                    if chance.chance(60) { 0 } else { chance.range(1, 20_000) }
-                };
-                async move {
-                    if micros > 0 {
-                        sim.sleep(micros).await;
-                    }
-                    let number = u32::from_le_bytes(*payload.first_chunk().unwrap());
-                    done.lock().unwrap().push((place, number));
-                }
-            }
-        };
+        let (sim, done) = (Sim::new(seed), Done::default());
+        let mut work = |place: u8| worker(place, &sim, &done, rng.next());
+        let (zero, one, two, three) = (work(0), work(1), work(2), work(3));
         let pool = WorkerPool::new(rng.range(1, 4) as usize, Balance::Pinned);
         let limits = QueueLimits { count: rng.range(1, 20) as usize, ..QueueLimits::default() };
-        let inline = Arc::clone(&done);
+        let inline = done.clone();
         let routes = Router::new()
             .queue(limits)
-            .route(0u8, work(0))
-            .route(1u8, work(1))
-            .route(2u8, pooled(&pool, work(2)))
-            .route(3u8, concurrent(rng.range(1, 5) as usize, work(3)))
-            .on(4u8, move |cx: &mut outlast_service::router::Context<'_>| {
-                let number = u32::from_le_bytes(*cx.payload().first_chunk().unwrap());
-                inline.lock().unwrap().push((4, number));
-            })
+            .route(0u8, zero)
+            .route(1u8, one)
+            .route(2u8, pooled(&pool, two))
+            .route(3u8, concurrent(rng.range(1, 5) as usize, three))
+            .on(4u8, move |cx: &mut Context<'_>| inline.add(4, cx.payload()))
             .build()
             .unwrap();
         let window = 1 << rng.range(12, 16);
         let config = Config { max_body: 1_000, window, window_max: window, ..Config::SERVER };
         let (_server, net) = serve(&sim, config, routes.factory());
+        let mut cuts = Rng(rng.next());
+        net.plan(move |number| {
+            let cut_after = (number < 4).then(|| cuts.range(1_000, 100_000));
+            let faults = Faults { cut_after, delay: cuts.range(0, 300), ..Faults::default() };
+            Some((faults, Faults::default()))
+        });
         let (handle, runner) = client(&sim, &net, eager(seed), deaf);
-        let (world, count) = (sim.clone(), 300_u32);
-        let seen = Arc::clone(&done);
+        let (world, seen) = (sim.clone(), done.clone());
         sim.run(async move {
             world.aside(runner);
-            let receipts = Arc::new(AtomicUsize::new(0));
-            for number in 0..count {
-                let place = rng.range(0, 4) as u8;
-                let mut payload = vec![0; 4 + rng.range(0, 40) as usize * 50];
-                payload[..4].copy_from_slice(&number.to_le_bytes());
-                let receipt = handle.send_receipted(place, &payload).await.unwrap();
-                if rng.chance(30) {
-                    let (seen, receipts) = (Arc::clone(&seen), Arc::clone(&receipts));
-                    receipts.fetch_add(1, Ordering::Relaxed);
-                    world.aside(async move {
-                        receipt.await.unwrap();
-                        let seen: Vec<u32> =
-                            seen.lock().unwrap().iter().map(|(_, number)| *number).collect();
-                        // With it, everything that came before it.
-                        assert!((0..=number).all(|number| seen.contains(&number)));
-                        receipts.fetch_sub(1, Ordering::Relaxed);
-                    });
-                }
-                if rng.chance(2) {
-                    pool.resize(rng.range(1, 4) as usize);
-                }
-            }
-            handle.flushed().await.unwrap();
-            world.sleep(1_000).await;
-            assert_eq!(receipts.load(Ordering::Relaxed), 0);
+            send_all(&world, &handle, &seen, &pool, rng).await;
         });
-        let done = done.lock().unwrap();
-        assert_eq!(done.len(), count as usize, "each once");
-        let of = |places: &[u8]| -> Vec<u32> {
-            let there = done.iter().filter(|(place, _)| places.contains(place));
-            there.map(|(_, number)| *number).collect()
-        };
+        assert_eq!(done.of(&[0, 1, 2, 3, 4]).len(), MESSAGES as usize, "each once");
         for places in [&[0, 1][..], &[2], &[4]] {
-            assert!(of(places).is_sorted(), "{places:?}: {:?}", of(places));
+            assert!(done.of(places).is_sorted(), "{places:?}: {:?}", done.of(places));
         }
     });
 }
