@@ -4,33 +4,40 @@ use core::cell::Cell;
 use core::hint::black_box;
 use std::io;
 
-use outlast_tokio::Server;
 use outlast_tokio::router::{Context, Flow, Hook, Reply, Router};
+use outlast_tokio::{Server, Status};
 
 thread_local! {
-    /// What the hooks have seen.
-    static SEEN: Cell<[u64; 2]> = const { Cell::new([0; 2]) };
+    static FAILED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A hook that has as little to do as there can be, before and after.
-struct Count;
+/// Keeps long messages from the handler.
+struct Limit(usize);
 
-impl Hook for Count {
+impl Hook for Limit {
     fn before(&self, cx: &Context<'_>) -> Flow {
-        black_box(cx.payload().len());
+        if cx.payload().len() > self.0 {
+            return Flow::Answer(Reply::status(Status::INVALID));
+        }
         Flow::Go
     }
+}
 
+/// Counts what went wrong.
+struct Failures;
+
+impl Hook for Failures {
     fn after(&self, _: &Context<'_>, reply: &Reply) {
-        let [messages, failures] = SEEN.get();
-        SEEN.set([messages + 1, failures + u64::from(!reply.code().is_ok())]);
+        if !reply.code().is_ok() {
+            FAILED.set(FAILED.get() + 1);
+        }
     }
 }
 
 /// As [`super::outlast`], for messages that are looked at and dropped.
 pub(super) async fn serve() -> io::Result<()> {
-    let routes = Router::new().hook(Count).hook(Count).on(7u8, take).fallback(drop_all);
-    let routes = routes.build().map_err(io::Error::other)?;
+    let routes = Router::new().hook(Limit(black_box(1 << 20))).hook(Failures);
+    let routes = routes.on(7u8, take).fallback(drop_all).build().map_err(io::Error::other)?;
     let server = Server::builder().config(super::outlast::config());
     let server = server.limits(super::outlast::limits()).bind("127.0.0.1:0").await?;
     let port = server.local_addr()?.port();

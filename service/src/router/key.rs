@@ -37,7 +37,7 @@ pub enum RouteKey {
 /// use outlast_service::router::named;
 ///
 /// const SEND: Route = named("chat/send");
-/// assert_eq!(SEND.get(), 0x9EBF_8C64);
+/// assert_eq!(SEND.get(), 0xF6F0_BC12);
 /// ```
 #[must_use]
 pub const fn named(name: &str) -> Route {

@@ -170,21 +170,8 @@ impl<H: Hook> Table<H> {
 }
 
 impl<H: Hook> Routed<H> {
-    /// As [`take`](Self::take), for what is rarer than messages.
-    #[inline(never)]
-    fn take_rare(
-        &mut self,
-        peer: &mut Peer<'_>,
-        kind: Kind,
-        route: Route,
-        id: RequestId,
-        payload: &[u8],
-    ) {
-        self.take(peer, kind, route, id, payload);
-    }
-
     /// Runs the handler of what came, or has a task run it.
-    #[inline(always)]
+    #[inline]
     fn take(
         &mut self,
         peer: &mut Peer<'_>,
@@ -372,13 +359,13 @@ impl<H: Hook> Handler for Routed<H> {
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
         match event {
             Incoming::Message { route, payload } => {
-                self.take_rare(peer, Kind::Message, route, RequestId(0), payload);
+                self.take(peer, Kind::Message, route, RequestId(0), payload);
             }
             Incoming::Request { id, route, payload } => {
-                self.take_rare(peer, Kind::Request, route, id, payload);
+                self.take(peer, Kind::Request, route, id, payload);
             }
             Incoming::Note { route, payload } => {
-                self.take_rare(peer, Kind::Note, route, RequestId(0), payload);
+                self.take(peer, Kind::Note, route, RequestId(0), payload);
             }
             Incoming::Cancelled { id } => {
                 if let Some(asked) = self.asked.remove(&id) {
