@@ -254,7 +254,6 @@ pub struct Peer<'a> {
     /// The request that was neither answered nor deferred yet.
     pub(crate) asked: &'a mut Option<RequestId>,
     /// Behind everything that came before the frame whose message is being handled.
-    #[cfg_attr(not(feature = "router"), expect(dead_code, reason = "only routers hold back"))]
     pub(crate) before: Position,
 }
 

@@ -202,3 +202,6 @@ impl Backlog {
 
 /// An empty backlog keeps so many places and bytes.
 const KEPT: usize = 4 << 10;
+
+/// A peer's window may be full of empty messages.
+const _: () = assert!(size_of::<Thing>() <= 16, "a thing that waits takes little");

@@ -227,3 +227,53 @@ fn sessions_come_and_go() {
         assert_eq!(last.contains("finished"), way == "finish", "{way}: {all:?}");
     }
 }
+
+/// A client's router, and a session that comes in the place of one that was lost: what began in the
+/// one holds nothing back in the other.
+#[test]
+fn a_session_that_replaces_another_begins_anew() {
+    let sim = Sim::new(6);
+    let notes = Notes::default();
+    let [open, close, done] = [(); 3].map(|()| notes.clone());
+    let world = sim.clone();
+    let routes = Router::new()
+        .on_open(move |_| open.add("open"))
+        .on_close(move |_, end| close.add(format!("close {end:?}")))
+        .route(1u8, move || {
+            let (done, world) = (done.clone(), world.clone());
+            async move {
+                world.sleep(2_000_000).await;
+                done.add("done");
+            }
+        })
+        .build()
+        .unwrap();
+    let (server, net) = serve(&sim, Config::SERVER, |_| deaf);
+    let mut config = eager(1);
+    config.dialer.on_lost = outlast_core::client::OnLost::Replace;
+    let (handle, runner) = client(&sim, &net, config, routes.session());
+    let world = sim.clone();
+    sim.run(async move {
+        world.aside(runner);
+        handle.flushed().await.unwrap();
+        for round in 1..=2 {
+            notes.wait(&world, "open").await;
+            while server.handle().sessions().is_empty() || notes.count("open") < round {
+                world.sleep(1_000).await;
+            }
+            let id = server.handle().sessions()[0].id;
+            let peer = server.handle().get(id).unwrap();
+            let receipt = peer.send_receipted(1u8, b"").await.unwrap();
+            if round == 1 {
+                world.sleep(1_000_000).await;
+                peer.end(CloseCode::EVICTED);
+                assert!(receipt.await.is_err());
+            } else {
+                receipt.await.unwrap();
+            }
+            world.sleep(100_000).await;
+        }
+        // What was under way when the first was lost came to its end as well.
+        assert_eq!((notes.count("open"), notes.count("close"), notes.count("done")), (2, 1, 2));
+    });
+}
