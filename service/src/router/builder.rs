@@ -230,7 +230,7 @@ impl<H: Hook> Router<H> {
     /// names, a state that a handler takes and nobody gave, limits of nothing.
     pub fn build(self) -> Result<Routes<H>, BuildError> {
         self.limits.validate()?;
-        let (mut direct, mut by_id) = (Box::new([NOWHERE; DIRECT]), HashMap::new());
+        let (mut direct, mut by_id) = ([NOWHERE; DIRECT], HashMap::new());
         let mut entries: Vec<Entry> = Vec::new();
         let count = self.routes.len() + usize::from(self.fallback.is_some());
         if count >= usize::from(NOWHERE) {

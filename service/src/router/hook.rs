@@ -139,7 +139,7 @@ pub struct Log<F> {
 /// One line of a log.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Entry<'a> {
+pub struct LogLine<'a> {
     /// Whom it was from.
     pub link: &'a Link,
     /// What it asked for.
@@ -155,13 +155,13 @@ pub struct Entry<'a> {
 }
 
 /// Calls `tell` with every message and request that was handled, or kept from being handled.
-pub const fn log<F: Fn(&Entry<'_>) + Send + Sync + 'static>(tell: F) -> Log<F> {
+pub const fn log<F: Fn(&LogLine<'_>) + Send + Sync + 'static>(tell: F) -> Log<F> {
     Log { tell }
 }
 
-impl<F: Fn(&Entry<'_>) + Send + Sync + 'static> Hook for Log<F> {
+impl<F: Fn(&LogLine<'_>) + Send + Sync + 'static> Hook for Log<F> {
     fn after(&self, cx: &Context<'_>, reply: &Reply) {
-        (self.tell)(&Entry {
+        (self.tell)(&LogLine {
             link: cx.link,
             key: cx.key(),
             kind: cx.kind,

@@ -85,7 +85,7 @@ pub use function::{
     AsyncFn, Endpoint, IntoEndpoint, IsAsync, IsPlain, PlainFn, blocking, blocking_in, concurrent,
     hooked, pooled,
 };
-pub use hook::{Authorize, Entry, Flow, Hook, Log, RateLimit, authorize, log, rate_limit};
+pub use hook::{Authorize, Flow, Hook, Log, LogLine, RateLimit, authorize, log, rate_limit};
 pub use key::{Key, RouteKey, named};
 #[cfg(feature = "tower")]
 pub use layer::Endpoints;

@@ -94,7 +94,7 @@ impl States {
 /// Everything of a router that does not depend on the type of its hooks.
 pub(crate) struct Common {
     /// By number, for small ones.
-    pub(crate) direct: Box<[u16; DIRECT]>,
+    pub(crate) direct: [u16; DIRECT],
     /// By number, for others and for those of names.
     pub(crate) by_id: HashMap<u32, u16>,
     pub(crate) entries: Vec<Entry>,
