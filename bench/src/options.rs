@@ -16,7 +16,7 @@ usage: cargo run --release -p bench -- [OPTIONS]
   --quick              fewer and shorter rounds: all groups in two minutes
   --groups A,B         of: core oneway echo fanout own idle resume tls
   --peers A,B          of: tokio-raw tokio-lp tokio-util msgtrans tarpc outlast
-                       smol-raw outlast-smol async-std-raw outlast-async-std
+                       outlast-routed smol-raw outlast-smol async-std-raw outlast-async-std
                        std-raw outlast-std
                        (the limit, epoll-raw, always runs)
   --sizes A,B          bytes of one-way messages (16,256,65536)

@@ -107,6 +107,8 @@ pub use outlast_service as service;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
 pub use outlast_service::plain;
+#[cfg(feature = "router")]
+pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler,
     Incoming, KeyedClient, Limits, NetworkError, Peer, Receipt, Refusals, Report, RequestError,

@@ -121,6 +121,8 @@ pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, 
 pub use outlast_service::net::{self, SocketOptions};
 #[cfg(feature = "formats")]
 pub use outlast_service::plain;
+#[cfg(feature = "router")]
+pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
     Handler, Incoming, KeyedClient, Limits, NetworkError, Peer, Refusals, Report, RequestError,

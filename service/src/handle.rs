@@ -36,6 +36,12 @@ impl Handle {
         Self { shared }
     }
 
+    /// What stands behind the handle.
+    #[cfg(feature = "router")]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Sends a one-way message without waiting.
     ///
     /// # Errors
@@ -486,14 +492,23 @@ impl Responder {
     pub async fn reply(self, payload: &[u8]) -> Result<(), SendError> {
         self.respond(Status::OK, payload).await
     }
+
+    /// Answers with a status and nothing else, which needs no room and so no waiting.
+    pub fn decline(mut self, status: Status) {
+        self.settle(status);
+    }
+
+    fn settle(&mut self, status: Status) {
+        if let Some(shared) = self.shared.take() {
+            let mut inner = shared.lock();
+            inner.answer_later(self.generation, self.id, status);
+            shared.notify(inner);
+        }
+    }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
-            let mut inner = shared.lock();
-            inner.answer_later(self.generation, self.id, Status::INTERNAL);
-            shared.notify(inner);
-        }
+        self.settle(Status::INTERNAL);
     }
 }

@@ -41,6 +41,16 @@ pub trait Handler: Send + 'static {
     fn wants_fragments(&self) -> bool {
         false
     }
+
+    /// Up to where messages count as taken, if this handler knows better than the configuration:
+    /// everything that was handed to it lies before `received`.
+    ///
+    /// It is asked whenever the session's owner has handled what came in, and after a [`Handle`] of
+    /// the session was used; it must only look. By default the configured [`Release`] decides.
+    fn taken(&self, received: Position) -> Option<Position> {
+        let _ = received;
+        None
+    }
 }
 
 impl<F: FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'static> Handler for F {
@@ -276,6 +286,8 @@ pub struct Peer<'a> {
     pub(crate) release: Release,
     /// The request that was neither answered nor deferred yet.
     pub(crate) asked: &'a mut Option<RequestId>,
+    /// Behind everything that came before the frame whose message is being handled.
+    pub(crate) before: Position,
 }
 
 impl Peer<'_> {

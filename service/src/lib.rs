@@ -12,6 +12,7 @@
 //! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
 //! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
 //! | [`Transport`], [`Runtime`], [`Timer`] | what a runtime crate has to provide |
+//! | `router` (feature `router`) | handlers by route, with arguments, hooks, queues and pools |
 //! | [`SendError`], [`RequestError`], [`Closed`] | what went wrong, and whether to try again |
 //!
 //! # Who owns what
@@ -122,6 +123,8 @@ mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
 mod queues;
+#[cfg(feature = "router")]
+pub mod router;
 mod server;
 mod shared;
 mod transport;

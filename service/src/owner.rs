@@ -36,6 +36,8 @@ pub(crate) struct Owner<H> {
     finish: bool,
     /// The request that the handler is being told of, until it answers or defers it.
     asked: Option<RequestId>,
+    /// Behind everything that came before the frame that was taken in last.
+    before: Position,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     pub(crate) over: bool,
@@ -119,6 +121,7 @@ impl<H: Handler> Owner<H> {
         shared: Arc<Shared>,
         release: Release,
     ) -> Self {
+        let before = session.received();
         Self {
             session,
             handler,
@@ -127,6 +130,7 @@ impl<H: Handler> Owner<H> {
             release,
             finish: false,
             asked: None,
+            before,
             left_staged: false,
             over: false,
             ordered_end: None,
@@ -156,6 +160,7 @@ impl<H: Handler> Owner<H> {
             now,
             release: self.release,
             asked: &mut self.asked,
+            before: self.before,
         };
         (peer, &mut self.handler)
     }
@@ -181,11 +186,15 @@ impl<H: Handler> Owner<H> {
     ) -> Result<Option<Event<'b>>, Violation> {
         let (mut peer, handler) = self.peer(now);
         loop {
+            peer.before = peer.session.received();
             match peer.session.handle_input(now, input)? {
                 Some(Event::Message { route, payload, .. }) => {
                     handler.message(&mut peer, route, payload);
                 }
-                other => return Ok(other),
+                other => {
+                    self.before = peer.before;
+                    return Ok(other);
+                }
             }
         }
     }
@@ -506,8 +515,10 @@ impl<H: Handler> Owner<H> {
         // Never held back for want of room: two ends that did so would wait for each other. What
         // waits for room is bounded by the requests that may be open.
         //= CRD-10
-        if self.release == Release::Automatic {
-            self.session.release(now, self.session.received());
+        let received = self.session.received();
+        let automatic = (self.release == Release::Automatic).then_some(received);
+        if let Some(taken) = self.handler.taken(received).or(automatic) {
+            self.session.release(now, taken.min(received));
         }
     }
 

@@ -104,6 +104,14 @@ pub trait Timer: Send + Unpin + 'static {
 pub(crate) trait Timers: std::fmt::Debug + Send + Sync {
     /// Ready after `time`.
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// The runtime's clock.
+    #[cfg(feature = "router")]
+    fn now(&self) -> Instant;
+
+    /// Runs a task to its end.
+    #[cfg(feature = "router")]
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
 
 /// The timers of a runtime.
@@ -122,6 +130,16 @@ impl<R> std::fmt::Debug for Sleeper<R> {
 }
 
 impl<R: Runtime> Timers for Sleeper<R> {
+    #[cfg(feature = "router")]
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    #[cfg(feature = "router")]
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.spawn(task);
+    }
+
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let runtime = self.0.clone();
         // What lies beyond the clock's range is never.

@@ -127,6 +127,15 @@ fn against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
     Spread::of(rounds.map(|((raw, _), (own, _))| raw.cpu / own.cpu))
 }
 
+/// CPU per message without a router against that with one, round by round.
+fn against_unrouted(own: &Series, all: &[Series], compare: fn(f64, f64) -> f64) -> Option<Spread> {
+    let routed = own.subject.kind == Kind::OutlastRouted;
+    let plain = all.iter().find(|series| series.subject.name == Kind::Outlast.name());
+    let plain = plain.filter(|_| routed)?;
+    let rounds = plain.samples.iter().zip(&own.samples);
+    Spread::of(rounds.map(|((plain, _), (own, _))| compare(plain.cpu, own.cpu)))
+}
+
 /// Messages per second divided by those of the same runtime's raw bytes, round by round.
 fn rate_against_raw(own: &Series, all: &[Series]) -> Option<Spread> {
     let raw = own.subject.kind.raw()?;
@@ -285,6 +294,9 @@ fn print(report: &mut Report, title: &str, prefix: &str, limits: &Series, all: &
             ratio("p50_vs_limit", series.latency_ratio(0).map(|s| s.median));
             ratio("p999_vs_limit", series.latency_ratio(2).map(|s| s.median));
             ratio("vs_raw", against_raw(series, all).map(|s| s.median));
+            ratio("vs_outlast", against_unrouted(series, all, |a, b| a / b).map(|s| s.median));
+            let over = against_unrouted(series, all, |plain, own| own - plain);
+            ratio("ns_over_outlast", over.map(|s| s.median));
             ratio("rate_vs_raw", rate_against_raw(series, all).map(|s| s.median));
         }
     }

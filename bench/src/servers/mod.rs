@@ -9,6 +9,7 @@ mod framed;
 mod msgtrans;
 mod outlast;
 mod outlast_std;
+mod routed;
 mod std_raw;
 mod tarpc;
 mod tokio_lp;
@@ -51,6 +52,8 @@ pub(crate) enum Kind {
     Tarpc,
     /// This project.
     Outlast,
+    /// This project, every message through a router with two hooks.
+    OutlastRouted,
     /// Bytes without framing over smol.
     SmolRaw,
     /// This project over smol.
@@ -66,7 +69,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::EpollRaw,
         Self::TokioRaw,
         Self::TokioLp,
@@ -74,6 +77,7 @@ impl Kind {
         Self::Msgtrans,
         Self::Tarpc,
         Self::Outlast,
+        Self::OutlastRouted,
         Self::SmolRaw,
         Self::OutlastSmol,
         Self::AsyncStdRaw,
@@ -91,6 +95,7 @@ impl Kind {
             Self::Msgtrans => "msgtrans",
             Self::Tarpc => "tarpc",
             Self::Outlast => "outlast",
+            Self::OutlastRouted => "outlast-routed",
             Self::SmolRaw => "smol-raw",
             Self::OutlastSmol => "outlast-smol",
             Self::AsyncStdRaw => "async-std-raw",
@@ -116,16 +121,18 @@ impl Kind {
             | Self::StdRaw => Some(Dialect::Prefix),
             Self::Msgtrans => Some(Dialect::Msgtrans),
             Self::Tarpc => None,
-            Self::Outlast | Self::OutlastSmol | Self::OutlastAsyncStd | Self::OutlastStd => {
-                Some(Dialect::Outlast)
-            }
+            Self::Outlast
+            | Self::OutlastRouted
+            | Self::OutlastSmol
+            | Self::OutlastAsyncStd
+            | Self::OutlastStd => Some(Dialect::Outlast),
         }
     }
 
     /// What the same runtime does with bytes alone, in the same mode.
     pub(crate) const fn raw(self) -> Option<Self> {
         match self {
-            Self::Outlast => Some(Self::TokioRaw),
+            Self::Outlast | Self::OutlastRouted => Some(Self::TokioRaw),
             Self::OutlastSmol => Some(Self::SmolRaw),
             Self::OutlastAsyncStd => Some(Self::AsyncStdRaw),
             Self::OutlastStd => Some(Self::StdRaw),
@@ -156,6 +163,7 @@ impl Kind {
             | Self::StdRaw
             | Self::OutlastStd => matches!(mode, Mode::Echo),
             Self::Outlast => outlast::AVAILABLE,
+            Self::OutlastRouted => matches!(mode, Mode::Sink),
         }
     }
 }
@@ -212,6 +220,7 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
         Kind::Msgtrans => run(msgtrans::serve(mode)),
         Kind::Tarpc => run(tarpc::serve()),
         Kind::Outlast => run(outlast::serve(mode)),
+        Kind::OutlastRouted => run(routed::serve()),
         Kind::SmolRaw => async_io::smol_raw(),
         Kind::OutlastSmol => async_io::over_smol(),
         Kind::AsyncStdRaw => async_io::async_std_raw(),

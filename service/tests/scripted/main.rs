@@ -11,5 +11,8 @@ mod link;
 #[cfg(feature = "formats")]
 mod plain;
 mod replaced;
+mod routed;
+mod routed_hooks;
+mod routed_queues;
 mod takeover;
 mod world;

@@ -1,0 +1,254 @@
+//! Whom a message is from, as long as the session lasts.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use outlast_core::CloseCode;
+use outlast_core::wire::Route;
+
+use super::tickets::Tickets;
+use crate::error::SendError;
+use crate::handle::Handle;
+use crate::overview::lock;
+
+/// The other end of a session, for hooks and handlers in any task. Clones are the same one. It
+/// outlives connections, and ends with the session.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+/// What stands behind a link. Connections that have no session would be another variant.
+#[derive(Debug)]
+enum Carrier {
+    Session(Handle),
+}
+
+struct Inner {
+    carrier: Carrier,
+    /// Of all the links of a router the how manieth this is.
+    number: u64,
+    principal: Option<u64>,
+    store: Mutex<Store>,
+    /// Messages and requests that wait or are being handled in tasks, and the bytes of those that
+    /// wait.
+    pending: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    /// The peer has finished: this end does when nothing is pending.
+    finish: AtomicBool,
+    /// What is not taken yet.
+    pub(super) tickets: Mutex<Tickets>,
+}
+
+/// What is kept with a session: by type, and by hook.
+type Store = Vec<(TypeId, usize, Box<dyn Any + Send + Sync>)>;
+
+/// The number that properties have in the store; hooks have others.
+const PROPERTY: usize = 0;
+
+impl Link {
+    pub(crate) fn of_session(handle: Handle, number: u64, principal: Option<u64>) -> Self {
+        Self(Arc::new(Inner {
+            carrier: Carrier::Session(handle),
+            number,
+            principal,
+            store: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            finish: AtomicBool::new(false),
+            tickets: Mutex::default(),
+        }))
+    }
+
+    fn handle(&self) -> &Handle {
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle,
+        }
+    }
+
+    /// The session, with everything it guarantees, if there is one behind this link.
+    #[must_use]
+    pub fn session(&self) -> Option<&Handle> {
+        match &self.0.carrier {
+            Carrier::Session(handle) => Some(handle),
+        }
+    }
+
+    /// The session's number.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        self.handle().id()
+    }
+
+    /// The other end's address, of the present connection or of the last one.
+    #[must_use]
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.handle().shared().lock().remote
+    }
+
+    /// Whom authentication found it to be, if it asked and this is somebody in particular.
+    #[inline]
+    #[must_use]
+    pub fn principal(&self) -> Option<u64> {
+        self.0.principal
+    }
+
+    /// Whether there is a connection now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.handle().is_connected()
+    }
+
+    /// Sends a one-way message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::try_send`].
+    pub fn try_send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
+        self.handle().try_send(route, payload)
+    }
+
+    /// Sends a one-way message once there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::send`].
+    pub async fn send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
+        self.handle().send(route, payload).await
+    }
+
+    /// Ends it, whatever was not delivered.
+    pub fn end(&self, code: CloseCode) {
+        self.handle().end(code);
+    }
+
+    /// Keeps `value` with the session, and returns the one of its type that was kept before.
+    pub fn set<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
+        let mut store = lock(&self.0.store);
+        let earlier = take(&mut store);
+        store.push((TypeId::of::<T>(), PROPERTY, Box::new(value)));
+        earlier
+    }
+
+    /// The value of this type that is kept with the session.
+    #[must_use]
+    pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.with(|value: Option<&mut T>| value.cloned())
+    }
+
+    /// Gives the value of this type back that was kept with the session.
+    pub fn remove<T: Send + Sync + 'static>(&self) -> Option<T> {
+        take(&mut lock(&self.0.store))
+    }
+
+    /// Looks at the value of this type, or changes it. Meanwhile `look` must not ask this link for
+    /// other values: they are under one lock.
+    pub fn with<T: Send + Sync + 'static, R>(&self, look: impl FnOnce(Option<&mut T>) -> R) -> R {
+        let mut store = lock(&self.0.store);
+        let at = place::<T>(&store, PROPERTY);
+        look(at.and_then(|at| store[at].2.downcast_mut()))
+    }
+
+    /// What a hook keeps with the session, under a number of its own.
+    pub(crate) fn local<T: Send + Sync + 'static, R>(
+        &self,
+        number: usize,
+        make: impl FnOnce() -> T,
+        look: impl FnOnce(&T) -> R,
+    ) -> R {
+        let mut store = lock(&self.0.store);
+        if let Some(known) =
+            place::<T>(&store, number).and_then(|at| store[at].2.downcast_ref::<T>())
+        {
+            return look(known);
+        }
+        let made = make();
+        let result = look(&made);
+        store.push((TypeId::of::<T>(), number, Box::new(made)));
+        result
+    }
+
+    /// Of all the links of its router the how manieth this is.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    pub(crate) fn tickets(&self) -> &Mutex<Tickets> {
+        &self.0.tickets
+    }
+
+    /// Has the session's owner look what is taken now.
+    pub(crate) fn nudge(&self) {
+        self.handle().shared().order(|_| {});
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.handle().shared().timers().now()
+    }
+
+    pub(crate) fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.handle().shared().timers().sleep(time)
+    }
+
+    pub(crate) fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.handle().shared().timers().spawn(task);
+    }
+
+    /// How much waits or is being handled, and the bytes of what waits.
+    pub(crate) fn pending(&self) -> (usize, usize) {
+        let bytes = self.0.waiting_bytes.load(Ordering::Relaxed);
+        (self.0.pending.load(Ordering::Relaxed), bytes)
+    }
+
+    pub(crate) fn enter(&self, bytes: usize) {
+        self.0.pending.fetch_add(1, Ordering::SeqCst);
+        self.0.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin(&self, bytes: usize) {
+        self.0.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Something pending is done, and answered.
+    pub(crate) fn leave(&self) {
+        let left = self.0.pending.fetch_sub(1, Ordering::SeqCst) - 1;
+        if left == 0 && self.0.finish.load(Ordering::SeqCst) {
+            self.handle().finish();
+        }
+    }
+
+    /// The session is over: another one may come in its place, which must not be finished.
+    pub(crate) fn forget(&self) {
+        self.0.finish.store(false, Ordering::SeqCst);
+    }
+
+    /// Finishes once nothing is pending.
+    pub(crate) fn finish_when_idle(&self) {
+        self.0.finish.store(true, Ordering::SeqCst);
+        if self.0.pending.load(Ordering::SeqCst) == 0 {
+            self.handle().finish();
+        }
+    }
+}
+
+fn place<T: 'static>(store: &Store, number: usize) -> Option<usize> {
+    store.iter().position(|(kind, of, _)| *of == number && *kind == TypeId::of::<T>())
+}
+
+fn take<T: 'static>(store: &mut Store) -> Option<T> {
+    let at = place::<T>(store, PROPERTY)?;
+    store.swap_remove(at).2.downcast().ok().map(|value| *value)
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("id", &self.id())
+            .field("principal", &self.principal())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,414 @@
+//! A router that is built, and its side of each session.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use outlast_core::wire::{RequestId, Route, Status};
+use outlast_core::{CloseCode, Position};
+
+use super::context::{Context, Kind};
+use super::crew::Crew;
+use super::hook::{Flow, Hook};
+use super::life::End;
+use super::line::{Ask, Asked, Line, Thing};
+use super::link::Link;
+use super::pool::WhenFull;
+use super::reply::Reply;
+use super::stats::{Count, Own, RouterStats};
+use super::table::{Home, Run, Shell, Table};
+use super::work::how;
+use crate::handler::{Handler, Incoming, Peer};
+use crate::overview::{SessionInfo, lock};
+
+/// A router that is built. Clones are the same router.
+pub struct Routes<H = ()>(Arc<Table<H>>);
+
+impl<H> Clone for Routes<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<H> fmt::Debug for Routes<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").field("routes", &self.0.common.entries.len()).finish()
+    }
+}
+
+impl<H: Hook> Routes<H> {
+    pub(super) fn new(table: Table<H>) -> Self {
+        Self(Arc::new(table))
+    }
+
+    /// The handler of one session: for a client.
+    #[must_use]
+    pub fn session(&self) -> Routed<H> {
+        Routed { table: Arc::clone(&self.0), open: None, places: Vec::new(), asked: HashMap::new() }
+    }
+
+    /// Makes the handler of each session: for a server.
+    pub fn factory(&self) -> impl Fn(&SessionInfo) -> Routed<H> + Clone + Send + Sync + 'static {
+        let routes = self.clone();
+        move |_| routes.session()
+    }
+
+    /// What was counted, over all sessions.
+    #[must_use]
+    pub fn stats(&self) -> RouterStats {
+        self.0.common.counters.read()
+    }
+}
+
+/// A router's side of one session.
+pub struct Routed<H: Hook = ()> {
+    table: Arc<Table<H>>,
+    open: Option<Open>,
+    /// Where what waits for tasks waits, as far as anything ever did.
+    places: Vec<Place>,
+    /// Requests that tasks answer, by number.
+    asked: HashMap<RequestId, Arc<Asked>>,
+}
+
+/// What waits for one home.
+struct Place {
+    home: Home,
+    /// For which route, where the home is one route's.
+    entry: u16,
+    line: Arc<Line>,
+    /// Who works it off, if they are of this session alone.
+    crew: Option<Arc<Crew>>,
+}
+
+/// A session that is open.
+struct Open {
+    link: Link,
+    own: Arc<Own>,
+}
+
+impl<H: Hook> fmt::Debug for Routed<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let link = self.open.as_ref().map(|open| &open.link);
+        f.debug_struct("Routed").field("link", &link).finish_non_exhaustive()
+    }
+}
+
+/// How far a message or request has come in the connection's task.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Stage {
+    Before,
+    Inside,
+    /// It waits for a task.
+    Queued,
+    /// It is done, and counts as this.
+    After(Count),
+}
+
+impl<H: Hook> Table<H> {
+    /// Hooks, handler, hooks.
+    #[inline]
+    fn pass(&self, cx: &mut Context<'_>, stage: &mut Stage) -> Reply {
+        if let Flow::Answer(reply) = self.hooks.before(cx) {
+            *stage = Stage::After(Count::Stopped);
+            return reply;
+        }
+        let Some(entry) = self.common.entry(cx.entry) else {
+            let reply = Reply::status(Status::NO_ROUTE);
+            *stage = Stage::After(Count::NoRoute);
+            self.hooks.after(cx, &reply);
+            return reply;
+        };
+        if !entry.hooks.is_empty()
+            && let Some(reply) = self.before(&entry.hooks, cx)
+        {
+            *stage = Stage::After(Count::Stopped);
+            return reply;
+        }
+        let Run::Inline(inline) = &entry.run else {
+            *stage = Stage::Queued;
+            return Reply::status(Status::OK);
+        };
+        *stage = Stage::Inside;
+        let reply = inline.call(cx);
+        *stage = Stage::After(how(&reply));
+        if reply.is_fault() {
+            self.common.observe(cx, &reply);
+        }
+        if entry.hooks.is_empty() {
+            self.hooks.after(cx, &reply);
+        } else {
+            Shell::after(self, cx, &reply);
+        }
+        reply
+    }
+
+    /// Runs the hooks inside of the router's. If one answers, the rest is undone.
+    #[cold]
+    fn before(&self, hooks: &[Arc<dyn Hook>], cx: &Context<'_>) -> Option<Reply> {
+        for (at, hook) in hooks.iter().enumerate() {
+            if let Flow::Answer(reply) = hook.before(cx) {
+                hooks[..at].iter().rev().for_each(|hook| hook.after(cx, &reply));
+                self.hooks.after(cx, &reply);
+                return Some(reply);
+            }
+        }
+        None
+    }
+
+    /// What becomes of a handler, or a hook, that panicked.
+    #[cold]
+    fn panicked(&self, cx: &Context<'_>, stage: &mut Stage) -> Reply {
+        let reply = Reply::status(Status::INTERNAL);
+        if *stage == Stage::Inside {
+            // That these panic, too, changes nothing.
+            let _ = catch_unwind(AssertUnwindSafe(|| Shell::after(self, cx, &reply)));
+        }
+        *stage = Stage::After(Count::Panicked);
+        reply
+    }
+}
+
+impl<H: Hook> Routed<H> {
+    /// Runs the handler of what came, or has a task run it.
+    #[inline]
+    fn take(
+        &mut self,
+        peer: &mut Peer<'_>,
+        kind: Kind,
+        route: Route,
+        id: RequestId,
+        payload: &[u8],
+    ) {
+        let Some(open) = &self.open else {
+            return;
+        };
+        let table = &*self.table;
+        let entry = table.common.find(route);
+        let mut cx = Context {
+            link: &open.link,
+            common: &table.common,
+            outlet: Some(peer),
+            entry,
+            kind,
+            route,
+            payload,
+            owned: None,
+        };
+        let mut stage = Stage::Before;
+        let passed = catch_unwind(AssertUnwindSafe(|| table.pass(&mut cx, &mut stage)));
+        let reply = passed.unwrap_or_else(|_| table.panicked(&cx, &mut stage));
+        match stage {
+            Stage::After(Count::Handled) => open.own.add(),
+            Stage::After(count) => table.common.counters.add(count),
+            Stage::Before | Stage::Inside | Stage::Queued => {
+                return self.queue(peer, Thing::new(entry, kind, route), id, payload);
+            }
+        }
+        if kind == Kind::Request {
+            respond(peer, id, &reply);
+        }
+        reply.discard();
+    }
+
+    /// Has a task handle it.
+    #[inline(never)]
+    fn queue(&mut self, peer: &mut Peer<'_>, mut thing: Thing, id: RequestId, payload: &[u8]) {
+        let table = Arc::clone(&self.table);
+        let common = &table.common;
+        let (Some(open), Some(entry)) = (&self.open, common.entry(thing.entry)) else {
+            return;
+        };
+        let Run::Queued(queued) = &entry.run else {
+            return;
+        };
+        let limits = common.limits;
+        let (count, bytes) = open.link.pending();
+        let full = count >= limits.count || (bytes > 0 && bytes + payload.len() > limits.bytes);
+        let waits = thing.kind == Kind::Message && limits.when_full == WhenFull::Wait;
+        if full && !waits {
+            return self.refuse(peer, thing, id, payload);
+        }
+        let at = self.place(open.link.clone(), &queued.home, thing.entry);
+        let (Some(place), Some(open)) = (self.places.get(at), &self.open) else {
+            return;
+        };
+        let ask = (thing.kind == Kind::Request).then(|| {
+            let until = common.deadline.and_then(|limit| open.link.now().checked_add(limit));
+            let asked = Arc::new(Asked::new(peer.defer(id)));
+            self.asked.insert(id, Arc::clone(&asked));
+            Ask { asked, until }
+        });
+        if waits {
+            thing.held = true;
+            thing.ticket = lock(open.link.tickets()).draw(peer.before, full);
+        }
+        place.line.push(thing, payload, ask);
+        match (&place.crew, &place.home) {
+            (Some(crew), _) => crew.push(&place.line),
+            (None, Home::Pool(pool)) => {
+                pool.choose(&place.line).into_iter().for_each(|crew| crew.push(&place.line));
+            }
+            (None, Home::Threads(Some(pool))) => pool.crew().push(&place.line),
+            (None, Home::Threads(None) | Home::Ordered | Home::Concurrent(_)) => {
+                common.threads.crew().push(&place.line);
+            }
+        }
+    }
+
+    /// Which of the places a thing goes to.
+    fn place(&mut self, link: Link, home: &Home, entry: u16) -> usize {
+        let is = |known: &Place| match (&known.home, home) {
+            (Home::Ordered, Home::Ordered) => true,
+            (Home::Concurrent(_), Home::Concurrent(_)) | (Home::Threads(_), Home::Threads(_)) => {
+                known.entry == entry
+            }
+            (Home::Pool(one), Home::Pool(other)) => one.is(other),
+            (Home::Ordered | Home::Concurrent(_) | Home::Threads(_) | Home::Pool(_), _) => false,
+        };
+        if let Some(at) = self.places.iter().position(is) {
+            return at;
+        }
+        let crew = match home {
+            Home::Ordered => Some(Arc::new(Crew::own(1))),
+            Home::Concurrent(limit) => Some(Arc::new(Crew::own(*limit))),
+            Home::Pool(_) | Home::Threads(_) => None,
+        };
+        let shell: Arc<dyn Shell> = Arc::<Table<H>>::clone(&self.table);
+        let line = Arc::new(Line::new(link, shell));
+        self.places.push(Place { home: home.clone(), entry, line, crew });
+        self.places.len() - 1
+    }
+
+    /// There is no room for it.
+    #[cold]
+    fn refuse(&self, peer: &mut Peer<'_>, thing: Thing, id: RequestId, payload: &[u8]) {
+        let Some(open) = &self.open else {
+            return;
+        };
+        let common = &self.table.common;
+        let is_request = thing.kind == Kind::Request;
+        common.counters.add(if is_request { Count::Overloaded } else { Count::Dropped });
+        let reply = Reply::status(Status::OVERLOADED);
+        let cx = Context {
+            link: &open.link,
+            common,
+            outlet: Some(peer),
+            entry: thing.entry,
+            kind: thing.kind,
+            route: thing.route,
+            payload,
+            owned: None,
+        };
+        let _ = catch_unwind(AssertUnwindSafe(|| self.table.after(&cx, &reply)));
+        if is_request {
+            respond(peer, id, &reply);
+        } else if thing.kind == Kind::Message && common.limits.when_full == WhenFull::Disconnect {
+            open.link.end(CloseCode::CALM);
+        }
+    }
+
+    /// Calls those who want to know of sessions; a panic of theirs is theirs.
+    fn tell(&self, tell: impl Fn(&Self, &Link)) {
+        if let Some(open) = &self.open
+            && catch_unwind(AssertUnwindSafe(|| tell(self, &open.link))).is_err()
+        {
+            self.table.common.counters.add(Count::Panicked);
+        }
+    }
+
+    fn opened(&mut self, peer: &Peer<'_>) {
+        let common = &self.table.common;
+        let (number, handle) = (common.next_link(), peer.handle());
+        let principal = handle.shared().principal();
+        let link = Link::of_session(handle, number, principal);
+        self.open = Some(Open { link, own: common.counters.open(number) });
+        self.tell(|it, link| it.table.common.life.open.iter().for_each(|told| told(link)));
+    }
+
+    /// The session is over: what waits is dropped, what is under way goes on.
+    fn closed(&mut self, end: End) {
+        self.tell(|it, link| it.table.common.life.close.iter().for_each(|told| told(link, end)));
+        let common = &self.table.common;
+        for place in self.places.drain(..) {
+            (0..place.line.close()).for_each(|_| common.counters.add(Count::Dropped));
+        }
+        self.asked.clear();
+        if let Some(open) = self.open.take() {
+            open.link.forget();
+            common.counters.close(open.link.number());
+        }
+    }
+}
+
+/// Answers in the connection's task.
+#[inline(never)]
+fn respond(peer: &mut Peer<'_>, id: RequestId, reply: &Reply) {
+    if peer.respond(id, reply.code(), reply.payload()).is_err() {
+        // Too long for the peer. If nothing can be sent any more, that fails as well.
+        let _ = peer.respond(id, Status::INTERNAL, &[]);
+    }
+}
+
+impl<H: Hook> Handler for Routed<H> {
+    #[inline]
+    fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
+        self.take(peer, Kind::Message, route, RequestId(0), payload);
+    }
+
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match event {
+            Incoming::Message { route, payload } => {
+                self.take(peer, Kind::Message, route, RequestId(0), payload);
+            }
+            Incoming::Request { id, route, payload } => {
+                self.take(peer, Kind::Request, route, id, payload);
+            }
+            Incoming::Note { route, payload } => {
+                self.take(peer, Kind::Note, route, RequestId(0), payload);
+            }
+            Incoming::Cancelled { id } => {
+                if let Some(asked) = self.asked.remove(&id) {
+                    asked.cancel();
+                }
+            }
+            Incoming::Opened => self.opened(peer),
+            Incoming::Resumed { resent } => self.tell(|it, link| {
+                it.table.common.life.resume.iter().for_each(|told| told(link, resent));
+            }),
+            Incoming::Disconnected { code, cause } => self.tell(|it, link| {
+                it.table.common.life.detach.iter().for_each(|told| told(link, code, cause));
+            }),
+            Incoming::Finished => {
+                if let Some(open) = &self.open
+                    && self.table.common.finish_with_peer
+                {
+                    open.link.finish_when_idle();
+                }
+            }
+            Incoming::Ended => self.closed(End::Finished),
+            Incoming::Lost { code, .. } => self.closed(End::Lost(code)),
+            Incoming::Fragment { .. }
+            | Incoming::Aborted { .. }
+            | Incoming::Acknowledged { .. }
+            | Incoming::Writable
+            | Incoming::Draining { .. }
+            | Incoming::DialFailed { .. } => {}
+        }
+    }
+
+    fn taken(&self, received: Position) -> Option<Position> {
+        let taken = match &self.open {
+            Some(open) if !self.places.is_empty() => lock(open.link.tickets()).taken(received),
+            _ => received,
+        };
+        Some(taken)
+    }
+}
+
+/// The session's task was dropped, or its server stopped.
+impl<H: Hook> Drop for Routed<H> {
+    fn drop(&mut self) {
+        self.closed(End::Dropped);
+    }
+}
