@@ -197,6 +197,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 pieces.carry.drain(..written);
+                self.blocked_since = None;
                 if pieces.carry.is_empty() {
                     Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.carry);
                 }
@@ -227,6 +228,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                         .session
                         //= DRV-12
                         .handle_transmitted(now, written.saturating_sub(ahead));
+                    // However slowly, it takes something.
+                    self.blocked_since = None;
                 }
             }
         }
@@ -261,6 +264,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let mut deadline = owner.session.next_deadline();
         if owner.holds_memory() && !self.shrunk {
             let at = self.active_at.after(QUIET);
+            deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        }
+        if let Some(at) = owner.allowance.held_until() {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
         if let Some(since) = self.blocked_since {

@@ -127,6 +127,7 @@ mod queues;
 pub mod router;
 mod server;
 mod shared;
+mod traffic;
 mod transport;
 
 pub use bytes::Bytes;
@@ -140,4 +141,5 @@ pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};
+pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -19,6 +19,7 @@ use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
 use crate::shared::{Facts, Orders, Shared, Staged};
+use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
 const SMALL: usize = 4 << 10;
@@ -54,6 +55,8 @@ pub(crate) struct Owner<H> {
     pub(crate) carried: bool,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
+    /// How much the peer may send.
+    pub(crate) allowance: Allowance,
 }
 
 /// What only some connections need, and only while there is traffic.
@@ -140,6 +143,7 @@ impl<H: Handler> Owner<H> {
             confirmed: false,
             carried: false,
             ending: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -517,7 +521,9 @@ impl<H: Handler> Owner<H> {
         //= CRD-10
         let received = self.session.received();
         let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic) {
+        if let Some(taken) = self.handler.taken(received).or(automatic)
+            && self.may_release(now)
+        {
             self.session.release(now, taken.min(received));
         }
     }

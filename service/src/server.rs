@@ -24,6 +24,7 @@ use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::shared::Shared;
+use crate::traffic::{Allowance, Traffic, TrafficLimits};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How many of what a server takes.
@@ -38,6 +39,8 @@ pub struct Limits {
     pub sessions: RegistryConfig,
     /// Which addresses may connect at all. Nothing is said to the others.
     pub access: AccessList,
+    /// How fast connections that are up may send.
+    pub traffic: TrafficLimits,
     /// How long a connection that may not come in yet waits for another one to go, instead of being
     /// refused at once; at most 1,024 of them do.
     pub patience: Duration,
@@ -52,7 +55,8 @@ impl Default for Limits {
             ..RegistryConfig::default()
         };
         let (connections, access) = (GateConfig::default(), AccessList::open());
-        Self { connections, sessions, access, patience: Duration::ZERO }
+        let traffic = TrafficLimits::UNLIMITED;
+        Self { connections, sessions, access, traffic, patience: Duration::ZERO }
     }
 }
 
@@ -152,6 +156,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         limits.connections.validate()?;
         let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
         let patience_ms = limits.patience_ms();
+        let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
@@ -162,7 +167,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             rotate_keys,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, patience_ms)),
+            common: Arc::new(Common::new(door, traffic, patience_ms)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -457,7 +462,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
-        let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
         self.common.created.fetch_add(1, Ordering::Relaxed);
         lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
         lock(&self.state).send_out(lease, shared);

@@ -19,7 +19,8 @@ use super::error::{PlainCause, PlainClosed};
 use super::handler::{PlainEvent, PlainHandler, PlainPeer, unix};
 use super::shared::{Order, Shared};
 use crate::drive::{READ_MAX, with_scratch};
-use crate::transport::{Runtime, Timer, Transport};
+use crate::traffic::{Allowance, Room};
+use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Reads in one go before other tasks get their turn.
 const READS: u32 = 4;
@@ -63,6 +64,9 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     blocked_since: Option<Instant>,
     heard_at: Instant,
     beat_at: Instant,
+    /// What may still come in, if that is limited, and when it may again.
+    allowance: Option<(Allowance, Clock)>,
+    paused_until: Option<Instant>,
 }
 
 /// What is left when a connection has ended.
@@ -114,9 +118,47 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             blocked_since: None,
             heard_at: now,
             beat_at: now,
+            allowance: None,
+            paused_until: None,
         };
         drive.tell(PlainEvent::Connected);
         drive
+    }
+
+    /// Reads no more than it may.
+    pub(super) fn with_allowance(mut self, allowance: Allowance, clock: Clock) -> Self {
+        self.allowance = Some((allowance, clock));
+        self
+    }
+
+    /// How many bytes may be read now, and whether that has to be counted.
+    fn room(&mut self, now: Instant) -> Result<(usize, bool), PlainCause> {
+        let Self { allowance: Some((allowance, clock)), shared, .. } = self else {
+            return Ok((usize::MAX, false));
+        };
+        // The shortest packet of some formats is a byte.
+        match allowance.room(clock.core(now), 1, || shared.lock().info.remote) {
+            None => Ok((usize::MAX, false)),
+            Some(Room::Bytes(bytes)) => {
+                self.paused_until = None;
+                Ok((bytes, true))
+            }
+            Some(Room::Wait(until)) => {
+                self.paused_until = Some(clock.std(until));
+                // That nothing is heard is not the peer's fault.
+                self.heard_at = now;
+                self.packet_since = self.packet_since.map(|_| now);
+                Ok((0, true))
+            }
+            Some(Room::Disconnect) => Err(PlainCause::TooFast),
+        }
+    }
+
+    fn charge(&mut self, now: Instant, packets: u64, bytes: usize) {
+        if let Some((allowance, clock)) = &mut self.allowance {
+            let packets = u32::try_from(packets).unwrap_or(u32::MAX);
+            allowance.charge(clock.core(now), packets, bytes);
+        }
     }
 
     fn tell(&mut self, event: PlainEvent<'_>) {
@@ -183,10 +225,18 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
                 self.keep(input, taken);
                 continue;
             }
+            let (most, counted) = self.room(now)?;
+            if most == 0 {
+                return Ok(false);
+            }
+            let before = if counted { self.packets() } else { 0 };
             let polled = match self.need > READ_MAX {
-                true => self.read_long(cx, now),
-                false => self.read_short(cx, now),
+                true => self.read_long(cx, now, most),
+                false => self.read_short(cx, now, most),
             };
+            if let (true, Poll::Ready(Ok(count))) = (counted, &polled) {
+                self.charge(now, self.packets() - before, *count);
+            }
             match polled {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Err(error)) => return Err(PlainCause::Transport(error.kind())),
@@ -206,11 +256,17 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     }
 
     /// Reads through the thread's buffer, so that a quiet connection owns none.
-    fn read_short(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<usize>> {
+    fn read_short(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         with_scratch(|scratch| {
             let have = self.input.len();
             scratch[..have].copy_from_slice(&self.input);
-            let count = ready!(self.io.poll_read(cx, &mut scratch[have..]))?;
+            let to = have.saturating_add(most).min(scratch.len());
+            let count = ready!(self.io.poll_read(cx, &mut scratch[have..to]))?;
             if count > 0 {
                 let input = &scratch[..have + count];
                 let taken = self.decode(input, now);
@@ -226,9 +282,14 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
 
     /// Reads a long packet where it is to lie. Memory is taken as bytes come, however many were
     /// announced.
-    fn read_long(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<usize>> {
+    fn read_long(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let have = self.input.len();
-        let room = self.need.saturating_sub(have).clamp(1, have.max(READ_MAX));
+        let room = self.need.saturating_sub(have).clamp(1, have.max(READ_MAX)).min(most);
         self.input.resize(have + room, 0);
         let polled = self.io.poll_read(cx, &mut self.input[have..]);
         let count = match &polled {
@@ -295,6 +356,11 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         };
         self.shared.lock().info.packets_in += packets;
         at
+    }
+
+    /// Packets that came so far.
+    fn packets(&self) -> u64 {
+        self.shared.lock().info.packets_in
     }
 
     fn handle(&mut self, packet: &Packet<'_>, now: Instant) {
@@ -407,7 +473,9 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         if let Some(since) = self.blocked_since {
             until(due(since, config.write_timeout), PlainCause::WriteTimeout)?;
         }
-        if self.finishing.is_none() && !self.unread {
+        if let Some(at) = self.paused_until.filter(|at| *at > now) {
+            next = next.min(at);
+        } else if self.finishing.is_none() && !self.unread {
             // What is not read because there is no room says nothing of the peer.
             if self.blocked_since.is_none() {
                 until(due(self.heard_at, config.idle_timeout), PlainCause::Silence)?;

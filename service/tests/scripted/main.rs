@@ -10,9 +10,12 @@ mod histories;
 mod link;
 #[cfg(feature = "formats")]
 mod plain;
+#[cfg(feature = "formats")]
+mod plain_traffic;
 mod replaced;
 mod routed;
 mod routed_hooks;
 mod routed_queues;
 mod takeover;
+mod traffic;
 mod world;
