@@ -124,10 +124,11 @@ pub use outlast_service::plain;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
-    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
-    Handler, Incoming, KeyedClient, Limits, NetworkError, Peer, Refusals, Report, RequestError,
-    Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys,
-    Timer, Token, Tokens, Transport, Undelivered, Why,
+    AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
+    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing, Peer,
+    Refusals, Report, RequestError, Response, Runner, Runtime, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, TrafficLimits, Transport,
+    Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

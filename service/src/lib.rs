@@ -117,6 +117,7 @@ mod handle;
 mod handler;
 #[cfg(feature = "net")]
 pub mod net;
+mod outgoing;
 mod overview;
 mod owner;
 mod places;
@@ -138,6 +139,7 @@ pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
+pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};

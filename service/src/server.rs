@@ -20,6 +20,7 @@ use crate::drive::{Drive, Driven};
 use crate::entropy;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
+use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
@@ -89,6 +90,8 @@ pub struct ServerConfig {
     pub session: Config,
     /// How many connections and sessions there may be.
     pub limits: Limits,
+    /// How it sends.
+    pub outgoing: Outgoing,
     /// What clients have to show; without it everybody is let in.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Whether a session gets another key each time it is resumed, so that a stolen or copied one
@@ -97,10 +100,11 @@ pub struct ServerConfig {
 }
 
 impl Default for ServerConfig {
-    /// [`Config::SERVER`], the default limits, everybody let in, keys rotated.
+    /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        Self { session, limits, authenticator: None, rotate_keys: true }
+        let outgoing = Outgoing::default();
+        Self { session, limits, outgoing, authenticator: None, rotate_keys: true }
     }
 }
 
@@ -127,6 +131,7 @@ pub(crate) struct Inner<R, H> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
     pub(crate) wanted: Config,
+    outgoing: Arc<Outgoing>,
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
@@ -146,8 +151,9 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, authenticator, rotate_keys } = config;
+        let ServerConfig { session: wanted, limits, outgoing, authenticator, rotate_keys } = config;
         wanted.validate()?;
+        outgoing.validate()?;
         let mut sessions = limits.sessions;
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
         sessions.max_ttl_s = wanted.retention_s;
@@ -162,6 +168,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             clock: Clock::new(runtime.now()),
             runtime,
             wanted,
+            outgoing: Arc::new(outgoing),
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
@@ -458,8 +465,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
-        let principal = info.principal.unwrap_or(0);
-        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime));
+        let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
+        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime, outgoing));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
         let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);

@@ -67,6 +67,10 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     /// What may still come in, if that is limited, and when it may again.
     allowance: Option<(Allowance, Clock)>,
     paused_until: Option<Instant>,
+    /// Small packets wait for others until then.
+    lingers_until: Option<Instant>,
+    /// Packets that were queued when everything had last been written.
+    written: u64,
 }
 
 /// What is left when a connection has ended.
@@ -120,6 +124,8 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             beat_at: now,
             allowance: None,
             paused_until: None,
+            lingers_until: None,
+            written: 0,
         };
         drive.tell(PlainEvent::Connected);
         drive
@@ -200,6 +206,12 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             self.at = 0;
             wake = inner.take(&mut self.out);
             self.beat_at = now;
+        } else if self.lingers_until.is_some() && inner.has_output() {
+            // What waits for others has some company.
+            let mut more = Vec::new();
+            wake = inner.take(&mut more);
+            self.out.append(&mut more);
+            inner.held = self.left();
         }
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
@@ -461,6 +473,28 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether small packets that wait are not written yet.
+    fn lingers(&mut self, now: Instant) -> bool {
+        let Some(batch) = self.shared.config.batch else {
+            return false;
+        };
+        let (sent, leaves) = {
+            let inner = self.shared.lock();
+            (inner.info.packets_out, inner.order.is_some() || self.finishing.is_some())
+        };
+        let packets = sent.saturating_sub(self.written);
+        let few = self.left() < batch.bytes && packets < u64::from(batch.messages);
+        if few && !leaves && self.at == 0 && self.left() > 0 {
+            let at = now.checked_add(batch.delay).unwrap_or(now);
+            if *self.lingers_until.get_or_insert(at) > now {
+                return true;
+            }
+        }
+        self.lingers_until = None;
+        self.written = sent;
+        false
+    }
+
     /// What is due, and when the next thing will be.
     fn deadline(&mut self, now: Instant) -> Result<Instant, PlainCause> {
         let config = self.shared.config;
@@ -493,7 +527,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             }
             next = next.min(at);
         }
-        Ok(next)
+        Ok(self.lingers_until.map_or(next, |at| next.min(at)))
     }
 
     /// One round: orders, input, output, time.
@@ -506,7 +540,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             Ok(more) => more,
             Err(cause) => return Turn::Over(cause),
         };
-        match self.write(cx, now) {
+        match if self.lingers(now) { Poll::Ready(Ok(())) } else { self.write(cx, now) } {
             Poll::Ready(Ok(())) => self.blocked_since = None,
             Poll::Ready(Err(error)) => return Turn::Over(PlainCause::Transport(error.kind())),
             Poll::Pending => {

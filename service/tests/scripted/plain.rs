@@ -20,7 +20,7 @@ use crate::world::{Net, Notes, for_seeds};
 pub(crate) const SECOND: u64 = 1_000_000;
 
 /// A server of this format, and where to dial it.
-fn serve<F: Format + Clone + Sync, H: PlainHandler>(
+pub(crate) fn serve<F: Format + Clone + Sync, H: PlainHandler>(
     sim: &Sim,
     config: PlainConfig,
     format: F,

@@ -1,12 +1,14 @@
 //! How fast connections without sessions may send.
 
+use std::time::Duration;
+
 use outlast_core::admission::Rate;
 use outlast_service::plain::formats::{Ltv, Packet};
-use outlast_service::plain::{PlainConfig, PlainServer};
+use outlast_service::plain::{Batch, PlainConfig, PlainServer};
 use outlast_service::{Limits, TrafficLimits, WhenExceeded};
 
 use crate::executor::Sim;
-use crate::plain::{Echo, SECOND, Wire, client, echo, listen, once, until_connected};
+use crate::plain::{Echo, SECOND, Wire, client, echo, listen, once, serve, until_connected};
 use crate::world::{Net, Notes};
 
 /// A server with these rates, and how many packets it heard by when.
@@ -87,5 +89,47 @@ fn rates_of_packets_change_at_once() {
         let since = world.micros();
         assert_eq!(wire.read(20_000).await.len(), 20_000);
         assert!(world.micros() - since < SECOND);
+    });
+}
+
+#[test]
+fn small_packets_wait_for_others_and_no_longer_than_they_may() {
+    let sim = Sim::new(1);
+    let notes = Notes::default();
+    let (_, net) = serve(&sim, PlainConfig::default(), Ltv::default(), echo(&notes));
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 5_000, messages: 10, delay: Duration::from_millis(100) };
+        let mut config = once();
+        config.connection.batch = Some(batch);
+        let heard = Notes::default();
+        let handle = client(&world, &net, config, Ltv::default(), listen(&heard));
+        until_connected(&world, &handle).await;
+        let link = net.last();
+        let send = async |id: u32, size: usize| {
+            handle.send(&Packet::one_way(id, &vec![1; size])).await.unwrap();
+            world.sleep(1_000).await;
+        };
+        for _ in 0..100 {
+            send(1, 16).await;
+        }
+        assert_eq!((link.up().writes, heard.count("Id(1)")), (10, 100));
+        for _ in 0..5 {
+            send(2, 1_000).await;
+        }
+        assert_eq!((link.up().writes, heard.count("Id(2)")), (11, 5));
+        let since = world.micros();
+        send(3, 16).await;
+        heard.wait(&world, "Id(3)").await;
+        let took = world.micros() - since;
+        assert!((100_000..101_000).contains(&took), "{took}");
+        // Who leaves does not wait.
+        send(4, 16).await;
+        let since = world.micros();
+        handle.finish();
+        handle.closed().await;
+        assert!(world.micros() - since < 10_000);
+        let last = [&[16, 0, 0, 0, 4, 0, 0, 0][..], &[1; 16]].concat();
+        assert!(link.up().log.ends_with(&last), "{:?}", link.up().log);
     });
 }

@@ -132,7 +132,8 @@ fn a_source_shares_its_rate_and_another_one_has_its_own() {
     let nets = nets.map(|address| from(&sim, &server, address));
     let world = sim.clone();
     sim.run(async move {
-        let handles: Vec<_> = (0..3).map(|n| sending(&world, &nets[n], n as u64, 100, 400)).collect();
+        let handles: Vec<_> =
+            (0..3).map(|n| sending(&world, &nets[n], n as u64, 100, 400)).collect();
         until_heard(&world, &heard, 300).await;
         let heard = heard.lock().unwrap().clone();
         let last = |handle: &Handle| {
