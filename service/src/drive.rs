@@ -273,7 +273,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if let Some(at) = self.lingering.as_ref().and_then(|lingering| lingering.until) {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
-        if let Some(at) = owner.allowance.held_until() {
+        if let Some(at) = owner.held_until {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
         if let Some(since) = self.blocked_since {
@@ -414,6 +414,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
+        owner.count_memory();
         if owner.wants_latest() {
             owner.shared.order(|_| {});
         }

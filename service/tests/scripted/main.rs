@@ -8,6 +8,7 @@ mod executor;
 mod graves;
 mod histories;
 mod link;
+mod memory;
 mod outgoing;
 #[cfg(feature = "formats")]
 mod plain;
