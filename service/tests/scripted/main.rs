@@ -14,6 +14,7 @@ mod outgoing;
 mod plain;
 #[cfg(feature = "formats")]
 mod plain_traffic;
+mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;
