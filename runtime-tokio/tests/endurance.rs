@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outlast_tokio::router::{Link, QueueLimits, Router};
+use tokio::sync::Notify;
+
 use outlast_tokio::{Bytes, Client, Config, Incoming, Outgoing, Peer, Server};
 
 const COUNT: u64 = 1_000_000;
@@ -38,11 +40,15 @@ async fn a_million_messages_pass_a_handler_that_awaits_each_echo() {
     let server = Server::builder().config(NARROW).outgoing(outgoing).bind("127.0.0.1:0");
     let server = server.await.unwrap().start(routes.factory()).unwrap();
     let heard = Arc::new(AtomicU64::new(0));
-    let next = Arc::clone(&heard);
+    let (next, all) = (Arc::clone(&heard), Arc::new(Notify::new()));
+    let done = Arc::clone(&all);
     let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| {
         if let Incoming::Message { payload, .. } = event {
             let number = u64::from_le_bytes(payload.try_into().unwrap());
             assert_eq!(next.fetch_add(1, Ordering::Relaxed), number, "in order and once");
+            if number + 1 == COUNT {
+                done.notify_one();
+            }
         }
     };
     let config = Config { max_requests_out: 0, ..NARROW };
@@ -57,10 +63,9 @@ async fn a_million_messages_pass_a_handler_that_awaits_each_echo() {
         client.send(1u8, &number.to_le_bytes()).await.unwrap();
     }
     // That it ends at all is what is tested: the limit is that of the whole test run.
-    while heard.load(Ordering::Relaxed) < COUNT {
-        assert!(!runner.is_finished(), "after {}", heard.load(Ordering::Relaxed));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    client.flushed().await.unwrap();
+    all.notified().await;
+    assert!(!runner.is_finished());
     assert_eq!(routes.stats().handled, COUNT);
     drop(client);
     server.shutdown(Duration::ZERO).await;

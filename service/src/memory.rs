@@ -23,9 +23,9 @@ pub struct MemoryLimits {
     /// those that resume are not.
     pub low: usize,
     /// With so many bytes no session may queue more either, and peers get no credit for what they
-    /// sent, until it is `low` again: messages find no room, as when their session's queue is full.
-    /// At least `low`. Memory grows in steps, so that up to twice as much may be held: set it to half
-    /// of what there is.
+    /// sent, until it is `low` again: messages find no room, as when their session's queue is
+    /// full. At least `low`. Memory grows in steps, so that up to twice as much may be held: set
+    /// it to half of what there is.
     pub high: usize,
 }
 

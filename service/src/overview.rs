@@ -227,7 +227,8 @@ impl ServerHandle {
         self.send_to_many(ids, route, payload)
     }
 
-    /// Closes the present connection of a session, which lives on and may be resumed; false if there
+    /// Closes the present connection of a session, which lives on and may be resumed; false if
+    /// there
     /// is no such session.
     pub fn disconnect(&self, id: u64, code: CloseCode) -> bool {
         self.get(id).map(|session| session.disconnect(code)).is_some()

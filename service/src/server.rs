@@ -312,7 +312,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
     }
 
-    /// Tells a connection that it is not let in, unless its transport would first have to shake hands.
+    /// Tells a connection that it is not let in, unless its transport would first have to shake
+    /// hands.
     async fn say_no<T: Transport>(&self, io: &mut T, turned: Turned) {
         if io.is_established() {
             greet::refuse(&self.runtime, io, &self.turned_away(turned)).await;

@@ -23,7 +23,8 @@ const LEAST_READ: u32 = 256;
 /// How long credit is held back for want of memory before it is looked again, in microseconds.
 const RETRY: u64 = 50_000;
 
-/// Rates of what comes in. They hold from the moment they are set, for connections that are up, too.
+/// Rates of what comes in. They hold from the moment they are set, for connections that are up,
+/// too.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct TrafficLimits {
     /// Messages, requests and answers of one session or connection; a long one counts when it is
@@ -213,7 +214,8 @@ impl Allowance {
         allowance
     }
 
-    /// What may be read, where a message takes at least `least` bytes. `None`: as much as one likes.
+    /// What may be read, where a message takes at least `least` bytes. `None`: as much as one
+    /// likes.
     #[inline]
     pub(crate) fn room(
         &mut self,

@@ -63,8 +63,18 @@ impl<H: Handler> Owner<H> {
     }
 
     /// Whether newest values that were left where they are can be taken now.
-    pub(crate) fn wants_latest(&self) -> bool {
+    fn wants_latest(&self) -> bool {
         self.left_latest && self.has_caught_up()
+    }
+
+    /// What there was is with the transport, or as much as it takes now.
+    pub(crate) fn written(&self, blocked: bool) {
+        if self.wants_latest() {
+            self.shared.order(|_| {});
+        }
+        if self.over && !blocked {
+            self.said_all();
+        }
     }
 
     /// Whether handles' frames that were left staged can be taken now.
