@@ -106,6 +106,7 @@
 mod access;
 mod asked;
 mod auth;
+mod board;
 mod client;
 mod door;
 mod drive;
@@ -119,6 +120,7 @@ mod handler;
 pub mod net;
 mod overview;
 mod owner;
+mod parked;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;

@@ -459,7 +459,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let release = self.wanted.release;
         let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
         self.common.created.fetch_add(1, Ordering::Relaxed);
-        lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
+        self.common.enter(grant.sid, &shared);
         lock(&self.state).send_out(lease, shared);
         Ok((Box::new(owner), accepted.written))
     }
