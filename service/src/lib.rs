@@ -106,6 +106,7 @@
 mod access;
 mod asked;
 mod auth;
+mod board;
 mod client;
 mod door;
 mod drive;
@@ -121,6 +122,7 @@ pub mod net;
 mod outgoing;
 mod overview;
 mod owner;
+mod parked;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;

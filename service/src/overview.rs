@@ -11,6 +11,7 @@ use outlast_core::wire::Route;
 use outlast_core::{CloseCode, ConfigError};
 
 use crate::access::AccessList;
+use crate::board::Board;
 use crate::door::Door;
 use crate::error::SendError;
 use crate::handle::Handle;
@@ -132,6 +133,8 @@ pub(crate) struct Common {
     pub(crate) resumed: AtomicU64,
     pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
     pub(crate) bell: Arc<Bell>,
+    /// Where messages to everybody are put up.
+    pub(crate) board: Arc<Board>,
     /// Limits of sessions that hold from the next admission on.
     pub(crate) sessions: Mutex<Option<RegistryConfig>>,
     /// How long a connection waits to be let in.
@@ -139,6 +142,19 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// A session has begun.
+    pub(crate) fn enter(&self, id: u64, shared: &Arc<Shared>) {
+        let mut directory = lock(&self.directory);
+        directory.insert(id, Arc::clone(shared));
+        self.board.enlist(id, shared);
+    }
+
+    /// A session is over.
+    pub(crate) fn forget(&self, id: u64) {
+        let shared = lock(&self.directory).remove(&id);
+        shared.iter().for_each(|shared| shared.leave_board());
+    }
+
     pub(crate) fn new(door: Door, traffic: Traffic, memory: Memory, patience_ms: u64) -> Self {
         Self {
             door: Arc::new(door),
@@ -152,6 +168,7 @@ impl Common {
             resumed: AtomicU64::new(0),
             directory: Mutex::new(HashMap::new()),
             bell: Arc::default(),
+            board: Arc::default(),
             sessions: Mutex::new(None),
             patience_ms: AtomicU64::new(patience_ms),
         }
@@ -222,9 +239,23 @@ impl ServerHandle {
     }
 
     /// Sends a one-way message to every session, without waiting for any of them.
+    ///
+    /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead of
+    /// each, and written to them by one task; for the others it is queued one by one.
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let ids: Vec<u64> = lock(&self.common.directory).keys().copied().collect();
-        self.send_to_many(ids, route, payload)
+        let (route, board) = (route.into(), &self.common.board);
+        if !board.is_open() {
+            board.open(lock(&self.common.directory).iter());
+        }
+        let (sent, others) = board.post(route, payload);
+        let mut report = Report { sent, failed: Vec::new() };
+        for (id, shared) in others {
+            match Handle::new(shared).try_send(route, payload) {
+                Ok(()) => report.sent += 1,
+                Err(error) => report.failed.push((id, error)),
+            }
+        }
+        report
     }
 
     /// Closes the present connection of a session, which lives on and may be resumed; false if

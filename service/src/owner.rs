@@ -34,7 +34,7 @@ pub(crate) struct Owner<H> {
     pub(crate) handler: H,
     pub(crate) shared: Arc<Shared>,
     /// What a connection that is quiet does not need.
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
     /// When messages count as taken, as the application wants it.
     release: Release,
     finish: bool,

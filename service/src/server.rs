@@ -481,7 +481,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         owner.memory = Some(Arc::clone(&self.common.memory));
         owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
         self.common.created.fetch_add(1, Ordering::Relaxed);
-        lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
+        self.common.enter(grant.sid, &shared);
         lock(&self.state).send_out(lease, shared);
         Ok((Box::new(owner), accepted.written))
     }

@@ -14,6 +14,7 @@ use outlast_core::CloseCode;
 use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
+use crate::board::{Board, LONGEST, Left, Parked, Seat};
 use crate::error::{Closed, RequestError, SendError};
 use crate::memory::{FREE, Memory};
 use crate::outgoing::{Outgoing, WhenFull};
@@ -73,6 +74,10 @@ pub(crate) struct Inner {
     closed: Option<Box<Closed>>,
     /// The owner, while it sleeps.
     owner: Option<Waker>,
+    /// Its place at the server's board, if messages to everybody are put up there.
+    seat: Option<Box<Seat>>,
+    /// What is put up at the board is for this session, too.
+    on_board: bool,
 }
 
 /// What only some sessions need, and only for a while.
@@ -193,11 +198,80 @@ impl Shared {
     #[inline]
     pub(crate) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
         self.dirty.store(true, Ordering::Release);
+        if inner.on_board {
+            inner.land();
+        }
         if inner.owner.is_some() {
             let owner = inner.owner.take();
             drop(inner);
             owner.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Takes a seat at a server's board.
+    pub(crate) fn take_seat(&self, seat: impl FnOnce() -> Seat) {
+        let mut inner = self.lock();
+        if inner.seat.is_none() {
+            inner.seat = Some(Box::new(seat()));
+        }
+    }
+
+    /// The session is not in its server's directory any more.
+    pub(crate) fn leave_board(&self) {
+        let mut inner = self.lock();
+        inner.land();
+        if let Some(seat) = &inner.seat {
+            seat.leave();
+        }
+    }
+
+    /// Whether there is a board at which the owner could leave what it has.
+    #[inline]
+    pub(crate) fn may_park(&self) -> bool {
+        let inner = self.lock();
+        inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
+    }
+
+    /// The owner leaves what it has at the board while it sleeps; false if it cannot.
+    pub(crate) fn park(&self, body: impl FnOnce() -> Option<Box<dyn Parked>>) -> bool {
+        let mut inner = self.lock();
+        let may = inner.gate > 0 && inner.facts.max_body >= LONGEST && !inner.has_staged();
+        if !may || self.dirty.load(Ordering::Acquire) {
+            return false;
+        }
+        inner.on_board = inner.seat.as_ref().is_some_and(|seat| seat.park(body));
+        inner.on_board
+    }
+
+    /// What the owner left at the board; if it is not there now, `waker` is called once it is.
+    pub(crate) fn unpark(&self, waker: &Waker) -> Option<(Box<dyn Parked>, Vec<u8>)> {
+        let mut inner = self.lock();
+        inner.on_board = false;
+        match inner.seat.as_ref().and_then(|seat| seat.unpark()) {
+            Some(Left::Here(body, frames)) => Some((body, frames)),
+            Some(Left::Out) | None => {
+                inner.owner = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// The owner's task is gone: what it left goes with it.
+    pub(crate) fn evict(&self) -> Option<Box<dyn Parked>> {
+        let mut inner = self.lock();
+        inner.on_board = false;
+        inner.seat.as_ref().and_then(|seat| seat.evict())
+    }
+
+    /// The board at which it has a seat.
+    pub(crate) fn board(&self) -> Option<Arc<Board>> {
+        self.lock().seat.as_ref().and_then(|seat| seat.board())
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub(crate) fn rouse(&self) {
+        let owner = self.lock().owner.take();
+        owner.into_iter().for_each(Waker::wake);
     }
 
     /// Gives the owner an order.
@@ -210,6 +284,16 @@ impl Shared {
 }
 
 impl Inner {
+    /// What is put up at the board from now on is not for this session: it would come before what a
+    /// handle has sent.
+    #[cold]
+    fn land(&mut self) {
+        self.on_board = false;
+        if let Some(seat) = &self.seat {
+            seat.land();
+        }
+    }
+
     /// Takes the staged frames and the marks in them, and lets those who waited go on.
     pub(crate) fn take_staged(&mut self, taken: &mut Staged) -> Vec<Waker> {
         debug_assert!(taken.frames.is_empty(), "the owner gives an empty queue back");

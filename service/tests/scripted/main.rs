@@ -4,6 +4,7 @@ mod admission;
 mod calls;
 mod driver;
 mod ends;
+mod everybody;
 mod executor;
 mod graves;
 mod histories;
