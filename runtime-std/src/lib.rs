@@ -79,11 +79,11 @@
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
-//! | [`Groups`], [`Events`] | sending to sessions by the name of their group; what happens on a server |
+//! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
-//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures, and so have
-//! the events of a server ([`ServerHandle::events`]); `from` of [`Handle`], [`Responder`] and
+//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures, and so
+//! have the events of a server ([`ServerHandle::events`]); `from` of [`Handle`], [`Responder`] and
 //! [`Events`] makes calls that block of them:
 //!
 //! ```

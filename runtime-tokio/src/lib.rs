@@ -59,7 +59,7 @@
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
 //! | [`Responder`] | the duty to answer one request later, from another task |
 //! | [`ServerHandle`] | all sessions from any task: send to one, to some, to all; counters |
-//! | [`Groups`], [`Events`] | sending to sessions by the name of their group; what happens on a server |
+//! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
 //!
 //! A handler runs in the task that reads the connection and must not block. What takes time is
 //! given to another task together with a [`Handle`] or a [`Responder`].

@@ -9,7 +9,7 @@ use outlast_tokio::{
     Client, CloseCode, Events, Groups, Handle, Incoming, Limits, MemberId, Peer, Server,
     ServerEvent, SessionInfo, SessionState,
 };
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 const JOIN: u8 = 1;
 const SAY: u8 = 2;
@@ -35,11 +35,11 @@ async fn serve(groups: &Groups) -> Running {
     builder.bind("127.0.0.1:0").await.unwrap().start(|_: &SessionInfo| room).unwrap()
 }
 
-fn client(server: &Running) -> (Handle, UnboundedReceiver<Vec<u8>>) {
-    let (told, heard) = unbounded_channel();
+fn client(server: &Running) -> (Handle, Receiver<Vec<u8>>) {
+    let (told, heard) = channel(1000);
     let listen = move |_: &mut Peer<'_>, event: Incoming<'_>| {
         if let Incoming::Message { payload, .. } = event {
-            let _ = told.send(payload.to_vec());
+            told.try_send(payload.to_vec()).expect("it is read");
         }
     };
     let (handle, runner) =
@@ -51,7 +51,7 @@ fn client(server: &Running) -> (Handle, UnboundedReceiver<Vec<u8>>) {
 /// Waits until something is so that nobody tells; not what a test is about.
 async fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -203,7 +203,7 @@ mod mixed {
         let mut events = foreign.handle().events(10);
         let (handle, mut heard) = client(&native);
         handle.send_receipted(JOIN, b"room").await.unwrap().await.unwrap();
-        let (told, mut packets) = unbounded_channel();
+        let (told, mut packets) = channel(1000);
         let address = format!("127.0.0.1:{}", foreign.local_addr().port());
         let listen = move |_: &mut PlainPeer<'_>, event: PlainEvent<'_>| {
             if let PlainEvent::Packet(packet) = event {
@@ -211,7 +211,7 @@ mod mixed {
                     Key::Id(id) => Some(id),
                     Key::None | Key::Name(_) => None,
                 };
-                let _ = told.send((id, packet.payload.to_vec()));
+                told.try_send((id, packet.payload.to_vec())).expect("it is read");
             }
         };
         let made = PlainClient::builder(Ltv::default()).address(address).connect(listen);

@@ -152,7 +152,37 @@ fn refusals_say_why_and_a_limit_is_told_of_once() {
     });
 }
 
-/// Echoes, but what comes on route 9 is for somebody else to answer.
+#[test]
+fn a_server_that_has_no_room_for_another_session_says_so_once() {
+    let sim = Sim::new(6);
+    let mut limits = Limits::one_source();
+    limits.sessions.max_entries = 1;
+    let config = ServerConfig { limits, ..served(Config::SERVER) };
+    type Deaf = fn(&mut Peer<'_>, Incoming<'_>);
+    let server = Server::new(sim.clone(), config, |_: &SessionInfo| deaf as Deaf).unwrap();
+    let mut events = server.handle().events(64);
+    let world = sim.clone();
+    sim.run(async move {
+        let knock = || {
+            let link = Link::new(&world, Faults::default(), Faults::default(), 7);
+            let (near, far) = link.ends();
+            server.spawn_connection(far, None);
+            Raw::new(&world, near)
+        };
+        let mut first = knock();
+        assert!(first.greet(Config::CLIENT).await);
+        for _ in 0..2 {
+            assert!(!knock().greet(Config::CLIENT).await);
+        }
+        let told: Vec<_> = read(&mut events).into_iter().map(Result::unwrap).collect();
+        let failed = ServerEvent::HandshakeFailed { remote: None, code: CloseCode::BUSY };
+        assert!(matches!(told[0], ServerEvent::Opened { .. }));
+        let reached = ServerEvent::LimitReached(ServerLimit::Sessions);
+        assert_eq!(told[1..], [reached, failed.clone(), failed]);
+    });
+}
+
+/// Echoes what comes on route 2.
 struct Counted;
 
 impl Handler for Counted {
@@ -163,6 +193,16 @@ impl Handler for Counted {
             }
             Incoming::Finished => peer.finish(),
             _ => {}
+        }
+    }
+}
+
+/// Notes each message.
+fn count(notes: &Notes) -> impl Handler + use<> {
+    let notes = notes.clone();
+    move |_: &mut Peer<'_>, event: Incoming<'_>| {
+        if let Incoming::Message { .. } = event {
+            notes.add("message");
         }
     }
 }
@@ -181,12 +221,7 @@ fn a_session_shows_what_it_has_carried() {
         ))
     });
     let heard = Notes::default();
-    let notes = heard.clone();
-    let listen = move |_: &mut Peer<'_>, event: Incoming<'_>| {
-        if let Incoming::Message { .. } = event {
-            notes.add("message");
-        }
-    };
+    let listen = count(&heard);
     let (handle, runner) = client(&sim, &net, eager(1), listen);
     sim.aside(runner);
     let world = sim.clone();

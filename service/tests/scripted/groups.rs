@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use outlast_core::{CloseCode, Config};
 use outlast_service::{
-    GroupError, Groups, Handle, Handler, Incoming, MemberId, Peer, SendError, Server, ServerConfig,
-    ServerEvent, SessionInfo,
+    Events, GroupError, Groups, Handle, Handler, Incoming, MemberId, Peer, SendError, Server,
+    ServerConfig, ServerEvent, ServerHandle, SessionInfo,
 };
 
 use crate::ends::PATIENT;
@@ -180,6 +180,37 @@ fn handles_join_and_send_as_their_rule_says() {
     });
 }
 
+/// Puts every session into groups and out of them, and sends to one of those.
+async fn commotion(sim: Sim, server: ServerHandle, pause: u64) {
+    for round in 0..100 {
+        for id in server.sessions().iter().map(|info| info.id) {
+            if let Some(session) = server.get(id) {
+                let _ = session.join_group(["room", "hall"][round % 2]);
+                session.leave_group(["hall", "room"][round % 2]);
+            }
+        }
+        let _ = server.groups().send("room", 2u8, b"noise");
+        sim.sleep(pause).await;
+    }
+}
+
+/// Of three sessions or more each was told to be there, and to be over, once.
+fn each_ends_once(events: &mut Events<ServerEvent>, seed: u64) {
+    let (mut opened, mut closed) = (Vec::new(), Vec::new());
+    while let Some(event) = events.try_next() {
+        match event.unwrap() {
+            ServerEvent::Opened { id, .. } => opened.push(id),
+            ServerEvent::Closed { id, .. } => closed.push(id),
+            _ => {}
+        }
+    }
+    opened.sort_unstable();
+    closed.sort_unstable();
+    assert_eq!(opened, closed, "seed {seed}: each begins and ends once");
+    assert!(opened.is_sorted_by(|one, next| one < next), "seed {seed}: nothing twice");
+    assert!(opened.len() >= 3, "seed {seed}");
+}
+
 /// Sessions end by either end, by a cut and a refusal, by a panic of their handler and by their
 /// server, while others send to them and put them into groups.
 #[test]
@@ -211,20 +242,7 @@ fn sessions_that_end_are_in_no_group_and_are_told_to_be_closed_once() {
         let noise = rng.range(1, 90);
         sim.run(async move {
             until(&world, || clients.iter().all(|client| client.id().is_some())).await;
-            let (busy, to) = (world.clone(), handle.clone());
-            let shared = groups.clone();
-            world.aside(async move {
-                for round in 0..100u64 {
-                    for id in to.sessions().iter().map(|info| info.id) {
-                        if let Some(session) = to.get(id) {
-                            let _ = session.join_group(["room", "hall"][round as usize % 2]);
-                            let _ = session.leave_group(["hall", "room"][round as usize % 2]);
-                        }
-                    }
-                    let _ = shared.send("room", 2u8, b"noise");
-                    busy.sleep(noise).await;
-                }
-            });
+            world.aside(commotion(world.clone(), handle.clone(), noise));
             world.sleep(after).await;
             for (client, how) in clients.iter().zip(how) {
                 let id = client.id().unwrap_or_default();
@@ -248,19 +266,7 @@ fn sessions_that_end_are_in_no_group_and_are_told_to_be_closed_once() {
             until(&world, || handle.stats().sessions == 0).await;
             world.sleep(20_000).await;
             assert_eq!((groups.stats().places, groups.stats().members), (0, 0), "seed {seed}");
-            let (mut opened, mut closed) = (Vec::new(), Vec::new());
-            while let Some(event) = events.try_next() {
-                match event.unwrap() {
-                    ServerEvent::Opened { id, .. } => opened.push(id),
-                    ServerEvent::Closed { id, .. } => closed.push(id),
-                    _ => {}
-                }
-            }
-            opened.sort_unstable();
-            closed.sort_unstable();
-            assert_eq!(opened, closed, "seed {seed}: each begins and ends once");
-            assert!(opened.is_sorted_by(|one, next| one < next), "seed {seed}: nothing twice");
-            assert!(opened.len() >= 3, "seed {seed}");
+            each_ends_once(&mut events, seed);
         });
         panicked.fetch_add(how.iter().filter(|how| **how == 3).count(), Ordering::Relaxed);
     });
