@@ -38,6 +38,11 @@ impl PlainHandle {
         Self { shared }
     }
 
+    /// What it shares with the connection's task.
+    pub(super) const fn share(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Sends a packet without waiting.
     ///
     /// # Errors
@@ -113,8 +118,7 @@ impl PlainHandle {
     /// Whom the connection is with, and what it has carried.
     #[must_use]
     pub fn info(&self) -> PlainInfo {
-        let inner = self.shared.lock();
-        PlainInfo { queued: inner.pending(), ..inner.info }
+        self.shared.lock().info()
     }
 
     /// What it is doing.
