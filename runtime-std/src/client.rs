@@ -99,13 +99,21 @@ impl<N: Net> ClientBuilder<N> {
     /// If the configuration is out of range, no address was given, or the system has no thread.
     pub fn connect(self, handler: impl Handler) -> io::Result<Handle> {
         let (handle, runner) = self.inner.connect(handler)?;
-        let thread = std::thread::Builder::new().name("outlast-client".into());
-        let thread = thread.stack_size(self.threads.stack_size);
-        // How it ended is told to the handler and to those who hold a handle.
-        let run = move || {
-            let _ = block_on(runner);
-        };
-        drop(thread.spawn(run)?);
+        run(self.threads, runner)?;
         Ok(handle.into())
     }
+}
+
+/// Runs a client's task in a thread of its own.
+pub(crate) fn run<T>(
+    threads: Std,
+    runner: impl Future<Output = T> + Send + 'static,
+) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("outlast-client".into());
+    let thread = thread.stack_size(threads.stack_size);
+    // How it ended is told to the handler and to those who hold a handle.
+    let run = move || {
+        let _ = block_on(runner);
+    };
+    thread.spawn(run).map(drop)
 }

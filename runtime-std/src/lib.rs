@@ -79,6 +79,7 @@
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
+//! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
 //! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures; `from`
@@ -102,6 +103,8 @@
 
 mod client;
 mod handle;
+#[cfg(feature = "formats")]
+pub mod plain;
 mod runtime;
 mod server;
 mod thread;
@@ -119,8 +122,6 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::net::{self, SocketOptions};
-#[cfg(feature = "formats")]
-pub use outlast_service::plain;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{

@@ -11,7 +11,7 @@ use outlast_formats::Format;
 
 use super::client::{Dial, need_address, seed};
 use super::server::{Host, Running, listen, run};
-use super::{Net, SocketOptions, invalid};
+use super::{Layer, Net, SocketOptions, invalid};
 use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
@@ -186,6 +186,13 @@ impl<N: Net, F: Format + Clone> PlainClientBuilder<N, F> {
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.socket = options;
         self
+    }
+
+    /// Puts a layer between the sockets and the format, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> PlainClientBuilder<L::Net, F> {
+        let Self { net, format, addresses, config, socket } = self;
+        PlainClientBuilder { net: layer.over(net), format, addresses, config, socket }
     }
 
     /// Makes the client. Nothing happens before the [`PlainRunner`] is spawned or awaited.

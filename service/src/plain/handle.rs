@@ -97,6 +97,22 @@ impl PlainHandle {
         self.shared.order(Order::Close(PlainCause::Local));
     }
 
+    /// Waits until there is a connection; false if there will be none any more.
+    pub async fn connected(&self) -> bool {
+        poll_fn(|cx| {
+            let mut inner = self.shared.lock();
+            match inner.info.state {
+                PlainState::Connected => Poll::Ready(true),
+                PlainState::Closed => Poll::Ready(false),
+                PlainState::Disconnected | PlainState::Connecting => {
+                    inner.wait(cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
     /// Waits until the present connection is over; at once if there is none.
     pub async fn closed(&self) -> Option<PlainClosed> {
         poll_fn(|cx| {

@@ -239,6 +239,9 @@ impl Shared {
         inner.closed = None;
         inner.connection += 1;
         (inner.owed, inner.held, inner.answered) = (0, 0, 0);
+        let wake = inner.take_waiting();
+        drop(inner);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     /// The connection is over, with so many bytes that its task had taken and not sent.
