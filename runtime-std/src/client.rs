@@ -5,7 +5,7 @@ use std::io;
 use outlast_core::Config;
 use outlast_core::client::DialerConfig;
 use outlast_service::net::{Layer, Net, SocketOptions};
-use outlast_service::{Credentials, Handler, net};
+use outlast_service::{Credentials, Handler, LinkState, net};
 
 use crate::handle::Handle;
 use crate::runtime::Std;
@@ -86,6 +86,13 @@ impl<N: Net> ClientBuilder<N> {
     #[must_use]
     pub fn socket(self, options: SocketOptions) -> Self {
         self.with(|inner| inner.socket(options))
+    }
+
+    /// Calls `told` with each state when it begins, in the client's thread: it must not block.
+    /// [`Handle::states`] is for those who look from elsewhere, and when they like.
+    #[must_use]
+    pub fn on_state(self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.on_state(told))
     }
 
     /// Starts the client in a thread of its own, where the handler is called. The handle may be

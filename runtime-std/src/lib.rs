@@ -107,6 +107,7 @@ mod handle;
 pub mod plain;
 mod runtime;
 mod server;
+mod states;
 mod thread;
 mod wake;
 
@@ -126,10 +127,11 @@ pub use outlast_service::net::{self, SocketOptions};
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
-    Handler, Incoming, KeyedClient, Limits, NetworkError, Peer, Refusals, Report, RequestError,
-    Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys,
-    Timer, Token, Tokens, Transport, Undelivered, Why,
+    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Peer, Refusals, Report,
+    RequestError, Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo,
+    SharedKeys, States as AsyncStates, Timer, Token, Tokens, Transport, Undelivered, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};
+pub use states::States;
 pub use thread::{block_on, block_on_timeout};

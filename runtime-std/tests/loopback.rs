@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use outlast_std::{
-    Client, CloseCode, Config, Handle, Incoming, OnLost, Peer, ReconnectPolicy, RequestError,
-    Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
+    Client, CloseCode, Config, Handle, Incoming, LinkState, OnLost, Peer, ReconnectPolicy,
+    RequestError, Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
 };
 
 const ECHO: u8 = 1;
@@ -227,5 +227,26 @@ fn tokens_and_panics_behave_as_elsewhere() {
     assert!(handle.request(ECHO, b"panic").is_err());
     assert!(!handle.closed().complete);
     assert_eq!(other.request(ECHO, b"b").unwrap().status, Status::OK);
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn threads_wait_for_states() {
+    let server = serve();
+    let builder = Client::builder().address(server.local_addr().to_string());
+    let (tell, told) = mpsc::channel();
+    let builder = builder.on_state(move |state| tell.send(state).unwrap());
+    let handle = builder.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
+    let mut states = handle.states();
+    let connected = states.wait_for_timeout(LinkState::is_connected, LONG);
+    assert_eq!(connected, Some(LinkState::Connected { resumed: false }));
+    assert_eq!(states.changed_timeout(Duration::from_millis(20)), None);
+    assert_eq!((handle.state(), states.latest()), (connected.unwrap(), connected.unwrap()));
+    handle.end(CloseCode::GOING_AWAY);
+    assert_eq!(states.wait_for(LinkState::is_closed), Some(LinkState::Closed));
+    assert_eq!(states.changed(), None);
+    for name in ["connecting", "connected", "closed"] {
+        assert_eq!(told.recv_timeout(LONG).unwrap().to_string(), name);
+    }
     server.shutdown(Duration::ZERO);
 }

@@ -14,6 +14,7 @@ use outlast_core::{CloseCode, Head};
 use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
 use crate::shared::{Inner, Shared};
+use crate::state::{LinkState, States};
 
 /// A session, from any task: it survives reconnects, can be cloned, and needs no connection to
 /// send. On a client and on a server alike.
@@ -241,6 +242,18 @@ impl Handle {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.shared.lock().facts.connected
+    }
+
+    /// What the connection is doing: on a client, whether it dials, and when it will again.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.shared.state()
+    }
+
+    /// What the connection will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.shared.states()
     }
 
     /// Smoothed round trip in microseconds as of the last change of the connection; 0 before

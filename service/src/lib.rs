@@ -8,6 +8,7 @@
 //! | | |
 //! |---|---|
 //! | [`Handle`], [`Receipt`], [`Responder`] | a session from any task |
+//! | [`LinkState`], [`States`] | what a session's connection is doing, and what it does next |
 //! | [`Handler`], [`Incoming`], [`Peer`] | a session from inside the task that owns it |
 //! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
 //! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
@@ -127,6 +128,7 @@ mod queues;
 pub mod router;
 mod server;
 mod shared;
+mod state;
 mod transport;
 
 pub use bytes::Bytes;
@@ -140,4 +142,5 @@ pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};
+pub use state::{LinkState, States, Watcher};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -19,6 +19,7 @@ use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
 use crate::shared::{Facts, Orders, Shared, Staged};
+use crate::state::LinkState;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
 const SMALL: usize = 4 << 10;
@@ -444,11 +445,7 @@ impl<H: Handler> Owner<H> {
 
     fn end(&mut self, closed: Closed, unsent: &[RequestId]) {
         self.over = true;
-        let mut inner = self.shared.lock();
-        inner.set_parting(self.carried);
-        let wake = inner.close_with(closed, unsent);
-        drop(inner);
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.over(self.carried, closed, unsent);
     }
 
     /// Tells the handler that the connection is gone, once; what the transport said counts if the
@@ -556,8 +553,7 @@ impl<H: Handler> Owner<H> {
             max_requests: session.max_requests(),
             rtt_us: session.rtt_us(),
         };
-        let wake = self.shared.lock().open_session(facts);
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.publish(facts);
     }
 
     /// Does something that may run the handler where no connection's task does: a panic ends with
@@ -581,14 +577,14 @@ impl<H: Handler> Owner<H> {
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
         if self.over {
+            self.shared.turn(LinkState::Closed);
             let wake = self.shared.lock().said_all();
             return wake.into_iter().for_each(Waker::wake);
         }
         let arrived = self.session.transmitted();
         let unsent = self.rare.take().map(|mut rare| rare.queues.discard(arrived).1);
         let closed = Closed::of(Why::Dropped, abandoned_code());
-        let wake = self.shared.lock().close_with(closed, &unsent.unwrap_or_default());
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.over(false, closed, &unsent.unwrap_or_default());
     }
 }
 

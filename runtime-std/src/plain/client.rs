@@ -3,10 +3,10 @@
 use std::io;
 
 use outlast_core::client::DialerConfig;
-use outlast_service::net;
 use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::plain::formats::Format;
 use outlast_service::plain::{PlainConfig, PlainHandler};
+use outlast_service::{LinkState, net};
 
 use super::PlainHandle;
 use crate::client::run;
@@ -74,6 +74,13 @@ impl<F: Format + Clone, N: Net> PlainClientBuilder<F, N> {
     #[must_use]
     pub fn socket(self, options: SocketOptions) -> Self {
         self.with(|inner| inner.socket(options))
+    }
+
+    /// Calls `told` with each state when it begins, in the client's thread: it must not block.
+    /// [`PlainHandle::states`] is for those who look from elsewhere, and when they like.
+    #[must_use]
+    pub fn on_state(self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.on_state(told))
     }
 
     /// Starts the client in a thread of its own, where the handler is called. Nothing can be sent

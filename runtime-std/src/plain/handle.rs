@@ -5,6 +5,7 @@ use std::time::Duration;
 use outlast_service::plain::formats::Packet;
 use outlast_service::plain::{PlainClosed, PlainError, PlainInfo, PlainResponse, PlainState};
 
+use crate::states::States;
 use crate::thread::{block_on, block_on_timeout};
 
 /// A connection without a session, from any thread; a client's, of all its connections one after
@@ -124,6 +125,12 @@ impl PlainHandle {
     #[must_use]
     pub fn state(&self) -> PlainState {
         self.inner.state()
+    }
+
+    /// What it will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.inner.states().into()
     }
 
     /// Whether packets go both ways now.

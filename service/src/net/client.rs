@@ -12,6 +12,7 @@ use crate::auth::{Credentials, Token};
 use crate::client::{ClientConfig, Connector, Dialed, Runner};
 use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::state::{LinkState, Watcher};
 
 /// A client: one session with a server, over as many connections as it takes.
 #[derive(Debug)]
@@ -89,6 +90,14 @@ impl<N: Net> ClientBuilder<N> {
     #[must_use]
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.socket = options;
+        self
+    }
+
+    /// Calls `told` with each state when it begins, in the client's task: it must not block.
+    /// [`Handle::states`] is for those who look from elsewhere, and when they like.
+    #[must_use]
+    pub fn on_state(mut self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.config.watcher = Some(Watcher::new(told));
         self
     }
 

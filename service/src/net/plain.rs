@@ -17,6 +17,7 @@ use crate::plain::{
     PlainServerHandle,
 };
 use crate::server::Limits;
+use crate::state::{LinkState, Watcher};
 
 /// Describes a server whose listener speaks one format.
 ///
@@ -185,6 +186,13 @@ impl<N: Net, F: Format + Clone> PlainClientBuilder<N, F> {
     #[must_use]
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.socket = options;
+        self
+    }
+
+    /// Calls `told` with each state when it begins, in the client's task: it must not block.
+    #[must_use]
+    pub fn on_state(mut self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.config.watcher = Some(Watcher::new(told));
         self
     }
 

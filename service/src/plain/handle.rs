@@ -13,6 +13,7 @@ use outlast_formats::{Cause, Extra, Failure, Key, Kind, Packet};
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::handler::unix;
 use super::shared::{Order, PlainInfo, PlainState, Shared};
+use crate::state::States;
 
 /// A connection without a session, from any task; a client's, of all its connections one after the
 /// other.
@@ -102,9 +103,11 @@ impl PlainHandle {
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             match inner.info.state {
-                PlainState::Connected => Poll::Ready(true),
+                PlainState::Connected { .. } => Poll::Ready(true),
                 PlainState::Closed => Poll::Ready(false),
-                PlainState::Disconnected | PlainState::Connecting => {
+                PlainState::Disconnected
+                | PlainState::Connecting { .. }
+                | PlainState::Waiting { .. } => {
                     inner.wait(cx.waker());
                     Poll::Pending
                 }
@@ -117,7 +120,7 @@ impl PlainHandle {
     pub async fn closed(&self) -> Option<PlainClosed> {
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
-            if inner.info.state == PlainState::Connected {
+            if inner.info.state.is_connected() {
                 inner.wait(cx.waker());
                 return Poll::Pending;
             }
@@ -139,10 +142,16 @@ impl PlainHandle {
         self.shared.lock().info.state
     }
 
+    /// What it will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.shared.states()
+    }
+
     /// Whether packets go both ways now.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.state() == PlainState::Connected
+        self.state().is_connected()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -15,39 +15,11 @@ use outlast_formats::{Format, FormatError, Packet};
 use super::calls::Calls;
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::{PlainConfig, WhenFull};
+use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
 /// What a connection without a session is doing.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
-pub enum PlainState {
-    /// There is no connection, and none is being made; a client may dial again.
-    Disconnected,
-    /// A client is dialling.
-    Connecting,
-    /// Packets go both ways.
-    Connected,
-    /// It is over for good.
-    Closed,
-}
-
-impl PlainState {
-    /// Its name, as in logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disconnected => "disconnected",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-impl fmt::Display for PlainState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub type PlainState = LinkState;
 
 /// Whom a connection is with, and what it has carried.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -92,6 +64,8 @@ pub(super) enum Order {
 pub(crate) struct Shared {
     pub(super) config: PlainConfig,
     timers: Box<dyn Timers>,
+    /// Who wants to know of states: a client's from the beginning, others once somebody asks.
+    watch: OnceLock<Arc<Watch>>,
     inner: Mutex<Inner>,
 }
 
@@ -158,7 +132,35 @@ impl Shared {
             waiting: Vec::new(),
             owner: None,
         };
-        Self { config, timers: Box::new(Sleeper::of(runtime)), inner: Mutex::new(inner) }
+        let (timers, watch) = (Box::new(Sleeper::of(runtime)), OnceLock::new());
+        Self { config, timers, watch, inner: Mutex::new(inner) }
+    }
+
+    /// Has those told of states who want to be, from the beginning.
+    pub(super) fn watched(self, watch: Watch) -> Self {
+        Self { watch: OnceLock::from(Arc::new(watch)), ..self }
+    }
+
+    /// What it will be doing.
+    pub(super) fn states(&self) -> States {
+        // Under the lock: what changes then is told behind it.
+        let inner = self.lock();
+        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.info.state)));
+        States::new(Arc::clone(watch))
+    }
+
+    /// It does something else.
+    pub(super) fn turn(&self, state: LinkState) {
+        let mut inner = self.lock();
+        inner.info.state = state;
+        drop(inner);
+        self.tell(state);
+    }
+
+    fn tell(&self, state: LinkState) {
+        if let Some(watch) = self.watch.get() {
+            watch.turn(state);
+        }
     }
 
     pub(super) fn timers(&self) -> &dyn Timers {
@@ -234,13 +236,15 @@ impl Shared {
         let mut inner = self.lock();
         inner.encoder = encoder;
         inner.info.remote = remote;
-        inner.info.state = PlainState::Connected;
+        let state = LinkState::Connected { resumed: false };
+        inner.info.state = state;
         (inner.info.connected_at, inner.info.heard_at) = (Some(now), Some(now));
         inner.closed = None;
         inner.connection += 1;
         (inner.owed, inner.held, inner.answered) = (0, 0, 0);
         let wake = inner.take_waiting();
         drop(inner);
+        self.tell(state);
         wake.into_iter().for_each(Waker::wake);
     }
 
@@ -256,6 +260,7 @@ impl Shared {
         let mut wake = inner.calls.fail(closed);
         wake.append(&mut inner.waiting);
         drop(inner);
+        self.tell(LinkState::Disconnected);
         wake.into_iter().for_each(Waker::wake);
         closed
     }
@@ -266,6 +271,7 @@ impl Shared {
         inner.info.state = PlainState::Closed;
         let wake = std::mem::take(&mut inner.waiting);
         drop(inner);
+        self.tell(LinkState::Closed);
         wake.into_iter().for_each(Waker::wake);
     }
 }
@@ -275,7 +281,7 @@ impl Inner {
     pub(super) fn check(&self) -> Result<(), PlainError> {
         let finishing = matches!(self.order, Some(Order::Close(_)));
         match (self.info.state, self.closed) {
-            (PlainState::Connected, _) if !finishing => Ok(()),
+            (PlainState::Connected { .. }, _) if !finishing => Ok(()),
             (PlainState::Closed, Some(closed)) => Err(PlainError::Closed(closed)),
             _ => Err(PlainError::NotConnected),
         }

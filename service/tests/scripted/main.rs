@@ -14,5 +14,7 @@ mod replaced;
 mod routed;
 mod routed_hooks;
 mod routed_queues;
+#[cfg(feature = "formats")]
+mod states;
 mod takeover;
 mod world;
