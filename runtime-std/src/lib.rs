@@ -77,6 +77,7 @@
 //! | [`Running`] | a server that runs: `shutdown`, `finished` |
 //! | [`Handler`] | your side of one session: a closure or a type; called with each [`Incoming`] |
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
+//! | [`inbox`] | a session for threads that receive, and have no handler |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
 //! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
@@ -103,6 +104,7 @@
 
 mod client;
 mod handle;
+pub mod inbox;
 #[cfg(feature = "formats")]
 pub mod plain;
 mod runtime;

@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use outlast_std::inbox::{self, InboxConfig, Received, RecvError};
 use outlast_std::{
     Client, CloseCode, Config, Handle, Incoming, LinkState, OnLost, Peer, ReconnectPolicy,
     RequestError, Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
@@ -248,5 +249,27 @@ fn threads_wait_for_states() {
     for name in ["connecting", "connected", "closed"] {
         assert_eq!(told.recv_timeout(LONG).unwrap().to_string(), name);
     }
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn threads_receive_with_a_limit() {
+    let server = serve();
+    let (inbox, mut receiver) = inbox::new(InboxConfig::default());
+    let builder = Client::builder().address(server.local_addr().to_string());
+    let handle = builder.connect(inbox).unwrap();
+    assert_eq!(receiver.recv_timeout(Duration::from_millis(20)).unwrap_err(), RecvError::Empty);
+    handle.send(BACK, b"and back").unwrap();
+    // The server's thread asks first, and is answered by this one.
+    match receiver.recv_timeout(LONG).unwrap() {
+        Received::Request { payload, responder, .. } => {
+            Responder::from(responder).reply(&payload).unwrap();
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(receiver.recv().unwrap().payload(), "and back");
+    assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Empty);
+    receiver.handle().unwrap().end(CloseCode::GOING_AWAY);
+    assert!(receiver.recv().is_none());
     server.shutdown(Duration::ZERO);
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use outlast_std::inbox::{InboxConfig, RecvError};
 use outlast_std::plain::formats::{Ltv, MsgTrans, Packet};
 use outlast_std::plain::{
     PlainCause, PlainClient, PlainConfig, PlainError, PlainEvent, PlainHandle, PlainPeer,
-    PlainServerHandle, PlainState,
+    PlainServerHandle, PlainState, inbox,
 };
 use outlast_std::{Attempts, ReconnectPolicy, Running, Server};
 
@@ -201,4 +202,24 @@ fn shutdown_ends_connections_and_what_is_wrong_is_said_at_once() {
     let wrong = PlainConfig { send_queue: 0, ..PlainConfig::default() };
     let server = Server::builder().format(Ltv::default()).config(wrong);
     assert!(server.bind("127.0.0.1:0").is_err());
+}
+
+#[test]
+fn threads_receive_with_a_limit() {
+    let (server, _) = serve();
+    let (inbox, mut receiver) = inbox(InboxConfig::default());
+    let builder = PlainClient::builder(MsgTrans::default());
+    let handle = builder.address(server.local_addr().to_string()).connect(inbox).unwrap();
+    assert!(handle.connected_timeout(LONG));
+    assert_eq!(receiver.recv_timeout(SHORT).unwrap_err(), RecvError::Empty);
+    for number in 0..100u8 {
+        handle.send(&Packet::one_way(ECHO, &[number])).unwrap();
+    }
+    for number in 0..100u8 {
+        assert_eq!(receiver.recv_timeout(LONG).unwrap().payload[..], [number]);
+    }
+    assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Empty);
+    receiver.handle().unwrap().close();
+    assert!(receiver.recv().is_none());
+    server.shutdown(Duration::ZERO);
 }

@@ -91,6 +91,7 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
+pub use outlast_service::inbox;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
 pub use outlast_service::plain;

@@ -38,7 +38,6 @@ impl Handle {
     }
 
     /// What stands behind the handle.
-    #[cfg(feature = "router")]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }

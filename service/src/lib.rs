@@ -10,6 +10,7 @@
 //! | [`Handle`], [`Receipt`], [`Responder`] | a session from any task |
 //! | [`LinkState`], [`States`] | what a session's connection is doing, and what it does next |
 //! | [`Handler`], [`Incoming`], [`Peer`] | a session from inside the task that owns it |
+//! | [`inbox`] | a session for those who receive, and have no handler |
 //! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
 //! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
 //! | [`Transport`], [`Runtime`], [`Timer`] | what a runtime crate has to provide |
@@ -116,6 +117,7 @@ mod error;
 mod greet;
 mod handle;
 mod handler;
+pub mod inbox;
 #[cfg(feature = "net")]
 pub mod net;
 mod overview;

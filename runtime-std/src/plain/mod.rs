@@ -36,14 +36,16 @@
 
 mod client;
 mod handle;
+mod inbox;
 mod listener;
 
 pub use client::{PlainClient, PlainClientBuilder};
 pub use handle::PlainHandle;
+pub use inbox::{PlainReceiver, inbox};
 pub use listener::{PlainListener, PlainServerBuilder};
 pub use outlast_service::plain::{
     PlainCause, PlainClientConfig, PlainClosed, PlainConfig, PlainError, PlainEvent,
-    PlainHandle as AsyncPlainHandle, PlainHandler, PlainInfo, PlainPeer, PlainResponder,
-    PlainResponse, PlainRunner, PlainServer, PlainServerHandle, PlainServerStats, PlainState,
-    WhenFull, formats,
+    PlainHandle as AsyncPlainHandle, PlainHandler, PlainInbox, PlainInfo, PlainPeer, PlainReceived,
+    PlainReceiver as AsyncPlainReceiver, PlainResponder, PlainResponse, PlainRunner, PlainServer,
+    PlainServerHandle, PlainServerStats, PlainState, WhenFull, formats,
 };

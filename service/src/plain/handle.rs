@@ -87,6 +87,18 @@ impl PlainHandle {
         poll_fn(|cx| self.shared.lock().calls.poll(correlation, cx.waker())).await
     }
 
+    /// Reads nothing for now, so that the peer can send only as much as the transports hold. It is
+    /// neither silent nor slow meanwhile, and that it has left is not noticed. The next connection
+    /// of a client reads again.
+    pub fn pause(&self) {
+        self.shared.pause(true);
+    }
+
+    /// Reads on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.shared.pause(false);
+    }
+
     /// Reads nothing more, sends what is queued and owed, and ends the connection. A client dials
     /// no more.
     pub fn finish(&self) {

@@ -26,6 +26,7 @@ mod drive;
 mod error;
 mod handle;
 mod handler;
+mod inbox;
 mod server;
 mod shared;
 
@@ -37,6 +38,7 @@ pub use client::{PlainClientConfig, PlainRunner};
 pub use error::{PlainCause, PlainClosed, PlainError};
 pub use handle::{PlainHandle, PlainResponder, PlainResponse};
 pub use handler::{PlainEvent, PlainHandler, PlainPeer};
+pub use inbox::{PlainInbox, PlainReceived, PlainReceiver};
 pub use outlast_formats as formats;
 pub use server::{PlainServer, PlainServerHandle, PlainServerStats};
 pub use shared::{PlainInfo, PlainState};

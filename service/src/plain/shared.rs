@@ -77,6 +77,8 @@ pub(super) struct Inner {
     /// Bytes that it has taken and the transport has not.
     pub(super) held: usize,
     pub(super) order: Option<Order>,
+    /// Nothing is to be read for now.
+    pub(super) paused: bool,
     /// Answers that are owed by responders of this connection.
     pub(super) owed: usize,
     /// Bytes that responders answered since everything was last written.
@@ -124,6 +126,7 @@ impl Shared {
             out: Vec::new(),
             held: 0,
             order: None,
+            paused: false,
             owed: 0,
             answered: 0,
             connection: 0,
@@ -187,6 +190,14 @@ impl Shared {
         self.notify(inner);
     }
 
+    /// Reads nothing more, or reads on.
+    pub(super) fn pause(&self, pause: bool) {
+        let mut inner = self.lock();
+        if std::mem::replace(&mut inner.paused, pause) && !pause {
+            self.notify(inner);
+        }
+    }
+
     /// Queues a packet without waiting.
     pub(super) fn try_send(&self, packet: &Packet<'_>) -> Result<(), PlainError> {
         let mut inner = self.lock();
@@ -242,6 +253,7 @@ impl Shared {
         inner.closed = None;
         inner.connection += 1;
         (inner.owed, inner.held, inner.answered) = (0, 0, 0);
+        inner.paused = false;
         let wake = inner.take_waiting();
         drop(inner);
         self.tell(state);

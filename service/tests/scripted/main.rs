@@ -7,6 +7,8 @@ mod ends;
 mod executor;
 mod graves;
 mod histories;
+#[cfg(feature = "formats")]
+mod inbox;
 mod link;
 #[cfg(feature = "formats")]
 mod plain;
