@@ -8,6 +8,7 @@ use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{Credentials, Handler, LinkState, net};
 
 use crate::handle::Handle;
+use crate::pool::{Pool, PoolConfig};
 use crate::runtime::Std;
 use crate::thread::block_on;
 
@@ -108,6 +109,21 @@ impl<N: Net> ClientBuilder<N> {
         let (handle, runner) = self.inner.connect(handler)?;
         run(self.threads, runner)?;
         Ok(handle.into())
+    }
+
+    /// Makes a pool of such clients, each in a thread of its own; `handlers` is told the place of
+    /// each in the pool.
+    ///
+    /// # Errors
+    ///
+    /// If a configuration is out of range or no address was given.
+    pub fn pool<H: Handler>(
+        self,
+        config: PoolConfig,
+        handlers: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> io::Result<Pool> {
+        // Not in the thread of a task that may be running here, which would have to end first.
+        block_on(async { self.inner.pool(config, handlers) }).map(Pool::from)
     }
 }
 

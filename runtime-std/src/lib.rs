@@ -78,6 +78,7 @@
 //! | [`Handler`] | your side of one session: a closure or a type; called with each [`Incoming`] |
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
 //! | [`inbox`] | a session for threads that receive, and have no handler |
+//! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
 //! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
@@ -107,6 +108,7 @@ mod handle;
 pub mod inbox;
 #[cfg(feature = "formats")]
 pub mod plain;
+pub mod pool;
 mod runtime;
 mod server;
 mod states;

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use outlast_std::inbox::{self, InboxConfig, Received, RecvError};
+use outlast_std::pool::{PoolConfig, PoolError};
 use outlast_std::{
     Client, CloseCode, Config, Handle, Incoming, LinkState, OnLost, Peer, ReconnectPolicy,
     RequestError, Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
@@ -271,5 +272,35 @@ fn threads_receive_with_a_limit() {
     assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Empty);
     receiver.handle().unwrap().end(CloseCode::GOING_AWAY);
     assert!(receiver.recv().is_none());
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn threads_share_a_pool() {
+    let server = serve();
+    let client = Client::builder().address(server.local_addr().to_string());
+    let config = PoolConfig { connections: 3, in_use: 2, ..PoolConfig::default() };
+    let pool = client.pool(config, |_| |_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..12u8 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for number in 0..50u8 {
+                    let answer = pool.request_timeout(LATER, &[thread, number], LONG).unwrap();
+                    assert_eq!(answer.payload[..], [thread, number]);
+                }
+            });
+        }
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.total, stats.in_use, stats.timed_out, stats.died), (3, 0, 0, 0));
+    assert!(stats.waits > 0, "twelve threads, and six may ask");
+    let lease = pool.get().unwrap();
+    lease.send(ECHO, b"x").unwrap();
+    let late = pool.request_timeout(NEVER, b"", Duration::from_millis(20)).unwrap_err();
+    assert_eq!(late, PoolError::Request(RequestError::TimedOut));
+    drop(lease);
+    pool.shutdown(LONG);
+    assert_eq!(pool.send(ECHO, b"x"), Err(PoolError::Over));
     server.shutdown(Duration::ZERO);
 }

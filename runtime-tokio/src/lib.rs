@@ -95,6 +95,7 @@ pub use outlast_service::inbox;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
 pub use outlast_service::plain;
+pub use outlast_service::pool;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{

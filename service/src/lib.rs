@@ -12,6 +12,7 @@
 //! | [`Handler`], [`Incoming`], [`Peer`] | a session from inside the task that owns it |
 //! | [`inbox`] | a session for those who receive, and have no handler |
 //! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
+//! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
 //! | [`Transport`], [`Runtime`], [`Timer`] | what a runtime crate has to provide |
 //! | `router` (feature `router`) | handlers by route, with arguments, hooks, queues and pools |
@@ -125,6 +126,7 @@ mod owner;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
+pub mod pool;
 mod queues;
 #[cfg(feature = "router")]
 pub mod router;

@@ -266,6 +266,11 @@ impl Inner {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.late)).unwrap_or_default()
     }
 
+    /// Bytes that handles have queued and the owner has not taken.
+    pub(crate) const fn staged_len(&self) -> usize {
+        self.staged.len()
+    }
+
     pub(crate) fn has_staged(&self) -> bool {
         !self.staged.is_empty() || self.asked.as_ref().is_some_and(|asked| asked.has_marks())
     }

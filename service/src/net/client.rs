@@ -12,6 +12,7 @@ use crate::auth::{Credentials, Token};
 use crate::client::{ClientConfig, Connector, Dialed, Runner};
 use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::pool::{Pool, PoolConfig};
 use crate::state::{LinkState, Watcher};
 
 /// A client: one session with a server, over as many connections as it takes.
@@ -121,6 +122,22 @@ impl<N: Net> ClientBuilder<N> {
         let (net, socket) = (self.net, self.socket);
         let connector = Dial { net: net.clone(), addresses: self.addresses, socket };
         Runner::new(net, self.config, connector, handler).map_err(invalid)
+    }
+
+    /// Makes a pool of such clients in tasks of the runtime; `handlers` is told the place of each in
+    /// the pool.
+    ///
+    /// # Errors
+    ///
+    /// If a configuration is out of range or no address was given.
+    pub fn pool<H: Handler>(
+        self,
+        config: PoolConfig,
+        handlers: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> io::Result<Pool> {
+        need_address(&self.addresses)?;
+        let net = self.net.clone();
+        Pool::new(&net, config, move |place| self.clone().connect(handlers(place)))
     }
 }
 

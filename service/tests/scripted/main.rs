@@ -12,6 +12,7 @@ mod inbox;
 mod link;
 #[cfg(feature = "formats")]
 mod plain;
+mod pool;
 mod replaced;
 mod routed;
 mod routed_hooks;
