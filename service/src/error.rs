@@ -126,6 +126,9 @@ pub enum SendError {
     TimedOut,
     /// The session is over.
     Closed(Closed),
+    /// There is no session, and this is what its connection says.
+    #[cfg(feature = "formats")]
+    Plain(crate::plain::PlainError),
 }
 
 impl SendError {
@@ -141,6 +144,8 @@ impl SendError {
             | Self::Finished
             | Self::PeerFinished
             | Self::Closed(_) => false,
+            #[cfg(feature = "formats")]
+            Self::Plain(error) => error.is_retryable(),
         }
     }
 }
@@ -165,6 +170,8 @@ impl fmt::Display for SendError {
             Self::PeerFinished => f.write_str("the peer has finished and answers nothing more"),
             Self::TimedOut => f.write_str("there was no room within the time given"),
             Self::Closed(closed) => closed.fmt(f),
+            #[cfg(feature = "formats")]
+            Self::Plain(error) => error.fmt(f),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_formats::{Cause, Extra, Failure, Key, Kind, Packet};
+use outlast_formats::{Cause, Extra, Failure, Format, Key, Kind, Packet};
 
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::handler::unix;
@@ -37,6 +37,12 @@ pub struct PlainResponse {
 impl PlainHandle {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// What others wait with for it.
+    #[cfg(feature = "router")]
+    pub(crate) fn timers(&self) -> &dyn crate::transport::Timers {
+        self.shared.timers()
     }
 
     /// Sends a packet without waiting.
@@ -235,13 +241,28 @@ impl PlainResponder {
     ///
     /// # Errors
     ///
-    /// [`PlainError::Format`], or that the connection is over.
+    /// [`PlainError::Format`] (the peer is told of a failure, where the format can say so), or that
+    /// the connection is over.
     pub fn respond(mut self, payload: &[u8]) -> Result<(), PlainError> {
         let to = self.asked();
+        let failure = Failure { cause: Cause::Failed, text: None, unix: unix() };
         self.answer(|inner| {
             let reply = inner.reply(&to, payload.into());
-            inner.owe(|format, out| format.encode(&reply, out))
+            let written = inner.owe(|format, out| format.encode(&reply, out));
+            if let Err(PlainError::Format(_)) = written {
+                let fail = |format: &mut dyn Format, out: &mut Vec<u8>| {
+                    format.encode_failure(&failure, Some(&to), out).map(drop)
+                };
+                let _ = inner.owe(fail);
+            }
+            written
         })
+    }
+
+    /// Lets it go unanswered: what came was no request after all.
+    pub fn waive(mut self) {
+        // It fails if there is nobody any more who could wait.
+        let _ = self.answer(|_| Ok(()));
     }
 
     /// Tells the peer that it failed, in the format's own words unless `text` is given.

@@ -16,6 +16,8 @@ mod pool;
 mod replaced;
 mod routed;
 mod routed_hooks;
+#[cfg(feature = "formats")]
+mod routed_plain;
 mod routed_queues;
 #[cfg(feature = "formats")]
 mod states;
