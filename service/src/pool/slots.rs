@@ -127,13 +127,13 @@ impl Slots {
             return Poll::Ready(Err(PoolError::Over));
         }
         let first = self.waiting.front().map(|(number, _)| *number);
-        if first.is_none() || first == *number {
-            if let Some(chosen) = self.choose() {
-                if number.take().is_some() {
-                    self.waiting.pop_front();
-                }
-                return Poll::Ready(Ok(chosen));
+        if (first.is_none() || first == *number)
+            && let Some(chosen) = self.choose()
+        {
+            if number.take().is_some() {
+                self.waiting.pop_front();
             }
+            return Poll::Ready(Ok(chosen));
         }
         match number {
             Some(number) => {

@@ -231,10 +231,10 @@ impl Way for PlainWay<'_, '_> {
         if !reply.code().is_ok() {
             // A format that cannot say it says nothing.
             let _ = peer.fail(Some(packet), cause(reply.code()), text(reply));
-        } else if self.asked || !payload.is_empty() {
-            if let Err(PlainError::Format(_)) = peer.respond(packet, payload) {
-                let _ = peer.fail(Some(packet), Cause::Failed, None);
-            }
+        } else if (self.asked || !payload.is_empty())
+            && let Err(PlainError::Format(_)) = peer.respond(packet, payload)
+        {
+            let _ = peer.fail(Some(packet), Cause::Failed, None);
         }
     }
 
