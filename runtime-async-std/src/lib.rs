@@ -104,16 +104,18 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service as service;
+pub use outlast_service::inbox;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
 pub use outlast_service::plain;
+pub use outlast_service::pool;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
-    Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing, Peer, Receipt, Refusals,
-    Report, RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, TrafficLimits, Transport,
+    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Outgoing, Peer, Receipt,
+    Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States, Timer, Token, Tokens, TrafficLimits, Transport,
     Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{

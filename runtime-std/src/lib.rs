@@ -77,9 +77,12 @@
 //! | [`Running`] | a server that runs: `shutdown`, `finished` |
 //! | [`Handler`] | your side of one session: a closure or a type; called with each [`Incoming`] |
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
+//! | [`inbox`] | a session for threads that receive, and have no handler |
+//! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
 //! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
+//! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
 //! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures, and so
@@ -105,8 +108,13 @@
 mod client;
 mod events;
 mod handle;
+pub mod inbox;
+#[cfg(feature = "formats")]
+pub mod plain;
+pub mod pool;
 mod runtime;
 mod server;
+mod states;
 mod thread;
 mod wake;
 
@@ -123,16 +131,14 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::net::{self, SocketOptions};
-#[cfg(feature = "formats")]
-pub use outlast_service::plain;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
-    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing, Peer,
-    Refusals, Report, RequestError, Response, Runner, Runtime, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, Timer, Token, Tokens, TrafficLimits, Transport,
-    Undelivered, WhenExceeded, WhenFull, Why,
+    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError,
+    Outgoing, Peer, Refusals, Report, RequestError, Response, Runner, Runtime, SendError,
+    ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, Timer, Token,
+    Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events as AsyncEvents, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember,
@@ -141,4 +147,5 @@ pub use outlast_service::{
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};
+pub use states::States;
 pub use thread::{block_on, block_on_timeout};

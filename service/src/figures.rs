@@ -162,11 +162,7 @@ impl<H: Handler> Owner<H> {
             max_requests: session.max_requests(),
             rtt_us: session.rtt_us(),
         };
-        let mut inner = self.shared.lock();
-        inner.figures.renew(self, Some(now));
-        let wake = inner.open_session(facts);
-        drop(inner);
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.publish(facts, |inner| inner.figures.renew(self, Some(now)));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
 use crate::figures::SessionInfo;
 use crate::shared::{Inner, Shared};
+use crate::state::{LinkState, States};
 
 /// A session, from any task: it survives reconnects, can be cloned, and needs no connection to
 /// send. On a client and on a server alike.
@@ -43,7 +44,6 @@ impl Handle {
     }
 
     /// What stands behind the handle.
-    #[cfg(feature = "router")]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -278,6 +278,18 @@ impl Handle {
     #[must_use]
     pub fn info(&self) -> Option<SessionInfo> {
         self.shared.info()
+    }
+
+    /// What the connection is doing: on a client, whether it dials, and when it will again.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.shared.state()
+    }
+
+    /// What the connection will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.shared.states()
     }
 
     /// Smoothed round trip in microseconds as of when the session's task last had nothing to do; 0

@@ -8,8 +8,11 @@
 //! | | |
 //! |---|---|
 //! | [`Handle`], [`Receipt`], [`Responder`] | a session from any task |
+//! | [`LinkState`], [`States`] | what a session's connection is doing, and what it does next |
 //! | [`Handler`], [`Incoming`], [`Peer`] | a session from inside the task that owns it |
+//! | [`inbox`] | a session for those who receive, and have no handler |
 //! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
+//! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
 //! | [`Transport`], [`Runtime`], [`Timer`] | what a runtime crate has to provide |
 //! | `router` (feature `router`) | handlers by route, with arguments, hooks, queues and pools |
@@ -121,6 +124,7 @@ mod groups;
 mod handle;
 mod handler;
 mod home;
+pub mod inbox;
 mod memory;
 #[cfg(feature = "net")]
 pub mod net;
@@ -131,11 +135,13 @@ mod parked;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
+pub mod pool;
 mod queues;
 #[cfg(feature = "router")]
 pub mod router;
 mod server;
 mod shared;
+mod state;
 mod traffic;
 mod transport;
 
@@ -159,5 +165,6 @@ pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats};
 pub use server::{Limits, Server, ServerConfig};
+pub use state::{LinkState, States, Watcher};
 pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

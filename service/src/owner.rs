@@ -23,6 +23,7 @@ use crate::home::ServerEvent;
 use crate::memory::Memory;
 use crate::queues::Queues;
 use crate::shared::Shared;
+use crate::state::LinkState;
 use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
@@ -453,12 +454,7 @@ impl<H: Handler> Owner<H> {
 
     fn end(&mut self, closed: Closed, unsent: &[RequestId]) {
         self.over = true;
-        let mut inner = self.shared.lock();
-        inner.set_parting(self.carried);
-        let wake = inner.close_with(closed, unsent);
-        drop(inner);
-        self.shared.depart();
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.over(self.carried, closed, unsent);
     }
 
     /// Tells the handler that the connection is gone, once; what the transport said counts if the
@@ -530,15 +526,14 @@ impl<H> Drop for Owner<H> {
             memory.change(self.counted, 0);
         }
         if self.over {
+            self.shared.turn(LinkState::Closed);
             let wake = self.shared.lock().said_all();
             return wake.into_iter().for_each(Waker::wake);
         }
         let arrived = self.session.transmitted();
         let unsent = self.rare.take().map(|mut rare| rare.queues.discard(arrived).1);
         let closed = Closed::of(Why::Dropped, abandoned_code());
-        let wake = self.shared.lock().close_with(closed, &unsent.unwrap_or_default());
-        self.shared.depart();
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.over(false, closed, &unsent.unwrap_or_default());
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -15,11 +15,12 @@ use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
 use crate::board::{Board, LONGEST, Left, Parked, Seat};
-use crate::error::{Closed, RequestError, SendError};
+use crate::error::{Closed, RequestError, SendError, Why};
 use crate::figures::Figures;
 use crate::home::Hosted;
 use crate::memory::{FREE, Memory};
 use crate::outgoing::{Outgoing, WhenFull};
+use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
 /// Routes of which only the newest value waits.
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
+    /// What its connection is doing: a client's from the beginning, others once somebody asks.
+    watch: OnceLock<Arc<Watch>>,
     inner: Mutex<Inner>,
 }
 
@@ -160,7 +163,60 @@ impl Shared {
         let mut inner = Inner::default();
         (inner.remote, inner.limit) = (remote, outgoing.queue);
         let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
-        Self { principal, outgoing, hosted: None, timers, dirty, inner }
+        let watch = OnceLock::new();
+        Self { principal, outgoing, hosted: None, timers, dirty, watch, inner }
+    }
+
+    /// One of a client.
+    pub(crate) fn dialling<R: Runtime>(watch: Watch, runtime: &R, outgoing: Arc<Outgoing>) -> Self {
+        let watch = OnceLock::from(Arc::new(watch));
+        Self { watch, ..Self::new(None, 0, runtime, outgoing) }
+    }
+
+    /// What the connection is doing.
+    pub(crate) fn state(&self) -> LinkState {
+        self.watch.get().map_or_else(|| self.lock().state(), |watch| watch.state())
+    }
+
+    /// What it will be doing.
+    pub(crate) fn states(&self) -> States {
+        // Under the lock: what changes then is told behind it.
+        let inner = self.lock();
+        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.state())));
+        States::new(Arc::clone(watch))
+    }
+
+    /// Tells that it does something else; after the facts say so.
+    pub(crate) fn turn(&self, state: LinkState) {
+        if let Some(watch) = self.watch.get() {
+            watch.turn(state);
+        }
+    }
+
+    /// Lets handles know what they need to know.
+    pub(crate) fn publish(&self, facts: Facts, figures: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        figures(&mut inner);
+        let resumed = inner.facts.id.is_some();
+        let wake = inner.open_session(facts);
+        drop(inner);
+        let connected = LinkState::Connected { resumed };
+        self.turn(if facts.connected { connected } else { LinkState::Disconnected });
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// The session is over, and has something left to say if it is `carried`.
+    pub(crate) fn over(self: &Arc<Self>, carried: bool, closed: Closed, unsent: &[RequestId]) {
+        let last = closed.complete || matches!(closed.why, Why::Stopped | Why::Dropped);
+        let mut inner = self.lock();
+        inner.set_parting(carried);
+        let wake = inner.close_with(closed, unsent);
+        drop(inner);
+        if let Some(watch) = self.watch.get().filter(|watch| last || !watch.dials()) {
+            watch.turn(LinkState::Closed);
+        }
+        self.depart();
+        wake.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -325,6 +381,11 @@ impl Inner {
 
     pub(crate) fn take_late_answers(&mut self) -> Vec<(RequestId, Status)> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.late)).unwrap_or_default()
+    }
+
+    /// Bytes that handles have queued and the owner has not taken.
+    pub(crate) const fn staged_len(&self) -> usize {
+        self.staged.len()
     }
 
     pub(crate) fn has_staged(&self) -> bool {
@@ -704,6 +765,15 @@ impl Inner {
         self.facts = Facts::default();
         self.give_back();
         std::mem::take(&mut self.staged)
+    }
+
+    /// What the connection is doing, of those who do not dial.
+    fn state(&self) -> LinkState {
+        match self.facts {
+            _ if self.over => LinkState::Closed,
+            Facts { connected: true, .. } => LinkState::Connected { resumed: false },
+            Facts { connected: false, .. } => LinkState::Disconnected,
+        }
     }
 
     /// Why this session is over, if it is.

@@ -117,11 +117,9 @@ pub(crate) trait Timers: std::fmt::Debug + Send + Sync {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// The runtime's clock.
-    #[cfg(feature = "router")]
     fn now(&self) -> Instant;
 
     /// Runs a task to its end.
-    #[cfg(feature = "router")]
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
 
@@ -141,12 +139,10 @@ impl<R> std::fmt::Debug for Sleeper<R> {
 }
 
 impl<R: Runtime> Timers for Sleeper<R> {
-    #[cfg(feature = "router")]
     fn now(&self) -> Instant {
         self.0.now()
     }
 
-    #[cfg(feature = "router")]
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         self.0.spawn(task);
     }

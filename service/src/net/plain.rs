@@ -11,13 +11,14 @@ use outlast_formats::Format;
 
 use super::client::{Dial, need_address, seed};
 use super::server::{Host, Running, listen, run};
-use super::{Net, SocketOptions, invalid};
+use super::{Layer, Net, SocketOptions, invalid};
 use crate::groups::Groups;
 use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
 };
 use crate::server::Limits;
+use crate::state::{LinkState, Watcher};
 
 /// Describes a server whose listener speaks one format.
 ///
@@ -202,6 +203,20 @@ impl<N: Net, F: Format + Clone> PlainClientBuilder<N, F> {
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.socket = options;
         self
+    }
+
+    /// Calls `told` with each state when it begins, in the client's task: it must not block.
+    #[must_use]
+    pub fn on_state(mut self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.config.watcher = Some(Watcher::new(told));
+        self
+    }
+
+    /// Puts a layer between the sockets and the format, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> PlainClientBuilder<L::Net, F> {
+        let Self { net, format, addresses, config, socket } = self;
+        PlainClientBuilder { net: layer.over(net), format, addresses, config, socket }
     }
 
     /// Makes the client. Nothing happens before the [`PlainRunner`] is spawned or awaited.

@@ -27,6 +27,7 @@ mod error;
 mod group;
 mod handle;
 mod handler;
+mod inbox;
 mod server;
 mod shared;
 
@@ -40,6 +41,7 @@ pub use error::{PlainCause, PlainClosed, PlainError};
 pub use group::PlainServerEvent;
 pub use handle::{PlainHandle, PlainResponder, PlainResponse};
 pub use handler::{PlainEvent, PlainHandler, PlainPeer};
+pub use inbox::{PlainInbox, PlainReceived, PlainReceiver};
 pub use outlast_formats as formats;
 pub use server::{PlainServer, PlainServerHandle, PlainServerStats};
 pub use shared::{PlainInfo, PlainState};

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -16,39 +16,11 @@ use super::calls::Calls;
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::group::Home;
 use super::{PlainConfig, WhenFull};
+use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
 /// What a connection without a session is doing.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
-pub enum PlainState {
-    /// There is no connection, and none is being made; a client may dial again.
-    Disconnected,
-    /// A client is dialling.
-    Connecting,
-    /// Packets go both ways.
-    Connected,
-    /// It is over for good.
-    Closed,
-}
-
-impl PlainState {
-    /// Its name, as in logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disconnected => "disconnected",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-impl fmt::Display for PlainState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub type PlainState = LinkState;
 
 /// Whom a connection is with, and what it has carried.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -109,6 +81,8 @@ pub(crate) struct Shared {
     /// What it has in common with other connections of its server.
     home: Option<Arc<Home>>,
     timers: Box<dyn Timers>,
+    /// Who wants to know of states: a client's from the beginning, others once somebody asks.
+    watch: OnceLock<Arc<Watch>>,
     inner: Mutex<Inner>,
 }
 
@@ -122,6 +96,8 @@ pub(super) struct Inner {
     /// Packets that wait to be taken, and that it has taken.
     packets: [usize; 2],
     pub(super) order: Option<Order>,
+    /// Nothing is to be read for now.
+    pub(super) paused: bool,
     /// Answers that are owed by responders of this connection.
     pub(super) owed: usize,
     /// Bytes that responders answered since everything was last written.
@@ -176,6 +152,7 @@ impl Shared {
             held: 0,
             packets: [0; 2],
             order: None,
+            paused: false,
             owed: 0,
             answered: 0,
             connection: 0,
@@ -184,8 +161,8 @@ impl Shared {
             waiting: Vec::new(),
             owner: None,
         };
-        let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
-        Self { config, id, home: None, timers, inner }
+        let (timers, watch) = (Box::new(Sleeper::of(runtime)), OnceLock::new());
+        Self { config, id, home: None, timers, watch, inner: Mutex::new(inner) }
     }
 
     /// It is a connection of a server.
@@ -196,6 +173,33 @@ impl Shared {
     /// What it has in common with other connections of its server, if one has it.
     pub(super) const fn home(&self) -> Option<&Arc<Home>> {
         self.home.as_ref()
+    }
+
+    /// Has those told of states who want to be, from the beginning.
+    pub(super) fn watched(self, watch: Watch) -> Self {
+        Self { watch: OnceLock::from(Arc::new(watch)), ..self }
+    }
+
+    /// What it will be doing.
+    pub(super) fn states(&self) -> States {
+        // Under the lock: what changes then is told behind it.
+        let inner = self.lock();
+        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.info.state)));
+        States::new(Arc::clone(watch))
+    }
+
+    /// It does something else.
+    pub(super) fn turn(&self, state: LinkState) {
+        let mut inner = self.lock();
+        inner.info.state = state;
+        drop(inner);
+        self.tell(state);
+    }
+
+    fn tell(&self, state: LinkState) {
+        if let Some(watch) = self.watch.get() {
+            watch.turn(state);
+        }
     }
 
     pub(super) fn timers(&self) -> &dyn Timers {
@@ -220,6 +224,14 @@ impl Shared {
             inner.order = Some(order);
         }
         self.notify(inner);
+    }
+
+    /// Reads nothing more, or reads on.
+    pub(super) fn pause(&self, pause: bool) {
+        let mut inner = self.lock();
+        if std::mem::replace(&mut inner.paused, pause) && !pause {
+            self.notify(inner);
+        }
     }
 
     /// Queues a packet without waiting.
@@ -275,11 +287,17 @@ impl Shared {
         let mut inner = self.lock();
         inner.encoder = encoder;
         (inner.info.local, inner.info.remote) = addresses;
-        inner.info.state = PlainState::Connected;
+        let state = LinkState::Connected { resumed: false };
+        inner.info.state = state;
         (inner.info.connected_at, inner.info.heard_at) = (Some(now), Some(now));
         inner.closed = None;
         inner.connection += 1;
         (inner.owed, inner.held, inner.answered) = (0, 0, 0);
+        inner.paused = false;
+        let wake = inner.take_waiting();
+        drop(inner);
+        self.tell(state);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     /// The connection is over, with so many bytes that its task had taken and not sent.
@@ -294,6 +312,7 @@ impl Shared {
         let mut wake = inner.calls.fail(closed);
         wake.append(&mut inner.waiting);
         drop(inner);
+        self.tell(LinkState::Disconnected);
         wake.into_iter().for_each(Waker::wake);
         closed
     }
@@ -304,6 +323,7 @@ impl Shared {
         inner.info.state = PlainState::Closed;
         let wake = std::mem::take(&mut inner.waiting);
         drop(inner);
+        self.tell(LinkState::Closed);
         wake.into_iter().for_each(Waker::wake);
     }
 }
@@ -313,7 +333,7 @@ impl Inner {
     pub(super) fn check(&self) -> Result<(), PlainError> {
         let finishing = matches!(self.order, Some(Order::Close(_)));
         match (self.info.state, self.closed) {
-            (PlainState::Connected, _) if !finishing => Ok(()),
+            (PlainState::Connected { .. }, _) if !finishing => Ok(()),
             (PlainState::Closed, Some(closed)) => Err(PlainError::Closed(closed)),
             _ => Err(PlainError::NotConnected),
         }

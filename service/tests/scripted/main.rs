@@ -10,6 +10,8 @@ mod executor;
 mod graves;
 mod groups;
 mod histories;
+#[cfg(feature = "formats")]
+mod inbox;
 mod link;
 mod memory;
 mod outgoing;
@@ -17,11 +19,16 @@ mod outgoing;
 mod plain;
 #[cfg(feature = "formats")]
 mod plain_traffic;
+mod pool;
 mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;
+#[cfg(feature = "formats")]
+mod routed_plain;
 mod routed_queues;
+#[cfg(feature = "formats")]
+mod states;
 mod takeover;
 mod traffic;
 mod world;
