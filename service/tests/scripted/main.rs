@@ -5,6 +5,8 @@ mod calls;
 mod driver;
 mod ends;
 mod executor;
+#[cfg(feature = "formats")]
+mod features;
 mod graves;
 mod histories;
 mod link;

@@ -25,7 +25,7 @@ fn gate() -> GateConfig {
 }
 
 /// A server of this format, and where to dial it.
-fn serve<F: Format + Clone + Sync, H: PlainHandler>(
+pub(crate) fn serve<F: Format + Clone + Sync, H: PlainHandler>(
     sim: &Sim,
     config: PlainConfig,
     format: F,
@@ -38,12 +38,12 @@ fn serve<F: Format + Clone + Sync, H: PlainHandler>(
 }
 
 /// Sends every packet back, and notes how connections begin and end.
-fn echo(notes: &Notes) -> impl Fn(&PlainInfo) -> Echo + Send + Sync + use<> {
+pub(crate) fn echo(notes: &Notes) -> impl Fn(&PlainInfo) -> Echo + Send + Sync + use<> {
     let notes = notes.clone();
     move |_| Echo { notes: notes.clone() }
 }
 
-struct Echo {
+pub(crate) struct Echo {
     notes: Notes,
 }
 
@@ -64,7 +64,7 @@ impl PlainHandler for Echo {
 }
 
 /// What packets a client heard, and how its connections went.
-fn listen(notes: &Notes) -> impl PlainHandler + use<> {
+pub(crate) fn listen(notes: &Notes) -> impl PlainHandler + use<> {
     let notes = notes.clone();
     move |_: &mut PlainPeer<'_>, event: PlainEvent<'_>| match event {
         PlainEvent::Packet(packet) => notes.add(format!("{:?} {:?}", packet.key, packet.payload)),
@@ -97,7 +97,7 @@ fn once() -> PlainClientConfig {
     PlainClientConfig { dialer, ..PlainClientConfig::default() }
 }
 
-async fn until_connected(sim: &Sim, handle: &PlainHandle) {
+pub(crate) async fn until_connected(sim: &Sim, handle: &PlainHandle) {
     while !handle.is_connected() {
         sim.sleep(10).await;
     }
