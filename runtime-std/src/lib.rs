@@ -125,9 +125,10 @@ pub use outlast_service::plain;
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
-    Handler, Incoming, KeyedClient, Limits, NetworkError, Peer, Refusals, Report, RequestError,
-    Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys,
-    Timer, Token, Tokens, Transport, Undelivered, Why,
+    Handler, Incoming, KeyedClient, Limits, NetworkError, Password, PasswordError, Passwords, Peer,
+    Refusals, Report, RequestError, Response, Runner, Runtime, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, StoredPassword, Timer, Token, Tokens, Transport,
+    Undelivered, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

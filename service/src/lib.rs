@@ -119,6 +119,7 @@ mod handler;
 pub mod net;
 mod overview;
 mod owner;
+mod password;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
@@ -139,5 +140,6 @@ pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
+pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use server::{Limits, Server, ServerConfig};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use outlast_core::client::Attempts;
 use outlast_core::{CloseCode, Config};
 use outlast_service::{
-    ClientConfig, Connector, DialError, Dialed, Handler, Incoming, Peer, Runner, Runtime, Server,
-    SessionInfo, Token, Tokens,
+    ClientConfig, Connector, DialError, Dialed, Handler, Incoming, Password, Passwords, Peer,
+    Runner, Runtime, Server, SessionInfo, StoredPassword, Token, Tokens,
 };
 use outlast_tls::{Certificates, ClientTls, PeerIdentity, ServerTls, TlsError, principal_of};
 
@@ -306,5 +306,42 @@ fn a_proof_is_bound_to_its_connection() {
             assert_eq!(notes.all()[1], expected);
         });
         drop(server);
+    }
+}
+
+/// The proof of a password holds for the connection that it is shown over: TLS without a binding at
+/// one end is another channel than with it.
+#[test]
+fn a_password_is_proved_for_its_connection() {
+    for (bound, opens) in [(true, true), (false, false)] {
+        let sim = Sim::new(9);
+        let authority = Authority::new("right");
+        let tls = server_of(&authority).build().unwrap();
+        let client = client_of(&authority).channel_binding(bound).build().unwrap();
+        let stored = StoredPassword::with_iterations("open sesame", 4_096).unwrap();
+        let users = Passwords::new([("ada", stored, 41)]);
+        let mut config = served(Config::SERVER);
+        config.authenticator = Some(Arc::new(users));
+        let notes = Notes::default();
+        let told = notes.clone();
+        let (_server, net) = serve(&sim, &tls, config, move |info: &SessionInfo| {
+            told.add(format!("{:?}", info.principal));
+            deaf
+        });
+        let mut options = eager(1);
+        options.dialer.attempts = Attempts::Once;
+        // Nothing has to be allowed: TLS is there.
+        options.credentials = Some(Arc::new(Password::new("ada", "open sesame").unwrap()));
+        let (handle, runner) = dial(&sim, (&net, &client), options, deaf);
+        let world = sim.clone();
+        sim.run(async move {
+            world.aside(runner);
+            if opens {
+                handle.send_receipted(1u8, b"x").await.unwrap().await.unwrap();
+            } else {
+                assert_eq!(handle.closed().await.code, CloseCode::AUTH_FAILED);
+            }
+        });
+        assert_eq!(notes.all(), if opens { vec!["Some(41)"] } else { vec![] });
     }
 }
