@@ -29,8 +29,8 @@ pub const PROOF_LEN: usize = 16;
 pub const METHOD_BEARER: u8 = 1;
 /// Method number of the shared-key challenge.
 pub const METHOD_SHARED_KEY: u8 = 2;
-/// Method number of the password proof: SCRAM-SHA-256, as RFC 5802 and 7677 have it. The exchange is
-/// in the service crate.
+/// Method number of the password proof: SCRAM-SHA-256, as RFC 5802 and 7677 have it. The exchange
+/// is in the service crate.
 pub const METHOD_PASSWORD: u8 = 3;
 /// `proof_kind` of a RESUME whose proof is the session key itself.
 pub const PROOF_BEARER: u8 = 0;

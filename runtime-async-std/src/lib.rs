@@ -112,9 +112,9 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler,
     Incoming, KeyedClient, Limits, NetworkError, Password, PasswordError, Passwords, Peer, Receipt,
-    Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, StoredPassword, Timer, Token, Tokens, Transport,
-    Undelivered, Why,
+    Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SecurityEvent,
+    SecurityKind, SecurityLog, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys,
+    StoredPassword, Timer, Token, Tokens, Transport, Undelivered, Why,
 };
 
 #[cfg(feature = "async-std")]

@@ -126,9 +126,9 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
     Handler, Incoming, KeyedClient, Limits, NetworkError, Password, PasswordError, Passwords, Peer,
-    Refusals, Report, RequestError, Response, Runner, Runtime, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, StoredPassword, Timer, Token, Tokens, Transport,
-    Undelivered, Why,
+    Refusals, Report, RequestError, Response, Runner, Runtime, SecurityEvent, SecurityKind,
+    SecurityLog, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, StoredPassword,
+    Timer, Token, Tokens, Transport, Undelivered, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

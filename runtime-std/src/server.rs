@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
-use outlast_service::{Authenticator, Handler, Limits, ServerHandle, SessionInfo, net};
+use outlast_service::{
+    Authenticator, Handler, Limits, SecurityLog, ServerHandle, SessionInfo, net,
+};
 
 use crate::runtime::Std;
 use crate::thread::{block_on, block_on_timeout, refused};
@@ -127,6 +129,12 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn rotate_keys(self, rotate: bool) -> Self {
         Self { inner: self.inner.rotate_keys(rotate) }
+    }
+
+    /// Sets where it is told who was kept out and who broke rules; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(self, log: SecurityLog) -> Self {
+        Self { inner: self.inner.security_log(log) }
     }
 
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.

@@ -126,6 +126,7 @@ pub mod plain;
 mod queues;
 #[cfg(feature = "router")]
 pub mod router;
+mod security;
 mod server;
 mod shared;
 mod transport;
@@ -141,5 +142,6 @@ pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use password::{Password, PasswordError, Passwords, StoredPassword};
+pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::{Limits, Server, ServerConfig};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -23,6 +23,7 @@ use crate::handler::Handler;
 use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
+use crate::security::SecurityLog;
 use crate::shared::Shared;
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
@@ -90,13 +91,15 @@ pub struct ServerConfig {
     /// Whether a session gets another key each time it is resumed, so that a stolen or copied one
     /// is of no use after that.
     pub rotate_keys: bool,
+    /// Where it is told who was kept out and who broke rules.
+    pub security: Option<SecurityLog>,
 }
 
 impl Default for ServerConfig {
-    /// [`Config::SERVER`], the default limits, everybody let in, keys rotated.
+    /// [`Config::SERVER`], the default limits, everybody let in, keys rotated, nothing told.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        Self { session, limits, authenticator: None, rotate_keys: true }
+        Self { session, limits, authenticator: None, rotate_keys: true, security: None }
     }
 }
 
@@ -126,6 +129,7 @@ pub(crate) struct Inner<R, H> {
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
+    pub(crate) security: Option<SecurityLog>,
     factory: Factory<H>,
     pub(crate) state: Mutex<Places<H>>,
     pub(crate) common: Arc<Common>,
@@ -142,7 +146,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, authenticator, rotate_keys } = config;
+        let ServerConfig { session: wanted, limits, authenticator, rotate_keys, security } = config;
         wanted.validate()?;
         let mut sessions = limits.sessions;
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
@@ -160,6 +164,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
+            security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
             common: Arc::new(Common::new(door, patience_ms)),
@@ -205,13 +210,16 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 let waiting = pin!(door.wait_to_enter(&runtime, inner.clock, remote));
                 let entered = crate::client::before(&runtime, until, waiting).await;
                 drop(patient);
-                match entered {
-                    Some(visit) => inner.receive(io, remote, visit).await,
-                    None if door.turn_away(turned) => inner.say_no(&mut io, turned).await,
-                    None => {}
+                if let Some(visit) = entered {
+                    return inner.receive(io, remote, visit).await;
+                }
+                inner.suspect_turned(remote, turned);
+                if door.turn_away(turned) {
+                    inner.say_no(&mut io, turned).await;
                 }
             });
         }
+        inner.suspect_turned(remote, turned);
         if door.turn_away(turned) {
             runtime.spawn(async move { inner.say_no(&mut io, turned).await });
         }
@@ -295,7 +303,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
     }
 
-    /// Tells a connection that it is not let in, unless its transport would first have to shake hands.
+    /// Tells a connection that it is not let in, unless its transport would first have to shake
+    /// hands.
     async fn say_no<T: Transport>(&self, io: &mut T, turned: Turned) {
         if io.is_established() {
             greet::refuse(&self.runtime, io, &self.turned_away(turned)).await;
@@ -344,7 +353,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             tls_hellos: &self.common.tls_hellos,
         };
         let greeted = greet::hear(&self.runtime, self.clock, &config, io, asked).await;
-        let greeted = greeted.map_err(greet::refusal)?;
+        let greeted = greeted.map_err(|(code, error)| {
+            self.suspect_handshake(remote, code, error.as_ref());
+            greet::refusal(code)
+        })?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);
         if draining || !self.common.door.has_room(resumes) {
@@ -358,7 +370,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             channel_binding: io.channel_binding(),
             encrypted: io.is_encrypted(),
         };
-        self.open(&greeted, &peer, remote).await
+        let claimed = greeted.hello().resume.map(|claim| claim.sid);
+        self.open(&greeted, &peer, remote).await.inspect_err(|close| {
+            self.suspect_session(remote, peer.principal, claimed, close.code);
+        })
     }
 
     pub(crate) fn busy(&self) -> greet::Refusal {
@@ -482,6 +497,11 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 
     /// A connection ended: its session stays, or is over.
     fn ended(&self, lease: Lease, driven: Driven<H>) {
+        if !driven.ending.by_peer {
+            let (shared, id) = (&driven.owner.shared, driven.owner.session.id());
+            let remote = shared.lock().remote;
+            self.suspect_session(remote, shared.principal(), id, driven.ending.code);
+        }
         self.put_back(lease, driven.owner);
     }
 

@@ -16,6 +16,7 @@ use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
 };
+use crate::security::SecurityLog;
 use crate::server::Limits;
 
 /// Describes a server whose listener speaks one format.
@@ -28,6 +29,7 @@ pub struct PlainServerBuilder<N, F> {
     format: F,
     config: PlainConfig,
     limits: Limits,
+    security: Option<SecurityLog>,
     socket: SocketOptions,
 }
 
@@ -40,8 +42,14 @@ pub struct PlainListener<N: Net, F> {
 }
 
 impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
-    pub(super) fn new(net: N, format: F, limits: Limits, socket: SocketOptions) -> Self {
-        Self { net, format, config: PlainConfig::default(), limits, socket }
+    pub(super) fn new(
+        net: N,
+        format: F,
+        limits: Limits,
+        security: Option<SecurityLog>,
+        socket: SocketOptions,
+    ) -> Self {
+        Self { net, format, config: PlainConfig::default(), limits, security, socket }
     }
 
     /// Sets the limits and deadlines of connections.
@@ -55,6 +63,13 @@ impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets where it is told who was kept out and who broke the format; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(mut self, log: SecurityLog) -> Self {
+        self.security = Some(log);
         self
     }
 
@@ -96,10 +111,13 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
         factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
-        let PlainServerBuilder { net, format, config, limits, socket } = options;
+        let PlainServerBuilder { net, format, config, limits, security, socket } = options;
         let Limits { connections, access, .. } = limits;
         let server = PlainServer::new(net.clone(), config, connections, access, format, factory);
-        let server = server.map_err(invalid)?;
+        let mut server = server.map_err(invalid)?;
+        if let Some(log) = security {
+            server = server.security_log(log);
+        }
         let handle = server.handle();
         Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
     }

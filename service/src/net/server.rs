@@ -18,6 +18,7 @@ use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
 use crate::handler::Handler;
 use crate::overview::{ServerHandle, SessionInfo};
+use crate::security::SecurityLog;
 use crate::server::{Limits, Server as Sessions, ServerConfig};
 use crate::transport::sleep_until;
 
@@ -142,13 +143,20 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Sets where it is told who was kept out and who broke rules; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(mut self, log: SecurityLog) -> Self {
+        self.config.security = Some(log);
+        self
+    }
+
     /// Makes it a server whose connections speak another system's format, without sessions. What
     /// was said of sessions and of who may open one has no effect then.
     #[cfg(feature = "formats")]
     #[must_use]
     pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
         let Self { net, config, socket } = self;
-        super::PlainServerBuilder::new(net, format, config.limits, socket)
+        super::PlainServerBuilder::new(net, format, config.limits, config.security, socket)
     }
 
     /// Puts a layer between the sockets and the sessions, such as TLS.

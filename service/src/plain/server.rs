@@ -2,10 +2,11 @@
 //! and the same access list as a server of sessions has.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use outlast_core::ConfigError;
@@ -22,6 +23,7 @@ use crate::access::AccessList;
 use crate::door::{Door, Stay};
 use crate::entropy;
 use crate::overview::{Refusals, lock};
+use crate::security::{SecurityEvent, SecurityKind, SecurityLog};
 use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE};
 use crate::transport::{Clock, Runtime, Transport};
 
@@ -73,6 +75,7 @@ struct Common {
     door: Arc<Door>,
     draining: AtomicBool,
     directory: Mutex<HashMap<u64, Arc<Shared>>>,
+    security: OnceLock<SecurityLog>,
 }
 
 /// A server, from any task.
@@ -102,6 +105,7 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             door,
             draining: AtomicBool::new(false),
             directory: Mutex::new(HashMap::new()),
+            security: OnceLock::new(),
         };
         let inner = Inner {
             clock: Clock::new(runtime.now()),
@@ -112,6 +116,13 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             common: Arc::new(common),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sets where it is told who was kept out and who broke the format. The first one stays.
+    #[must_use]
+    pub fn security_log(self, log: SecurityLog) -> Self {
+        let _ = self.inner.common.security.set(log);
+        self
     }
 
     /// A handle to look at and steer the server with.
@@ -145,6 +156,9 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
         let stay = match door.enter(inner.clock.core(runtime.now()), remote) {
             Ok(visit) => visit.opened(),
             Err(turned) => {
+                if let Some(kind) = SecurityKind::of_turned(turned) {
+                    inner.suspect(SecurityEvent::new(kind, remote));
+                }
                 if door.turn_away(turned) {
                     door.refused();
                 }
@@ -209,7 +223,35 @@ async fn serve<R: Runtime, T: Transport, H: PlainHandler>(
         shared.order(Order::Finish);
     }
     drive.await;
+    inner.look_back(&shared);
     shared.retire();
+}
+
+impl<R: Runtime, H> Inner<R, H> {
+    fn suspect(&self, event: SecurityEvent<'_>) {
+        if let Some(log) = self.common.security.get() {
+            log.record(self.clock.core(self.runtime.now()), event);
+        }
+    }
+
+    /// A connection is over: whether it was ended for what its peer did.
+    fn look_back(&self, shared: &Shared) {
+        let (info, closed) = {
+            let inner = shared.lock();
+            (inner.info, inner.closed)
+        };
+        let (kind, error) = match closed.map(|closed| closed.cause) {
+            Some(PlainCause::Malformed(error)) => {
+                (SecurityKind::Violation, io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+            Some(PlainCause::Transport(
+                kind @ (io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData),
+            )) => (SecurityKind::TransportFailed, kind.into()),
+            _ => return,
+        };
+        let event = SecurityEvent::new(kind, info.remote).error(&error);
+        self.suspect(SecurityEvent { session: Some(info.id), ..event });
+    }
 }
 
 /// A connection in the directory.

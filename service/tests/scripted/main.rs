@@ -16,5 +16,6 @@ mod replaced;
 mod routed;
 mod routed_hooks;
 mod routed_queues;
+mod security;
 mod takeover;
 mod world;

@@ -8,7 +8,8 @@ use outlast_core::client::Attempts;
 use outlast_core::{CloseCode, Config};
 use outlast_service::{
     ClientConfig, Connector, DialError, Dialed, Handler, Incoming, Password, Passwords, Peer,
-    Runner, Runtime, Server, SessionInfo, StoredPassword, Token, Tokens,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, Server, SessionInfo, StoredPassword,
+    Token, Tokens,
 };
 use outlast_tls::{Certificates, ClientTls, PeerIdentity, ServerTls, TlsError, principal_of};
 
@@ -344,4 +345,36 @@ fn a_password_is_proved_for_its_connection() {
         });
         assert_eq!(notes.all(), if opens { vec!["Some(41)"] } else { vec![] });
     }
+}
+
+/// A handshake of TLS that fails is told of with what TLS says.
+#[test]
+fn failed_handshakes_are_in_the_security_log() {
+    let sim = Sim::new(10);
+    let (_, tls) = both();
+    let lines = Notes::default();
+    let noted = lines.clone();
+    let mut config = served(Config::SERVER);
+    config.security = Some(SecurityLog::new(move |event: &SecurityEvent<'_>| {
+        assert_eq!(event.kind, SecurityKind::TransportFailed);
+        noted.add(event.to_string());
+    }));
+    let (server, net) = serve(&sim, &tls, config, |_: &SessionInfo| deaf);
+    let stranger = client_of(&Authority::new("wrong")).build().unwrap();
+    let world = sim.clone();
+    sim.run(async move {
+        let mut plain = net.dial().unwrap();
+        write_all(&mut plain, b"OUTL is what it says first").await.unwrap();
+        let _ = read_all(&mut plain, 100).await;
+        let mut io = stranger.connect(net.dial().unwrap(), "localhost").unwrap();
+        assert!(handshake(&mut io).await.is_err());
+        drop(io);
+        world.sleep(10_000).await;
+        assert_eq!(server.handle().stats().failed_handshakes, 2);
+    });
+    let lines = lines.all();
+    let expected = "transport-failed: TLS: the peer does not speak TLS: wrong port?";
+    assert_eq!(lines[0], expected);
+    assert!(lines[1].starts_with("transport-failed: TLS: the peer does not accept"), "{lines:?}");
+    assert_eq!(lines.len(), 2);
 }
