@@ -124,11 +124,12 @@ pub use outlast_service::plain;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
-    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
-    Handler, Incoming, KeyedClient, Limits, NetworkError, Password, PasswordError, Passwords, Peer,
-    Refusals, Report, RequestError, Response, Runner, Runtime, SecurityEvent, SecurityKind,
-    SecurityLog, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, StoredPassword,
-    Timer, Token, Tokens, Transport, Undelivered, Why,
+    AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
+    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing,
+    Password, PasswordError, Passwords, Peer, Refusals, Report, RequestError, Response, Runner,
+    Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle, ServerStats,
+    SessionInfo, SharedKeys, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport,
+    Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{
-    Authenticator, Handler, Limits, SecurityLog, ServerHandle, SessionInfo, net,
+    Authenticator, Handler, Limits, Outgoing, SecurityLog, ServerHandle, SessionInfo, net,
 };
 
 use crate::runtime::Std;
@@ -103,6 +103,12 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { inner: self.inner.limits(limits) }
+    }
+
+    /// Sets how much may wait to be sent to each session, and how; [`Outgoing`] has the defaults.
+    #[must_use]
+    pub fn outgoing(self, outgoing: Outgoing) -> Self {
+        Self { inner: self.inner.outgoing(outgoing) }
     }
 
     /// Sets socket options.

@@ -97,11 +97,12 @@ pub use outlast_service::plain;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
-    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler,
-    Incoming, KeyedClient, Limits, NetworkError, Password, PasswordError, Passwords, Peer, Receipt,
-    Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SecurityEvent,
-    SecurityKind, SecurityLog, SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys,
-    StoredPassword, Timer, Token, Tokens, Transport, Undelivered, Why,
+    AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
+    Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing, Password, PasswordError,
+    Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder, Response, Runner, Runtime,
+    SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle, ServerStats, SessionInfo,
+    SharedKeys, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport, Undelivered,
+    WhenExceeded, WhenFull, Why,
 };
 pub use runtime::Tokio;
 

@@ -14,6 +14,7 @@ use outlast_core::{CONTROL_MAX, CloseCode, Instant, Role, Session, Storage};
 
 use crate::error::SpeaksTls;
 use crate::handler::Handler;
+use crate::outgoing::Lingering;
 use crate::owner::{Ending, News, Owner};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
@@ -59,6 +60,8 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     slept: bool,
     /// Since when the transport takes nothing.
     blocked_since: Option<Instant>,
+    /// Small messages wait for others until then.
+    lingering: Option<Box<Lingering>>,
     /// Another round was waited for, so that everybody who is ready has staged what it has.
     gathered: bool,
     eof: bool,
@@ -127,6 +130,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             shrunk: false,
             slept: false,
             blocked_since: None,
+            lingering: None,
             gathered: false,
             eof: false,
             shut: false,
@@ -197,6 +201,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 pieces.carry.drain(..written);
+                self.blocked_since = None;
                 if pieces.carry.is_empty() {
                     Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.carry);
                 }
@@ -227,6 +232,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
                         .session
                         //= DRV-12
                         .handle_transmitted(now, written.saturating_sub(ahead));
+                    // However slowly, it takes something.
+                    self.blocked_since = None;
                 }
             }
         }
@@ -263,8 +270,14 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             let at = self.active_at.after(QUIET);
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
+        if let Some(at) = self.lingering.as_ref().and_then(|lingering| lingering.until) {
+            deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        }
+        if let Some(at) = owner.allowance.held_until() {
+            deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        }
         if let Some(since) = self.blocked_since {
-            let at = since.after(WRITE_DEADLINE);
+            let at = since.after(owner.shared.outgoing.write_timeout_us());
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
         let Some(deadline) = deadline else {
@@ -336,6 +349,19 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         Some(true)
     }
 
+    /// Whether small messages that wait are not written yet.
+    fn lingers(&mut self, now: Instant) -> bool {
+        let Some(owner) = self.owner.as_deref() else {
+            return false;
+        };
+        let Some(batch) = &owner.shared.outgoing.batch else {
+            return false;
+        };
+        let carries = self.pieces.as_ref().is_some_and(|pieces| !pieces.carry.is_empty());
+        let lingering = self.lingering.get_or_insert_default();
+        lingering.lingers(now, batch, &owner.session, carries)
+    }
+
     /// Writes what there is; whether the transport takes no more now. `None`: the connection is
     /// over.
     fn write_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
@@ -380,17 +406,22 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             // What had no room has some now: it is taken in the next round.
             owner.shared.order(|_| {});
         }
-        let Some(blocked) = self.write_some(cx, now) else {
+        let blocked = if self.lingers(now) { Some(false) } else { self.write_some(cx, now) };
+        let Some(blocked) = blocked else {
             return Turn::Over;
         };
         self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
+        if owner.wants_latest() {
+            owner.shared.order(|_| {});
+        }
         if owner.over && !blocked {
             owner.said_all();
         }
-        let stuck = self.blocked_since.is_some_and(|since| since.after(WRITE_DEADLINE) <= now);
+        let patience = owner.shared.outgoing.write_timeout_us();
+        let stuck = self.blocked_since.is_some_and(|since| since.after(patience) <= now);
         if stuck {
             self.error = Some(io::ErrorKind::TimedOut.into());
         }
@@ -475,5 +506,3 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
 
 /// How long after the last traffic its memory is given back, in microseconds.
 const QUIET: u64 = 2_000_000;
-/// How long a transport may take nothing before the connection is given up, in microseconds.
-const WRITE_DEADLINE: u64 = 30_000_000;

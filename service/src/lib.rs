@@ -117,6 +117,7 @@ mod handle;
 mod handler;
 #[cfg(feature = "net")]
 pub mod net;
+mod outgoing;
 mod overview;
 mod owner;
 mod password;
@@ -129,6 +130,7 @@ pub mod router;
 mod security;
 mod server;
 mod shared;
+mod traffic;
 mod transport;
 
 pub use bytes::Bytes;
@@ -139,9 +141,11 @@ pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
+pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::{Limits, Server, ServerConfig};
+pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -17,6 +17,7 @@ use crate::handle::Handle;
 use crate::places::Bell;
 use crate::server::Limits;
 use crate::shared::Shared;
+use crate::traffic::Traffic;
 
 /// Whom a session is with.
 #[derive(Debug, Clone)]
@@ -55,6 +56,10 @@ pub struct ServerStats {
     /// Of these, how many began with TLS where none is spoken: those clients have the wrong port,
     /// or this server lacks a certificate.
     pub tls_hellos: u64,
+    /// How often a connection sent more than it may: see [`Limits::traffic`].
+    ///
+    /// [`Limits::traffic`]: crate::Limits::traffic
+    pub throttled: u64,
     /// Sessions begun.
     pub created: u64,
     /// Sessions resumed on another connection.
@@ -109,6 +114,7 @@ pub struct Report {
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) door: Arc<Door>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) draining: AtomicBool,
     /// The server has ended: a session that loses its connection is over.
     pub(crate) retired: AtomicBool,
@@ -125,9 +131,10 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(door: Door, patience_ms: u64) -> Self {
+    pub(crate) fn new(door: Door, traffic: Traffic, patience_ms: u64) -> Self {
         Self {
             door: Arc::new(door),
+            traffic: Arc::new(traffic),
             draining: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
@@ -241,6 +248,11 @@ impl ServerHandle {
         *lock(&self.common.sessions) = Some(limits.sessions);
         self.common.patience_ms.store(limits.patience_ms(), Ordering::Relaxed);
         self.common.door.set_access(limits.access.clone());
+        if self.common.traffic.set(limits.traffic) {
+            // Who waits need not wait any longer.
+            let all: Vec<_> = lock(&self.common.directory).values().map(Arc::clone).collect();
+            all.iter().for_each(|shared| shared.order(|_| {}));
+        }
         self.common.door.reconfigure(limits.connections);
         Ok(())
     }
@@ -263,6 +275,7 @@ impl ServerHandle {
             refused: door.turned,
             refusals: common.door.refusals(),
             failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
+            throttled: common.traffic.exceeded(),
             tls_hellos: common.tls_hellos.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),

@@ -3,6 +3,8 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
+mod staging;
+
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::queues::Queues;
-use crate::shared::{Facts, Orders, Shared, Staged};
+use crate::shared::{Facts, Shared};
+use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
 const SMALL: usize = 4 << 10;
@@ -40,6 +43,8 @@ pub(crate) struct Owner<H> {
     before: Position,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
+    /// Newest values were left where they are, because something before them is not written yet.
+    left_latest: bool,
     pub(crate) over: bool,
     /// The application wants no session any more, whatever becomes of this one.
     pub(crate) ordered_end: Option<CloseCode>,
@@ -54,6 +59,8 @@ pub(crate) struct Owner<H> {
     pub(crate) carried: bool,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
+    /// How much the peer may send.
+    pub(crate) allowance: Allowance,
 }
 
 /// What only some connections need, and only while there is traffic.
@@ -132,6 +139,7 @@ impl<H: Handler> Owner<H> {
             asked: None,
             before,
             left_staged: false,
+            left_latest: false,
             over: false,
             ordered_end: None,
             opened_at: None,
@@ -140,6 +148,7 @@ impl<H: Handler> Owner<H> {
             confirmed: false,
             carried: false,
             ending: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -468,58 +477,6 @@ impl<H: Handler> Owner<H> {
             self.tell(now, Incoming::Disconnected { code: ending.code, cause });
         }
         ending
-    }
-
-    /// Takes what handles staged and ordered since the last time.
-    pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
-        let mut taken = Staged::default();
-        let (orders, late, wake) = {
-            let mut inner = self.shared.lock_clean();
-            let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room());
-            self.left_staged = inner.has_staged() && !room;
-            let wake =
-                if inner.has_staged() && room { inner.take_staged(&mut taken) } else { Vec::new() };
-            let orders = std::mem::take(&mut inner.orders);
-            inner.orders.finish = orders.finish;
-            (orders, inner.take_late_answers(), wake)
-        };
-        wake.into_iter().for_each(Waker::wake);
-        if !taken.is_empty() {
-            self.rare.get_or_insert_default().queues.stage(taken);
-        }
-        for (id, status) in late {
-            self.respond(now, id, status);
-        }
-        self.finish |= orders.finish;
-        if let Some((code, true)) = orders.close {
-            self.ordered_end = Some(code);
-        }
-        orders
-    }
-
-    /// Whether handles' frames that were left staged can be taken now.
-    pub(crate) fn wants_staged(&self) -> bool {
-        self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room())
-    }
-
-    /// Moves what waits into the session, as far as there is room, and returns credit if there is.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        if let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.queues.wants_flush()) {
-            rare.queues.flush(&mut self.session);
-            self.taken(self.session.acknowledged());
-        }
-        let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
-        if self.finish && all_sent && self.session.finish().is_ok() {
-            self.finish = false;
-        }
-        // Never held back for want of room: two ends that did so would wait for each other. What
-        // waits for room is bounded by the requests that may be open.
-        //= CRD-10
-        let received = self.session.received();
-        let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic) {
-            self.session.release(now, taken.min(received));
-        }
     }
 
     /// Whether there is memory that only traffic needs.

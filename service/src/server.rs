@@ -20,11 +20,13 @@ use crate::drive::{Drive, Driven};
 use crate::entropy;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
+use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::security::SecurityLog;
 use crate::shared::Shared;
+use crate::traffic::{Allowance, Traffic, TrafficLimits};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How many of what a server takes.
@@ -39,6 +41,8 @@ pub struct Limits {
     pub sessions: RegistryConfig,
     /// Which addresses may connect at all. Nothing is said to the others.
     pub access: AccessList,
+    /// How fast connections that are up may send.
+    pub traffic: TrafficLimits,
     /// How long a connection that may not come in yet waits for another one to go, instead of being
     /// refused at once; at most 1,024 of them do.
     pub patience: Duration,
@@ -53,7 +57,8 @@ impl Default for Limits {
             ..RegistryConfig::default()
         };
         let (connections, access) = (GateConfig::default(), AccessList::open());
-        Self { connections, sessions, access, patience: Duration::ZERO }
+        let traffic = TrafficLimits::UNLIMITED;
+        Self { connections, sessions, access, traffic, patience: Duration::ZERO }
     }
 }
 
@@ -86,6 +91,8 @@ pub struct ServerConfig {
     pub session: Config,
     /// How many connections and sessions there may be.
     pub limits: Limits,
+    /// How it sends.
+    pub outgoing: Outgoing,
     /// What clients have to show; without it everybody is let in.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Whether a session gets another key each time it is resumed, so that a stolen or copied one
@@ -96,10 +103,12 @@ pub struct ServerConfig {
 }
 
 impl Default for ServerConfig {
-    /// [`Config::SERVER`], the default limits, everybody let in, keys rotated, nothing told.
+    /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated, nothing
+    /// told.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        Self { session, limits, authenticator: None, rotate_keys: true, security: None }
+        let outgoing = Outgoing::default();
+        Self { session, limits, outgoing, authenticator: None, rotate_keys: true, security: None }
     }
 }
 
@@ -126,6 +135,7 @@ pub(crate) struct Inner<R, H> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
     pub(crate) wanted: Config,
+    outgoing: Arc<Outgoing>,
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
@@ -146,8 +156,10 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, authenticator, rotate_keys, security } = config;
+        let ServerConfig { session: wanted, limits, outgoing, .. } = config;
+        let ServerConfig { authenticator, rotate_keys, security, .. } = config;
         wanted.validate()?;
+        outgoing.validate()?;
         let mut sessions = limits.sessions;
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
         sessions.max_ttl_s = wanted.retention_s;
@@ -156,18 +168,20 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         limits.connections.validate()?;
         let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
         let patience_ms = limits.patience_ms();
+        let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
             runtime,
             wanted,
+            outgoing: Arc::new(outgoing),
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
             security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, patience_ms)),
+            common: Arc::new(Common::new(door, traffic, patience_ms)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -468,11 +482,12 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
-        let principal = info.principal.unwrap_or(0);
-        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime));
+        let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
+        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime, outgoing));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
-        let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
         self.common.created.fetch_add(1, Ordering::Relaxed);
         lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
         lock(&self.state).send_out(lease, shared);

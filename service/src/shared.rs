@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -15,16 +15,18 @@ use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
 use crate::error::{Closed, RequestError, SendError};
+use crate::outgoing::{Outgoing, WhenFull};
 use crate::transport::{Runtime, Sleeper, Timers};
 
-/// Bytes that handles may queue before the owner has taken them.
-pub(crate) const STAGED_MAX: usize = 256 << 10;
+/// Routes of which only the newest value waits.
+const LATEST_MAX: usize = 256;
 
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
+    pub(crate) outgoing: Arc<Outgoing>,
     /// What handles wait with, whatever the runtime.
     timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
@@ -43,8 +45,12 @@ pub(crate) struct Inner {
     staged_total: u64,
     /// A fragmented message is being staged and nothing may come between its fragments.
     open: bool,
-    /// How long the queue may become now: 0 while nothing may be staged at all.
+    /// How long the queue may become.
+    limit: usize,
+    /// How long it may become now: 0 while nothing may be staged at all.
     gate: usize,
+    /// Messages that found no room and were refused or dropped.
+    pub(crate) turned_down: u64,
     /// What is mostly not there.
     rare: Option<Box<Rare>>,
     /// Requests and receipts, once there have been any.
@@ -72,6 +78,8 @@ struct Rare {
     waiting: Vec<Waker>,
     /// Requests whose responder was dropped, with what they are answered.
     late: Vec<(RequestId, Status)>,
+    /// The newest value of each of these routes, until everything before it is with the transport.
+    latest: Vec<(Route, Vec<u8>)>,
 }
 
 /// What handles may know about the session without asking its owner.
@@ -114,7 +122,7 @@ pub(crate) struct Staged {
 
 impl Rare {
     const fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.late.is_empty()
+        self.waiting.is_empty() && self.late.is_empty() && self.latest.is_empty()
     }
 }
 
@@ -125,10 +133,15 @@ impl Staged {
 }
 
 impl Shared {
-    pub(crate) fn new<R: Runtime>(remote: Option<SocketAddr>, principal: u64, runtime: &R) -> Self {
+    pub(crate) fn new<R: Runtime>(
+        remote: Option<SocketAddr>,
+        principal: u64,
+        runtime: &R,
+        outgoing: Arc<Outgoing>,
+    ) -> Self {
         let dirty = AtomicBool::new(false);
-        let inner = Mutex::new(Inner { remote, ..Inner::default() });
-        Self { principal, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
+        let inner = Mutex::new(Inner { remote, limit: outgoing.queue, ..Inner::default() });
+        Self { principal, outgoing, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -265,7 +278,7 @@ impl Inner {
     /// Sums up whether anything may be staged, for the short path.
     fn set_gate(&mut self) {
         let may = !self.open && !self.over && !self.orders.finish && self.facts.id.is_some();
-        self.gate = if may { STAGED_MAX } else { 0 };
+        self.gate = if may { self.limit } else { 0 };
     }
 
     /// Whether a frame with a body of `body` bytes can be staged.
@@ -289,7 +302,7 @@ impl Inner {
         if body > self.facts.max_body {
             return Err(SendError::TooLongForFrame { limit: self.facts.max_body });
         }
-        if self.open || self.staged.len() + HEADER_LEN + body > STAGED_MAX {
+        if self.open || self.staged.len() + HEADER_LEN + body > self.limit {
             return Err(SendError::Full);
         }
         Ok(())
@@ -340,6 +353,61 @@ impl Inner {
         })?;
         self.stage(Header::new(Op::Message, route.tag(), body as u16), front, payload);
         Ok(())
+    }
+
+    /// A message found no room and nobody waits for some: does what is to be done then.
+    pub(crate) fn overflow(&mut self, when_full: WhenFull) -> Result<(), SendError> {
+        self.turned_down += 1;
+        match when_full {
+            WhenFull::Refuse => Err(SendError::Full),
+            WhenFull::DropNewest => Ok(()),
+            WhenFull::Disconnect => {
+                self.orders.close = Some((CloseCode::EVICTED, true));
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    /// Keeps the newest value of `route` until there is nothing before it.
+    pub(crate) fn keep_latest(&mut self, route: Route, payload: &[u8]) -> Result<(), SendError> {
+        match self.check(route.encoded_len() + payload.len()) {
+            Ok(()) | Err(SendError::Full) => {}
+            Err(error) => return Err(error),
+        }
+        let latest = &mut self.rare.get_or_insert_default().latest;
+        if let Some((_, value)) = latest.iter_mut().find(|(of, _)| *of == route) {
+            value.clear();
+            value.extend_from_slice(payload);
+            return Ok(());
+        }
+        if latest.len() >= LATEST_MAX {
+            return Err(SendError::Full);
+        }
+        latest.push((route, payload.to_vec()));
+        Ok(())
+    }
+
+    /// Stages the newest values, because everything before them is with the transport; whether some
+    /// are left.
+    pub(crate) fn stage_latest(&mut self, is_time: bool) -> bool {
+        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.latest.is_empty()) else {
+            return false;
+        };
+        if !is_time || self.open {
+            return true;
+        }
+        let mut latest = std::mem::take(&mut rare.latest);
+        let staged = latest.iter().take_while(|(route, value)| {
+            // A session that is over takes none.
+            self.stage_message(*route, value).is_ok()
+        });
+        let staged = staged.count();
+        latest.drain(..staged);
+        let left = !latest.is_empty();
+        if let Some(rare) = &mut self.rare {
+            rare.latest = latest;
+        }
+        left
     }
 
     /// Calls `waker` when there is room or the session is over.
@@ -489,6 +557,7 @@ impl Inner {
         self.orders = Orders { close, ..Orders::default() };
         if let Some(rare) = &mut self.rare {
             rare.late.clear();
+            rare.latest.clear();
         }
         self.facts = Facts::default();
         self.set_gate();
@@ -497,6 +566,7 @@ impl Inner {
     /// What was staged and will not be sent. From now on nothing is staged for the lost session:
     /// it would be told of neither as lost nor as sent.
     pub(crate) fn discard(&mut self) -> Vec<u8> {
+        self.stage_latest(true);
         self.facts = Facts::default();
         self.set_gate();
         std::mem::take(&mut self.staged)

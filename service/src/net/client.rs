@@ -12,6 +12,7 @@ use crate::auth::{Credentials, Token};
 use crate::client::{ClientConfig, Connector, Dialed, Runner};
 use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::outgoing::Outgoing;
 
 /// A client: one session with a server, over as many connections as it takes.
 #[derive(Debug)]
@@ -82,6 +83,13 @@ impl<N: Net> ClientBuilder<N> {
     #[must_use]
     pub fn credentials(mut self, credentials: impl Credentials) -> Self {
         self.config.credentials = Some(Arc::new(credentials));
+        self
+    }
+
+    /// Sets how much may wait to be sent, and how; [`Outgoing`] has the defaults.
+    #[must_use]
+    pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
+        self.config.outgoing = outgoing;
         self
     }
 

@@ -112,8 +112,7 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
         let PlainServerBuilder { net, format, config, limits, security, socket } = options;
-        let Limits { connections, access, .. } = limits;
-        let server = PlainServer::new(net.clone(), config, connections, access, format, factory);
+        let server = PlainServer::new(net.clone(), config, limits, format, factory);
         let mut server = server.map_err(invalid)?;
         if let Some(log) = security {
             server = server.security_log(log);

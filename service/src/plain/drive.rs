@@ -19,7 +19,8 @@ use super::error::{PlainCause, PlainClosed};
 use super::handler::{PlainEvent, PlainHandler, PlainPeer, unix};
 use super::shared::{Order, Shared};
 use crate::drive::{READ_MAX, with_scratch};
-use crate::transport::{Runtime, Timer, Transport};
+use crate::traffic::{Allowance, Room};
+use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Reads in one go before other tasks get their turn.
 const READS: u32 = 4;
@@ -63,6 +64,13 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     blocked_since: Option<Instant>,
     heard_at: Instant,
     beat_at: Instant,
+    /// What may still come in, if that is limited, and when it may again.
+    allowance: Option<(Allowance, Clock)>,
+    paused_until: Option<Instant>,
+    /// Small packets wait for others until then.
+    lingers_until: Option<Instant>,
+    /// Packets that were queued when everything had last been written.
+    written: u64,
 }
 
 /// What is left when a connection has ended.
@@ -114,9 +122,49 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             blocked_since: None,
             heard_at: now,
             beat_at: now,
+            allowance: None,
+            paused_until: None,
+            lingers_until: None,
+            written: 0,
         };
         drive.tell(PlainEvent::Connected);
         drive
+    }
+
+    /// Reads no more than it may.
+    pub(super) fn with_allowance(mut self, allowance: Allowance, clock: Clock) -> Self {
+        self.allowance = Some((allowance, clock));
+        self
+    }
+
+    /// How many bytes may be read now, and whether that has to be counted.
+    fn room(&mut self, now: Instant) -> Result<(usize, bool), PlainCause> {
+        let Self { allowance: Some((allowance, clock)), shared, .. } = self else {
+            return Ok((usize::MAX, false));
+        };
+        // The shortest packet of some formats is a byte.
+        match allowance.room(clock.core(now), 1, || shared.lock().info.remote) {
+            None => Ok((usize::MAX, false)),
+            Some(Room::Bytes(bytes)) => {
+                self.paused_until = None;
+                Ok((bytes, true))
+            }
+            Some(Room::Wait(until)) => {
+                self.paused_until = Some(clock.std(until));
+                // That nothing is heard is not the peer's fault.
+                self.heard_at = now;
+                self.packet_since = self.packet_since.map(|_| now);
+                Ok((0, true))
+            }
+            Some(Room::Disconnect) => Err(PlainCause::TooFast),
+        }
+    }
+
+    fn charge(&mut self, now: Instant, packets: u64, bytes: usize) {
+        if let Some((allowance, clock)) = &mut self.allowance {
+            let packets = u32::try_from(packets).unwrap_or(u32::MAX);
+            allowance.charge(clock.core(now), packets, bytes);
+        }
     }
 
     fn tell(&mut self, event: PlainEvent<'_>) {
@@ -158,6 +206,12 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             self.at = 0;
             wake = inner.take(&mut self.out);
             self.beat_at = now;
+        } else if self.lingers_until.is_some() && inner.has_output() {
+            // What waits for others has some company.
+            let mut more = Vec::new();
+            wake = inner.take(&mut more);
+            self.out.append(&mut more);
+            inner.held = self.left();
         }
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
@@ -183,10 +237,18 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
                 self.keep(input, taken);
                 continue;
             }
+            let (most, counted) = self.room(now)?;
+            if most == 0 {
+                return Ok(false);
+            }
+            let before = if counted { self.packets() } else { 0 };
             let polled = match self.need > READ_MAX {
-                true => self.read_long(cx, now),
-                false => self.read_short(cx, now),
+                true => self.read_long(cx, now, most),
+                false => self.read_short(cx, now, most),
             };
+            if let (true, Poll::Ready(Ok(count))) = (counted, &polled) {
+                self.charge(now, self.packets() - before, *count);
+            }
             match polled {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Err(error)) => return Err(PlainCause::Transport(error.kind())),
@@ -206,11 +268,17 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     }
 
     /// Reads through the thread's buffer, so that a quiet connection owns none.
-    fn read_short(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<usize>> {
+    fn read_short(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         with_scratch(|scratch| {
             let have = self.input.len();
             scratch[..have].copy_from_slice(&self.input);
-            let count = ready!(self.io.poll_read(cx, &mut scratch[have..]))?;
+            let to = have.saturating_add(most).min(scratch.len());
+            let count = ready!(self.io.poll_read(cx, &mut scratch[have..to]))?;
             if count > 0 {
                 let input = &scratch[..have + count];
                 let taken = self.decode(input, now);
@@ -226,9 +294,14 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
 
     /// Reads a long packet where it is to lie. Memory is taken as bytes come, however many were
     /// announced.
-    fn read_long(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<usize>> {
+    fn read_long(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let have = self.input.len();
-        let room = self.need.saturating_sub(have).clamp(1, have.max(READ_MAX));
+        let room = self.need.saturating_sub(have).clamp(1, have.max(READ_MAX)).min(most);
         self.input.resize(have + room, 0);
         let polled = self.io.poll_read(cx, &mut self.input[have..]);
         let count = match &polled {
@@ -295,6 +368,11 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         };
         self.shared.lock().info.packets_in += packets;
         at
+    }
+
+    /// Packets that came so far.
+    fn packets(&self) -> u64 {
+        self.shared.lock().info.packets_in
     }
 
     fn handle(&mut self, packet: &Packet<'_>, now: Instant) {
@@ -395,6 +473,28 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether small packets that wait are not written yet.
+    fn lingers(&mut self, now: Instant) -> bool {
+        let Some(batch) = self.shared.config.batch else {
+            return false;
+        };
+        let (sent, leaves) = {
+            let inner = self.shared.lock();
+            (inner.info.packets_out, inner.order.is_some() || self.finishing.is_some())
+        };
+        let packets = sent.saturating_sub(self.written);
+        let few = self.left() < batch.bytes && packets < u64::from(batch.messages);
+        if few && !leaves && self.at == 0 && self.left() > 0 {
+            let at = now.checked_add(batch.delay).unwrap_or(now);
+            if *self.lingers_until.get_or_insert(at) > now {
+                return true;
+            }
+        }
+        self.lingers_until = None;
+        self.written = sent;
+        false
+    }
+
     /// What is due, and when the next thing will be.
     fn deadline(&mut self, now: Instant) -> Result<Instant, PlainCause> {
         let config = self.shared.config;
@@ -407,7 +507,9 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         if let Some(since) = self.blocked_since {
             until(due(since, config.write_timeout), PlainCause::WriteTimeout)?;
         }
-        if self.finishing.is_none() && !self.unread {
+        if let Some(at) = self.paused_until.filter(|at| *at > now) {
+            next = next.min(at);
+        } else if self.finishing.is_none() && !self.unread {
             // What is not read because there is no room says nothing of the peer.
             if self.blocked_since.is_none() {
                 until(due(self.heard_at, config.idle_timeout), PlainCause::Silence)?;
@@ -425,7 +527,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             }
             next = next.min(at);
         }
-        Ok(next)
+        Ok(self.lingers_until.map_or(next, |at| next.min(at)))
     }
 
     /// One round: orders, input, output, time.
@@ -438,7 +540,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             Ok(more) => more,
             Err(cause) => return Turn::Over(cause),
         };
-        match self.write(cx, now) {
+        match if self.lingers(now) { Poll::Ready(Ok(())) } else { self.write(cx, now) } {
             Poll::Ready(Ok(())) => self.blocked_since = None,
             Poll::Ready(Err(error)) => return Turn::Over(PlainCause::Transport(error.kind())),
             Poll::Pending => {

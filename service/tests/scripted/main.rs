@@ -10,12 +10,16 @@ mod features;
 mod graves;
 mod histories;
 mod link;
+mod outgoing;
 #[cfg(feature = "formats")]
 mod plain;
+#[cfg(feature = "formats")]
+mod plain_traffic;
 mod replaced;
 mod routed;
 mod routed_hooks;
 mod routed_queues;
 mod security;
 mod takeover;
+mod traffic;
 mod world;
