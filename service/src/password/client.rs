@@ -8,8 +8,8 @@ use outlast_core::auth::{AuthContext, METHOD_PASSWORD, Prover, Reply, sha256};
 use super::message::{Challenge, First, channel, decode64, encode64, header};
 use super::server::{nonce, put};
 use super::stored::{Keys, bytes};
-use super::{Hidden, MAX_NAME, MIN_ITERATIONS, PasswordError, hmac, same, xor};
-use crate::auth::Credentials;
+use super::{MAX_NAME, MIN_ITERATIONS, PasswordError, hmac, same, xor};
+use crate::auth::{Credentials, Hidden};
 use crate::overview::lock;
 
 /// A user's name and password, which the server is never shown.

@@ -51,20 +51,3 @@ fn xor(left: &Key, right: &Key) -> Key {
     sum.iter_mut().zip(right).for_each(|(sum, right)| *sum ^= right);
     sum
 }
-
-/// Bytes of any length that are not printed and are cleared when they are dropped.
-struct Hidden(Vec<u8>);
-
-impl Hidden {
-    /// Overwrites them, and keeps the optimiser from leaving that out.
-    fn wipe(&mut self) {
-        self.0.fill(0);
-        std::hint::black_box(&self.0);
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        self.wipe();
-    }
-}

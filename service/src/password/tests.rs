@@ -9,6 +9,7 @@ use super::message::{decode64, encode64};
 use super::server::PasswordVerifier;
 use super::stored::Keys;
 use super::*;
+use crate::auth::Hidden;
 
 const PLAIN: AuthContext<'static> =
     AuthContext { client_id: b"", channel_binding: b"", encrypted: false };
