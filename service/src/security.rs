@@ -19,8 +19,8 @@ pub enum SecurityKind {
     /// Credentials were wrong, or missing where they are asked for.
     AuthenticationFailed,
     /// Somebody came for a session and could not prove that it is theirs, or it is somebody else's.
-    /// An honest client whose server was started again comes for a session that is gone, too: told
-    /// apart are they by [`code`](SecurityEvent::code) alone where the session is known.
+    /// Honest clients whose server was started again come for sessions that are gone; that looks
+    /// the same (`NO_SESSION`), here as to them.
     ClaimRefused,
     /// An address that may not connect.
     AddressDenied,
@@ -131,12 +131,12 @@ impl<'a> SecurityEvent<'a> {
         }
     }
 
-    pub(crate) const fn code(mut self, code: CloseCode) -> Self {
+    pub(crate) const fn with_code(mut self, code: CloseCode) -> Self {
         self.code = Some(code);
         self
     }
 
-    pub(crate) const fn error(mut self, error: &'a io::Error) -> Self {
+    pub(crate) const fn with_error(mut self, error: &'a io::Error) -> Self {
         self.error = Some(error);
         self
     }
@@ -239,9 +239,9 @@ impl<R: Runtime, H> Inner<R, H> {
     ) {
         if let Some(error) = error {
             let event = SecurityEvent::new(SecurityKind::TransportFailed, remote);
-            self.suspect(event.error(error));
+            self.suspect(event.with_error(error));
         } else if let Some(kind) = SecurityKind::of_code(code) {
-            self.suspect(SecurityEvent::new(kind, remote).code(code));
+            self.suspect(SecurityEvent::new(kind, remote).with_code(code));
         }
     }
 
@@ -254,7 +254,7 @@ impl<R: Runtime, H> Inner<R, H> {
         code: CloseCode,
     ) {
         if let Some(kind) = SecurityKind::of_code(code) {
-            let event = SecurityEvent::new(kind, remote).code(code);
+            let event = SecurityEvent::new(kind, remote).with_code(code);
             self.suspect(SecurityEvent { principal, session, ..event });
         }
     }
@@ -305,13 +305,14 @@ mod tests {
     fn an_event_is_one_line() {
         let remote = "192.0.2.1:4711".parse().ok();
         let error = io::Error::other("TLS: the peer does not speak TLS");
-        let mut event = SecurityEvent::new(SecurityKind::TransportFailed, remote).error(&error);
+        let mut event =
+            SecurityEvent::new(SecurityKind::TransportFailed, remote).with_error(&error);
         event.suppressed = 7;
         let expected = "transport-failed from 192.0.2.1:4711: TLS: the peer does not speak TLS (7 \
              more before it)";
         assert_eq!(event.to_string(), expected);
         let mut event = SecurityEvent::new(SecurityKind::ClaimRefused, remote);
-        event = event.code(CloseCode::IDENTITY_MISMATCH);
+        event = event.with_code(CloseCode::IDENTITY_MISMATCH);
         event.principal = Some(41);
         assert_eq!(event.to_string(), "claim-refused from 192.0.2.1:4711 as 41: IDENTITY_MISMATCH");
     }

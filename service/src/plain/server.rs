@@ -289,7 +289,7 @@ impl<R: Runtime, H> Inner<R, H> {
             )) => (SecurityKind::TransportFailed, kind.into()),
             _ => return,
         };
-        let event = SecurityEvent::new(kind, info.remote).error(&error);
+        let event = SecurityEvent::new(kind, info.remote).with_error(&error);
         self.suspect(SecurityEvent { session: Some(info.id), ..event });
     }
 }
