@@ -273,7 +273,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if let Some(at) = self.lingering.as_ref().and_then(|lingering| lingering.until) {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
-        if let Some(at) = owner.allowance.held_until() {
+        if let Some(at) = owner.held_until {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
         if let Some(since) = self.blocked_since {
@@ -362,9 +362,12 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         lingering.lingers(now, batch, &owner.session, carries)
     }
 
-    /// Writes what there is; whether the transport takes no more now. `None`: the connection is
-    /// over.
+    /// Writes what there is and need not wait; whether the transport takes no more now. `None`: the
+    /// connection is over.
     fn write_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
+        if self.lingers(now) {
+            return Some(false);
+        }
         match self.write(cx, now) {
             Poll::Ready(Ok(())) => Some(false),
             Poll::Ready(Err(error)) => {
@@ -406,20 +409,15 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             // What had no room has some now: it is taken in the next round.
             owner.shared.order(|_| {});
         }
-        let blocked = if self.lingers(now) { Some(false) } else { self.write_some(cx, now) };
-        let Some(blocked) = blocked else {
+        let Some(blocked) = self.write_some(cx, now) else {
             return Turn::Over;
         };
         self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
         let Some(owner) = self.owner.as_deref_mut() else {
             return Turn::Over;
         };
-        if owner.wants_latest() {
-            owner.shared.order(|_| {});
-        }
-        if owner.over && !blocked {
-            owner.said_all();
-        }
+        owner.count_memory();
+        owner.written(blocked);
         let patience = owner.shared.outgoing.write_timeout_us();
         let stuck = self.blocked_since.is_some_and(|since| since.after(patience) <= now);
         if stuck {

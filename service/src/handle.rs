@@ -64,10 +64,10 @@ impl Handle {
         result
     }
 
-    /// Sends the newest value of something, such as a position: what was sent of `route` in this way
-    /// before is replaced as long as it waits. It waits until everything that was sent before is with
-    /// the transport, so that a slow peer gets fewer values and never old ones. Each value that is
-    /// sent at all arrives once, but not in order with messages sent otherwise.
+    /// Sends the newest value of something, such as a position: what was sent of `route` in this
+    /// way before is replaced as long as it waits. It waits until everything that was sent before
+    /// is with the transport, so that a slow peer gets fewer values and never old ones. Each
+    /// value that is sent at all arrives once, but not in order with messages sent otherwise.
     ///
     /// # Errors
     ///

@@ -115,6 +115,7 @@ mod error;
 mod greet;
 mod handle;
 mod handler;
+mod memory;
 #[cfg(feature = "net")]
 pub mod net;
 mod outgoing;
@@ -141,6 +142,7 @@ pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
+pub use memory::MemoryLimits;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};

@@ -14,6 +14,7 @@ use crate::access::AccessList;
 use crate::door::Door;
 use crate::error::SendError;
 use crate::handle::Handle;
+use crate::memory::Memory;
 use crate::places::Bell;
 use crate::server::Limits;
 use crate::shared::Shared;
@@ -60,6 +61,12 @@ pub struct ServerStats {
     ///
     /// [`Limits::traffic`]: crate::Limits::traffic
     pub throttled: u64,
+    /// Bytes that sessions hold now for what is under way: see [`Limits::memory`].
+    ///
+    /// [`Limits::memory`]: crate::Limits::memory
+    pub memory: usize,
+    /// How often these became as many as they may.
+    pub times_full: u64,
     /// Sessions begun.
     pub created: u64,
     /// Sessions resumed on another connection.
@@ -115,6 +122,7 @@ pub struct Report {
 pub(crate) struct Common {
     pub(crate) door: Arc<Door>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) draining: AtomicBool,
     /// The server has ended: a session that loses its connection is over.
     pub(crate) retired: AtomicBool,
@@ -131,10 +139,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(door: Door, traffic: Traffic, patience_ms: u64) -> Self {
+    pub(crate) fn new(door: Door, traffic: Traffic, memory: Memory, patience_ms: u64) -> Self {
         Self {
             door: Arc::new(door),
             traffic: Arc::new(traffic),
+            memory: Arc::new(memory),
             draining: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
@@ -218,7 +227,8 @@ impl ServerHandle {
         self.send_to_many(ids, route, payload)
     }
 
-    /// Closes the present connection of a session, which lives on and may be resumed; false if there
+    /// Closes the present connection of a session, which lives on and may be resumed; false if
+    /// there
     /// is no such session.
     pub fn disconnect(&self, id: u64, code: CloseCode) -> bool {
         self.get(id).map(|session| session.disconnect(code)).is_some()
@@ -245,6 +255,8 @@ impl ServerHandle {
     pub fn set_limits(&self, limits: &Limits) -> Result<(), ConfigError> {
         limits.connections.validate()?;
         limits.sessions.validate()?;
+        limits.memory.validate()?;
+        self.common.memory.set(limits.memory);
         *lock(&self.common.sessions) = Some(limits.sessions);
         self.common.patience_ms.store(limits.patience_ms(), Ordering::Relaxed);
         self.common.door.set_access(limits.access.clone());
@@ -276,6 +288,8 @@ impl ServerHandle {
             refusals: common.door.refusals(),
             failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
             throttled: common.traffic.exceeded(),
+            memory: common.memory.used(),
+            times_full: common.memory.times_full(),
             tls_hellos: common.tls_hellos.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),

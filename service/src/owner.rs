@@ -19,6 +19,7 @@ use outlast_core::{
 use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
+use crate::memory::Memory;
 use crate::queues::Queues;
 use crate::shared::{Facts, Shared};
 use crate::traffic::Allowance;
@@ -61,6 +62,11 @@ pub(crate) struct Owner<H> {
     pub(crate) ending: Option<Ending>,
     /// How much the peer may send.
     pub(crate) allowance: Allowance,
+    /// What counts how much it holds, and how much of that was counted.
+    pub(crate) memory: Option<Arc<Memory>>,
+    counted: usize,
+    /// Until when the peer gets no credit.
+    pub(crate) held_until: Option<Instant>,
 }
 
 /// What only some connections need, and only while there is traffic.
@@ -77,8 +83,8 @@ pub(crate) struct Rare {
 }
 
 impl Rare {
-    const fn holds_memory(&self) -> bool {
-        self.queues.holds_memory() || self.assembly.capacity() > 0
+    const fn held_bytes(&self) -> usize {
+        self.queues.held_bytes() + self.assembly.capacity()
     }
 
     /// Gives memory back that only traffic needs; whether anything is left.
@@ -88,7 +94,7 @@ impl Rare {
             self.assembly = Vec::new();
         }
         let needed = self.queues.is_in_use() || self.proving.is_some();
-        needed || self.holds_memory() || !self.handshake.is_empty()
+        needed || self.held_bytes() > 0 || !self.handshake.is_empty()
     }
 }
 
@@ -149,6 +155,9 @@ impl<H: Handler> Owner<H> {
             carried: false,
             ending: None,
             allowance: Allowance::default(),
+            memory: None,
+            counted: 0,
+            held_until: None,
         }
     }
 
@@ -481,7 +490,7 @@ impl<H: Handler> Owner<H> {
 
     /// Whether there is memory that only traffic needs.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.session.held_bytes() > 0 || self.rare.as_ref().is_some_and(|rare| rare.holds_memory())
+        self.held_bytes() > 0
     }
 
     /// Gives back at once what is cheap to have again: thousands of connections that are mostly
@@ -500,6 +509,7 @@ impl<H: Handler> Owner<H> {
             self.rare = None;
         }
         self.shared.lock().shrink();
+        self.count_memory();
     }
 
     /// Lets handles know what they need to know.
@@ -537,6 +547,9 @@ impl<H: Handler> Owner<H> {
 /// The task that had the session was dropped, or its handler panicked: those who wait are told.
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.change(self.counted, 0);
+        }
         if self.over {
             let wake = self.shared.lock().said_all();
             return wake.into_iter().for_each(Waker::wake);

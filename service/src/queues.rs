@@ -186,8 +186,8 @@ impl Queues {
         !self.is_empty() || self.marks.is_some()
     }
 
-    pub(crate) const fn holds_memory(&self) -> bool {
-        self.backlog.capacity() > 0 || self.answers.capacity() > 0
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.backlog.capacity() + self.answers.capacity()
     }
 
     /// Gives memory back that only traffic needs.

@@ -20,6 +20,7 @@ use crate::drive::{Drive, Driven};
 use crate::entropy;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
+use crate::memory::{Memory, MemoryLimits};
 use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
@@ -43,6 +44,8 @@ pub struct Limits {
     pub access: AccessList,
     /// How fast connections that are up may send.
     pub traffic: TrafficLimits,
+    /// How much memory sessions may hold together for what is under way.
+    pub memory: MemoryLimits,
     /// How long a connection that may not come in yet waits for another one to go, instead of being
     /// refused at once; at most 1,024 of them do.
     pub patience: Duration,
@@ -57,8 +60,8 @@ impl Default for Limits {
             ..RegistryConfig::default()
         };
         let (connections, access) = (GateConfig::default(), AccessList::open());
-        let traffic = TrafficLimits::UNLIMITED;
-        Self { connections, sessions, access, traffic, patience: Duration::ZERO }
+        let (traffic, memory) = (TrafficLimits::UNLIMITED, MemoryLimits::UNLIMITED);
+        Self { connections, sessions, access, traffic, memory, patience: Duration::ZERO }
     }
 }
 
@@ -167,6 +170,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         sessions.validate()?;
         limits.connections.validate()?;
         let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
+        limits.memory.validate()?;
+        let memory = Memory::new(limits.memory);
         let patience_ms = limits.patience_ms();
         let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
@@ -181,7 +186,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, traffic, patience_ms)),
+            common: Arc::new(Common::new(door, traffic, memory, patience_ms)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -373,7 +378,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         })?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);
-        if draining || !self.common.door.has_room(resumes) {
+        let short = !resumes && self.common.memory.is_short();
+        if draining || short || !self.common.door.has_room(resumes) {
             return Err(self.busy());
         }
         let source =
@@ -487,6 +493,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let handler = (self.factory)(info);
         let release = self.wanted.release;
         let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        shared.lock().count_in(Arc::clone(&self.common.memory));
+        owner.memory = Some(Arc::clone(&self.common.memory));
         owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
         self.common.created.fetch_add(1, Ordering::Relaxed);
         lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));

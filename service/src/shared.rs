@@ -15,6 +15,7 @@ use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
 use crate::error::{Closed, RequestError, SendError};
+use crate::memory::{FREE, Memory};
 use crate::outgoing::{Outgoing, WhenFull};
 use crate::transport::{Runtime, Sleeper, Timers};
 
@@ -47,6 +48,9 @@ pub(crate) struct Inner {
     open: bool,
     /// How long the queue may become.
     limit: usize,
+    /// How much of it is counted.
+    granted: usize,
+    memory: Option<Arc<Memory>>,
     /// How long it may become now: 0 while nothing may be staged at all.
     gate: usize,
     /// Messages that found no room and were refused or dropped.
@@ -140,7 +144,9 @@ impl Shared {
         outgoing: Arc<Outgoing>,
     ) -> Self {
         let dirty = AtomicBool::new(false);
-        let inner = Mutex::new(Inner { remote, limit: outgoing.queue, ..Inner::default() });
+        let mut inner = Inner::default();
+        (inner.remote, inner.limit) = (remote, outgoing.queue);
+        let inner = Mutex::new(inner);
         Self { principal, outgoing, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
     }
 
@@ -208,6 +214,7 @@ impl Inner {
     pub(crate) fn take_staged(&mut self, taken: &mut Staged) -> Vec<Waker> {
         debug_assert!(taken.frames.is_empty(), "the owner gives an empty queue back");
         std::mem::swap(&mut self.staged, &mut taken.frames);
+        self.give_back();
         taken.from = self.staged_total - taken.frames.len() as u64;
         if let Some(asked) = &mut self.asked {
             asked.take_marks(&mut taken.marks);
@@ -278,12 +285,13 @@ impl Inner {
     /// Sums up whether anything may be staged, for the short path.
     fn set_gate(&mut self) {
         let may = !self.open && !self.over && !self.orders.finish && self.facts.id.is_some();
-        self.gate = if may { self.limit } else { 0 };
+        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        self.gate = if may && !full { self.granted.max(FREE) } else { 0 };
     }
 
     /// Whether a frame with a body of `body` bytes can be staged.
     #[inline]
-    pub(crate) fn check(&self, body: usize) -> Result<(), SendError> {
+    pub(crate) fn check(&mut self, body: usize) -> Result<(), SendError> {
         if body <= self.facts.max_body && self.staged.len() + HEADER_LEN + body <= self.gate {
             return Ok(());
         }
@@ -291,7 +299,7 @@ impl Inner {
     }
 
     #[cold]
-    fn explain(&self, body: usize) -> Result<(), SendError> {
+    fn explain(&mut self, body: usize) -> Result<(), SendError> {
         self.check_generation(self.generation).map_err(SendError::Closed)?;
         if self.orders.finish {
             return Err(SendError::Finished);
@@ -302,10 +310,39 @@ impl Inner {
         if body > self.facts.max_body {
             return Err(SendError::TooLongForFrame { limit: self.facts.max_body });
         }
-        if self.open || self.staged.len() + HEADER_LEN + body > self.limit {
+        let size = self.staged.len() + HEADER_LEN + body;
+        if self.open || size > self.limit || !self.grant(size) {
             return Err(SendError::Full);
         }
         Ok(())
+    }
+
+    /// Lets the queue become so long, if there is memory for it.
+    fn grant(&mut self, size: usize) -> bool {
+        if self.memory.as_ref().is_some_and(|memory| memory.is_full()) {
+            return false;
+        }
+        if size > self.granted.max(FREE) {
+            let wanted = size.next_power_of_two().min(self.limit);
+            self.memory.iter().for_each(|memory| memory.change(self.granted, wanted));
+            self.granted = wanted;
+        }
+        self.set_gate();
+        true
+    }
+
+    /// The queue is empty: nothing of it counts any more.
+    fn give_back(&mut self) {
+        if self.granted > 0 {
+            self.memory.iter().for_each(|memory| memory.change(self.granted, 0));
+            self.granted = 0;
+        }
+        self.set_gate();
+    }
+
+    /// What counts how much this session holds.
+    pub(crate) fn count_in(&mut self, memory: Arc<Memory>) {
+        self.memory = Some(memory);
     }
 
     /// Stages one frame that was checked.
@@ -412,6 +449,9 @@ impl Inner {
 
     /// Calls `waker` when there is room or the session is over.
     pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
+        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.is_full()) {
+            memory.wait(waker);
+        }
         let waiting = &mut self.rare.get_or_insert_default().waiting;
         if !waiting.iter().any(|other| other.will_wake(waker)) {
             waiting.push(waker.clone());
@@ -568,12 +608,18 @@ impl Inner {
     pub(crate) fn discard(&mut self) -> Vec<u8> {
         self.stage_latest(true);
         self.facts = Facts::default();
-        self.set_gate();
+        self.give_back();
         std::mem::take(&mut self.staged)
     }
 
     /// Why this session is over, if it is.
     pub(crate) fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref().filter(|_| self.over)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }

@@ -20,8 +20,11 @@ use crate::owner::Owner;
 const SPARE_SOURCES: usize = 64;
 /// Bytes that are read at once of whoever may send at all: fewer would make long messages dear.
 const LEAST_READ: u32 = 256;
+/// How long credit is held back for want of memory before it is looked again, in microseconds.
+const RETRY: u64 = 50_000;
 
-/// Rates of what comes in. They hold from the moment they are set, for connections that are up, too.
+/// Rates of what comes in. They hold from the moment they are set, for connections that are up,
+/// too.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct TrafficLimits {
     /// Messages, requests and answers of one session or connection; a long one counts when it is
@@ -117,8 +120,6 @@ struct Counted {
     /// It sent more than it may, and that was noted.
     exceeded: bool,
     noted: bool,
-    /// Until when the credit of a session is held back.
-    held_until: Option<Instant>,
     /// Messages and bytes of a session that were counted.
     seen: (u32, u64),
 }
@@ -213,7 +214,8 @@ impl Allowance {
         allowance
     }
 
-    /// What may be read, where a message takes at least `least` bytes. `None`: as much as one likes.
+    /// What may be read, where a message takes at least `least` bytes. `None`: as much as one
+    /// likes.
     #[inline]
     pub(crate) fn room(
         &mut self,
@@ -244,12 +246,6 @@ impl Allowance {
         Some(room)
     }
 
-    /// When credit that is held back may be given.
-    #[inline]
-    pub(crate) fn held_until(&self) -> Option<Instant> {
-        self.counted.as_ref().and_then(|counted| counted.held_until)
-    }
-
     #[inline]
     fn is_limited(&self) -> bool {
         self.traffic.as_ref().is_some_and(|traffic| traffic.version.load(Ordering::Relaxed) & 1 > 0)
@@ -271,7 +267,6 @@ impl Counted {
         source: None,
         exceeded: false,
         noted: false,
-        held_until: None,
         seen: (0, 0),
     };
 
@@ -312,12 +307,18 @@ impl<H: Handler> Owner<H> {
     /// Whether the peer may be given credit for what it sent.
     #[inline]
     pub(crate) fn may_release(&mut self, now: Instant) -> bool {
-        !self.allowance.is_limited() || self.counts(now)
+        let is_full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        if !is_full && !self.allowance.is_limited() {
+            self.held_until = None;
+            return true;
+        }
+        self.held_until = self.counts(now).or_else(|| is_full.then(|| now.after(RETRY)));
+        self.held_until.is_none()
     }
 
-    /// Counts what came since the last time, and looks whether more may come.
+    /// Counts what came since the last time, and says until when no more may come.
     #[cold]
-    fn counts(&mut self, now: Instant) -> bool {
+    fn counts(&mut self, now: Instant) -> Option<Instant> {
         let Self { session, shared, allowance, .. } = self;
         let came = (session.stats().messages_in, session.received().get());
         if let (Some(traffic), Some(counted)) = (&allowance.traffic, &mut allowance.counted) {
@@ -331,15 +332,14 @@ impl<H: Handler> Owner<H> {
         let room = allowance.room(now, 1, || shared.lock().remote);
         if let Some(counted) = &mut allowance.counted {
             counted.seen = came;
-            counted.held_until = match room {
-                Some(Room::Wait(until)) => Some(until),
-                Some(Room::Bytes(_) | Room::Disconnect) | None => None,
-            };
+            if room == Some(Room::Disconnect) {
+                session.close(now, CloseCode::CALM, 0);
+                counted.exceeded = false;
+            }
         }
-        if room == Some(Room::Disconnect) {
-            session.close(now, CloseCode::CALM, 0);
-            allowance.counted.iter_mut().for_each(|counted| counted.exceeded = false);
+        match room {
+            Some(Room::Wait(until)) => Some(until),
+            Some(Room::Bytes(_) | Room::Disconnect) | None => None,
         }
-        matches!(room, Some(Room::Bytes(_)) | None)
     }
 }

@@ -39,6 +39,23 @@ impl<H: Handler> Owner<H> {
         orders
     }
 
+    /// Bytes of memory that only traffic needs.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.session.held_bytes() + self.rare.as_ref().map_or(0, |rare| rare.held_bytes())
+    }
+
+    /// Says how much memory it holds, if that has changed.
+    #[inline]
+    pub(crate) fn count_memory(&mut self) {
+        let held = self.held_bytes();
+        if held != self.counted {
+            if let Some(memory) = &self.memory {
+                memory.change(self.counted, held);
+            }
+            self.counted = held;
+        }
+    }
+
     /// Whether everything that was sent is with the transport.
     fn has_caught_up(&self) -> bool {
         let queues_empty = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
@@ -46,8 +63,18 @@ impl<H: Handler> Owner<H> {
     }
 
     /// Whether newest values that were left where they are can be taken now.
-    pub(crate) fn wants_latest(&self) -> bool {
+    fn wants_latest(&self) -> bool {
         self.left_latest && self.has_caught_up()
+    }
+
+    /// What there was is with the transport, or as much as it takes now.
+    pub(crate) fn written(&self, blocked: bool) {
+        if self.wants_latest() {
+            self.shared.order(|_| {});
+        }
+        if self.over && !blocked {
+            self.said_all();
+        }
     }
 
     /// Whether handles' frames that were left staged can be taken now.

@@ -31,7 +31,8 @@ pub struct PlainClientConfig {
     pub seed: u64,
 }
 
-/// The task of a client: spawn it, or poll it. It resolves when nothing more will be tried, with how
+/// The task of a client: spawn it, or poll it. It resolves when nothing more will be tried, with
+/// how
 /// the last connection ended, if there was one.
 #[must_use = "a client does nothing unless its runner is spawned or awaited"]
 pub struct PlainRunner {

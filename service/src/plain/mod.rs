@@ -71,8 +71,8 @@ pub struct PlainConfig {
 }
 
 impl Default for PlainConfig {
-    /// 256 KiB, refused when full, 1,024 requests, 60 s idle, 10 s for a packet, 30 s for a write, a
-    /// sign of life every 30 s, no batches, 16 mistakes in a row.
+    /// 256 KiB, refused when full, 1,024 requests, 60 s idle, 10 s for a packet, 30 s for a
+    /// write, a sign of life every 30 s, no batches, 16 mistakes in a row.
     fn default() -> Self {
         Self {
             send_queue: 256 << 10,

@@ -10,11 +10,13 @@ mod features;
 mod graves;
 mod histories;
 mod link;
+mod memory;
 mod outgoing;
 #[cfg(feature = "formats")]
 mod plain;
 #[cfg(feature = "formats")]
 mod plain_traffic;
+mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;

@@ -1,4 +1,5 @@
-//! What waits to be sent: queues of every size and what becomes of the rest, batches, newest values.
+//! What waits to be sent: queues of every size and what becomes of the rest, batches, newest
+//! values.
 
 use std::time::Duration;
 
