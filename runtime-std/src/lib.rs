@@ -136,8 +136,9 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
     Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError,
-    Outgoing, Peer, Refusals, Report, RequestError, Response, Runner, Runtime, SendError,
-    ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, Timer, Token,
+    Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report, RequestError, Response,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States as AsyncStates, StoredPassword, Timer, Token,
     Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
