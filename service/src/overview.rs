@@ -116,6 +116,16 @@ impl<I, E> Default for Report<I, E> {
     }
 }
 
+impl<I, E> Report<I, E> {
+    /// What became of it for one more.
+    pub(crate) fn note(&mut self, id: I, result: Result<(), E>) {
+        match result {
+            Ok(()) => self.sent += 1,
+            Err(error) => self.failed.push((id, error)),
+        }
+    }
+}
+
 /// What does not depend on the handlers' type.
 #[derive(Debug)]
 pub(crate) struct Common {
