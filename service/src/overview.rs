@@ -267,10 +267,7 @@ impl ServerHandle {
         let route = route.into();
         let mut report = Report::default();
         for id in ids {
-            match self.send_to(id, route, payload) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
+            report.note(id, self.send_to(id, route, payload));
         }
         report
     }
@@ -285,10 +282,7 @@ impl ServerHandle {
         let (sent, others) = board.post(route, payload);
         let mut report = Report { sent, failed: Vec::new() };
         for (id, shared) in others {
-            match Handle::new(shared).try_send(route, payload) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
+            report.note(id, Handle::new(shared).try_send(route, payload));
         }
         report
     }
@@ -301,8 +295,7 @@ impl ServerHandle {
     }
 
     /// Closes the present connection of a session, which lives on and may be resumed; false if
-    /// there
-    /// is no such session.
+    /// there is no such session.
     pub fn disconnect(&self, id: u64, code: CloseCode) -> bool {
         self.get(id).map(|session| session.disconnect(code)).is_some()
     }
