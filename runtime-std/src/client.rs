@@ -5,7 +5,7 @@ use std::io;
 use outlast_core::Config;
 use outlast_core::client::DialerConfig;
 use outlast_service::net::{Layer, Net, SocketOptions};
-use outlast_service::{Credentials, Handler, LinkState, net};
+use outlast_service::{Credentials, Handler, LinkState, Outgoing, net};
 
 use crate::handle::Handle;
 use crate::pool::{Pool, PoolConfig};
@@ -81,6 +81,12 @@ impl<N: Net> ClientBuilder<N> {
     #[must_use]
     pub fn credentials(self, credentials: impl Credentials) -> Self {
         self.with(|inner| inner.credentials(credentials))
+    }
+
+    /// Sets how much may wait to be sent, and how; [`Outgoing`] has the defaults.
+    #[must_use]
+    pub fn outgoing(self, outgoing: Outgoing) -> Self {
+        self.with(|inner| inner.outgoing(outgoing))
     }
 
     /// Sets socket options.

@@ -130,10 +130,11 @@ pub use outlast_service::net::{self, SocketOptions};
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
-    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle as AsyncHandle,
-    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Peer, Refusals, Report,
-    RequestError, Response, Runner, Runtime, SendError, ServerHandle, ServerStats, SessionInfo,
-    SharedKeys, States as AsyncStates, Timer, Token, Tokens, Transport, Undelivered, Why,
+    AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
+    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError,
+    Outgoing, Peer, Refusals, Report, RequestError, Response, Runner, Runtime, SendError,
+    ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, Timer, Token,
+    Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

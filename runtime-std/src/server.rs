@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
-use outlast_service::{Authenticator, Handler, Limits, ServerHandle, SessionInfo, net};
+use outlast_service::{Authenticator, Handler, Limits, Outgoing, ServerHandle, SessionInfo, net};
 
 #[cfg(feature = "formats")]
 use outlast_service::plain::formats::Format;
@@ -113,6 +113,12 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { inner: self.inner.limits(limits) }
+    }
+
+    /// Sets how much may wait to be sent to each session, and how; [`Outgoing`] has the defaults.
+    #[must_use]
+    pub fn outgoing(self, outgoing: Outgoing) -> Self {
+        Self { inner: self.inner.outgoing(outgoing) }
     }
 
     /// Sets socket options.

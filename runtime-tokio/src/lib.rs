@@ -99,10 +99,11 @@ pub use outlast_service::pool;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
-    AccessList, Authenticator, Bytes, Cause, Closed, Credentials, DialError, Handle, Handler,
-    Incoming, KeyedClient, Limits, LinkState, NetworkError, Peer, Receipt, Refusals, Report,
-    RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle, ServerStats,
-    SessionInfo, SharedKeys, States, Timer, Token, Tokens, Transport, Undelivered, Why,
+    AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
+    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Outgoing, Peer, Receipt,
+    Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States, Timer, Token, Tokens, TrafficLimits, Transport,
+    Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use runtime::Tokio;
 

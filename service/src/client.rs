@@ -21,6 +21,7 @@ use crate::drive::{Drive, Driven};
 use crate::error::{Closed, Why};
 use crate::handle::Handle;
 use crate::handler::{DialError, Handler, Incoming};
+use crate::outgoing::Outgoing;
 use crate::owner::{Owner, core_config};
 use crate::shared::Shared;
 use crate::state::{LinkState, Watch, Watcher};
@@ -55,6 +56,8 @@ pub struct ClientConfig {
     pub session: Option<Config>,
     /// When to dial again, and when to give up.
     pub dialer: DialerConfig,
+    /// How it sends.
+    pub outgoing: Outgoing,
     /// What the server wants to see.
     pub credentials: Option<Arc<dyn Credentials>>,
     /// Entropy for back-off and nonces. Clients that start together must differ in it.
@@ -94,7 +97,9 @@ impl Runner {
         let wanted = config.session.unwrap_or(Config::CLIENT);
         config.dialer.validate()?;
         let session = Session::client(core_config(wanted), Vec::new())?;
-        let shared = Arc::new(Shared::dialling(Watch::dialling(config.watcher), &runtime));
+        config.outgoing.validate()?;
+        let (watch, outgoing) = (Watch::dialling(config.watcher), Arc::new(config.outgoing));
+        let shared = Arc::new(Shared::dialling(watch, &runtime, outgoing));
         let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
         let client = Client {

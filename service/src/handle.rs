@@ -46,7 +46,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] without room, [`SendError::TooLongForFrame`] for what fits no frame,
+    /// [`SendError::Full`] without room, unless [`WhenFull`](crate::WhenFull) says otherwise,
+    /// [`SendError::TooLongForFrame`] for what fits no frame,
     /// [`SendError::NotOpen`] before the session exists, or that it is over.
     #[inline]
     pub fn try_send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
@@ -55,9 +56,33 @@ impl Handle {
             return Ok(());
         }
         let mut inner = self.shared.lock();
-        inner.stage_message(route, payload)?;
+        let result = match inner.stage_message(route, payload) {
+            Err(SendError::Full) => inner.overflow(self.shared.outgoing.when_full),
+            result => result,
+        };
+        self.shared.notify(inner);
+        result
+    }
+
+    /// Sends the newest value of something, such as a position: what was sent of `route` in this
+    /// way before is replaced as long as it waits. It waits until everything that was sent before
+    /// is with the transport, so that a slow peer gets fewer values and never old ones. Each
+    /// value that is sent at all arrives once, but not in order with messages sent otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send); [`SendError::Full`] if values of 256 other routes wait.
+    pub fn send_latest(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
+        let mut inner = self.shared.lock();
+        inner.keep_latest(route.into(), payload)?;
         self.shared.notify(inner);
         Ok(())
+    }
+
+    /// Messages of this session that found no room and were refused or dropped.
+    #[must_use]
+    pub fn turned_down(&self) -> u64 {
+        self.shared.lock().turned_down
     }
 
     /// Sends a one-way message, of any length that the peer accepts, once there is room.

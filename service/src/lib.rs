@@ -109,6 +109,7 @@
 mod access;
 mod asked;
 mod auth;
+mod board;
 mod client;
 mod door;
 mod drive;
@@ -119,10 +120,13 @@ mod greet;
 mod handle;
 mod handler;
 pub mod inbox;
+mod memory;
 #[cfg(feature = "net")]
 pub mod net;
+mod outgoing;
 mod overview;
 mod owner;
+mod parked;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
@@ -133,6 +137,7 @@ pub mod router;
 mod server;
 mod shared;
 mod state;
+mod traffic;
 mod transport;
 
 pub use bytes::Bytes;
@@ -143,8 +148,11 @@ pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
+pub use memory::MemoryLimits;
+pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
 pub use server::{Limits, Server, ServerConfig};
 pub use state::{LinkState, States, Watcher};
+pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -11,12 +11,15 @@ use outlast_core::wire::Route;
 use outlast_core::{CloseCode, ConfigError};
 
 use crate::access::AccessList;
+use crate::board::Board;
 use crate::door::Door;
 use crate::error::SendError;
 use crate::handle::Handle;
+use crate::memory::Memory;
 use crate::places::Bell;
 use crate::server::Limits;
 use crate::shared::Shared;
+use crate::traffic::Traffic;
 
 /// Whom a session is with.
 #[derive(Debug, Clone)]
@@ -55,6 +58,16 @@ pub struct ServerStats {
     /// Of these, how many began with TLS where none is spoken: those clients have the wrong port,
     /// or this server lacks a certificate.
     pub tls_hellos: u64,
+    /// How often a connection sent more than it may: see [`Limits::traffic`].
+    ///
+    /// [`Limits::traffic`]: crate::Limits::traffic
+    pub throttled: u64,
+    /// Bytes that sessions hold now for what is under way: see [`Limits::memory`].
+    ///
+    /// [`Limits::memory`]: crate::Limits::memory
+    pub memory: usize,
+    /// How often these became as many as they may.
+    pub times_full: u64,
     /// Sessions begun.
     pub created: u64,
     /// Sessions resumed on another connection.
@@ -109,6 +122,8 @@ pub struct Report {
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) door: Arc<Door>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) draining: AtomicBool,
     /// The server has ended: a session that loses its connection is over.
     pub(crate) retired: AtomicBool,
@@ -118,6 +133,8 @@ pub(crate) struct Common {
     pub(crate) resumed: AtomicU64,
     pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
     pub(crate) bell: Arc<Bell>,
+    /// Where messages to everybody are put up.
+    pub(crate) board: Arc<Board>,
     /// Limits of sessions that hold from the next admission on.
     pub(crate) sessions: Mutex<Option<RegistryConfig>>,
     /// How long a connection waits to be let in.
@@ -125,9 +142,24 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(door: Door, patience_ms: u64) -> Self {
+    /// A session has begun.
+    pub(crate) fn enter(&self, id: u64, shared: &Arc<Shared>) {
+        let mut directory = lock(&self.directory);
+        directory.insert(id, Arc::clone(shared));
+        self.board.enlist(id, shared);
+    }
+
+    /// A session is over.
+    pub(crate) fn forget(&self, id: u64) {
+        let shared = lock(&self.directory).remove(&id);
+        shared.iter().for_each(|shared| shared.leave_board());
+    }
+
+    pub(crate) fn new(door: Door, traffic: Traffic, memory: Memory, patience_ms: u64) -> Self {
         Self {
             door: Arc::new(door),
+            traffic: Arc::new(traffic),
+            memory: Arc::new(memory),
             draining: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
@@ -136,6 +168,7 @@ impl Common {
             resumed: AtomicU64::new(0),
             directory: Mutex::new(HashMap::new()),
             bell: Arc::default(),
+            board: Arc::default(),
             sessions: Mutex::new(None),
             patience_ms: AtomicU64::new(patience_ms),
         }
@@ -206,12 +239,27 @@ impl ServerHandle {
     }
 
     /// Sends a one-way message to every session, without waiting for any of them.
+    ///
+    /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead of
+    /// each, and written to them by one task; for the others it is queued one by one.
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let ids: Vec<u64> = lock(&self.common.directory).keys().copied().collect();
-        self.send_to_many(ids, route, payload)
+        let (route, board) = (route.into(), &self.common.board);
+        if !board.is_open() {
+            board.open(lock(&self.common.directory).iter());
+        }
+        let (sent, others) = board.post(route, payload);
+        let mut report = Report { sent, failed: Vec::new() };
+        for (id, shared) in others {
+            match Handle::new(shared).try_send(route, payload) {
+                Ok(()) => report.sent += 1,
+                Err(error) => report.failed.push((id, error)),
+            }
+        }
+        report
     }
 
-    /// Closes the present connection of a session, which lives on and may be resumed; false if there
+    /// Closes the present connection of a session, which lives on and may be resumed; false if
+    /// there
     /// is no such session.
     pub fn disconnect(&self, id: u64, code: CloseCode) -> bool {
         self.get(id).map(|session| session.disconnect(code)).is_some()
@@ -238,9 +286,16 @@ impl ServerHandle {
     pub fn set_limits(&self, limits: &Limits) -> Result<(), ConfigError> {
         limits.connections.validate()?;
         limits.sessions.validate()?;
+        limits.memory.validate()?;
+        self.common.memory.set(limits.memory);
         *lock(&self.common.sessions) = Some(limits.sessions);
         self.common.patience_ms.store(limits.patience_ms(), Ordering::Relaxed);
         self.common.door.set_access(limits.access.clone());
+        if self.common.traffic.set(limits.traffic) {
+            // Who waits need not wait any longer.
+            let all: Vec<_> = lock(&self.common.directory).values().map(Arc::clone).collect();
+            all.iter().for_each(|shared| shared.order(|_| {}));
+        }
         self.common.door.reconfigure(limits.connections);
         Ok(())
     }
@@ -263,6 +318,9 @@ impl ServerHandle {
             refused: door.turned,
             refusals: common.door.refusals(),
             failed_handshakes: common.failed_handshakes.load(Ordering::Relaxed),
+            throttled: common.traffic.exceeded(),
+            memory: common.memory.used(),
+            times_full: common.memory.times_full(),
             tls_hellos: common.tls_hellos.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),

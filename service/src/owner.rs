@@ -3,6 +3,8 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
+mod staging;
+
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,9 +19,11 @@ use outlast_core::{
 use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
+use crate::memory::Memory;
 use crate::queues::Queues;
-use crate::shared::{Facts, Orders, Shared, Staged};
+use crate::shared::{Facts, Shared};
 use crate::state::LinkState;
+use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
 const SMALL: usize = 4 << 10;
@@ -31,7 +35,7 @@ pub(crate) struct Owner<H> {
     pub(crate) handler: H,
     pub(crate) shared: Arc<Shared>,
     /// What a connection that is quiet does not need.
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
     /// When messages count as taken, as the application wants it.
     release: Release,
     finish: bool,
@@ -41,6 +45,8 @@ pub(crate) struct Owner<H> {
     before: Position,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
+    /// Newest values were left where they are, because something before them is not written yet.
+    left_latest: bool,
     pub(crate) over: bool,
     /// The application wants no session any more, whatever becomes of this one.
     pub(crate) ordered_end: Option<CloseCode>,
@@ -55,6 +61,13 @@ pub(crate) struct Owner<H> {
     pub(crate) carried: bool,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
+    /// How much the peer may send.
+    pub(crate) allowance: Allowance,
+    /// What counts how much it holds, and how much of that was counted.
+    pub(crate) memory: Option<Arc<Memory>>,
+    counted: usize,
+    /// Until when the peer gets no credit.
+    pub(crate) held_until: Option<Instant>,
 }
 
 /// What only some connections need, and only while there is traffic.
@@ -71,8 +84,8 @@ pub(crate) struct Rare {
 }
 
 impl Rare {
-    const fn holds_memory(&self) -> bool {
-        self.queues.holds_memory() || self.assembly.capacity() > 0
+    const fn held_bytes(&self) -> usize {
+        self.queues.held_bytes() + self.assembly.capacity()
     }
 
     /// Gives memory back that only traffic needs; whether anything is left.
@@ -82,7 +95,7 @@ impl Rare {
             self.assembly = Vec::new();
         }
         let needed = self.queues.is_in_use() || self.proving.is_some();
-        needed || self.holds_memory() || !self.handshake.is_empty()
+        needed || self.held_bytes() > 0 || !self.handshake.is_empty()
     }
 }
 
@@ -133,6 +146,7 @@ impl<H: Handler> Owner<H> {
             asked: None,
             before,
             left_staged: false,
+            left_latest: false,
             over: false,
             ordered_end: None,
             opened_at: None,
@@ -141,6 +155,10 @@ impl<H: Handler> Owner<H> {
             confirmed: false,
             carried: false,
             ending: None,
+            allowance: Allowance::default(),
+            memory: None,
+            counted: 0,
+            held_until: None,
         }
     }
 
@@ -467,61 +485,9 @@ impl<H: Handler> Owner<H> {
         ending
     }
 
-    /// Takes what handles staged and ordered since the last time.
-    pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
-        let mut taken = Staged::default();
-        let (orders, late, wake) = {
-            let mut inner = self.shared.lock_clean();
-            let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room());
-            self.left_staged = inner.has_staged() && !room;
-            let wake =
-                if inner.has_staged() && room { inner.take_staged(&mut taken) } else { Vec::new() };
-            let orders = std::mem::take(&mut inner.orders);
-            inner.orders.finish = orders.finish;
-            (orders, inner.take_late_answers(), wake)
-        };
-        wake.into_iter().for_each(Waker::wake);
-        if !taken.is_empty() {
-            self.rare.get_or_insert_default().queues.stage(taken);
-        }
-        for (id, status) in late {
-            self.respond(now, id, status);
-        }
-        self.finish |= orders.finish;
-        if let Some((code, true)) = orders.close {
-            self.ordered_end = Some(code);
-        }
-        orders
-    }
-
-    /// Whether handles' frames that were left staged can be taken now.
-    pub(crate) fn wants_staged(&self) -> bool {
-        self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room())
-    }
-
-    /// Moves what waits into the session, as far as there is room, and returns credit if there is.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        if let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.queues.wants_flush()) {
-            rare.queues.flush(&mut self.session);
-            self.taken(self.session.acknowledged());
-        }
-        let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
-        if self.finish && all_sent && self.session.finish().is_ok() {
-            self.finish = false;
-        }
-        // Never held back for want of room: two ends that did so would wait for each other. What
-        // waits for room is bounded by the requests that may be open.
-        //= CRD-10
-        let received = self.session.received();
-        let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic) {
-            self.session.release(now, taken.min(received));
-        }
-    }
-
     /// Whether there is memory that only traffic needs.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.session.held_bytes() > 0 || self.rare.as_ref().is_some_and(|rare| rare.holds_memory())
+        self.held_bytes() > 0
     }
 
     /// Gives back at once what is cheap to have again: thousands of connections that are mostly
@@ -540,6 +506,7 @@ impl<H: Handler> Owner<H> {
             self.rare = None;
         }
         self.shared.lock().shrink();
+        self.count_memory();
     }
 
     /// Lets handles know what they need to know.
@@ -576,6 +543,9 @@ impl<H: Handler> Owner<H> {
 /// The task that had the session was dropped, or its handler panicked: those who wait are told.
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.change(self.counted, 0);
+        }
         if self.over {
             self.shared.turn(LinkState::Closed);
             let wake = self.shared.lock().said_all();

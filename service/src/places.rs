@@ -219,7 +219,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             state.remove(lease);
             state.registry.ended(now, newest, code, rx_next);
             if let Some(id) = owner.session.id() {
-                lock(&self.common.directory).remove(&id);
+                self.common.forget(id);
             }
         } else if retired {
             state.remove(lease);
@@ -260,6 +260,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         // An order to disconnect is done already.
         owner.take_orders(now);
         owner.settle(now);
+        owner.count_memory();
         let Some(code) = owner.ordered_end else {
             if owner.wants_staged() {
                 // In another turn: others want the lock.
@@ -282,7 +283,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// when it comes back.
     fn end_here(&self, lease: Lease, mut owner: Box<Owner<H>>, code: CloseCode) {
         if let Some(id) = owner.session.id() {
-            lock(&self.common.directory).remove(&id);
+            self.common.forget(id);
         }
         let now = self.now();
         owner.session.end(now, code);
@@ -333,7 +334,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             };
             let place = state.places.get_mut(expired.index as usize).and_then(Option::take);
             drop(state);
-            lock(&self.common.directory).remove(&expired.sid);
+            self.common.forget(expired.sid);
             match place.map(|place| place.at) {
                 Some(At::Here(mut owner)) => {
                     owner.session.kill(expired.code);
@@ -372,7 +373,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// A session is over because its server is. Its client may ask another server for it.
     fn dismiss(&self, owner: &mut Owner<H>) {
         if let Some(id) = owner.session.id() {
-            lock(&self.common.directory).remove(&id);
+            self.common.forget(id);
         }
         owner.session.kill(CloseCode::GOING_AWAY);
         // The handler is told.
@@ -430,6 +431,7 @@ impl<R: Runtime, H> Inner<R, H> {
             let closed = Closed::of(Why::Dropped, code);
             let wake = shared.lock().close(closed);
             wake.into_iter().chain(waiter).for_each(Waker::wake);
+            shared.leave_board();
             lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));
         }
     }

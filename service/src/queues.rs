@@ -9,7 +9,7 @@ use crate::asked::Mark;
 use crate::encode;
 use crate::shared::Staged;
 
-/// Bytes that may wait here before handles have to wait too.
+/// Memory beyond this is given back when it is empty, and room in front of what waits is used.
 const LIMIT: usize = 256 << 10;
 
 /// Encoded frames on their way into the session, in order.
@@ -47,9 +47,9 @@ impl Queues {
         self.backlog.len() - self.at + self.answers.len()
     }
 
-    /// Whether handles' frames can be taken.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.len() <= LIMIT
+    /// Whether handles' frames can be taken: no more than `limit` bytes wait.
+    pub(crate) const fn has_room(&self, limit: usize) -> bool {
+        self.len() <= limit
     }
 
     /// Queues an answer of any length.
@@ -186,8 +186,8 @@ impl Queues {
         !self.is_empty() || self.marks.is_some()
     }
 
-    pub(crate) const fn holds_memory(&self) -> bool {
-        self.backlog.capacity() > 0 || self.answers.capacity() > 0
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.backlog.capacity() + self.answers.capacity()
     }
 
     /// Gives memory back that only traffic needs.

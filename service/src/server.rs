@@ -20,10 +20,13 @@ use crate::drive::{Drive, Driven};
 use crate::entropy;
 use crate::greet::{self, Greeted};
 use crate::handler::Handler;
+use crate::memory::{Memory, MemoryLimits};
+use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, SessionInfo, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::shared::Shared;
+use crate::traffic::{Allowance, Traffic, TrafficLimits};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How many of what a server takes.
@@ -38,6 +41,10 @@ pub struct Limits {
     pub sessions: RegistryConfig,
     /// Which addresses may connect at all. Nothing is said to the others.
     pub access: AccessList,
+    /// How fast connections that are up may send.
+    pub traffic: TrafficLimits,
+    /// How much memory sessions may hold together for what is under way.
+    pub memory: MemoryLimits,
     /// How long a connection that may not come in yet waits for another one to go, instead of being
     /// refused at once; at most 1,024 of them do.
     pub patience: Duration,
@@ -52,7 +59,8 @@ impl Default for Limits {
             ..RegistryConfig::default()
         };
         let (connections, access) = (GateConfig::default(), AccessList::open());
-        Self { connections, sessions, access, patience: Duration::ZERO }
+        let (traffic, memory) = (TrafficLimits::UNLIMITED, MemoryLimits::UNLIMITED);
+        Self { connections, sessions, access, traffic, memory, patience: Duration::ZERO }
     }
 }
 
@@ -85,6 +93,8 @@ pub struct ServerConfig {
     pub session: Config,
     /// How many connections and sessions there may be.
     pub limits: Limits,
+    /// How it sends.
+    pub outgoing: Outgoing,
     /// What clients have to show; without it everybody is let in.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Whether a session gets another key each time it is resumed, so that a stolen or copied one
@@ -93,10 +103,11 @@ pub struct ServerConfig {
 }
 
 impl Default for ServerConfig {
-    /// [`Config::SERVER`], the default limits, everybody let in, keys rotated.
+    /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        Self { session, limits, authenticator: None, rotate_keys: true }
+        let outgoing = Outgoing::default();
+        Self { session, limits, outgoing, authenticator: None, rotate_keys: true }
     }
 }
 
@@ -123,6 +134,7 @@ pub(crate) struct Inner<R, H> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
     pub(crate) wanted: Config,
+    outgoing: Arc<Outgoing>,
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
@@ -142,8 +154,9 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, authenticator, rotate_keys } = config;
+        let ServerConfig { session: wanted, limits, outgoing, authenticator, rotate_keys } = config;
         wanted.validate()?;
+        outgoing.validate()?;
         let mut sessions = limits.sessions;
         // What WELCOME promises is what is kept, and what a handshake may take is asked for once.
         sessions.max_ttl_s = wanted.retention_s;
@@ -151,18 +164,22 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         sessions.validate()?;
         limits.connections.validate()?;
         let registry = Registry::new(sessions, entropy::random_u64(), Vec::new());
+        limits.memory.validate()?;
+        let memory = Memory::new(limits.memory);
         let patience_ms = limits.patience_ms();
+        let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let inner = Inner {
             clock: Clock::new(runtime.now()),
             runtime,
             wanted,
+            outgoing: Arc::new(outgoing),
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, patience_ms)),
+            common: Arc::new(Common::new(door, traffic, memory, patience_ms)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -295,7 +312,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         }
     }
 
-    /// Tells a connection that it is not let in, unless its transport would first have to shake hands.
+    /// Tells a connection that it is not let in, unless its transport would first have to shake
+    /// hands.
     async fn say_no<T: Transport>(&self, io: &mut T, turned: Turned) {
         if io.is_established() {
             greet::refuse(&self.runtime, io, &self.turned_away(turned)).await;
@@ -347,7 +365,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let greeted = greeted.map_err(greet::refusal)?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);
-        if draining || !self.common.door.has_room(resumes) {
+        let short = !resumes && self.common.memory.is_short();
+        if draining || short || !self.common.door.has_room(resumes) {
             return Err(self.busy());
         }
         let source =
@@ -453,13 +472,16 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
-        let principal = info.principal.unwrap_or(0);
-        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime));
+        let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
+        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime, outgoing));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
-        let owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        shared.lock().count_in(Arc::clone(&self.common.memory));
+        owner.memory = Some(Arc::clone(&self.common.memory));
+        owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
         self.common.created.fetch_add(1, Ordering::Relaxed);
-        lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
+        self.common.enter(grant.sid, &shared);
         lock(&self.state).send_out(lease, shared);
         Ok((Box::new(owner), accepted.written))
     }

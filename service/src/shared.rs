@@ -14,24 +14,28 @@ use outlast_core::CloseCode;
 use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
-use crate::error::{Closed, RequestError, SendError, Why};
-use crate::state::{LinkState, States, Watch};
+use crate::board::{Board, LONGEST, Left, Parked, Seat};
+use crate::error::{Closed, RequestError, SendError};
+use crate::memory::{FREE, Memory};
+use crate::outgoing::{Outgoing, WhenFull};
+use crate::state::{LinkState, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
-/// Bytes that handles may queue before the owner has taken them.
-pub(crate) const STAGED_MAX: usize = 256 << 10;
+/// Routes of which only the newest value waits.
+const LATEST_MAX: usize = 256;
 
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
+    pub(crate) outgoing: Arc<Outgoing>,
     /// What handles wait with, whatever the runtime.
     timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
     /// What its connection is doing: a client's from the beginning, others once somebody asks.
-    watch: OnceLock<Arc<Watch>>,
+    pub(crate) watch: OnceLock<Arc<Watch>>,
     inner: Mutex<Inner>,
 }
 
@@ -46,8 +50,15 @@ pub(crate) struct Inner {
     staged_total: u64,
     /// A fragmented message is being staged and nothing may come between its fragments.
     open: bool,
-    /// How long the queue may become now: 0 while nothing may be staged at all.
+    /// How long the queue may become.
+    limit: usize,
+    /// How much of it is counted.
+    granted: usize,
+    memory: Option<Arc<Memory>>,
+    /// How long it may become now: 0 while nothing may be staged at all.
     gate: usize,
+    /// Messages that found no room and were refused or dropped.
+    pub(crate) turned_down: u64,
     /// What is mostly not there.
     rare: Option<Box<Rare>>,
     /// Requests and receipts, once there have been any.
@@ -66,6 +77,10 @@ pub(crate) struct Inner {
     closed: Option<Box<Closed>>,
     /// The owner, while it sleeps.
     owner: Option<Waker>,
+    /// Its place at the server's board, if messages to everybody are put up there.
+    seat: Option<Box<Seat>>,
+    /// What is put up at the board is for this session, too.
+    on_board: bool,
 }
 
 /// What only some sessions need, and only for a while.
@@ -75,6 +90,8 @@ struct Rare {
     waiting: Vec<Waker>,
     /// Requests whose responder was dropped, with what they are answered.
     late: Vec<(RequestId, Status)>,
+    /// The newest value of each of these routes, until everything before it is with the transport.
+    latest: Vec<(Route, Vec<u8>)>,
 }
 
 /// What handles may know about the session without asking its owner.
@@ -117,7 +134,7 @@ pub(crate) struct Staged {
 
 impl Rare {
     const fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.late.is_empty()
+        self.waiting.is_empty() && self.late.is_empty() && self.latest.is_empty()
     }
 }
 
@@ -128,60 +145,18 @@ impl Staged {
 }
 
 impl Shared {
-    pub(crate) fn new<R: Runtime>(remote: Option<SocketAddr>, principal: u64, runtime: &R) -> Self {
+    pub(crate) fn new<R: Runtime>(
+        remote: Option<SocketAddr>,
+        principal: u64,
+        runtime: &R,
+        outgoing: Arc<Outgoing>,
+    ) -> Self {
         let dirty = AtomicBool::new(false);
-        let inner = Mutex::new(Inner { remote, ..Inner::default() });
-        let watch = OnceLock::new();
-        Self { principal, timers: Box::new(Sleeper::of(runtime)), dirty, watch, inner }
-    }
-
-    /// One of a client.
-    pub(crate) fn dialling<R: Runtime>(watch: Watch, runtime: &R) -> Self {
-        Self { watch: OnceLock::from(Arc::new(watch)), ..Self::new(None, 0, runtime) }
-    }
-
-    /// What the connection is doing.
-    pub(crate) fn state(&self) -> LinkState {
-        self.watch.get().map_or_else(|| self.lock().state(), |watch| watch.state())
-    }
-
-    /// What it will be doing.
-    pub(crate) fn states(&self) -> States {
-        // Under the lock: what changes then is told behind it.
-        let inner = self.lock();
-        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.state())));
-        States::new(Arc::clone(watch))
-    }
-
-    /// Tells that it does something else; after the facts say so.
-    pub(crate) fn turn(&self, state: LinkState) {
-        if let Some(watch) = self.watch.get() {
-            watch.turn(state);
-        }
-    }
-
-    /// Lets handles know what they need to know.
-    pub(crate) fn publish(&self, facts: Facts) {
-        let mut inner = self.lock();
-        let resumed = inner.facts.id.is_some();
-        let wake = inner.open_session(facts);
-        drop(inner);
-        let connected = LinkState::Connected { resumed };
-        self.turn(if facts.connected { connected } else { LinkState::Disconnected });
-        wake.into_iter().for_each(Waker::wake);
-    }
-
-    /// The session is over, and has something left to say if it is `carried`.
-    pub(crate) fn over(&self, carried: bool, closed: Closed, unsent: &[RequestId]) {
-        let last = closed.complete || matches!(closed.why, Why::Stopped | Why::Dropped);
-        let mut inner = self.lock();
-        inner.set_parting(carried);
-        let wake = inner.close_with(closed, unsent);
-        drop(inner);
-        if let Some(watch) = self.watch.get().filter(|watch| last || !watch.dials()) {
-            watch.turn(LinkState::Closed);
-        }
-        wake.into_iter().for_each(Waker::wake);
+        let mut inner = Inner::default();
+        (inner.remote, inner.limit) = (remote, outgoing.queue);
+        let (inner, watch) = (Mutex::new(inner), OnceLock::new());
+        let timers = Box::new(Sleeper::of(runtime));
+        Self { principal, outgoing, timers, dirty, watch, inner }
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -227,11 +202,80 @@ impl Shared {
     #[inline]
     pub(crate) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
         self.dirty.store(true, Ordering::Release);
+        if inner.on_board {
+            inner.land();
+        }
         if inner.owner.is_some() {
             let owner = inner.owner.take();
             drop(inner);
             owner.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Takes a seat at a server's board.
+    pub(crate) fn take_seat(&self, seat: impl FnOnce() -> Seat) {
+        let mut inner = self.lock();
+        if inner.seat.is_none() {
+            inner.seat = Some(Box::new(seat()));
+        }
+    }
+
+    /// The session is not in its server's directory any more.
+    pub(crate) fn leave_board(&self) {
+        let mut inner = self.lock();
+        inner.land();
+        if let Some(seat) = &inner.seat {
+            seat.leave();
+        }
+    }
+
+    /// Whether there is a board at which the owner could leave what it has.
+    #[inline]
+    pub(crate) fn may_park(&self) -> bool {
+        let inner = self.lock();
+        inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
+    }
+
+    /// The owner leaves what it has at the board while it sleeps; false if it cannot.
+    pub(crate) fn park(&self, body: impl FnOnce() -> Option<Box<dyn Parked>>) -> bool {
+        let mut inner = self.lock();
+        let may = inner.gate > 0 && inner.facts.max_body >= LONGEST && !inner.has_staged();
+        if !may || self.dirty.load(Ordering::Acquire) {
+            return false;
+        }
+        inner.on_board = inner.seat.as_ref().is_some_and(|seat| seat.park(body));
+        inner.on_board
+    }
+
+    /// What the owner left at the board; if it is not there now, `waker` is called once it is.
+    pub(crate) fn unpark(&self, waker: &Waker) -> Option<(Box<dyn Parked>, Vec<u8>)> {
+        let mut inner = self.lock();
+        inner.on_board = false;
+        match inner.seat.as_ref().and_then(|seat| seat.unpark()) {
+            Some(Left::Here(body, frames)) => Some((body, frames)),
+            Some(Left::Out) | None => {
+                inner.owner = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// The owner's task is gone: what it left goes with it.
+    pub(crate) fn evict(&self) -> Option<Box<dyn Parked>> {
+        let mut inner = self.lock();
+        inner.on_board = false;
+        inner.seat.as_ref().and_then(|seat| seat.evict())
+    }
+
+    /// The board at which it has a seat.
+    pub(crate) fn board(&self) -> Option<Arc<Board>> {
+        self.lock().seat.as_ref().and_then(|seat| seat.board())
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub(crate) fn rouse(&self) {
+        let owner = self.lock().owner.take();
+        owner.into_iter().for_each(Waker::wake);
     }
 
     /// Gives the owner an order.
@@ -244,10 +288,21 @@ impl Shared {
 }
 
 impl Inner {
+    /// What is put up at the board from now on is not for this session: it would come before what a
+    /// handle has sent.
+    #[cold]
+    fn land(&mut self) {
+        self.on_board = false;
+        if let Some(seat) = &self.seat {
+            seat.land();
+        }
+    }
+
     /// Takes the staged frames and the marks in them, and lets those who waited go on.
     pub(crate) fn take_staged(&mut self, taken: &mut Staged) -> Vec<Waker> {
         debug_assert!(taken.frames.is_empty(), "the owner gives an empty queue back");
         std::mem::swap(&mut self.staged, &mut taken.frames);
+        self.give_back();
         taken.from = self.staged_total - taken.frames.len() as u64;
         if let Some(asked) = &mut self.asked {
             asked.take_marks(&mut taken.marks);
@@ -323,12 +378,13 @@ impl Inner {
     /// Sums up whether anything may be staged, for the short path.
     fn set_gate(&mut self) {
         let may = !self.open && !self.over && !self.orders.finish && self.facts.id.is_some();
-        self.gate = if may { STAGED_MAX } else { 0 };
+        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        self.gate = if may && !full { self.granted.max(FREE) } else { 0 };
     }
 
     /// Whether a frame with a body of `body` bytes can be staged.
     #[inline]
-    pub(crate) fn check(&self, body: usize) -> Result<(), SendError> {
+    pub(crate) fn check(&mut self, body: usize) -> Result<(), SendError> {
         if body <= self.facts.max_body && self.staged.len() + HEADER_LEN + body <= self.gate {
             return Ok(());
         }
@@ -336,7 +392,7 @@ impl Inner {
     }
 
     #[cold]
-    fn explain(&self, body: usize) -> Result<(), SendError> {
+    fn explain(&mut self, body: usize) -> Result<(), SendError> {
         self.check_generation(self.generation).map_err(SendError::Closed)?;
         if self.orders.finish {
             return Err(SendError::Finished);
@@ -347,10 +403,39 @@ impl Inner {
         if body > self.facts.max_body {
             return Err(SendError::TooLongForFrame { limit: self.facts.max_body });
         }
-        if self.open || self.staged.len() + HEADER_LEN + body > STAGED_MAX {
+        let size = self.staged.len() + HEADER_LEN + body;
+        if self.open || size > self.limit || !self.grant(size) {
             return Err(SendError::Full);
         }
         Ok(())
+    }
+
+    /// Lets the queue become so long, if there is memory for it.
+    fn grant(&mut self, size: usize) -> bool {
+        if self.memory.as_ref().is_some_and(|memory| memory.is_full()) {
+            return false;
+        }
+        if size > self.granted.max(FREE) {
+            let wanted = size.next_power_of_two().min(self.limit);
+            self.memory.iter().for_each(|memory| memory.change(self.granted, wanted));
+            self.granted = wanted;
+        }
+        self.set_gate();
+        true
+    }
+
+    /// The queue is empty: nothing of it counts any more.
+    fn give_back(&mut self) {
+        if self.granted > 0 {
+            self.memory.iter().for_each(|memory| memory.change(self.granted, 0));
+            self.granted = 0;
+        }
+        self.set_gate();
+    }
+
+    /// What counts how much this session holds.
+    pub(crate) fn count_in(&mut self, memory: Arc<Memory>) {
+        self.memory = Some(memory);
     }
 
     /// Stages one frame that was checked.
@@ -400,8 +485,66 @@ impl Inner {
         Ok(())
     }
 
+    /// A message found no room and nobody waits for some: does what is to be done then.
+    pub(crate) fn overflow(&mut self, when_full: WhenFull) -> Result<(), SendError> {
+        self.turned_down += 1;
+        match when_full {
+            WhenFull::Refuse => Err(SendError::Full),
+            WhenFull::DropNewest => Ok(()),
+            WhenFull::Disconnect => {
+                self.orders.close = Some((CloseCode::EVICTED, true));
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    /// Keeps the newest value of `route` until there is nothing before it.
+    pub(crate) fn keep_latest(&mut self, route: Route, payload: &[u8]) -> Result<(), SendError> {
+        match self.check(route.encoded_len() + payload.len()) {
+            Ok(()) | Err(SendError::Full) => {}
+            Err(error) => return Err(error),
+        }
+        let latest = &mut self.rare.get_or_insert_default().latest;
+        if let Some((_, value)) = latest.iter_mut().find(|(of, _)| *of == route) {
+            value.clear();
+            value.extend_from_slice(payload);
+            return Ok(());
+        }
+        if latest.len() >= LATEST_MAX {
+            return Err(SendError::Full);
+        }
+        latest.push((route, payload.to_vec()));
+        Ok(())
+    }
+
+    /// Stages the newest values, because everything before them is with the transport; whether some
+    /// are left.
+    pub(crate) fn stage_latest(&mut self, is_time: bool) -> bool {
+        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.latest.is_empty()) else {
+            return false;
+        };
+        if !is_time || self.open {
+            return true;
+        }
+        let mut latest = std::mem::take(&mut rare.latest);
+        let staged = latest.iter().take_while(|(route, value)| {
+            // A session that is over takes none.
+            self.stage_message(*route, value).is_ok()
+        });
+        let staged = staged.count();
+        latest.drain(..staged);
+        let left = !latest.is_empty();
+        if let Some(rare) = &mut self.rare {
+            rare.latest = latest;
+        }
+        left
+    }
+
     /// Calls `waker` when there is room or the session is over.
     pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
+        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.is_full()) {
+            memory.wait(waker);
+        }
         let waiting = &mut self.rare.get_or_insert_default().waiting;
         if !waiting.iter().any(|other| other.will_wake(waker)) {
             waiting.push(waker.clone());
@@ -547,6 +690,7 @@ impl Inner {
         self.orders = Orders { close, ..Orders::default() };
         if let Some(rare) = &mut self.rare {
             rare.late.clear();
+            rare.latest.clear();
         }
         self.facts = Facts::default();
         self.set_gate();
@@ -555,13 +699,14 @@ impl Inner {
     /// What was staged and will not be sent. From now on nothing is staged for the lost session:
     /// it would be told of neither as lost nor as sent.
     pub(crate) fn discard(&mut self) -> Vec<u8> {
+        self.stage_latest(true);
         self.facts = Facts::default();
-        self.set_gate();
+        self.give_back();
         std::mem::take(&mut self.staged)
     }
 
     /// What the connection is doing, of those who do not dial.
-    fn state(&self) -> LinkState {
+    pub(crate) fn state(&self) -> LinkState {
         match self.facts {
             _ if self.over => LinkState::Closed,
             Facts { connected: true, .. } => LinkState::Connected { resumed: false },
@@ -572,5 +717,11 @@ impl Inner {
     /// Why this session is over, if it is.
     pub(crate) fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref().filter(|_| self.over)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }

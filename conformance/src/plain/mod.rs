@@ -1,9 +1,9 @@
 //! What broke in real systems, over every foreign format, on a runtime with sockets (feature
 //! `plain`).
 //!
-//! These connections have no sessions, so the suite's other cases say nothing of them. Each of these
-//! thirteen breaks at least one system that is in use; all of them hold here, for every format and
-//! on every runtime.
+//! These connections have no sessions, so the suite's other cases say nothing of them. Each of
+//! these thirteen breaks at least one system that is in use; all of them hold here, for every
+//! format and on every runtime.
 
 pub mod cases;
 mod ground;

@@ -63,6 +63,28 @@ impl Meter {
         self.0.micros_since(now).saturating_sub(rate.tolerance)
     }
 
+    /// How many events conform to `rate` at `now`, one after the other.
+    #[must_use]
+    pub const fn room(&self, now: Instant, rate: &Rate) -> u32 {
+        if rate.interval == 0 {
+            return u32::MAX;
+        }
+        let ahead = self.0.micros_since(now);
+        if ahead > rate.tolerance {
+            return 0;
+        }
+        let room = (rate.tolerance - ahead) / rate.interval;
+        if room >= u32::MAX as u64 { u32::MAX } else { room as u32 + 1 }
+    }
+
+    /// Counts `events` at `now` whether or not they conform: what came too early has to be waited
+    /// for.
+    pub fn charge(&mut self, now: Instant, rate: &Rate, events: u32) {
+        if events > 0 {
+            self.0 = self.0.max(now).after(rate.interval.saturating_mul(u64::from(events)));
+        }
+    }
+
     /// Whether nothing would change if the events so far were forgotten at `now`.
     #[must_use]
     pub fn is_idle(&self, now: Instant) -> bool {

@@ -153,6 +153,13 @@ impl<S: Storage + ?Sized> Session<S> {
         self.owes_control() || self.has_ring_output()
     }
 
+    /// Whether the protocol has something to say now that is not the application's: an
+    /// acknowledgement, a sign of life, a CLOSE.
+    #[must_use]
+    pub fn has_control_output(&self) -> bool {
+        self.owes_control()
+    }
+
     fn has_ring_output(&self) -> bool {
         if self.tx.sent < self.tx.frame_end {
             return self.link.is_open() || self.link.state == LinkState::Closing;

@@ -12,6 +12,7 @@ use crate::auth::{Credentials, Token};
 use crate::client::{ClientConfig, Connector, Dialed, Runner};
 use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::outgoing::Outgoing;
 use crate::pool::{Pool, PoolConfig};
 use crate::state::{LinkState, Watcher};
 
@@ -84,6 +85,13 @@ impl<N: Net> ClientBuilder<N> {
     #[must_use]
     pub fn credentials(mut self, credentials: impl Credentials) -> Self {
         self.config.credentials = Some(Arc::new(credentials));
+        self
+    }
+
+    /// Sets how much may wait to be sent, and how; [`Outgoing`] has the defaults.
+    #[must_use]
+    pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
+        self.config.outgoing = outgoing;
         self
     }
 

@@ -98,8 +98,7 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
         let PlainServerBuilder { net, format, config, limits, socket } = options;
-        let Limits { connections, access, .. } = limits;
-        let server = PlainServer::new(net.clone(), config, connections, access, format, factory);
+        let server = PlainServer::new(net.clone(), config, limits, format, factory);
         let server = server.map_err(invalid)?;
         let handle = server.handle();
         Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })

@@ -17,6 +17,7 @@ use super::stop::{Stop, Switch};
 use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
 use crate::handler::Handler;
+use crate::outgoing::Outgoing;
 use crate::overview::{ServerHandle, SessionInfo};
 use crate::server::{Limits, Server as Sessions, ServerConfig};
 use crate::transport::sleep_until;
@@ -110,6 +111,13 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
+        self
+    }
+
+    /// Sets how much may wait to be sent to each session, and how; [`Outgoing`] has the defaults.
+    #[must_use]
+    pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
+        self.config.outgoing = outgoing;
         self
     }
 

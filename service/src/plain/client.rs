@@ -34,7 +34,8 @@ pub struct PlainClientConfig {
     pub watcher: Option<Watcher>,
 }
 
-/// The task of a client: spawn it, or poll it. It resolves when nothing more will be tried, with how
+/// The task of a client: spawn it, or poll it. It resolves when nothing more will be tried, with
+/// how
 /// the last connection ended, if there was one.
 #[must_use = "a client does nothing unless its runner is spawned or awaited"]
 pub struct PlainRunner {

@@ -5,6 +5,8 @@
 //! What this end sends of its own accord never stops it from reading: two ends that both did that
 //! would wait for each other. Writing never waits for anything but the transport.
 
+mod input;
+
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -13,16 +15,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use outlast_formats::{Beat, Cause, End, Failure, Format, FormatError, Kind, Packet, Step};
+use outlast_formats::{Beat, Format};
 
 use super::error::{PlainCause, PlainClosed};
 use super::handler::{PlainEvent, PlainHandler, PlainPeer, unix};
 use super::shared::{Order, Shared};
-use crate::drive::{READ_MAX, with_scratch};
-use crate::transport::{Runtime, Timer, Transport};
-
-/// Reads in one go before other tasks get their turn.
-const READS: u32 = 4;
+use crate::drive::READ_MAX;
+use crate::traffic::Allowance;
+use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Which end of the connection this is.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -65,6 +65,13 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     blocked_since: Option<Instant>,
     heard_at: Instant,
     beat_at: Instant,
+    /// What may still come in, if that is limited, and when it may again.
+    allowance: Option<(Allowance, Clock)>,
+    paused_until: Option<Instant>,
+    /// Small packets wait for others until then.
+    lingers_until: Option<Instant>,
+    /// Packets that were queued when everything had last been written.
+    written: u64,
 }
 
 /// What is left when a connection has ended.
@@ -117,9 +124,19 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             blocked_since: None,
             heard_at: now,
             beat_at: now,
+            allowance: None,
+            paused_until: None,
+            lingers_until: None,
+            written: 0,
         };
         drive.tell(PlainEvent::Connected);
         drive
+    }
+
+    /// Reads no more than it may.
+    pub(super) fn with_allowance(mut self, allowance: Allowance, clock: Clock) -> Self {
+        self.allowance = Some((allowance, clock));
+        self
     }
 
     fn tell(&mut self, event: PlainEvent<'_>) {
@@ -166,6 +183,12 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             self.at = 0;
             wake = inner.take(&mut self.out);
             self.beat_at = now;
+        } else if self.lingers_until.is_some() && inner.has_output() {
+            // What waits for others has some company.
+            let mut more = Vec::new();
+            wake = inner.take(&mut more);
+            self.out.append(&mut more);
+            inner.held = self.left();
         }
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
@@ -177,168 +200,6 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             }
             None => None,
         }
-    }
-
-    /// Reads and handles until there is no more; whether there may be.
-    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, PlainCause> {
-        for _ in 0..READS {
-            if self.is_shut() {
-                return Ok(false);
-            }
-            if self.unread {
-                let input = std::mem::take(&mut self.input);
-                let taken = self.decode(&input, now);
-                self.keep(input, taken);
-                continue;
-            }
-            let polled = match self.need > READ_MAX {
-                true => self.read_long(cx, now),
-                false => self.read_short(cx, now),
-            };
-            match polled {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Err(error)) => return Err(PlainCause::Transport(error.kind())),
-                Poll::Ready(Ok(0)) => {
-                    self.end();
-                    return Ok(false);
-                }
-                Poll::Ready(Ok(count)) => {
-                    self.heard_at = now;
-                    let mut inner = self.shared.lock();
-                    inner.info.bytes_in += count as u64;
-                    inner.info.heard_at = Some(now);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Reads through the thread's buffer, so that a quiet connection owns none.
-    fn read_short(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<usize>> {
-        with_scratch(|scratch| {
-            let have = self.input.len();
-            scratch[..have].copy_from_slice(&self.input);
-            let count = ready!(self.io.poll_read(cx, &mut scratch[have..]))?;
-            if count > 0 {
-                let input = &scratch[..have + count];
-                let taken = self.decode(input, now);
-                self.input.clear();
-                self.input.extend_from_slice(&input[taken..]);
-                if self.input.is_empty() {
-                    self.input = Vec::new();
-                }
-            }
-            Poll::Ready(Ok(count))
-        })
-    }
-
-    /// Reads a long packet where it is to lie. Memory is taken as bytes come, however many were
-    /// announced.
-    fn read_long(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<usize>> {
-        let have = self.input.len();
-        let room = self.need.saturating_sub(have).clamp(1, have.max(READ_MAX));
-        self.input.resize(have + room, 0);
-        let polled = self.io.poll_read(cx, &mut self.input[have..]);
-        let count = match &polled {
-            Poll::Ready(Ok(count)) => *count,
-            Poll::Ready(Err(_)) | Poll::Pending => 0,
-        };
-        self.input.truncate(have + count);
-        if self.input.len() >= self.need {
-            let input = std::mem::take(&mut self.input);
-            let taken = self.decode(&input, now);
-            self.keep(input, taken);
-        }
-        polled
-    }
-
-    /// What was not taken waits for more.
-    fn keep(&mut self, mut input: Vec<u8>, taken: usize) {
-        let rest = input.len() - taken;
-        input.copy_within(taken.., 0);
-        input.truncate(rest);
-        if input.capacity() > READ_MAX && rest <= READ_MAX {
-            input.shrink_to(rest);
-        }
-        self.input = input;
-    }
-
-    /// Handles the packets there are, as far as there is room for what they cause; how many bytes
-    /// they took.
-    fn decode(&mut self, input: &[u8], now: Instant) -> usize {
-        let (mut at, mut packets) = (0, 0);
-        let waited = std::mem::take(&mut self.unread);
-        loop {
-            if self.is_shut() {
-                self.unread = self.finishing.is_none();
-                break;
-            }
-            match self.format.decode(&input[at..]) {
-                Ok(Step::Need(need)) => {
-                    self.need = need;
-                    break;
-                }
-                Ok(Step::Skip(taken)) => at += taken,
-                Ok(Step::Packet { packet, taken }) => {
-                    (self.bad, packets) = (0, packets + 1);
-                    self.handle(&packet, now);
-                    at += taken;
-                }
-                Ok(Step::Bad { error, taken }) => {
-                    self.mistake(error);
-                    at += taken;
-                }
-                Err(error) => {
-                    self.shared.lock().info.bad += 1;
-                    self.finishing = Some(PlainCause::Malformed(error));
-                }
-            }
-        }
-        // The time of a packet counts from when it is the first, and not while it waits here.
-        let begins = at > 0 || waited || self.packet_since.is_none();
-        self.packet_since = match at < input.len() && !self.unread {
-            true if begins => Some(now),
-            true => self.packet_since,
-            false => None,
-        };
-        self.shared.lock().info.packets_in += packets;
-        at
-    }
-
-    fn handle(&mut self, packet: &Packet<'_>, now: Instant) {
-        if packet.kind == Kind::Response {
-            let (asked, waker) = self.shared.lock().calls.complete(packet);
-            waker.into_iter().for_each(Waker::wake);
-            if asked {
-                return;
-            }
-        }
-        if packet.kind != Kind::Heartbeat {
-            return self.tell(PlainEvent::Packet(packet));
-        }
-        if self.side == Side::Accepted {
-            self.beat(now);
-        }
-    }
-
-    /// Bytes that are no packet: the peer is told, and may go on for a while.
-    fn mistake(&mut self, error: FormatError) {
-        self.bad += 1;
-        self.complain(error);
-        self.tell(PlainEvent::Bad(error));
-        if self.bad > self.shared.config.max_bad {
-            self.finishing = Some(PlainCause::Malformed(error));
-        }
-    }
-
-    fn complain(&mut self, error: FormatError) {
-        let failure = Failure { cause: Cause::Malformed(error), text: None, unix: unix() };
-        // A format that cannot say it says nothing.
-        let write =
-            |format: &mut dyn Format, out: &mut _| format.encode_failure(&failure, None, out);
-        let mut inner = self.shared.lock();
-        inner.info.bad += 1;
-        let _ = inner.encode(write, &mut self.out);
     }
 
     /// Shows that this end lives.
@@ -354,24 +215,6 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         };
         let write = |format: &mut dyn Format, out: &mut _| format.encode_heartbeat(&beat, out);
         let _ = self.shared.lock().encode(write, &mut self.out);
-    }
-
-    /// The peer sends nothing more.
-    fn end(&mut self) {
-        let rest = std::mem::take(&mut self.input);
-        let cause = match self.format.end(&rest) {
-            Ok(End::Clean) => PlainCause::Finished,
-            Ok(End::Truncated { have, need }) => PlainCause::Truncated { have, need },
-            Ok(End::Packet(packet)) => {
-                let now = self.runtime.now();
-                self.handle(&packet, now);
-                PlainCause::Finished
-            }
-            Err(error) => PlainCause::Malformed(error),
-        };
-        self.packet_since = None;
-        self.finishing = Some(cause);
-        self.tell(PlainEvent::Finished);
     }
 
     /// Writes what there is, until the transport takes no more.
@@ -403,6 +246,28 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether small packets that wait are not written yet.
+    fn lingers(&mut self, now: Instant) -> bool {
+        let Some(batch) = self.shared.config.batch else {
+            return false;
+        };
+        let (sent, leaves) = {
+            let inner = self.shared.lock();
+            (inner.info.packets_out, inner.order.is_some() || self.finishing.is_some())
+        };
+        let packets = sent.saturating_sub(self.written);
+        let few = self.left() < batch.bytes && packets < u64::from(batch.messages);
+        if few && !leaves && self.at == 0 && self.left() > 0 {
+            let at = now.checked_add(batch.delay).unwrap_or(now);
+            if *self.lingers_until.get_or_insert(at) > now {
+                return true;
+            }
+        }
+        self.lingers_until = None;
+        self.written = sent;
+        false
+    }
+
     /// What is due, and when the next thing will be.
     fn deadline(&mut self, now: Instant) -> Result<Instant, PlainCause> {
         let config = self.shared.config;
@@ -415,7 +280,9 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         if let Some(since) = self.blocked_since {
             until(due(since, config.write_timeout), PlainCause::WriteTimeout)?;
         }
-        if self.finishing.is_none() && !self.unread && !self.paused {
+        if let Some(at) = self.paused_until.filter(|at| *at > now) {
+            next = next.min(at);
+        } else if self.finishing.is_none() && !self.unread && !self.paused {
             // What is not read because there is no room says nothing of the peer.
             if self.blocked_since.is_none() {
                 until(due(self.heard_at, config.idle_timeout), PlainCause::Silence)?;
@@ -433,7 +300,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             }
             next = next.min(at);
         }
-        Ok(next)
+        Ok(self.lingers_until.map_or(next, |at| next.min(at)))
     }
 
     /// One round: orders, input, output, time.
@@ -446,7 +313,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             Ok(more) => more,
             Err(cause) => return Turn::Over(cause),
         };
-        match self.write(cx, now) {
+        match if self.lingers(now) { Poll::Ready(Ok(())) } else { self.write(cx, now) } {
             Poll::Ready(Ok(())) => self.blocked_since = None,
             Poll::Ready(Err(error)) => return Turn::Over(PlainCause::Transport(error.kind())),
             Poll::Pending => {

@@ -29,6 +29,8 @@ pub enum PlainCause {
     WriteTimeout,
     /// A message found the queue full, and the connection is ended in that case.
     Overflow,
+    /// The peer sent more than it may, and is disconnected in that case.
+    TooFast,
     /// The transport failed.
     Transport(io::ErrorKind),
     /// This end closed it.
@@ -49,6 +51,7 @@ impl PlainCause {
             | Self::PacketTimeout
             | Self::WriteTimeout
             | Self::Overflow
+            | Self::TooFast
             | Self::Transport(_) => true,
             Self::Malformed(_) | Self::Local | Self::Dropped => false,
         }
@@ -67,6 +70,7 @@ impl fmt::Display for PlainCause {
             Self::PacketTimeout => f.write_str("a packet was begun and not completed in time"),
             Self::WriteTimeout => f.write_str("the peer took nothing for too long"),
             Self::Overflow => f.write_str("the peer was too slow for what it was sent"),
+            Self::TooFast => f.write_str("the peer sent more than it may"),
             Self::Transport(kind) => write!(f, "the transport failed: {kind}"),
             Self::Local => f.write_str("this end closed the connection"),
             Self::Dropped => f.write_str("the connection's task is gone"),

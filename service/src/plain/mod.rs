@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use outlast_core::ConfigError;
 
+pub use crate::outgoing::{Batch, WhenFull};
 pub use client::{PlainClientConfig, PlainRunner};
 pub use error::{PlainCause, PlainClosed, PlainError};
 pub use handle::{PlainHandle, PlainResponder, PlainResponse};
@@ -64,22 +65,16 @@ pub struct PlainConfig {
     /// How often the end that dialled shows that it lives, where the format has heartbeats; zero
     /// for never. The other end answers each.
     pub heartbeat: Duration,
+    /// Whether small packets wait for others, so that one write carries many. An end that closes
+    /// does not wait.
+    pub batch: Option<Batch>,
     /// How many times in a row the peer may send what is no packet, where the format can go on.
     pub max_bad: u32,
 }
 
-/// What becomes of a packet for which there is no room, if nobody waits for room.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
-pub enum WhenFull {
-    /// Whoever sends it is told, and nothing else happens.
-    Refuse,
-    /// The connection ends: a peer that is too slow has to come again.
-    Disconnect,
-}
-
 impl Default for PlainConfig {
-    /// 256 KiB, refused when full, 1,024 requests, 60 s idle, 10 s for a packet, 30 s for a write, a
-    /// sign of life every 30 s, 16 mistakes in a row.
+    /// 256 KiB, refused when full, 1,024 requests, 60 s idle, 10 s for a packet, 30 s for a
+    /// write, a sign of life every 30 s, no batches, 16 mistakes in a row.
     fn default() -> Self {
         Self {
             send_queue: 256 << 10,
@@ -89,6 +84,7 @@ impl Default for PlainConfig {
             packet_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             heartbeat: Duration::from_secs(30),
+            batch: None,
             max_bad: 16,
         }
     }
@@ -113,6 +109,7 @@ impl PlainConfig {
         ];
         items
             .iter()
-            .try_for_each(|(key, value, min, max)| ConfigError::check(key, *value, *min, *max))
+            .try_for_each(|(key, value, min, max)| ConfigError::check(key, *value, *min, *max))?;
+        self.batch.as_ref().map_or(Ok(()), Batch::validate)
     }
 }

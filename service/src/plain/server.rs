@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outlast_core::ConfigError;
-use outlast_core::admission::GateConfig;
+use outlast_core::admission::Turned;
 use outlast_formats::{Format, Packet};
 
 use super::PlainConfig;
@@ -19,10 +19,11 @@ use super::handle::PlainHandle;
 use super::handler::PlainHandler;
 use super::shared::{Order, PlainInfo, Shared};
 use crate::access::AccessList;
-use crate::door::{Door, Stay};
+use crate::door::{Door, Stay, Visit};
 use crate::entropy;
 use crate::overview::{Refusals, lock};
-use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE};
+use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE, Limits};
+use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Transport};
 
 type Formats = Box<dyn Fn() -> Box<dyn Format> + Send + Sync>;
@@ -40,6 +41,8 @@ pub struct PlainServerStats {
     pub refused: u64,
     /// The same, by reason.
     pub refusals: Refusals,
+    /// How often a connection sent more than it may: see [`Limits::traffic`].
+    pub throttled: u64,
 }
 
 /// A server whose connections have no sessions. Clones are the same server.
@@ -71,6 +74,8 @@ struct Inner<R, H> {
 #[derive(Debug)]
 struct Common {
     door: Arc<Door>,
+    traffic: Arc<Traffic>,
+    patience_ms: AtomicU64,
     draining: AtomicBool,
     directory: Mutex<HashMap<u64, Arc<Shared>>>,
 }
@@ -90,16 +95,20 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
     pub fn new<F: Format + Clone + Sync>(
         runtime: R,
         config: PlainConfig,
-        connections: GateConfig,
-        access: AccessList,
+        limits: Limits,
         format: F,
         factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        connections.validate()?;
+        limits.connections.validate()?;
+        let patience_ms = limits.patience_ms();
+        let Limits { connections, access, traffic, .. } = limits;
+        let traffic = Arc::new(Traffic::new(traffic, connections.v6_prefix));
         let door = Arc::new(Door::new(connections, access, entropy::random_u64()));
         let common = Common {
             door,
+            traffic,
+            patience_ms: AtomicU64::new(patience_ms),
             draining: AtomicBool::new(false),
             directory: Mutex::new(HashMap::new()),
         };
@@ -142,17 +151,44 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
     ) {
         let inner = &self.inner;
         let (runtime, door) = (&inner.runtime, &inner.common.door);
-        let stay = match door.enter(inner.clock.core(runtime.now()), remote) {
-            Ok(visit) => visit.opened(),
-            Err(turned) => {
-                if door.turn_away(turned) {
-                    door.refused();
-                }
-                None
-            }
+        let turned = match door.enter(inner.clock.core(runtime.now()), remote) {
+            Ok(visit) => return self.open(visit, io, local, remote),
+            Err(turned) => turned,
         };
-        if let Some(stay) = stay {
-            runtime.spawn(serve(Arc::clone(inner), io, local, remote, stay));
+        let patience = Duration::from_millis(inner.common.patience_ms.load(Ordering::Relaxed));
+        let may_wait = turned != Turned::Denied && !patience.is_zero();
+        let Some(patient) = may_wait.then(|| door.may_wait()).flatten() else {
+            if door.turn_away(turned) {
+                door.refused();
+            }
+            return;
+        };
+        let server = self.clone();
+        runtime.spawn(async move {
+            let Inner { common, runtime, clock, .. } = &*server.inner;
+            let until = runtime.now() + patience.min(LONGEST_GRACE);
+            let waiting = pin!(common.door.wait_to_enter(runtime, *clock, remote));
+            let entered = crate::client::before(runtime, until, waiting).await;
+            drop(patient);
+            match entered {
+                Some(visit) => server.open(visit, io, local, remote),
+                None if common.door.turn_away(turned) => common.door.refused(),
+                None => {}
+            }
+        });
+    }
+
+    /// It was let in: serves it in a task of its own.
+    fn open<T: Transport>(
+        &self,
+        visit: Visit,
+        io: T,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+    ) {
+        if let Some(stay) = visit.opened() {
+            let inner = Arc::clone(&self.inner);
+            self.inner.runtime.spawn(serve(inner, io, local, remote, stay));
         }
     }
 
@@ -203,7 +239,8 @@ async fn serve<R: Runtime, T: Transport, H: PlainHandler>(
     let formats = [(inner.formats)(), (inner.formats)()];
     let addresses = (local, remote);
     let drive =
-        Drive::new(io, runtime, Side::Accepted, addresses, Arc::clone(&shared), formats, handler);
+        Drive::new(io, runtime, Side::Accepted, addresses, Arc::clone(&shared), formats, handler)
+            .with_allowance(Allowance::new(Arc::clone(&common.traffic)), inner.clock);
     if common.draining.load(Ordering::Acquire) {
         // It came in behind those who were told to go.
         shared.order(Order::Finish);
@@ -284,14 +321,21 @@ impl PlainServerHandle {
         all.len()
     }
 
-    /// Goes by other limits from now on; connections that there are stay.
+    /// Goes by other limits from now on; connections that there are stay. What is said of sessions
+    /// has no effect here.
     ///
     /// # Errors
     ///
     /// The first item out of range; then nothing has changed.
-    pub fn set_limits(&self, connections: GateConfig) -> Result<(), ConfigError> {
-        connections.validate()?;
-        self.common.door.reconfigure(connections);
+    pub fn set_limits(&self, limits: &Limits) -> Result<(), ConfigError> {
+        limits.connections.validate()?;
+        self.common.patience_ms.store(limits.patience_ms(), Ordering::Relaxed);
+        self.common.door.set_access(limits.access.clone());
+        if self.common.traffic.set(limits.traffic) {
+            // Who waits need not wait any longer.
+            self.common.all().iter().for_each(|shared| shared.notify(shared.lock()));
+        }
+        self.common.door.reconfigure(limits.connections);
         Ok(())
     }
 
@@ -309,6 +353,7 @@ impl PlainServerHandle {
             accepted: door.admitted,
             refused: door.turned,
             refusals: self.common.door.refusals(),
+            throttled: self.common.traffic.exceeded(),
         }
     }
 }

@@ -208,11 +208,15 @@ impl Shared {
             }
             Err(PlainError::Full) => {
                 inner.info.refused += 1;
-                if self.config.when_full == WhenFull::Disconnect {
-                    inner.order = Some(Order::Close(PlainCause::Overflow));
-                    self.notify(inner);
+                match self.config.when_full {
+                    WhenFull::Refuse => Err(PlainError::Full),
+                    WhenFull::DropNewest => Ok(()),
+                    WhenFull::Disconnect => {
+                        inner.order = Some(Order::Close(PlainCause::Overflow));
+                        self.notify(inner);
+                        Err(PlainError::Full)
+                    }
                 }
-                Err(PlainError::Full)
             }
             Err(error) => Err(error),
         }

@@ -15,8 +15,8 @@ pub enum WhenFull {
     /// It waits, and so does the peer: no message counts as taken before it was handled, so that
     /// the peer stops sending when its window is used up. Nothing is lost, and nobody else waits.
     ///
-    /// What waits then is limited by [`Config::window_max`](outlast_core::Config::window_max); it is
-    /// kept as bytes, with some 24 on top for each message.
+    /// What waits then is limited by [`Config::window_max`](outlast_core::Config::window_max); it
+    /// is kept as bytes, with some 24 on top for each message.
     #[default]
     Wait,
     /// It is dropped, and counted. Messages count as taken when they come.

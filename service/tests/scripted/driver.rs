@@ -195,6 +195,22 @@ fn a_transport_that_never_takes_anything_is_given_up() {
     });
 }
 
+/// Slow is not stuck: as long as it takes something now and then, it is waited for.
+#[test]
+fn a_transport_that_takes_little_at_a_time_is_not_given_up() {
+    let bench = Bench::new(5, PATIENT, true);
+    let faults = Faults { capacity: 200, ..Faults::default() };
+    bench.net.plan(move |_| Some((Faults::default(), faults.clone())));
+    bench.play(PATIENT, |it, mut raw, mut session, _link| async move {
+        send(&mut raw, &mut session, 0..300, 100).await;
+        for _ in 0..90 {
+            it.sim.sleep(1_000_000).await;
+            raw.frame().await.unwrap();
+            assert_eq!(it.notes.count("gone"), 0, "at {}", it.sim.micros());
+        }
+    });
+}
+
 const IMPATIENT: Config = Config { idle_timeout_ms: 3_000, ..Config::SERVER };
 
 /// When a server gives up a client that falls silent, in microseconds; in the last of them the

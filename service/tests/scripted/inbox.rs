@@ -11,7 +11,7 @@ use outlast_service::plain::{
     PlainConfig, PlainError, PlainEvent, PlainHandle, PlainInbox, PlainPeer, PlainReceiver,
     PlainRunner, PlainServer,
 };
-use outlast_service::{AccessList, Handle, Limits, SendError, Why};
+use outlast_service::{Handle, Limits, SendError, Why};
 
 use crate::executor::Sim;
 use crate::world::{Net, client, deaf, eager, for_seeds, serve};
@@ -213,13 +213,13 @@ where
 {
     let sim = Sim::new(1);
     let (inbox, receiver) = PlainInbox::new(&sim, inbox);
-    let (inbox, access) = (Mutex::new(Some(inbox)), AccessList::open());
+    let inbox = Mutex::new(Some(inbox));
     let config = PlainConfig { send_queue: 4 << 10, ..PlainConfig::default() };
-    let gate = Limits::one_source().connections;
     let format = MsgTrans::default();
-    let server = PlainServer::new(sim.clone(), config, gate, access, format.clone(), move |_| {
-        inbox.lock().unwrap().take().unwrap()
-    });
+    let server =
+        PlainServer::new(sim.clone(), config, Limits::one_source(), format.clone(), move |_| {
+            inbox.lock().unwrap().take().unwrap()
+        });
     let server = server.unwrap();
     let net = Net::new(&sim, move |io| server.spawn_connection(io, None, None));
     let mut options = outlast_service::plain::PlainClientConfig::default();

@@ -4,15 +4,21 @@ mod admission;
 mod calls;
 mod driver;
 mod ends;
+mod everybody;
 mod executor;
 mod graves;
 mod histories;
 #[cfg(feature = "formats")]
 mod inbox;
 mod link;
+mod memory;
+mod outgoing;
 #[cfg(feature = "formats")]
 mod plain;
+#[cfg(feature = "formats")]
+mod plain_traffic;
 mod pool;
+mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;
@@ -22,4 +28,5 @@ mod routed_queues;
 #[cfg(feature = "formats")]
 mod states;
 mod takeover;
+mod traffic;
 mod world;

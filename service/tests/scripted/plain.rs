@@ -5,45 +5,40 @@ use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outlast_core::admission::GateConfig;
 use outlast_core::client::{Attempts, DialerConfig};
 use outlast_service::plain::formats::{Cause, Format, Key, Ltv, MsgTrans, Packet, Tlv};
 use outlast_service::plain::{
     PlainCause, PlainClientConfig, PlainConfig, PlainError, PlainEvent, PlainHandle, PlainHandler,
     PlainInfo, PlainPeer, PlainRunner, PlainServer, PlainState, WhenFull,
 };
-use outlast_service::{AccessList, Limits, Transport};
+use outlast_service::{Limits, Transport};
 
 use crate::executor::Sim;
 use crate::link::{Faults, Io};
 use crate::world::{Net, Notes, for_seeds};
 
-const SECOND: u64 = 1_000_000;
-
-fn gate() -> GateConfig {
-    Limits::one_source().connections
-}
+pub(crate) const SECOND: u64 = 1_000_000;
 
 /// A server of this format, and where to dial it.
-fn serve<F: Format + Clone + Sync, H: PlainHandler>(
+pub(crate) fn serve<F: Format + Clone + Sync, H: PlainHandler>(
     sim: &Sim,
     config: PlainConfig,
     format: F,
     factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
 ) -> (PlainServer<Sim, H>, Net) {
-    let access = AccessList::open();
-    let server = PlainServer::new(sim.clone(), config, gate(), access, format, factory).unwrap();
+    let limits = Limits::one_source();
+    let server = PlainServer::new(sim.clone(), config, limits, format, factory).unwrap();
     let at = server.clone();
     (server, Net::new(sim, move |io| at.spawn_connection(io, None, None)))
 }
 
 /// Sends every packet back, and notes how connections begin and end.
-fn echo(notes: &Notes) -> impl Fn(&PlainInfo) -> Echo + Send + Sync + use<> {
+pub(crate) fn echo(notes: &Notes) -> impl Fn(&PlainInfo) -> Echo + Send + Sync + use<> {
     let notes = notes.clone();
     move |_| Echo { notes: notes.clone() }
 }
 
-struct Echo {
+pub(crate) struct Echo {
     notes: Notes,
 }
 
@@ -64,7 +59,7 @@ impl PlainHandler for Echo {
 }
 
 /// What packets a client heard, and how its connections went.
-fn listen(notes: &Notes) -> impl PlainHandler + use<> {
+pub(crate) fn listen(notes: &Notes) -> impl PlainHandler + use<> {
     let notes = notes.clone();
     move |_: &mut PlainPeer<'_>, event: PlainEvent<'_>| match event {
         PlainEvent::Packet(packet) => notes.add(format!("{:?} {:?}", packet.key, packet.payload)),
@@ -78,7 +73,7 @@ fn listen(notes: &Notes) -> impl PlainHandler + use<> {
     }
 }
 
-fn client<F: Format + Clone>(
+pub(crate) fn client<F: Format + Clone>(
     sim: &Sim,
     net: &Net,
     config: PlainClientConfig,
@@ -92,26 +87,26 @@ fn client<F: Format + Clone>(
 }
 
 /// Tries once.
-fn once() -> PlainClientConfig {
+pub(crate) fn once() -> PlainClientConfig {
     let dialer = DialerConfig { attempts: Attempts::Once, ..DialerConfig::default() };
     PlainClientConfig { dialer, ..PlainClientConfig::default() }
 }
 
-async fn until_connected(sim: &Sim, handle: &PlainHandle) {
+pub(crate) async fn until_connected(sim: &Sim, handle: &PlainHandle) {
     while !handle.is_connected() {
         sim.sleep(10).await;
     }
 }
 
 /// A connection whose bytes are written by hand.
-struct Wire(Io);
+pub(crate) struct Wire(Io);
 
 impl Wire {
-    fn to(net: &Net) -> Self {
+    pub(crate) fn to(net: &Net) -> Self {
         Self(net.dial().unwrap())
     }
 
-    async fn write(&mut self, mut bytes: &[u8]) -> bool {
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             match poll_fn(|cx| self.0.poll_write(cx, &[IoSlice::new(bytes)])).await {
                 Ok(written) => bytes = &bytes[written..],
@@ -126,7 +121,7 @@ impl Wire {
     }
 
     /// What comes until there are `count` bytes, or the end.
-    async fn read(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) async fn read(&mut self, count: usize) -> Vec<u8> {
         let mut all = Vec::new();
         let mut chunk = [0; 4096];
         while all.len() < count {

@@ -16,7 +16,7 @@ use outlast_service::plain::{
 use outlast_service::router::{
     End, Hook, Link, QueueLimits, Router, Routes, Session, WhenFull, named, rate_limit,
 };
-use outlast_service::{AccessList, Bytes, Limits, SendError};
+use outlast_service::{Bytes, Limits, SendError};
 
 use crate::executor::Sim;
 use crate::routed::{play, stats};
@@ -35,9 +35,9 @@ fn play_plain<H: Hook, X: Format + Clone + Sync, F, Fut>(
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (sim, notes) = (Sim::new(seed), Notes::default());
-    let (config, access) = (PlainConfig::default(), AccessList::open());
-    let (gate, factory) = (Limits::one_source().connections, routes.plain_factory());
-    let server = PlainServer::new(sim.clone(), config, gate, access, format.clone(), factory);
+    let (config, factory) = (PlainConfig::default(), routes.plain_factory());
+    let server =
+        PlainServer::new(sim.clone(), config, Limits::one_source(), format.clone(), factory);
     let server = server.unwrap();
     let net = Net::new(&sim, move |io| server.spawn_connection(io, None, None));
     let mut options = PlainClientConfig::default();

@@ -10,8 +10,7 @@ use outlast_service::plain::{
     PlainClientConfig, PlainConfig, PlainEvent, PlainPeer, PlainRunner, PlainServer,
 };
 use outlast_service::{
-    AccessList, ClientConfig, Handle, Limits, LinkState, RequestError, Runtime, SendError, Watcher,
-    Why,
+    ClientConfig, Handle, Limits, LinkState, RequestError, Runtime, SendError, Watcher, Why,
 };
 
 use crate::executor::Sim;
@@ -153,10 +152,11 @@ fn who_gives_up_says_so_and_that_another_time_may_be_better() {
 fn clients_without_sessions_say_the_same() {
     let (sim, seen) = (Sim::new(2), Seen::default());
     let nothing = |_: &mut PlainPeer<'_>, _: PlainEvent<'_>| {};
-    let (config, access) = (PlainConfig::default(), AccessList::open());
-    let gate = Limits::one_source().connections;
+    let config = PlainConfig::default();
     let server =
-        PlainServer::new(sim.clone(), config, gate, access, Ltv::default(), move |_| nothing);
+        PlainServer::new(sim.clone(), config, Limits::one_source(), Ltv::default(), move |_| {
+            nothing
+        });
     let server = server.unwrap();
     let at = server.clone();
     let net = Net::new(&sim, move |io| at.spawn_connection(io, None, None));

@@ -1,0 +1,107 @@
+//! How an owner takes what handles staged and ordered, and moves it into the session.
+
+use std::task::Waker;
+
+use outlast_core::{Instant, Release};
+
+use super::Owner;
+use crate::handler::Handler;
+use crate::shared::{Orders, Staged};
+
+impl<H: Handler> Owner<H> {
+    /// Takes what handles staged and ordered since the last time.
+    pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
+        let mut taken = Staged::default();
+        let caught_up = self.has_caught_up();
+        let (orders, late, wake) = {
+            let mut inner = self.shared.lock_clean();
+            self.left_latest = inner.stage_latest(caught_up);
+            let limit = self.shared.outgoing.queue;
+            let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit));
+            self.left_staged = inner.has_staged() && !room;
+            let wake =
+                if inner.has_staged() && room { inner.take_staged(&mut taken) } else { Vec::new() };
+            let orders = std::mem::take(&mut inner.orders);
+            inner.orders.finish = orders.finish;
+            (orders, inner.take_late_answers(), wake)
+        };
+        wake.into_iter().for_each(Waker::wake);
+        if !taken.is_empty() {
+            self.rare.get_or_insert_default().queues.stage(taken);
+        }
+        for (id, status) in late {
+            self.respond(now, id, status);
+        }
+        self.finish |= orders.finish;
+        if let Some((code, true)) = orders.close {
+            self.ordered_end = Some(code);
+        }
+        orders
+    }
+
+    /// Bytes of memory that only traffic needs.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.session.held_bytes() + self.rare.as_ref().map_or(0, |rare| rare.held_bytes())
+    }
+
+    /// Says how much memory it holds, if that has changed.
+    #[inline]
+    pub(crate) fn count_memory(&mut self) {
+        let held = self.held_bytes();
+        if held != self.counted {
+            if let Some(memory) = &self.memory {
+                memory.change(self.counted, held);
+            }
+            self.counted = held;
+        }
+    }
+
+    /// Whether everything that was sent is with the transport.
+    fn has_caught_up(&self) -> bool {
+        let queues_empty = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
+        queues_empty && self.session.sent() <= self.session.transmitted()
+    }
+
+    /// Whether newest values that were left where they are can be taken now.
+    fn wants_latest(&self) -> bool {
+        self.left_latest && self.has_caught_up()
+    }
+
+    /// What there was is with the transport, or as much as it takes now.
+    pub(crate) fn written(&self, blocked: bool) {
+        if self.wants_latest() {
+            self.shared.order(|_| {});
+        }
+        if self.over && !blocked {
+            self.said_all();
+        }
+    }
+
+    /// Whether handles' frames that were left staged can be taken now.
+    pub(crate) fn wants_staged(&self) -> bool {
+        let limit = self.shared.outgoing.queue;
+        self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit))
+    }
+
+    /// Moves what waits into the session, as far as there is room, and returns credit if there is.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        if let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.queues.wants_flush()) {
+            rare.queues.flush(&mut self.session);
+            self.taken(self.session.acknowledged());
+        }
+        let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
+        if self.finish && all_sent && self.session.finish().is_ok() {
+            self.finish = false;
+        }
+        // Never held back for want of room: two ends that did so would wait for each other. What
+        // waits for room is bounded by the requests that may be open.
+        //= CRD-10
+        let received = self.session.received();
+        let automatic = (self.release == Release::Automatic).then_some(received);
+        if let Some(taken) = self.handler.taken(received).or(automatic)
+            && self.may_release(now)
+        {
+            self.session.release(now, taken.min(received));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Memory that all sessions of a server share: what is shed when it runs short, and what is not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use outlast_core::{CloseCode, Config};
+use outlast_service::{
+    Handle, Incoming, Limits, MemoryLimits, Peer, Runtime, SendError, Server, ServerConfig,
+    SessionInfo,
+};
+
+use crate::executor::Sim;
+use crate::link::Link;
+use crate::world::{Net, Notes, client, deaf, eager, served};
+
+const SECOND: u64 = 1_000_000;
+const MIB: usize = 1 << 20;
+
+type Deaf = fn(&mut Peer<'_>, Incoming<'_>);
+
+/// A server with these limits, and its place.
+fn house(sim: &Sim, memory: MemoryLimits) -> (Server<Sim, Deaf>, Net) {
+    let limits = Limits { memory, ..Limits::one_source() };
+    let config = ServerConfig { limits, ..served(Config::SERVER) };
+    let server = Server::new(sim.clone(), config, |_: &SessionInfo| deaf as Deaf).unwrap();
+    let keeper = server.clone();
+    sim.spawn(async move { keeper.keep_house().await });
+    let net = Net::serving(sim, &server);
+    (server, net)
+}
+
+/// A client that counts bytes of messages and notes how connections end.
+async fn listener(sim: &Sim, net: &Net, seed: u64) -> (Handle, Link, Arc<AtomicUsize>, Notes) {
+    let (heard, notes) = (Arc::new(AtomicUsize::new(0)), Notes::default());
+    let (counter, noted) = (Arc::clone(&heard), notes.clone());
+    let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| match event {
+        Incoming::Message { payload, .. } => {
+            counter.fetch_add(payload.len(), Ordering::Relaxed);
+        }
+        Incoming::Disconnected { code, .. } => noted.add(format!("gone {code}")),
+        Incoming::Lost { code, .. } => noted.add(format!("lost {code}")),
+        _ => {}
+    };
+    let (handle, runner) = client(sim, net, eager(seed), handler);
+    sim.aside(async move { drop(runner.await) });
+    while handle.id().is_none() {
+        sim.sleep(100).await;
+    }
+    (handle, net.last(), heard, notes)
+}
+
+#[test]
+fn slow_peers_together_hold_no_more_than_they_may_and_nobody_is_cut() {
+    let sim = Sim::new(1);
+    let limits = MemoryLimits { low: 4 * MIB, high: 6 * MIB };
+    let (server, net) = house(&sim, limits);
+    let world = sim.clone();
+    sim.run(async move {
+        let handle = server.handle();
+        let mut listeners = Vec::new();
+        for seed in 0..20 {
+            listeners.push(listener(&world, &net, seed).await);
+        }
+        // Nobody reads; each session alone might hold 4 MiB and more.
+        for (_, link, ..) in &listeners {
+            link.change(false, |faults| faults.stalled = true);
+        }
+        let (mut sent, mut refused, mut most) = (0, 0, 0);
+        for _ in 0..2_000 {
+            let report = handle.broadcast(1u8, &[7; 1_000]);
+            sent += report.sent;
+            refused += report.failed.len();
+            assert!(report.failed.iter().all(|(_, error)| matches!(error, SendError::Full)));
+            most = most.max(handle.stats().memory);
+            world.sleep(1_000).await;
+        }
+        assert!(refused > 10_000, "{refused}");
+        // Memory grows in steps, and those of all sessions may come at once.
+        assert!((6 * MIB..=12 * MIB).contains(&most), "{most}");
+        assert_eq!(handle.stats().times_full, 1);
+        // Whoever waits is woken when there is memory again, and everything that was taken arrives.
+        let waiting = handle.get(listeners[0].0.id().unwrap()).unwrap();
+        world.aside(async move { waiting.send(2u8, &[7; 1_000]).await.unwrap() });
+        for (_, link, ..) in &listeners {
+            link.change(false, |faults| faults.stalled = false);
+        }
+        world.sleep(5 * SECOND).await;
+        let heard: usize = listeners.iter().map(|all| all.2.load(Ordering::Relaxed)).sum();
+        assert_eq!(heard, (sent + 1) * 1_000);
+        for (.., notes) in &listeners {
+            assert!(notes.all().is_empty(), "{:?}", notes.all());
+        }
+        world.sleep(5 * SECOND).await;
+        assert!(handle.stats().memory < MIB, "{}", handle.stats().memory);
+    });
+}
+
+#[test]
+fn what_is_new_is_shed_first_and_who_resumes_is_not() {
+    let sim = Sim::new(1);
+    let limits = MemoryLimits { low: MIB / 8, high: 64 * MIB };
+    let (server, net) = house(&sim, limits);
+    let world = sim.clone();
+    sim.run(async move {
+        let handle = server.handle();
+        let (old, link, heard, _) = listener(&world, &net, 1).await;
+        link.change(false, |faults| faults.stalled = true);
+        while handle.stats().memory < MIB / 4 {
+            handle.broadcast(1u8, &[7; 1_000]).failed.clear();
+            world.sleep(100).await;
+        }
+        let notes = Notes::default();
+        let noted = notes.clone();
+        let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::DialFailed { error, .. } = event {
+                noted.add(error.to_string());
+            }
+        };
+        let (new, runner) = client(&world, &net, eager(2), handler);
+        world.aside(async move { drop(runner.await) });
+        world.sleep(SECOND).await;
+        assert!(new.id().is_none() && notes.count("") > 0);
+        let busy = CloseCode::BUSY.to_string();
+        assert!(notes.all().iter().all(|note| note.contains(&busy)), "{:?}", notes.all());
+        // The old one comes again, takes what is there, and so makes room for the new one.
+        link.cut(false);
+        while new.id().is_none() {
+            world.sleep(1_000).await;
+        }
+        assert!(old.is_connected() && heard.load(Ordering::Relaxed) > 100_000);
+        assert_eq!((handle.stats().resumed, handle.stats().created), (1, 2));
+    });
+}
+
+#[test]
+fn peers_get_no_credit_while_there_is_no_memory() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits::UNLIMITED);
+    let world = sim.clone();
+    sim.run(async move {
+        let handle = server.handle();
+        let (one, link, ..) = listener(&world, &net, 1).await;
+        let (other, .., notes) = listener(&world, &net, 2).await;
+        link.change(false, |faults| faults.stalled = true);
+        let to_one = handle.get(one.id().unwrap()).unwrap();
+        for _ in 0..100 {
+            to_one.try_send(1u8, &[7; 1_000]).unwrap();
+            world.sleep(100).await;
+        }
+        let mut limits = Limits::one_source();
+        limits.memory = MemoryLimits { low: 10_000, high: 20_000 };
+        handle.set_limits(&limits).unwrap();
+        // A window at most, and the connection lives.
+        let sender = other.clone();
+        world.aside(async move {
+            for _ in 0..3_000 {
+                sender.send(1u8, &[7; 1_000]).await.unwrap();
+            }
+        });
+        world.sleep(10 * SECOND).await;
+        assert!(other.is_connected() && notes.all().is_empty(), "{:?}", notes.all());
+        let flushed = other.clone();
+        let done = Notes::default();
+        let noted = done.clone();
+        world.aside(async move {
+            flushed.flushed().await.unwrap();
+            noted.add("done");
+        });
+        world.sleep(SECOND).await;
+        assert_eq!(done.count("done"), 0, "nothing is taken for taken");
+        link.change(false, |faults| faults.stalled = false);
+        done.wait(&world, "done").await;
+        limits.memory.high = 9_999;
+        assert_eq!(handle.set_limits(&limits).unwrap_err().key(), "memory.high");
+    });
+}

@@ -1,0 +1,308 @@
+//! What waits to be sent: queues of every size and what becomes of the rest, batches, newest
+//! values.
+
+use std::time::Duration;
+
+use outlast_core::wire::Op;
+use outlast_core::{CloseCode, Config};
+use outlast_service::{
+    Batch, ClientConfig, Handle, Incoming, Outgoing, Peer, Runner, SendError, Server, ServerConfig,
+    WhenFull, Why,
+};
+
+use crate::executor::Sim;
+use crate::link::Link;
+use crate::world::{Net, Notes, client, deaf, eager, ops, serve, served};
+
+const SMALLEST: usize = 16_387;
+const SECOND: u64 = 1_000_000;
+
+/// A client that sends in this way to a server that notes what it hears, and its connection.
+struct Scene {
+    sim: Sim,
+    handle: Handle,
+    notes: Notes,
+    net: Net,
+}
+
+impl Scene {
+    async fn new(sim: &Sim, outgoing: Outgoing) -> Self {
+        let notes = Notes::default();
+        let heard = notes.clone();
+        let config = Config { idle_timeout_ms: 15_000, ..Config::SERVER };
+        let (_, net) = serve(sim, config, move |_| {
+            let heard = heard.clone();
+            move |_: &mut Peer<'_>, event: Incoming<'_>| match event {
+                Incoming::Message { route, payload } => {
+                    heard.add(format!("{} {:?}", route.get(), payload.first_chunk::<4>()));
+                }
+                Incoming::Disconnected { code, .. } => heard.add(format!("gone {code}")),
+                _ => {}
+            }
+        });
+        let config = ClientConfig { outgoing, ..eager(1) };
+        let (handle, runner) = client(sim, &net, config, deaf);
+        sim.aside(async move { drop(runner.await) });
+        while handle.id().is_none() {
+            sim.sleep(100).await;
+        }
+        Self { sim: sim.clone(), handle, notes, net }
+    }
+
+    fn link(&self) -> Link {
+        self.net.last()
+    }
+
+    /// Nothing that the client writes is taken, or everything again.
+    fn stall(&self, stalled: bool) {
+        self.link().change(true, |faults| faults.stalled = stalled);
+    }
+
+    /// Sends until that is not possible any more.
+    async fn fill(&self) -> (usize, SendError) {
+        for count in 0.. {
+            if let Err(error) = self.handle.try_send(1u8, &[7; 1_000]) {
+                return (count, error);
+            }
+            // The session takes what it has room for.
+            self.sim.sleep(10).await;
+        }
+        unreachable!("memory has an end")
+    }
+}
+
+fn with(queue: usize, when_full: WhenFull) -> Outgoing {
+    Outgoing { queue, when_full, ..Outgoing::default() }
+}
+
+#[test]
+fn a_queue_holds_what_it_may_and_the_rest_is_refused() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let mut held = Vec::new();
+        for queue in [SMALLEST, 10 * SMALLEST] {
+            let scene = Scene::new(&world, with(queue, WhenFull::Refuse)).await;
+            scene.stall(true);
+            let (count, error) = scene.fill().await;
+            assert!(matches!(error, SendError::Full), "{error}");
+            assert_eq!(scene.handle.turned_down(), 1);
+            held.push(count * 1_004);
+            scene.stall(false);
+            scene.handle.flushed().await.unwrap();
+            assert_eq!(scene.notes.count("1 "), count, "what was taken arrived");
+        }
+        // Twice the queue: as much again may wait behind the send buffer.
+        let more = held[1] - held[0];
+        assert!((17 * SMALLEST..20 * SMALLEST).contains(&more), "{held:?}");
+    });
+}
+
+#[test]
+fn a_message_that_finds_no_room_may_be_dropped_and_is_counted() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::DropNewest)).await;
+        scene.stall(true);
+        for _ in 0..5_000 {
+            scene.handle.try_send(1u8, &[7; 1_000]).unwrap();
+            world.sleep(10).await;
+        }
+        let dropped = scene.handle.turned_down();
+        assert!(dropped > 100, "{dropped}");
+        scene.stall(false);
+        scene.handle.flushed().await.unwrap();
+        assert_eq!(scene.notes.count("1 ") as u64, 5_000 - dropped);
+    });
+}
+
+#[test]
+fn a_peer_that_is_too_slow_may_be_let_go() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Disconnect)).await;
+        scene.stall(true);
+        let (_, error) = scene.fill().await;
+        assert!(matches!(error, SendError::Full), "{error}");
+        let closed = scene.handle.closed().await;
+        assert_eq!((closed.why, closed.code), (Why::Stopped, CloseCode::EVICTED));
+    });
+}
+
+#[test]
+fn how_long_a_transport_may_take_nothing_can_be_set() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let write_timeout = Duration::from_secs(5);
+        let outgoing = Outgoing { write_timeout, ..Outgoing::default() };
+        let scene = Scene::new(&world, outgoing).await;
+        scene.stall(true);
+        let since = world.micros();
+        scene.handle.send(1u8, &[7; 100]).await.unwrap();
+        while scene.handle.is_connected() {
+            world.sleep(1_000).await;
+        }
+        let took = world.micros() - since;
+        assert!((5 * SECOND..5 * SECOND + 10_000).contains(&took), "{took}");
+        // The next connection takes it.
+        scene.handle.flushed().await.unwrap();
+        assert_eq!(scene.notes.count("1 "), 1);
+    });
+}
+
+#[test]
+fn small_messages_wait_for_others_and_no_longer_than_they_may() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let delay = Duration::from_millis(100);
+        let batch = Batch { bytes: 5_000, messages: 10, delay };
+        let outgoing = Outgoing { batch: Some(batch), ..Outgoing::default() };
+        let scene = Scene::new(&world, outgoing).await;
+        world.sleep(SECOND).await;
+        // Ten at a time.
+        let writes = scene.link().up().writes;
+        for _ in 0..100 {
+            scene.handle.send(1u8, &[7; 16]).await.unwrap();
+            world.sleep(1_000).await;
+        }
+        assert_eq!((scene.link().up().writes - writes, scene.notes.count("1 ")), (10, 100));
+        // So many bytes.
+        for _ in 0..5 {
+            scene.handle.send(2u8, &[7; 1_000]).await.unwrap();
+            world.sleep(1_000).await;
+        }
+        assert_eq!((scene.link().up().writes - writes, scene.notes.count("2 ")), (11, 5));
+        // So long.
+        let since = world.micros();
+        scene.handle.send(3u8, &[7; 16]).await.unwrap();
+        scene.notes.wait(&world, "3 ").await;
+        let took = world.micros() - since;
+        assert!((100_000..101_000).contains(&took), "{took}");
+    });
+}
+
+#[test]
+fn a_sign_of_life_takes_along_what_waits() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 5_000, messages: 10, delay: Duration::from_secs(10) };
+        let outgoing = Outgoing { batch: Some(batch), ..Outgoing::default() };
+        let scene = Scene::new(&world, outgoing).await;
+        world.sleep(SECOND).await;
+        scene.handle.send(1u8, &[7; 16]).await.unwrap();
+        let since = world.micros();
+        scene.notes.wait(&world, "1 ").await;
+        let took = world.micros() - since;
+        assert!(took < 5 * SECOND, "a third of the fifteen seconds that the server bears: {took}");
+    });
+}
+
+#[test]
+fn a_slow_peer_gets_the_newest_value_and_no_old_ones() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Refuse)).await;
+        // A peer that keeps up gets every value.
+        for number in 0..10u32 {
+            scene.handle.send_latest(9u8, &number.to_le_bytes()).unwrap();
+            world.sleep(10_000).await;
+        }
+        assert_eq!(scene.notes.count("9 "), 10);
+        scene.stall(true);
+        for number in 1..=1_000u32 {
+            for route in [1u8, 2, 3] {
+                scene.handle.send_latest(route, &number.to_le_bytes()).unwrap();
+            }
+            world.sleep(1_000).await;
+        }
+        scene.stall(false);
+        world.sleep(SECOND).await;
+        let newest = format!("{:?}", Some(1_000u32.to_le_bytes()));
+        for route in ["1 ", "2 ", "3 "] {
+            let all = scene.notes.all();
+            let values: Vec<_> = all.iter().filter(|note| note.starts_with(route)).collect();
+            assert!((1..=2).contains(&values.len()), "{values:?}");
+            assert_eq!(values.last().unwrap()[2..], newest);
+        }
+        // Other routes have their places, and those have an end.
+        scene.stall(true);
+        scene.handle.try_send(1u8, &[7; 1_000]).unwrap();
+        world.sleep(1_000).await;
+        let kept = (0..300u16).map(|route| scene.handle.send_latest(route, b"x"));
+        assert_eq!(kept.filter(Result::is_ok).count(), 256);
+    });
+}
+
+#[test]
+fn newest_values_of_a_session_that_is_lost_are_told_of() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let lost = Notes::default();
+        let notes = lost.clone();
+        let (server, net) = serve(&world, Config::SERVER, |_| deaf);
+        let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Lost { undelivered, .. } = event {
+                let all = undelivered.missing().chain(undelivered.unknown());
+                all.for_each(|(route, payload)| notes.add(format!("{} {payload:?}", route.get())));
+            }
+        };
+        let (handle, runner) = client(&world, &net, eager(1), handler);
+        world.aside(async move { drop(runner.await) });
+        while handle.id().is_none() {
+            world.sleep(100).await;
+        }
+        net.last().change(true, |faults| faults.stalled = true);
+        handle.try_send(1u8, b"a").unwrap();
+        world.sleep(1_000).await;
+        handle.send_latest(2u8, b"old").unwrap();
+        handle.send_latest(2u8, b"new").unwrap();
+        server.handle().end_all(CloseCode::GOING_AWAY);
+        handle.closed().await;
+        let mut all = lost.all();
+        all.sort();
+        assert_eq!(all, ["1 [97]", "2 [110, 101, 119]"]);
+    });
+}
+
+#[test]
+fn what_is_out_of_range_is_refused_by_name() {
+    let refused = |outgoing: Outgoing| {
+        let sim = Sim::new(1);
+        let (_, net) = serve(&sim, Config::SERVER, |_| deaf);
+        let config = ClientConfig { outgoing, ..eager(1) };
+        let of_client = Runner::new(sim.clone(), config, net, deaf).err().unwrap();
+        let config = ServerConfig { outgoing, ..served(Config::SERVER) };
+        let of_server = Server::new(sim, config, |_| deaf).err().unwrap();
+        assert_eq!(of_client.key(), of_server.key());
+        of_client.key()
+    };
+    let some = Outgoing::default();
+    let batch = Batch { bytes: 1, messages: 1, delay: Duration::ZERO };
+    let of = |batch| Outgoing { batch: Some(batch), ..some };
+    assert_eq!(refused(Outgoing { queue: SMALLEST - 1, ..some }), "queue");
+    assert_eq!(refused(Outgoing { write_timeout: Duration::ZERO, ..some }), "write_timeout_ms");
+    assert_eq!(refused(of(Batch { messages: 0, ..batch })), "batch.messages");
+    assert_eq!(refused(of(Batch { delay: Duration::from_secs(11), ..batch })), "batch.delay_ms");
+}
+
+/// The first bytes of a connection are written however few they are.
+#[test]
+fn a_handshake_does_not_wait_for_a_batch() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 5_000, messages: 10, delay: Duration::from_secs(10) };
+        let outgoing = Outgoing { batch: Some(batch), ..Outgoing::default() };
+        let scene = Scene::new(&world, outgoing).await;
+        assert!(world.micros() < SECOND, "{}", world.micros());
+        let log = scene.link().up().log.clone();
+        assert_eq!(ops(&log)[..2], [Op::Hello, Op::Ack]);
+    });
+}
