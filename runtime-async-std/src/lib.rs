@@ -118,6 +118,11 @@ pub use outlast_service::{
     ServerStats, SessionInfo, SharedKeys, States, Timer, Token, Tokens, TrafficLimits, Transport,
     Undelivered, WhenExceeded, WhenFull, Why,
 };
+pub use outlast_service::{
+    Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,
+    GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
+    SessionState, WhyRefused,
+};
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::{Client, ClientBuilder, Server, ServerBuilder};

@@ -82,10 +82,12 @@
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
 //! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
+//! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
-//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures; `from`
-//! of [`Handle`] and [`Responder`] makes calls that block of them:
+//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures, and so
+//! have the events of a server ([`ServerHandle::events`]); `from` of [`Handle`], [`Responder`] and
+//! [`Events`] makes calls that block of them:
 //!
 //! ```
 //! use outlast_std::{Incoming, Peer, Responder, Status};
@@ -104,6 +106,7 @@
 #![warn(missing_docs)]
 
 mod client;
+mod events;
 mod handle;
 pub mod inbox;
 #[cfg(feature = "formats")]
@@ -116,6 +119,7 @@ mod thread;
 mod wake;
 
 pub use client::{Client, ClientBuilder};
+pub use events::Events;
 pub use handle::{Handle, Receipt, Responder};
 pub use outlast_core as core;
 pub use outlast_core::admission::{GateConfig, Rate};
@@ -135,6 +139,11 @@ pub use outlast_service::{
     Outgoing, Peer, Refusals, Report, RequestError, Response, Runner, Runtime, SendError,
     ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, Timer, Token,
     Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+};
+pub use outlast_service::{
+    Asking, Events as AsyncEvents, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember,
+    GroupReport, GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent,
+    ServerLimit, SessionState, WhyRefused,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
-use outlast_service::{Authenticator, Handler, Limits, Outgoing, ServerHandle, SessionInfo, net};
+use outlast_service::{
+    Authenticator, Groups, Handler, Limits, Outgoing, ServerHandle, SessionInfo, net,
+};
 
 #[cfg(feature = "formats")]
 use outlast_service::plain::formats::Format;
@@ -145,6 +147,13 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn rotate_keys(self, rotate: bool) -> Self {
         Self { inner: self.inner.rotate_keys(rotate) }
+    }
+
+    /// Sets the groups that sessions, or connections without, may join: those of another server, to
+    /// have them in common, or ones with other limits. It has its own otherwise.
+    #[must_use]
+    pub fn groups(self, groups: Groups) -> Self {
+        Self { inner: self.inner.groups(groups) }
     }
 
     /// Makes it a server whose connections speak another system's format, without sessions. What

@@ -59,6 +59,7 @@
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
 //! | [`Responder`] | the duty to answer one request later, from another task |
 //! | [`ServerHandle`] | all sessions from any task: send to one, to some, to all; counters |
+//! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
 //!
 //! A handler runs in the task that reads the connection and must not block. What takes time is
 //! given to another task together with a [`Handle`] or a [`Responder`].
@@ -104,6 +105,11 @@ pub use outlast_service::{
     Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle,
     ServerStats, SessionInfo, SharedKeys, States, Timer, Token, Tokens, TrafficLimits, Transport,
     Undelivered, WhenExceeded, WhenFull, Why,
+};
+pub use outlast_service::{
+    Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,
+    GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
+    SessionState, WhyRefused,
 };
 pub use runtime::Tokio;
 

@@ -10,7 +10,7 @@
 //! hands, and not while anything is written. A session that a handle sends to on its own leaves the
 //! board with the same call, so that what comes later goes behind that.
 //!
-//! Locks are taken in this order: a server's directory, a session's [`Shared`], the board.
+//! Locks are taken in this order: a session's [`Shared`], the board.
 
 use std::any::Any;
 use std::future::Future;
@@ -22,6 +22,7 @@ use std::task::{Context, Poll, Waker};
 use outlast_core::Instant;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
 
+use crate::directory::Directory;
 use crate::overview::lock;
 use crate::shared::Shared;
 use crate::transport::{Clock, Runtime};
@@ -136,16 +137,20 @@ impl Board {
     }
 
     /// Begins with these sessions. The caller holds the directory's lock.
-    pub(crate) fn open<'a>(
-        self: &Arc<Self>,
-        sessions: impl Iterator<Item = (&'a u64, &'a Arc<Shared>)>,
-    ) {
-        if !self.open.swap(true, Ordering::AcqRel) {
-            sessions.for_each(|(id, shared)| self.enlist(*id, shared));
+    pub(crate) fn open(self: &Arc<Self>, directory: &Directory<Shared>) {
+        if self.is_open() || self.open.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for (id, shared) in directory.all() {
+            self.enlist(id, &shared);
+            // Whoever left in between found no seat to give up.
+            if directory.get(id).is_none() {
+                shared.leave_board();
+            }
         }
     }
 
-    /// A session has come. The caller holds the directory's lock.
+    /// A session has come, and is in the directory.
     pub(crate) fn enlist(self: &Arc<Self>, id: u64, shared: &Arc<Shared>) {
         if !self.is_open() {
             return;

@@ -244,7 +244,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             if end_of(owner, clock.core(runtime.now())).is_some() {
                 return Poll::Ready(None);
             }
-            if !owner.shared.sleep(cx.waker()) {
+            if !owner.sleep(cx.waker(), None) {
                 cx.waker().wake_by_ref();
             }
             Poll::Pending
@@ -385,7 +385,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             let Some(owner) = self.owner.as_deref() else {
                 return Poll::Ready(());
             };
-            if !owner.shared.sleep(cx.waker()) {
+            if !owner.sleep(cx.waker(), None) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

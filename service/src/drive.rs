@@ -425,7 +425,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             owner.shrink();
             self.shrunk = true;
         }
-        if owner.shared.sleep(cx.waker()) && self.sleep(cx, now).is_pending() {
+        if owner.sleep(cx.waker(), Some(self.active_at)) && self.sleep(cx, now).is_pending() {
             self.slept = true;
             Turn::Sleep
         } else {
@@ -534,6 +534,9 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
                 }
                 Turn::Over => return this.finish(now),
             }
+        }
+        if let Some(owner) = this.owner.as_deref() {
+            owner.show(this.active_at);
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -13,6 +13,7 @@ use outlast_core::{CloseCode, Head};
 
 use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
+use crate::figures::SessionInfo;
 use crate::shared::{Inner, Shared};
 use crate::state::{LinkState, States};
 
@@ -35,6 +36,11 @@ pub struct Response {
 impl Handle {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// What it shares with the session's owner.
+    pub(crate) const fn share(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// What stands behind the handle.
@@ -280,8 +286,14 @@ impl Handle {
         self.shared.states()
     }
 
-    /// Smoothed round trip in microseconds as of the last change of the connection; 0 before
-    /// the first sample.
+    /// What the session shows of itself; `None` if it is a client's.
+    #[must_use]
+    pub fn info(&self) -> Option<SessionInfo> {
+        self.shared.info()
+    }
+
+    /// Smoothed round trip in microseconds as of when the session's task last had nothing to do; 0
+    /// before the first sample.
     #[must_use]
     pub fn rtt_us(&self) -> u32 {
         self.shared.lock().facts.rtt_us

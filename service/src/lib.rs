@@ -111,14 +111,19 @@ mod asked;
 mod auth;
 mod board;
 mod client;
+mod directory;
 mod door;
 mod drive;
 mod encode;
 mod entropy;
 mod error;
+mod events;
+mod figures;
 mod greet;
+mod groups;
 mod handle;
 mod handler;
+mod home;
 pub mod inbox;
 mod memory;
 #[cfg(feature = "net")]
@@ -146,12 +151,19 @@ pub use access::{AccessList, NetworkError};
 pub use auth::{Authenticator, Credentials, KeyedClient, Recognized, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
+pub use events::{Events, Lagged};
+pub use figures::{SessionInfo, SessionState};
+pub use groups::{
+    Asking, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport, GroupStats,
+    Groups, MemberError, MemberId, MemberInfo,
+};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
+pub use home::{ServerEvent, ServerLimit, WhyRefused};
 pub use memory::MemoryLimits;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
-pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
+pub use overview::{Refusals, Report, ServerHandle, ServerStats};
 pub use server::{Limits, Server, ServerConfig};
 pub use state::{LinkState, States, Watcher};
 pub use traffic::{TrafficLimits, WhenExceeded};

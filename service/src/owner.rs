@@ -19,9 +19,10 @@ use outlast_core::{
 use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
+use crate::home::ServerEvent;
 use crate::memory::Memory;
 use crate::queues::Queues;
-use crate::shared::{Facts, Shared};
+use crate::shared::Shared;
 use crate::state::LinkState;
 use crate::traffic::Allowance;
 
@@ -253,18 +254,8 @@ impl<H: Handler> Owner<H> {
                 self.forget_assembly();
                 self.tell(now, Incoming::Aborted { head });
             }
-            Event::Opened => {
-                self.opened_at = Some(now);
-                self.introduced();
-                self.publish(true);
-                self.tell(now, Incoming::Opened);
-            }
-            Event::Resumed { resent } => {
-                self.opened_at = Some(now);
-                self.introduced();
-                self.publish(true);
-                self.tell(now, Incoming::Resumed { resent });
-            }
+            Event::Opened => self.opened(now, None),
+            Event::Resumed { resent } => self.opened(now, Some(resent)),
             Event::Note { route, payload } => {
                 self.tell(now, Incoming::Note { route, payload });
             }
@@ -379,7 +370,7 @@ impl<H: Handler> Owner<H> {
     }
 
     /// The handshake is over.
-    fn introduced(&mut self) {
+    pub(crate) fn introduced(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.proving = None;
         }
@@ -477,10 +468,12 @@ impl<H: Handler> Owner<H> {
             None => Cause::Transport(error),
         };
         let ending = self.ending.take().unwrap_or(gone);
-        self.publish(false);
+        self.publish(false, now);
         // An attempt that never got so far is told of elsewhere.
         if !self.over && self.opened_at.is_some() {
-            self.tell(now, Incoming::Disconnected { code: ending.code, cause });
+            let code = ending.code;
+            self.tell(now, Incoming::Disconnected { code, cause });
+            self.shared.report(|hosted| ServerEvent::Detached { id: hosted.id, code, cause });
         }
         ending
     }
@@ -507,20 +500,6 @@ impl<H: Handler> Owner<H> {
         }
         self.shared.lock().shrink();
         self.count_memory();
-    }
-
-    /// Lets handles know what they need to know.
-    pub(crate) fn publish(&self, connected: bool) {
-        let session = &self.session;
-        let facts = Facts {
-            id: session.id(),
-            connected,
-            max_body: usize::from(session.max_body()),
-            max_message: session.max_message() as usize,
-            max_requests: session.max_requests(),
-            rtt_us: session.rtt_us(),
-        };
-        self.shared.publish(facts);
     }
 
     /// Does something that may run the handler where no connection's task does: a panic ends with

@@ -242,7 +242,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     fn listen(&self, lease: Lease, owner: &Owner<H>) {
         let bell = Arc::clone(&self.common.bell);
         let ringer = Waker::from(Arc::new(Ringer { bell, lease }));
-        if !owner.shared.sleep(&ringer) {
+        if !owner.sleep(&ringer, None) {
             ringer.wake();
         }
     }
@@ -396,6 +396,13 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 }
 
+/// The server and all its connections are gone.
+impl<R, H> Drop for Inner<R, H> {
+    fn drop(&mut self) {
+        self.common.home.events.end();
+    }
+}
+
 impl<H> Place<H> {
     /// Gives the session that is here to the claim under `lease`.
     fn take_out(&mut self, lease: Lease) -> Option<Box<Owner<H>>> {
@@ -430,9 +437,12 @@ impl<R: Runtime, H> Inner<R, H> {
         if let At::Out(shared, waiter) = at {
             let closed = Closed::of(Why::Dropped, code);
             let wake = shared.lock().close(closed);
+            shared.depart();
             wake.into_iter().chain(waiter).for_each(Waker::wake);
             shared.leave_board();
-            lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));
+            if let Some(hosted) = shared.hosted() {
+                self.common.directory.remove(hosted.id);
+            }
         }
     }
 }

@@ -18,11 +18,14 @@ use crate::auth::Authenticator;
 use crate::door::{Door, Stay, Visit};
 use crate::drive::{Drive, Driven};
 use crate::entropy;
+use crate::figures::SessionInfo;
 use crate::greet::{self, Greeted};
+use crate::groups::Groups;
 use crate::handler::Handler;
+use crate::home::{Home, Hosted};
 use crate::memory::{Memory, MemoryLimits};
 use crate::outgoing::Outgoing;
-use crate::overview::{Common, ServerHandle, SessionInfo, lock};
+use crate::overview::{Common, ServerHandle, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::shared::Shared;
@@ -100,14 +103,17 @@ pub struct ServerConfig {
     /// Whether a session gets another key each time it is resumed, so that a stolen or copied one
     /// is of no use after that.
     pub rotate_keys: bool,
+    /// The groups that sessions join. Servers that are given the same ones share them; without, it
+    /// has its own.
+    pub groups: Option<Groups>,
 }
 
 impl Default for ServerConfig {
     /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        let outgoing = Outgoing::default();
-        Self { session, limits, outgoing, authenticator: None, rotate_keys: true }
+        let (outgoing, rotate_keys) = (Outgoing::default(), true);
+        Self { session, limits, outgoing, authenticator: None, rotate_keys, groups: None }
     }
 }
 
@@ -154,7 +160,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, outgoing, authenticator, rotate_keys } = config;
+        let ServerConfig { session: wanted, limits, outgoing, authenticator, rotate_keys, groups } =
+            config;
         wanted.validate()?;
         outgoing.validate()?;
         let mut sessions = limits.sessions;
@@ -169,8 +176,10 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let patience_ms = limits.patience_ms();
         let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
+        let clock = Clock::new(runtime.now());
+        let home = Home::new(clock, groups.unwrap_or_default());
         let inner = Inner {
-            clock: Clock::new(runtime.now()),
+            clock,
             runtime,
             wanted,
             outgoing: Arc::new(outgoing),
@@ -179,7 +188,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             rotate_keys,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, traffic, memory, patience_ms)),
+            common: Arc::new(Common::new(door, traffic, memory, patience_ms, home)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -205,12 +214,26 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     }
 
     /// Serves an accepted connection in a task of its own, or turns it away.
-    pub fn spawn_connection<T: Transport>(&self, mut io: T, remote: Option<SocketAddr>) {
+    pub fn spawn_connection<T: Transport>(&self, io: T, remote: Option<SocketAddr>) {
+        self.spawn_connection_between(io, None, remote);
+    }
+
+    /// As [`spawn_connection`](Self::spawn_connection), for those who know the address of this end,
+    /// which [`SessionInfo::local`] shows.
+    pub fn spawn_connection_between<T: Transport>(
+        &self,
+        mut io: T,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+    ) {
         let inner = Arc::clone(&self.inner);
         let runtime = inner.runtime.clone();
         let door = Arc::clone(&inner.common.door);
         let turned = match door.enter(inner.now(), remote) {
-            Ok(visit) => return runtime.spawn(inner.receive(io, remote, visit)),
+            Ok(visit) => {
+                inner.common.home.let_in(false);
+                return runtime.spawn(inner.receive(io, [local, remote], visit));
+            }
             Err(turned) => turned,
         };
         let patience = Duration::from_millis(inner.common.patience_ms.load(Ordering::Relaxed));
@@ -223,13 +246,15 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 let entered = crate::client::before(&runtime, until, waiting).await;
                 drop(patient);
                 match entered {
-                    Some(visit) => inner.receive(io, remote, visit).await,
-                    None if door.turn_away(turned) => inner.say_no(&mut io, turned).await,
+                    Some(visit) => inner.receive(io, [local, remote], visit).await,
+                    None if inner.common.turn_away(remote, turned) => {
+                        inner.say_no(&mut io, turned).await
+                    }
                     None => {}
                 }
             });
         }
-        if door.turn_away(turned) {
+        if inner.common.turn_away(remote, turned) {
             runtime.spawn(async move { inner.say_no(&mut io, turned).await });
         }
     }
@@ -289,13 +314,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 
     /// Greets a connection that was let in, and serves it in a task of its own.
-    async fn receive<T: Transport>(
-        self: Arc<Self>,
-        io: T,
-        remote: Option<SocketAddr>,
-        visit: Visit,
-    ) {
-        let greeted = Arc::clone(&self).greet(io, remote, &visit).await;
+    async fn receive<T: Transport>(self: Arc<Self>, io: T, addresses: Addresses, visit: Visit) {
+        let greeted = Arc::clone(&self).greet(io, addresses, &visit).await;
         // The task of a handshake is large, that of an idle connection should not be.
         let Some((lease, mut drive)) = greeted else {
             return;
@@ -325,11 +345,11 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     async fn greet<T: Transport>(
         self: Arc<Self>,
         mut io: T,
-        remote: Option<SocketAddr>,
+        addresses: Addresses,
         visit: &Visit,
     ) -> Option<(Lease, Drive<R, T, H>)> {
         let outcome = {
-            let introduced = pin!(self.introduce(&mut io, remote));
+            let introduced = pin!(self.introduce(&mut io, addresses));
             visit.unless_shown_out(introduced).await.unwrap_or_else(|| Err(self.busy()))
         };
         match outcome {
@@ -339,6 +359,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             }
             Err(close) => {
                 self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+                self.common.home.handshake_failed(addresses[1], close.code);
                 //= REG-12
                 if is_denial(close.code) {
                     visit.failed(self.now());
@@ -353,8 +374,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     async fn introduce<T: Transport>(
         &self,
         io: &mut T,
-        remote: Option<SocketAddr>,
+        addresses: Addresses,
     ) -> Result<Opening<H>, greet::Refusal> {
+        let [_, remote] = addresses;
         let config = core_config(self.wanted);
         let asked = greet::Asked {
             authenticator: self.authenticator.as_deref(),
@@ -377,7 +399,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             channel_binding: io.channel_binding(),
             encrypted: io.is_encrypted(),
         };
-        self.open(&greeted, &peer, remote).await
+        self.open(&greeted, &peer, addresses).await
     }
 
     pub(crate) fn busy(&self) -> greet::Refusal {
@@ -401,7 +423,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         &self,
         greeted: &Greeted,
         peer: &Peer<'_>,
-        remote: Option<SocketAddr>,
+        addresses: Addresses,
     ) -> Result<Opening<H>, greet::Refusal> {
         let hello = greeted.hello();
         let entropy = entropy::for_session();
@@ -412,7 +434,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 state.registry.reconfigure(limits);
             }
             let admitted = state.registry.admit(now, &hello, peer, entropy);
-            let admission = admitted.map_err(|refusal| refusal.close())?;
+            let admission =
+                admitted.map_err(|refusal| self.common.not_admitted(refusal.close()))?;
             if let Admission::Resume { lease, .. } = admission {
                 state.claim(lease);
             }
@@ -424,12 +447,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let welcome = &mut greeting[ahead..];
         let (lease, owner, written) = match admission {
             Admission::New { lease, grant, .. } => {
-                let info = SessionInfo {
-                    id: grant.sid,
-                    remote,
-                    principal: peer.principal,
-                    connected: true,
-                };
+                let (home, now) = (&self.common.home, self.now());
+                let info = SessionInfo::new(home, grant.sid, addresses, peer.principal, now);
                 let (owner, written) = self.create(lease, &hello, grant, &info, welcome)?;
                 (lease, owner, written)
             }
@@ -440,7 +459,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
-                        owner.shared.lock().remote = remote;
+                        owner.shared.lock().remote = addresses[1];
                         if self.rotate_keys {
                             self.rotate_key(lease, &mut owner);
                         }
@@ -473,7 +492,12 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             greet::refusal(code)
         })?;
         let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
-        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime, outgoing));
+        let home = Arc::clone(&self.common.home);
+        home.let_in(true);
+        let (id, local) = (grant.sid, home.intern(info.local));
+        let hosted = Hosted { home, id, local, opened_at: now };
+        let shared = Shared::new(info.remote, principal, &self.runtime, outgoing);
+        let shared = Arc::new(shared.of_server(hosted));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
         let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
@@ -518,6 +542,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 pub(crate) const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// A grace beyond this is for ever, as far as clocks go.
 pub(crate) const LONGEST_GRACE: Duration = Duration::from_secs(86_400 * 365);
+
+/// This end's address and the other one's, as far as they are known.
+type Addresses = [Option<SocketAddr>; 2];
 
 /// A session, and the bytes that open it.
 type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);

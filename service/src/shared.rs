@@ -16,6 +16,8 @@ use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 use crate::asked::{Asked, Mark};
 use crate::board::{Board, LONGEST, Left, Parked, Seat};
 use crate::error::{Closed, RequestError, SendError};
+use crate::figures::Figures;
+use crate::home::Hosted;
 use crate::memory::{FREE, Memory};
 use crate::outgoing::{Outgoing, WhenFull};
 use crate::state::{LinkState, Watch};
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
     pub(crate) outgoing: Arc<Outgoing>,
+    /// The server that has it, if one does.
+    pub(crate) hosted: Option<Hosted>,
     /// What handles wait with, whatever the runtime.
     timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
@@ -44,8 +48,10 @@ pub(crate) struct Inner {
     pub(crate) facts: Facts,
     /// The other end's address, as far as the connection has one, now or last.
     pub(crate) remote: Option<SocketAddr>,
+    /// What the owner last wrote down.
+    pub(crate) figures: Figures,
     /// Encoded frames that the owner has not taken yet.
-    staged: Vec<u8>,
+    pub(crate) staged: Vec<u8>,
     /// Bytes ever staged.
     staged_total: u64,
     /// A fragmented message is being staged and nothing may come between its fragments.
@@ -66,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) orders: Orders,
     /// Nothing can be sent any more in this session.
     over: bool,
+    /// Those who have to be told that were.
+    pub(crate) departed: bool,
     /// The session is over, and its last words are not with the transport yet.
     parting: bool,
     /// The peer answers no more requests.
@@ -154,9 +162,9 @@ impl Shared {
         let dirty = AtomicBool::new(false);
         let mut inner = Inner::default();
         (inner.remote, inner.limit) = (remote, outgoing.queue);
-        let (inner, watch) = (Mutex::new(inner), OnceLock::new());
-        let timers = Box::new(Sleeper::of(runtime));
-        Self { principal, outgoing, timers, dirty, watch, inner }
+        let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
+        let watch = OnceLock::new();
+        Self { principal, outgoing, hosted: None, timers, dirty, watch, inner }
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -185,9 +193,11 @@ impl Shared {
         inner
     }
 
-    /// Registers the owner before it sleeps; false if there is something to do first.
-    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
+    /// Registers the owner before it sleeps, under the lock under which it writes something down;
+    /// false if there is something to do first.
+    pub(crate) fn sleep_after(&self, waker: &Waker, write: impl FnOnce(&mut Inner)) -> bool {
         let mut inner = self.lock();
+        write(&mut inner);
         if self.dirty.load(Ordering::Acquire) {
             return false;
         }

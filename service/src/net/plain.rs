@@ -12,6 +12,7 @@ use outlast_formats::Format;
 use super::client::{Dial, need_address, seed};
 use super::server::{Host, Running, listen, run};
 use super::{Layer, Net, SocketOptions, invalid};
+use crate::groups::Groups;
 use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
@@ -30,6 +31,7 @@ pub struct PlainServerBuilder<N, F> {
     config: PlainConfig,
     limits: Limits,
     socket: SocketOptions,
+    groups: Groups,
 }
 
 /// A server that listens and does not accept yet.
@@ -41,8 +43,22 @@ pub struct PlainListener<N: Net, F> {
 }
 
 impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
-    pub(super) fn new(net: N, format: F, limits: Limits, socket: SocketOptions) -> Self {
-        Self { net, format, config: PlainConfig::default(), limits, socket }
+    pub(super) fn new(
+        net: N,
+        format: F,
+        limits: Limits,
+        socket: SocketOptions,
+        groups: Groups,
+    ) -> Self {
+        Self { net, format, config: PlainConfig::default(), limits, socket, groups }
+    }
+
+    /// Sets the groups that connections may join: those of another server, to have them in common,
+    /// or ones with other limits. It has its own otherwise.
+    #[must_use]
+    pub fn groups(mut self, groups: Groups) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Sets the limits and deadlines of connections.
@@ -97,8 +113,9 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
         factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
-        let PlainServerBuilder { net, format, config, limits, socket } = options;
-        let server = PlainServer::new(net.clone(), config, limits, format, factory);
+        let PlainServerBuilder { net, format, config, limits, socket, groups } = options;
+        let runtime = net.clone();
+        let server = PlainServer::with_groups(groups, runtime, config, limits, format, factory);
         let server = server.map_err(invalid)?;
         let handle = server.handle();
         Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })

@@ -99,7 +99,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         handler: H,
     ) -> Self {
         let (now, [format, encoder]) = (runtime.now(), formats);
-        shared.connected(addresses.1, now, encoder);
+        shared.connected(addresses, now, encoder);
         let mut drive = Self {
             io,
             runtime: runtime.clone(),
@@ -230,6 +230,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             let left = self.left();
             let mut inner = self.shared.lock();
             inner.info.bytes_out += written as u64;
+            inner.info.sent_at = Some(now);
             inner.held = left;
             let waiting = match left {
                 0 => inner.drained(),

@@ -45,6 +45,11 @@ impl PlainHandle {
         self.shared.timers()
     }
 
+    /// What it shares with the connection's task.
+    pub(super) const fn share(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Sends a packet without waiting.
     ///
     /// # Errors
@@ -150,8 +155,7 @@ impl PlainHandle {
     /// Whom the connection is with, and what it has carried.
     #[must_use]
     pub fn info(&self) -> PlainInfo {
-        let inner = self.shared.lock();
-        PlainInfo { queued: inner.pending(), ..inner.info }
+        self.shared.lock().info()
     }
 
     /// What it is doing.

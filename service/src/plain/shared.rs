@@ -14,6 +14,7 @@ use outlast_formats::{Format, FormatError, Packet};
 
 use super::calls::Calls;
 use super::error::{PlainCause, PlainClosed, PlainError};
+use super::group::Home;
 use super::{PlainConfig, WhenFull};
 use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
@@ -27,14 +28,20 @@ pub type PlainState = LinkState;
 pub struct PlainInfo {
     /// Its number on this server; 0 on a client.
     pub id: u64,
+    /// This end's address, as far as the connection has one, now or last.
+    pub local: Option<SocketAddr>,
     /// The other end's address, as far as the connection has one, now or last.
     pub remote: Option<SocketAddr>,
     /// What it is doing.
     pub state: PlainState,
+    /// How many connections there have been: at most one on a server.
+    pub connections: u64,
     /// When it was connected, on the runtime's clock.
     pub connected_at: Option<Instant>,
     /// When anything was last heard of the peer.
     pub heard_at: Option<Instant>,
+    /// When the transport last took anything.
+    pub sent_at: Option<Instant>,
     /// Packets received, over all connections of a client.
     pub packets_in: u64,
     /// Packets given to send.
@@ -47,8 +54,14 @@ pub struct PlainInfo {
     pub bad: u64,
     /// Sends refused for want of room.
     pub refused: u64,
-    /// Bytes that wait to be sent.
+    /// Bytes that other tasks sent and that wait for the transport.
     pub queued: usize,
+    /// The packets that they are, the one that is being written among them.
+    pub queued_packets: usize,
+    /// Packets that this end has taken the duty to answer and has not.
+    pub owed: usize,
+    /// Requests of this end that wait for their answers.
+    pub requests: usize,
 }
 
 /// How a connection is to end.
@@ -63,6 +76,10 @@ pub(super) enum Order {
 /// One connection's meeting point; a client's, from one connection to the next.
 pub(crate) struct Shared {
     pub(super) config: PlainConfig,
+    /// Its number on its server; 0 on a client.
+    pub(super) id: u64,
+    /// What it has in common with other connections of its server.
+    home: Option<Arc<Home>>,
     timers: Box<dyn Timers>,
     /// Who wants to know of states: a client's from the beginning, others once somebody asks.
     watch: OnceLock<Arc<Watch>>,
@@ -76,6 +93,8 @@ pub(super) struct Inner {
     out: Vec<u8>,
     /// Bytes that it has taken and the transport has not.
     pub(super) held: usize,
+    /// Packets that wait to be taken, and that it has taken.
+    packets: [usize; 2],
     pub(super) order: Option<Order>,
     /// Nothing is to be read for now.
     pub(super) paused: bool,
@@ -108,10 +127,13 @@ impl Shared {
     ) -> Self {
         let info = PlainInfo {
             id,
+            local: None,
             remote: None,
             state: PlainState::Disconnected,
+            connections: 0,
             connected_at: None,
             heard_at: None,
+            sent_at: None,
             packets_in: 0,
             packets_out: 0,
             bytes_in: 0,
@@ -119,12 +141,16 @@ impl Shared {
             bad: 0,
             refused: 0,
             queued: 0,
+            queued_packets: 0,
+            owed: 0,
+            requests: 0,
         };
         let inner = Inner {
             info,
             encoder,
             out: Vec::new(),
             held: 0,
+            packets: [0; 2],
             order: None,
             paused: false,
             owed: 0,
@@ -135,8 +161,8 @@ impl Shared {
             waiting: Vec::new(),
             owner: None,
         };
-        let (timers, watch) = (Box::new(Sleeper::of(runtime)), OnceLock::new());
-        Self { config, timers, watch, inner: Mutex::new(inner) }
+        let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
+        Self { config, id, home: None, timers, watch: OnceLock::new(), inner }
     }
 
     /// Has those told of states who want to be, from the beginning.
@@ -164,6 +190,16 @@ impl Shared {
         if let Some(watch) = self.watch.get() {
             watch.turn(state);
         }
+    }
+
+    /// It is a connection of a server.
+    pub(super) fn of_server(self, home: Arc<Home>) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
+    /// What it has in common with other connections of its server, if one has it.
+    pub(super) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
     }
 
     pub(super) fn timers(&self) -> &dyn Timers {
@@ -244,13 +280,13 @@ impl Shared {
     /// There is a connection.
     pub(super) fn connected(
         &self,
-        remote: Option<SocketAddr>,
+        addresses: (Option<SocketAddr>, Option<SocketAddr>),
         now: Instant,
         encoder: Box<dyn Format>,
     ) {
         let mut inner = self.lock();
         inner.encoder = encoder;
-        inner.info.remote = remote;
+        (inner.info.local, inner.info.remote) = addresses;
         let state = LinkState::Connected { resumed: false };
         inner.info.state = state;
         (inner.info.connected_at, inner.info.heard_at) = (Some(now), Some(now));
@@ -270,7 +306,7 @@ impl Shared {
         let closed = PlainClosed { cause, unsent: left + inner.out.len() };
         inner.out = Vec::new();
         inner.held = 0;
-        inner.info.queued = 0;
+        inner.packets = [0; 2];
         inner.info.state = PlainState::Disconnected;
         inner.closed = Some(closed);
         let mut wake = inner.calls.fail(closed);
@@ -313,7 +349,7 @@ impl Inner {
             return Err(PlainError::Full);
         }
         self.encoder.encode(packet, &mut self.out)?;
-        self.info.packets_out += 1;
+        self.queued_one();
         Ok(())
     }
 
@@ -326,8 +362,25 @@ impl Inner {
         let before = self.out.len();
         write(&mut *self.encoder, &mut self.out)?;
         self.answered += self.out.len() - before;
-        self.info.packets_out += 1;
+        self.queued_one();
         Ok(())
+    }
+
+    fn queued_one(&mut self) {
+        self.info.packets_out += 1;
+        self.packets[0] += 1;
+    }
+
+    /// What it shows of itself.
+    pub(super) fn info(&self) -> PlainInfo {
+        PlainInfo {
+            connections: self.connection,
+            queued: self.pending(),
+            queued_packets: self.packets.iter().sum(),
+            owed: self.owed,
+            requests: self.calls.waiting(),
+            ..self.info
+        }
     }
 
     /// Writes to a buffer of the connection's task.
@@ -354,11 +407,13 @@ impl Inner {
     pub(super) fn take(&mut self, to: &mut Vec<u8>) -> Vec<Waker> {
         std::mem::swap(&mut self.out, to);
         self.held = to.len();
+        self.packets = [0, self.packets[0]];
         std::mem::take(&mut self.waiting)
     }
 
     /// Everything that was taken is written; those who wait for room are returned.
     pub(super) fn drained(&mut self) -> Vec<Waker> {
+        self.packets[1] = 0;
         if self.out.is_empty() {
             self.answered = 0;
         }

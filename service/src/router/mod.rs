@@ -69,6 +69,7 @@ mod context;
 mod crew;
 mod extract;
 mod function;
+mod group;
 mod hook;
 mod key;
 #[cfg(feature = "tower")]

@@ -19,8 +19,9 @@ use super::reply::Reply;
 use super::stats::{Count, Own, RouterStats};
 use super::table::{Home, Run, Shell, Table};
 use super::work::how;
+use crate::figures::SessionInfo;
 use crate::handler::{Handler, Incoming, Peer};
-use crate::overview::{SessionInfo, lock};
+use crate::overview::lock;
 
 /// A router that is built. Clones are the same router.
 pub struct Routes<H = ()>(Arc<Table<H>>);

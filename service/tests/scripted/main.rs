@@ -4,9 +4,11 @@ mod admission;
 mod calls;
 mod driver;
 mod ends;
+mod events;
 mod everybody;
 mod executor;
 mod graves;
+mod groups;
 mod histories;
 #[cfg(feature = "formats")]
 mod inbox;
