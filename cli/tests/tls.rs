@@ -144,3 +144,39 @@ fn a_cut_connection_is_mended_over_tls() {
     assert_eq!(back.collect::<Vec<_>>(), (0..120).collect::<Vec<_>>());
     assert!(said.contains("connected again"), "{said}");
 }
+
+/// Who is kept out is in a file of its own, and the token is in none.
+#[test]
+fn the_security_log_tells_who_was_kept_out() {
+    let folder = Folder::new("security-log");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let (token, log) = (folder.file("token"), folder.file("security.log"));
+    std::fs::write(&token, "open sesame").unwrap();
+    let arguments = ["serve", "--token-file", &token, "--security-log", &log, "127.0.0.1:0"];
+    let mut server = Running::start(&arguments);
+    let address = server.address();
+    let (well, said) = say(&address, &["--token-file", &token]);
+    assert!(well, "{said}");
+    let (well, said) = say(&address, &[]);
+    assert!(!well && said.contains("wants a token"), "{said}");
+    std::fs::write(folder.file("wrong"), "open barley").unwrap();
+    let (well, _) = say(&address, &["--token-file", &folder.file("wrong")]);
+    assert!(!well);
+    // The lines are written by a thread of their own.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let lines = loop {
+        let lines = std::fs::read_to_string(&log).unwrap();
+        if lines.lines().count() == 2 {
+            break lines;
+        }
+        assert!(std::time::Instant::now() < until, "{lines}");
+        std::thread::yield_now();
+    };
+    for (line, code) in lines.lines().zip(["AUTH_REQUIRED", "AUTH_FAILED"]) {
+        assert!(line.contains(" authentication-failed from 127.0.0.1:"), "{line}");
+        assert!(line.ends_with(code), "{line}");
+    }
+    assert!(!lines.contains("open"), "{lines}");
+    let (status, said) = run(&["serve", "--security-log", &folder.file("none/log"), "127.0.0.1:0"]);
+    assert!(!status.success() && said.contains("cannot write"), "{said}");
+}

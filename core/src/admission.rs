@@ -44,7 +44,8 @@ pub struct GateConfig {
     /// How many bits of an IPv6 address make a source, 1 to 64.
     pub v6_prefix: u8,
     /// Failed authentications in a row that a source may have without being locked out: an honest
-    /// client can present a session that is gone.
+    /// client can present a session that is gone. One is forgotten for each
+    /// [`lockout_cap`](Self::lockout_cap) without another one, and all when a client authenticates.
     pub free_failures: u32,
     /// How long a source is locked out after the first failure beyond those, in microseconds; each
     /// further one doubles it; up to a year.
@@ -194,6 +195,8 @@ pub struct SourceEntry {
     source: Option<Source>,
     connections: u32,
     failures: u32,
+    /// When it failed last.
+    failed_at: Instant,
     meter: Meter,
     locked_until: Instant,
     head: u32,
@@ -207,6 +210,7 @@ impl SourceEntry {
         source: None,
         connections: 0,
         failures: 0,
+        failed_at: Instant::from_micros(0),
         meter: Meter::NEW,
         locked_until: Instant::from_micros(0),
         head: NONE,
@@ -379,7 +383,13 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         let GateConfig { lockout_base: base, lockout_cap: cap, free_failures: free, .. } =
             self.config;
         if let Some(entry) = self.entry_mut(ticket.at) {
-            entry.failures = entry.failures.saturating_add(1);
+            // Whoever tries no faster than the longest lock-out allows gains nothing by this, and
+            // an old mistake is not held against an address for ever.
+            let quiet = now.saturating_since(entry.failed_at).as_micros();
+            let forgiven = quiet.checked_div(u128::from(cap)).unwrap_or(0);
+            let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX);
+            entry.failures = entry.failures.saturating_sub(forgiven).saturating_add(1);
+            entry.failed_at = now;
             if let Some(doublings) = entry.failures.checked_sub(free.saturating_add(1)) {
                 let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
                 let until = now.after(base.saturating_mul(factor).min(cap));
@@ -495,6 +505,7 @@ impl<M: Slots<SourceEntry> + ?Sized> Gate<M> {
         entry.connections = 0;
         entry.failures = 0;
         entry.meter = Meter::NEW;
+        entry.failed_at = Instant::from_micros(0);
         entry.locked_until = Instant::from_micros(0);
         threads::insert::<_, BySource>(entries, hash, at);
         self.idle.push(entries, order, at);

@@ -13,10 +13,10 @@ mod shared_key;
 mod tests;
 
 use crate::wire::{CLAIM_LEN, Resume};
-use hash::hmac_sha256;
 
 pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
 pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier, handle_hello};
+pub use hash::{hmac_sha256, pbkdf2_sha256, sha256};
 pub use secret::{SECRET_MAX, Secret, SessionKey};
 pub use shared_key::{
     NONCE_LEN, SharedKey, SharedKeyProver, SharedKeyVerifier, shared_key_client_proof,
@@ -29,6 +29,9 @@ pub const PROOF_LEN: usize = 16;
 pub const METHOD_BEARER: u8 = 1;
 /// Method number of the shared-key challenge.
 pub const METHOD_SHARED_KEY: u8 = 2;
+/// Method number of the password proof: SCRAM-SHA-256, as RFC 5802 and 7677 have it. The exchange
+/// is in the service crate.
+pub const METHOD_PASSWORD: u8 = 3;
 /// `proof_kind` of a RESUME whose proof is the session key itself.
 pub const PROOF_BEARER: u8 = 0;
 /// `proof_kind` of a RESUME whose proof is an HMAC under the session key.

@@ -113,10 +113,11 @@ pub use outlast_service::pool;
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
-    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Outgoing, Peer, Receipt,
-    Refusals, Report, RequestError, Responder, Response, Runner, Runtime, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, States, Timer, Token, Tokens, TrafficLimits, Transport,
-    Undelivered, WhenExceeded, WhenFull, Why,
+    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Outgoing, Password,
+    PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder, Response,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States, StoredPassword, Timer, Token, Tokens,
+    TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,

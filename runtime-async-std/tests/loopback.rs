@@ -4,7 +4,10 @@
 use std::net::{TcpListener as Probe, TcpStream};
 use std::time::Duration;
 
-use outlast_async_std::{Attempts, CloseCode, Incoming, Peer, ReconnectPolicy, Status};
+use outlast_async_std::{
+    Attempts, CloseCode, Incoming, Password, Passwords, Peer, ReconnectPolicy, Status,
+    StoredPassword,
+};
 
 macro_rules! over {
     ($runtime:ident, $block_on:path, $spawn:path) => {
@@ -56,6 +59,28 @@ macro_rules! over {
                     let closed = runner.await;
                     assert!(!closed.complete, "{closed}");
                     assert!(handle.request(1u8, b"?").await.is_err());
+                });
+            }
+
+            #[test]
+            fn who_knows_the_password_is_let_in() {
+                $block_on(async {
+                    let stored = StoredPassword::with_iterations("open sesame", 4_096).unwrap();
+                    let users = Passwords::new([("ada", stored, 41)]).allow_plaintext();
+                    let server = outlast::Server::builder().authenticator(users);
+                    let server = server.bind("localhost:0").await.unwrap();
+                    let server = server.start(|_: &SessionInfo| echo).unwrap();
+                    for (password, lets_in) in [("open sesame", true), ("open barley", false)] {
+                        let user = Password::new("ada", password).unwrap().allow_plaintext();
+                        let client = outlast::Client::builder().credentials(user);
+                        let client = client.address(server.local_addr().to_string());
+                        let (handle, runner) = client.connect(quiet).unwrap();
+                        let client = $spawn(runner);
+                        assert_eq!(handle.request(3u8, b"?").await.is_ok(), lets_in);
+                        handle.finish();
+                        assert_eq!(client.await.complete, lets_in);
+                    }
+                    server.shutdown(Duration::ZERO).await;
                 });
             }
 

@@ -81,8 +81,8 @@
 //! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
-//! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
 //! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
+//! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
 //! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures, and so
@@ -136,8 +136,9 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
     Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError,
-    Outgoing, Peer, Refusals, Report, RequestError, Response, Runner, Runtime, SendError,
-    ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, Timer, Token,
+    Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report, RequestError, Response,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States as AsyncStates, StoredPassword, Timer, Token,
     Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{
-    Authenticator, Groups, Handler, Limits, Outgoing, ServerHandle, SessionInfo, net,
+    Authenticator, Groups, Handler, Limits, Outgoing, SecurityLog, ServerHandle, SessionInfo, net,
 };
 
 #[cfg(feature = "formats")]
@@ -147,6 +147,12 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn rotate_keys(self, rotate: bool) -> Self {
         Self { inner: self.inner.rotate_keys(rotate) }
+    }
+
+    /// Sets where it is told who was kept out and who broke rules; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(self, log: SecurityLog) -> Self {
+        Self { inner: self.inner.security_log(log) }
     }
 
     /// Sets the groups that sessions, or connections without, may join: those of another server, to

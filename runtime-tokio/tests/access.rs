@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use outlast_core::wire::{Close, Frame, Hello, MAX_BODY, Resume};
 use outlast_core::{Attach, Config, HANDSHAKE_MAX, Instant, Session};
 use outlast_tokio::{
-    Attempts, Client, CloseCode, Closed, Credentials, Incoming, KeyedClient, Limits, Peer,
-    ReconnectPolicy, Running, Secret, Server, ServerBuilder, SharedKey, SharedKeys, Token, Tokens,
+    Attempts, Client, CloseCode, Closed, Credentials, Incoming, KeyedClient, Limits, Password,
+    Passwords, Peer, ReconnectPolicy, Running, Secret, Server, ServerBuilder, SharedKey,
+    SharedKeys, StoredPassword, Token, Tokens,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -110,6 +111,43 @@ async fn a_shared_key_proves_both_ends() {
     // A server that asks for nothing has not proved that it is the right one.
     let impostor = start(Server::builder()).await;
     let closed = visit(impostor.local_addr(), Some(KeyedClient::new(*b"ada", key(1)))).await;
+    assert_eq!(closed.code, CloseCode::AUTH_FAILED);
+}
+
+//= test AUT-16
+//= test AUT-17
+#[tokio::test]
+async fn a_password_proves_both_ends() {
+    let stored = |password| StoredPassword::with_iterations(password, 4_096).unwrap();
+    let known = Passwords::new([("ada", stored("first"), 41), ("bob", stored("second"), 42)]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let principals = Arc::clone(&seen);
+    let server = Server::builder().authenticator(known.allow_plaintext());
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let server = server
+        .start(move |info| {
+            principals.lock().unwrap().push(info.principal);
+            serve
+        })
+        .unwrap();
+    let at = server.local_addr();
+    let shows = |name: &str, password: &str| Password::new(name, password).unwrap();
+    for (name, password) in [("bob", "second"), ("ada", "first"), ("bob", "second")] {
+        assert!(visit(at, Some(shows(name, password).allow_plaintext())).await.complete);
+    }
+    assert_eq!(*seen.lock().unwrap(), [Some(42), Some(41), Some(42)]);
+    for (name, password) in [("ada", "second"), ("eve", "first")] {
+        let closed = visit(at, Some(shows(name, password).allow_plaintext())).await;
+        assert_eq!(closed.code, CloseCode::AUTH_FAILED);
+    }
+    assert_eq!(server.handle().stats().denied, 2);
+    // In clear a client shows nothing, unless it is told to.
+    assert_eq!(visit(at, Some(shows("ada", "first"))).await.code, CloseCode::AUTH_FAILED);
+    assert_eq!(server.handle().stats().denied, 2);
+    // A server that asks for nothing has not proved that it is the right one.
+    let impostor = start(Server::builder()).await;
+    let user = shows("ada", "first").allow_plaintext();
+    let closed = visit(impostor.local_addr(), Some(user)).await;
     assert_eq!(closed.code, CloseCode::AUTH_FAILED);
 }
 

@@ -82,18 +82,18 @@ impl Authenticator for Tokens {
     }
 }
 
-/// A client's bearer token.
+/// A client's bearer token. It is not printed, and is cleared when its last owner drops it.
 #[derive(Clone)]
 pub struct Token {
-    token: Arc<[u8]>,
+    token: Shown,
     plaintext: bool,
 }
 
 impl Token {
     /// Shows `token` over encrypted transports only.
     #[must_use]
-    pub fn new(token: impl Into<Arc<[u8]>>) -> Self {
-        Self { token: token.into(), plaintext: false }
+    pub fn new(token: impl Into<Vec<u8>>) -> Self {
+        Self { token: Shown(Arc::new(Hidden(token.into()))), plaintext: false }
     }
 
     /// Shows it over any transport: whoever can read the wire can use it for ever.
@@ -101,6 +101,34 @@ impl Token {
     pub const fn allow_plaintext(mut self) -> Self {
         self.plaintext = true;
         self
+    }
+}
+
+/// A secret as its owners share it.
+#[derive(Clone)]
+struct Shown(Arc<Hidden>);
+
+impl AsRef<[u8]> for Shown {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+/// Bytes of any length that are not printed and are cleared when they are dropped. That is as much
+/// as safe code can do: what the caller made them from, and what was copied out, is elsewhere.
+pub(crate) struct Hidden(pub(crate) Vec<u8>);
+
+impl Hidden {
+    /// Overwrites them, and keeps the optimiser from leaving that out.
+    pub(crate) fn wipe(&mut self) {
+        self.0.fill(0);
+        std::hint::black_box(&self.0);
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 
@@ -113,7 +141,7 @@ impl fmt::Debug for Token {
 
 impl Credentials for Token {
     fn prover(&self) -> Box<dyn Prover + Send> {
-        let prover = BearerProver::new(Arc::clone(&self.token));
+        let prover = BearerProver::new(self.token.clone());
         Box::new(if self.plaintext { prover.allow_plaintext() } else { prover })
     }
 }

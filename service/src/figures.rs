@@ -163,14 +163,7 @@ impl<H: Handler> Owner<H> {
             max_requests: session.max_requests(),
             rtt_us: session.rtt_us(),
         };
-        let mut inner = self.shared.lock();
-        let resumed = inner.facts.id.is_some();
-        inner.figures.renew(self, Some(now));
-        let wake = inner.open_session(facts);
-        drop(inner);
-        let connected = LinkState::Connected { resumed };
-        self.shared.turn(if facts.connected { connected } else { LinkState::Disconnected });
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.publish(facts, |inner| inner.figures.renew(self, Some(now)));
     }
 }
 

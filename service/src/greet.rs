@@ -63,19 +63,20 @@ pub(crate) struct Asked<'a> {
     pub(crate) tls_hellos: &'a AtomicU64,
 }
 
-/// Waits for HELLO and finds out who it is from, at most as long as a handshake may take.
+/// Waits for HELLO and finds out who it is from, at most as long as a handshake may take. If the
+/// transport's own handshake failed, the error is what it said.
 pub(crate) async fn hear<R: Runtime, T: Transport>(
     runtime: &R,
     clock: Clock,
     config: &Config,
     io: &mut T,
     asked: Asked<'_>,
-) -> Result<Greeted, CloseCode> {
+) -> Result<Greeted, (CloseCode, Option<io::Error>)> {
     let acceptor = Acceptor::new(clock.core(runtime.now()), config);
     let until = acceptor.poll_timeout().map_or_else(|| runtime.now(), |at| clock.std(at));
-    let mut hearing = Hearing { runtime, clock, io, acceptor };
+    let mut hearing = Hearing { runtime, clock, io, acceptor, failed: None };
     let heard = crate::client::before(runtime, until, pin!(hearing.introduction(asked))).await;
-    heard.unwrap_or(Err(CloseCode::HS_TIMEOUT))
+    heard.unwrap_or(Err(CloseCode::HS_TIMEOUT)).map_err(|code| (code, hearing.failed.take()))
 }
 
 /// A handshake up to WELCOME.
@@ -84,6 +85,8 @@ struct Hearing<'a, R, T> {
     clock: Clock,
     io: &'a mut T,
     acceptor: Acceptor,
+    /// What a layer's handshake failed with.
+    failed: Option<io::Error>,
 }
 
 impl<R: Runtime, T: Transport> Hearing<'_, R, T> {
@@ -188,11 +191,15 @@ impl<R: Runtime, T: Transport> Hearing<'_, R, T> {
         loop {
             match poll_fn(|cx| read_more(self.io, cx, bytes)).await {
                 Ok(0) => return Err(CloseCode::GOING_AWAY),
-                // The transport knows that it is not who it should be.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    return Err(CloseCode::AUTH_FAILED);
+                Err(error) => {
+                    // The transport may know that it is not who it should be.
+                    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+                    self.failed = Some(error).filter(|_| !self.io.is_established());
+                    return Err(match denied {
+                        true => CloseCode::AUTH_FAILED,
+                        false => CloseCode::GOING_AWAY,
+                    });
                 }
-                Err(_) => return Err(CloseCode::GOING_AWAY),
                 Ok(_) => {}
             }
             let now = self.clock.core(self.runtime.now());

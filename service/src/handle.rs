@@ -274,6 +274,12 @@ impl Handle {
         self.shared.lock().facts.connected
     }
 
+    /// What the session shows of itself; `None` if it is a client's.
+    #[must_use]
+    pub fn info(&self) -> Option<SessionInfo> {
+        self.shared.info()
+    }
+
     /// What the connection is doing: on a client, whether it dials, and when it will again.
     #[must_use]
     pub fn state(&self) -> LinkState {
@@ -284,12 +290,6 @@ impl Handle {
     #[must_use]
     pub fn states(&self) -> States {
         self.shared.states()
-    }
-
-    /// What the session shows of itself; `None` if it is a client's.
-    #[must_use]
-    pub fn info(&self) -> Option<SessionInfo> {
-        self.shared.info()
     }
 
     /// Smoothed round trip in microseconds as of when the session's task last had nothing to do; 0

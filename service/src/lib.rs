@@ -132,6 +132,7 @@ mod outgoing;
 mod overview;
 mod owner;
 mod parked;
+mod password;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
@@ -139,6 +140,7 @@ pub mod pool;
 mod queues;
 #[cfg(feature = "router")]
 pub mod router;
+mod security;
 mod server;
 mod shared;
 mod state;
@@ -164,6 +166,8 @@ pub use memory::MemoryLimits;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats};
+pub use password::{Password, PasswordError, Passwords, StoredPassword};
+pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::{Limits, Server, ServerConfig};
 pub use state::{LinkState, States, Watcher};
 pub use traffic::{TrafficLimits, WhenExceeded};

@@ -28,6 +28,7 @@ use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
+use crate::security::SecurityLog;
 use crate::shared::Shared;
 use crate::traffic::{Allowance, Traffic, TrafficLimits};
 use crate::transport::{Clock, Runtime, Timer, Transport};
@@ -106,14 +107,18 @@ pub struct ServerConfig {
     /// The groups that sessions join. Servers that are given the same ones share them; without, it
     /// has its own.
     pub groups: Option<Groups>,
+    /// Where it is told who was kept out and who broke rules.
+    pub security: Option<SecurityLog>,
 }
 
 impl Default for ServerConfig {
-    /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated.
+    /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated, nothing
+    /// told.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        let (outgoing, rotate_keys) = (Outgoing::default(), true);
-        Self { session, limits, outgoing, authenticator: None, rotate_keys, groups: None }
+        let (outgoing, rotate_keys, groups) = (Outgoing::default(), true, None);
+        let (authenticator, security) = (None, None);
+        Self { session, limits, outgoing, authenticator, rotate_keys, groups, security }
     }
 }
 
@@ -144,6 +149,7 @@ pub(crate) struct Inner<R, H> {
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
+    pub(crate) security: Option<SecurityLog>,
     factory: Factory<H>,
     pub(crate) state: Mutex<Places<H>>,
     pub(crate) common: Arc<Common>,
@@ -160,8 +166,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, outgoing, authenticator, rotate_keys, groups } =
-            config;
+        let ServerConfig { session: wanted, limits, outgoing, groups, .. } = config;
+        let ServerConfig { authenticator, rotate_keys, security, .. } = config;
         wanted.validate()?;
         outgoing.validate()?;
         let mut sessions = limits.sessions;
@@ -186,6 +192,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
+            security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
             common: Arc::new(Common::new(door, traffic, memory, patience_ms, home)),
@@ -245,15 +252,16 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 let waiting = pin!(door.wait_to_enter(&runtime, inner.clock, remote));
                 let entered = crate::client::before(&runtime, until, waiting).await;
                 drop(patient);
-                match entered {
-                    Some(visit) => inner.receive(io, [local, remote], visit).await,
-                    None if inner.common.turn_away(remote, turned) => {
-                        inner.say_no(&mut io, turned).await
-                    }
-                    None => {}
+                if let Some(visit) = entered {
+                    return inner.receive(io, [local, remote], visit).await;
+                }
+                inner.suspect_turned(remote, turned);
+                if inner.common.turn_away(remote, turned) {
+                    inner.say_no(&mut io, turned).await;
                 }
             });
         }
+        inner.suspect_turned(remote, turned);
         if inner.common.turn_away(remote, turned) {
             runtime.spawn(async move { inner.say_no(&mut io, turned).await });
         }
@@ -384,7 +392,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             tls_hellos: &self.common.tls_hellos,
         };
         let greeted = greet::hear(&self.runtime, self.clock, &config, io, asked).await;
-        let greeted = greeted.map_err(greet::refusal)?;
+        let greeted = greeted.map_err(|(code, error)| {
+            self.suspect_handshake(remote, code, error.as_ref());
+            greet::refusal(code)
+        })?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);
         let short = !resumes && self.common.memory.is_short();
@@ -399,7 +410,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             channel_binding: io.channel_binding(),
             encrypted: io.is_encrypted(),
         };
-        self.open(&greeted, &peer, addresses).await
+        let claimed = greeted.hello().resume.map(|claim| claim.sid);
+        self.open(&greeted, &peer, addresses).await.inspect_err(|close| {
+            self.suspect_session(addresses[1], peer.principal, claimed, close.code);
+        })
     }
 
     pub(crate) fn busy(&self) -> greet::Refusal {
@@ -528,6 +542,11 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 
     /// A connection ended: its session stays, or is over.
     fn ended(&self, lease: Lease, driven: Driven<H>) {
+        if !driven.ending.by_peer {
+            let (shared, id) = (&driven.owner.shared, driven.owner.session.id());
+            let remote = shared.lock().remote;
+            self.suspect_session(remote, shared.principal(), id, driven.ending.code);
+        }
         self.put_back(lease, driven.owner);
     }
 

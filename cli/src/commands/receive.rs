@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_tls::{Certificates, Maybe};
+use outlast_tls::Maybe;
 use outlast_tokio::{Config, Handler, Incoming, Peer, Server, SessionInfo, Status};
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
@@ -77,14 +77,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let token = args.access.token()?;
     let tls = args.security.layer()?;
     block_on(async {
-        let mut server = Server::builder().layer(Maybe(tls.clone())).config(Config::SERVER);
+        let server = Server::builder().layer(Maybe(tls.clone())).config(Config::SERVER);
         let asks = token.is_some() || args.security.asks();
         let open = !asks && !args.address.is_loopback();
-        match token {
-            Some(token) => server = server.token(token),
-            None if args.security.asks() => server = server.authenticator(Certificates::by_name()),
-            None => {}
-        }
+        let server = args.security.guard(server, token)?;
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;

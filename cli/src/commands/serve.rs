@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use outlast_tls::{Certificates, Maybe};
+use outlast_tls::Maybe;
 use outlast_tokio::plain::formats::AnyFormat;
 use outlast_tokio::{
     Config, Handle, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
@@ -100,14 +100,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Mode::Print
     };
     block_on(async {
-        let mut server = Server::builder().layer(Maybe(tls.clone())).config(config);
+        let server = Server::builder().layer(Maybe(tls.clone())).config(config);
         let asks = token.is_some() || args.security.asks();
         let open = !asks && !args.address.is_loopback();
-        match token {
-            Some(token) => server = server.token(token),
-            None if args.security.asks() => server = server.authenticator(Certificates::by_name()),
-            None => {}
-        }
+        let server = args.security.guard(server, token)?;
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;

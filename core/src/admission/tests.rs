@@ -185,11 +185,35 @@ fn failures_lock_a_source_out_for_longer_and_longer() {
     assert_eq!(gate.handle_connect(now, v4(1)), Err(Turned::LockedOut(100_000)));
 }
 
+//= test REG-12
+#[test]
+fn old_failures_are_forgotten_one_by_one() {
+    let mut gate = gate(GateConfig { free_failures: 1, ..config() });
+    let mut fail = |ms: u64| {
+        let ticket = gate.handle_connect(at(ms), v4(1)).unwrap();
+        gate.handle_failure(at(ms), &ticket);
+        gate.handle_disconnect(ticket);
+        match gate.handle_connect(at(ms), v4(1)) {
+            Ok(ticket) => {
+                gate.handle_disconnect(ticket);
+                0
+            }
+            Err(turned) => turned.wait().unwrap() / 1000,
+        }
+    };
+    assert_eq!([fail(0), fail(1), fail(101), fail(301)], [0, 100, 200, 400]);
+    // Just less than the longest lock-out, and then as long: one is forgotten, one is new.
+    assert_eq!([fail(1_300), fail(2_300)], [800, 800]);
+    // Three times as long takes three back, and long enough takes all.
+    assert_eq!(fail(5_300), 200);
+    assert_eq!([fail(100_000), fail(100_001)], [0, 100]);
+}
+
 #[test]
 fn a_few_failures_in_a_row_are_free() {
     let mut gate = gate(GateConfig { free_failures: 2, ..config() });
     for failure in [None, None, Some(100_000), Some(200_000)] {
-        let now = at(1_000 * gate.stats().failures);
+        let now = at(500 * gate.stats().failures);
         let ticket = gate.handle_connect(now, v4(1)).unwrap();
         gate.handle_failure(now, &ticket);
         gate.handle_disconnect(ticket);

@@ -72,6 +72,21 @@ impl Hash {
         self.update(&bits.to_be_bytes());
     }
 
+    /// As [`update`](Self::update) with these bytes behind one whole block, and
+    /// [`finish`](Self::finish): one block, written at once.
+    fn compress_last(&mut self, bytes: &[u8; 32]) {
+        let (front, back) = self.block.split_at_mut(32);
+        front.copy_from_slice(bytes);
+        back.fill(0);
+        let bits = ((BLOCK + 32) as u64) << 3;
+        let (mark, length) = back.split_at_mut(32 - LENGTH);
+        if let Some(mark) = mark.first_mut() {
+            *mark = 0x80;
+        }
+        length.copy_from_slice(&bits.to_be_bytes());
+        compress256(&mut self.state, core::slice::from_ref(&self.block));
+    }
+
     /// The first bytes of the state.
     fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -82,17 +97,19 @@ impl Hash {
     }
 }
 
-/// SHA-256 of `bytes`.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256 of `bytes`, for methods of one's own.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = Hash::new();
     hash.update(bytes);
     hash.finish();
     hash.bytes()
 }
 
-/// The first `N` bytes, in whole words, of the HMAC-SHA256 of the concatenation of `parts`. Bytes
-/// of `key` beyond 64 would be ignored, so no type here holds more.
-pub(super) fn hmac_sha256<const N: usize>(key: &[u8], parts: &[&[u8]]) -> [u8; N] {
+/// The first `N` bytes, in whole words and 32 at most, of the HMAC-SHA256 of the concatenation of
+/// `parts`, for methods of one's own. Bytes of `key` beyond 64 are ignored: hash such a key first.
+#[must_use]
+pub fn hmac_sha256<const N: usize>(key: &[u8], parts: &[&[u8]]) -> [u8; N] {
     let mut hash = Hash::new();
     hash.begin(key, INNER_PAD);
     for part in parts {
@@ -106,5 +123,40 @@ pub(super) fn hmac_sha256<const N: usize>(key: &[u8], parts: &[&[u8]]) -> [u8; N
     }
     hash.finish();
     wipe(&mut hash.block);
+    hash.bytes()
+}
+
+/// PBKDF2 with HMAC-SHA256, of 32 bytes: the `Hi` of RFC 5802. A password of any length and any
+/// salt; `iterations` of 0 count as 1. It is meant to take long: two compressions of a block for
+/// each iteration.
+#[must_use]
+pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
+    let mut hashed = sha256(password);
+    let key = if password.len() > BLOCK { hashed.as_slice() } else { password };
+    let (mut inner, mut outer) = (Hash::new(), Hash::new());
+    inner.begin(key, INNER_PAD);
+    outer.begin(key, OUTER_PAD);
+    let mut sum: [u8; 32] = hmac_sha256(key, &[salt, &1_u32.to_be_bytes()]);
+    let mut last = sum;
+    for _ in 1..iterations {
+        last = again(&inner.state, &outer.state, &last);
+        for (sum, last) in sum.iter_mut().zip(last) {
+            *sum ^= last;
+        }
+    }
+    wipe(&mut inner.block);
+    wipe(&mut outer.block);
+    wipe(&mut hashed);
+    wipe(&mut last);
+    sum
+}
+
+/// HMAC of 32 bytes, from the states behind the padded key.
+fn again(inner: &[u32; 8], outer: &[u32; 8], bytes: &[u8; 32]) -> [u8; 32] {
+    let mut hash = Hash { state: *inner, block: [0; BLOCK], len: BLOCK };
+    hash.compress_last(bytes);
+    let bytes = hash.bytes();
+    hash.state = *outer;
+    hash.compress_last(&bytes);
     hash.bytes()
 }

@@ -71,6 +71,30 @@ fn hmac_matches_rfc_4231() {
     assert_eq!(hmac_sha256(&[0x0b; 20], &[b"Hi ", b"", b"There"]), expected);
 }
 
+/// The values for SHA-256 that are agreed on beside RFC 6070, and the password of RFC 7677.
+#[test]
+fn pbkdf2_matches_known_values() {
+    let hex = |bytes: [u8; 32]| bytes.map(|byte| alloc::format!("{byte:02x}")).concat();
+    for (password, salt, iterations, expected) in [
+        (&b"password"[..], &b"salt"[..], 1, "120fb6cffcf8b32c43e7225256c4f837a86548c9"),
+        (b"password", b"salt", 2, "ae4d0c95af6b46d32d0adff928f06dd02a303f8e"),
+        (b"password", b"salt", 4096, "c5e478d59288c841aa530db6845c4c8d962893a0"),
+        (
+            b"passwordPASSWORDpassword",
+            b"saltSALTsaltSALTsaltSALTsaltSALTsalt",
+            4096,
+            "348c89dbcbd32b2f32d814b8116e84cf2b17347e",
+        ),
+    ] {
+        let made = hex(pbkdf2_sha256(password, salt, iterations));
+        assert!(made.starts_with(expected), "{made}");
+    }
+    // A long password counts as its hash.
+    let long = [b'x'; 65];
+    assert_eq!(pbkdf2_sha256(&long, b"s", 3), pbkdf2_sha256(&sha256(&long), b"s", 3));
+    assert_eq!(pbkdf2_sha256(b"p", b"s", 0), pbkdf2_sha256(b"p", b"s", 1));
+}
+
 #[test]
 fn secrets_are_bounded_and_not_printed() {
     use alloc::format;

@@ -17,6 +17,7 @@ use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
 };
+use crate::security::SecurityLog;
 use crate::server::Limits;
 use crate::state::{LinkState, Watcher};
 
@@ -30,6 +31,7 @@ pub struct PlainServerBuilder<N, F> {
     format: F,
     config: PlainConfig,
     limits: Limits,
+    security: Option<SecurityLog>,
     socket: SocketOptions,
     groups: Groups,
 }
@@ -47,10 +49,11 @@ impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
         net: N,
         format: F,
         limits: Limits,
+        security: Option<SecurityLog>,
         socket: SocketOptions,
         groups: Groups,
     ) -> Self {
-        Self { net, format, config: PlainConfig::default(), limits, socket, groups }
+        Self { net, format, config: PlainConfig::default(), limits, security, socket, groups }
     }
 
     /// Sets the groups that connections may join: those of another server, to have them in common,
@@ -72,6 +75,13 @@ impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets where it is told who was kept out and who broke the format; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(mut self, log: SecurityLog) -> Self {
+        self.security = Some(log);
         self
     }
 
@@ -113,10 +123,13 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
         factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
-        let PlainServerBuilder { net, format, config, limits, socket, groups } = options;
+        let PlainServerBuilder { net, format, config, limits, security, socket, groups } = options;
         let runtime = net.clone();
         let server = PlainServer::with_groups(groups, runtime, config, limits, format, factory);
-        let server = server.map_err(invalid)?;
+        let mut server = server.map_err(invalid)?;
+        if let Some(log) = security {
+            server = server.security_log(log);
+        }
         let handle = server.handle();
         Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
     }

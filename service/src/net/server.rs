@@ -21,6 +21,7 @@ use crate::groups::Groups;
 use crate::handler::Handler;
 use crate::outgoing::Outgoing;
 use crate::overview::ServerHandle;
+use crate::security::SecurityLog;
 use crate::server::{Limits, Server as Sessions, ServerConfig};
 use crate::transport::sleep_until;
 
@@ -160,6 +161,13 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Sets where it is told who was kept out and who broke rules; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(mut self, log: SecurityLog) -> Self {
+        self.config.security = Some(log);
+        self
+    }
+
     /// Makes it a server whose connections speak another system's format, without sessions. What
     /// was said of sessions and of who may open one has no effect then.
     #[cfg(feature = "formats")]
@@ -167,7 +175,8 @@ impl<N: Net> ServerBuilder<N> {
     pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
         let Self { net, config, socket } = self;
         let groups = config.groups.unwrap_or_default();
-        super::PlainServerBuilder::new(net, format, config.limits, socket, groups)
+        let (limits, security) = (config.limits, config.security);
+        super::PlainServerBuilder::new(net, format, limits, security, socket, groups)
     }
 
     /// Puts a layer between the sockets and the sessions, such as TLS.

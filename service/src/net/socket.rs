@@ -14,6 +14,12 @@ pub struct SocketOptions {
     /// Probe an idle connection after this time (`SO_KEEPALIVE`). The session's heartbeat finds a
     /// dead peer sooner; `None` leaves it to that.
     pub keepalive: Option<Duration>,
+    /// Time between such probes (`TCP_KEEPINTVL`); `None` is the system's choice. Without
+    /// [`keepalive`](Self::keepalive) it has no meaning and is not set.
+    pub keepalive_interval: Option<Duration>,
+    /// Probes without an answer after which the connection is broken (`TCP_KEEPCNT`), at least 1;
+    /// `None` is the system's choice. Set with [`keepalive`](Self::keepalive) alone.
+    pub keepalive_probes: Option<u32>,
     /// Let a restarted server bind its port at once (`SO_REUSEADDR`).
     pub reuse_address: bool,
     /// Bytes of the kernel's send buffer; `None` is the system's choice.
@@ -35,6 +41,8 @@ impl Default for SocketOptions {
         Self {
             nodelay: true,
             keepalive: None,
+            keepalive_interval: None,
+            keepalive_probes: None,
             reuse_address: true,
             send_buffer: None,
             receive_buffer: None,
@@ -80,10 +88,17 @@ impl SocketOptions {
 
     fn connection(&self, socket: &Socket) -> io::Result<()> {
         socket.set_tcp_nodelay(self.nodelay)?;
-        if let Some(time) = self.keepalive {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
+        let Some(time) = self.keepalive else {
+            return Ok(());
+        };
+        let mut probing = TcpKeepalive::new().with_time(time);
+        if let Some(interval) = self.keepalive_interval {
+            probing = probing.with_interval(interval);
         }
-        Ok(())
+        if let Some(probes) = self.keepalive_probes {
+            probing = probing.with_retries(probes);
+        }
+        socket.set_tcp_keepalive(&probing)
     }
 
     //= DRV-14
@@ -166,6 +181,8 @@ mod tests {
         let set = SocketOptions {
             nodelay: false,
             keepalive: Some(Duration::from_secs(77)),
+            keepalive_interval: Some(Duration::from_secs(15)),
+            keepalive_probes: Some(3),
             send_buffer: Some(32 << 10),
             receive_buffer: Some(48 << 10),
             ..SocketOptions::default()
@@ -177,6 +194,8 @@ mod tests {
                 assert!(!socket.tcp_nodelay().unwrap());
                 assert!(socket.keepalive().unwrap());
                 assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
+                assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
                 // Linux accounts for its own overhead in twice of what is asked for.
                 assert_eq!(socket.send_buffer_size().unwrap(), 64 << 10);
                 assert_eq!(socket.recv_buffer_size().unwrap(), 96 << 10);

@@ -97,7 +97,7 @@ impl Member for Shared {
     }
 
     fn is_over(&self) -> bool {
-        !self.lock().info.state.is_connected()
+        !matches!(self.lock().info.state, PlainState::Connected { .. })
     }
 
     fn deliver(&self, message: &Message<'_>) -> Result<(), MemberError> {

@@ -39,15 +39,15 @@ impl PlainHandle {
         Self { shared }
     }
 
+    /// What it shares with the connection's task.
+    pub(super) const fn share(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// What others wait with for it.
     #[cfg(feature = "router")]
     pub(crate) fn timers(&self) -> &dyn crate::transport::Timers {
         self.shared.timers()
-    }
-
-    /// What it shares with the connection's task.
-    pub(super) const fn share(&self) -> &Arc<Shared> {
-        &self.shared
     }
 
     /// Sends a packet without waiting.

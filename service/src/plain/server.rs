@@ -1,9 +1,11 @@
 //! A server for connections without sessions, without its listener: the same door, the same limits
 //! and the same access list as a server of sessions has.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use crate::entropy;
 use crate::events::Events;
 use crate::groups::Groups;
 use crate::overview::{Refusals, Report};
+use crate::security::{SecurityEvent, SecurityKind, SecurityLog};
 use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE, Limits};
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Transport};
@@ -82,6 +85,7 @@ struct Common {
     draining: AtomicBool,
     directory: Directory<Shared>,
     home: Arc<Home>,
+    security: OnceLock<SecurityLog>,
 }
 
 /// A server, from any task.
@@ -140,6 +144,7 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             draining: AtomicBool::new(false),
             directory: Directory::default(),
             home: Arc::new(Home::new(groups)),
+            security: OnceLock::new(),
         };
         let inner = Inner {
             clock: Clock::new(runtime.now()),
@@ -150,6 +155,13 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             common: Arc::new(common),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sets where it is told who was kept out and who broke the format. The first one stays.
+    #[must_use]
+    pub fn security_log(self, log: SecurityLog) -> Self {
+        let _ = self.inner.common.security.set(log);
+        self
     }
 
     /// A handle to look at and steer the server with.
@@ -187,7 +199,7 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
         let patience = Duration::from_millis(inner.common.patience_ms.load(Ordering::Relaxed));
         let may_wait = turned != Turned::Denied && !patience.is_zero();
         let Some(patient) = may_wait.then(|| door.may_wait()).flatten() else {
-            return inner.common.turn_away(remote, turned);
+            return inner.turn_away(remote, turned);
         };
         let server = self.clone();
         runtime.spawn(async move {
@@ -198,7 +210,7 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             drop(patient);
             match entered {
                 Some(visit) => server.open(visit, io, local, remote),
-                None => common.turn_away(remote, turned),
+                None => server.inner.turn_away(remote, turned),
             }
         });
     }
@@ -277,7 +289,46 @@ async fn serve<R: Runtime, T: Transport, H: PlainHandler>(
         shared.order(Order::Finish);
     }
     drive.await;
+    inner.look_back(&shared);
     shared.retire();
+}
+
+impl<R: Runtime, H> Inner<R, H> {
+    fn suspect(&self, event: SecurityEvent<'_>) {
+        if let Some(log) = self.common.security.get() {
+            log.record(self.clock.core(self.runtime.now()), event);
+        }
+    }
+
+    /// A connection is dropped: these formats have no word for a refusal.
+    fn turn_away(&self, remote: Option<SocketAddr>, turned: Turned) {
+        if let Some(kind) = SecurityKind::of_turned(turned) {
+            self.suspect(SecurityEvent::new(kind, remote));
+        }
+        self.common.home.refused(remote, turned);
+        if self.common.door.turn_away(turned) {
+            self.common.door.refused();
+        }
+    }
+
+    /// A connection is over: whether it was ended for what its peer did.
+    fn look_back(&self, shared: &Shared) {
+        let (info, closed) = {
+            let inner = shared.lock();
+            (inner.info, inner.closed)
+        };
+        let (kind, error) = match closed.map(|closed| closed.cause) {
+            Some(PlainCause::Malformed(error)) => {
+                (SecurityKind::Violation, io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+            Some(PlainCause::Transport(
+                kind @ (io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData),
+            )) => (SecurityKind::TransportFailed, kind.into()),
+            _ => return,
+        };
+        let event = SecurityEvent::new(kind, info.remote).with_error(&error);
+        self.suspect(SecurityEvent { session: Some(info.id), ..event });
+    }
 }
 
 /// A connection in the directory.
@@ -298,14 +349,6 @@ impl Drop for Entry<'_> {
 }
 
 impl Common {
-    /// A connection is not let in, which these formats have no word for.
-    fn turn_away(&self, remote: Option<SocketAddr>, turned: Turned) {
-        self.home.refused(remote, turned);
-        if self.door.turn_away(turned) {
-            self.door.refused();
-        }
-    }
-
     fn all(&self) -> Vec<Arc<Shared>> {
         self.directory.all().into_iter().map(|(_, shared)| shared).collect()
     }

@@ -161,8 +161,18 @@ impl Shared {
             waiting: Vec::new(),
             owner: None,
         };
-        let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
-        Self { config, id, home: None, timers, watch: OnceLock::new(), inner }
+        let (timers, watch) = (Box::new(Sleeper::of(runtime)), OnceLock::new());
+        Self { config, id, home: None, timers, watch, inner: Mutex::new(inner) }
+    }
+
+    /// It is a connection of a server.
+    pub(super) fn of_server(self, home: Arc<Home>) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
+    /// What it has in common with other connections of its server, if one has it.
+    pub(super) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
     }
 
     /// Has those told of states who want to be, from the beginning.
@@ -190,16 +200,6 @@ impl Shared {
         if let Some(watch) = self.watch.get() {
             watch.turn(state);
         }
-    }
-
-    /// It is a connection of a server.
-    pub(super) fn of_server(self, home: Arc<Home>) -> Self {
-        Self { home: Some(home), ..self }
-    }
-
-    /// What it has in common with other connections of its server, if one has it.
-    pub(super) const fn home(&self) -> Option<&Arc<Home>> {
-        self.home.as_ref()
     }
 
     pub(super) fn timers(&self) -> &dyn Timers {

@@ -215,11 +215,11 @@ where
     let (inbox, receiver) = PlainInbox::new(&sim, inbox);
     let inbox = Mutex::new(Some(inbox));
     let config = PlainConfig { send_queue: 4 << 10, ..PlainConfig::default() };
+    let limits = Limits::one_source();
     let format = MsgTrans::default();
-    let server =
-        PlainServer::new(sim.clone(), config, Limits::one_source(), format.clone(), move |_| {
-            inbox.lock().unwrap().take().unwrap()
-        });
+    let server = PlainServer::new(sim.clone(), config, limits, format.clone(), move |_| {
+        inbox.lock().unwrap().take().unwrap()
+    });
     let server = server.unwrap();
     let net = Net::new(&sim, move |io| server.spawn_connection(io, None, None));
     let mut options = outlast_service::plain::PlainClientConfig::default();

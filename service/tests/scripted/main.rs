@@ -7,6 +7,8 @@ mod ends;
 mod events;
 mod everybody;
 mod executor;
+#[cfg(feature = "formats")]
+mod features;
 mod graves;
 mod groups;
 mod histories;
@@ -27,6 +29,7 @@ mod routed_hooks;
 #[cfg(feature = "formats")]
 mod routed_plain;
 mod routed_queues;
+mod security;
 #[cfg(feature = "formats")]
 mod states;
 mod takeover;

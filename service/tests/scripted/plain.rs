@@ -151,7 +151,7 @@ fn packets_are_the_same_however_they_are_divided() {
         net.plan(move |_| Some((faults(), faults())));
         let packets: Vec<(u32, Vec<u8>)> =
             (0..30).map(|id| (id, vec![id as u8; rng.range(0, 300) as usize])).collect();
-        let (noted, world) = (notes.clone(), sim.clone());
+        let (noted, world) = (notes, sim.clone());
         sim.run(async move {
             let all: Vec<Packet<'_>> =
                 packets.iter().map(|(id, payload)| Packet::one_way(*id, payload)).collect();

@@ -35,9 +35,9 @@ fn play_plain<H: Hook, X: Format + Clone + Sync, F, Fut>(
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (sim, notes) = (Sim::new(seed), Notes::default());
-    let (config, factory) = (PlainConfig::default(), routes.plain_factory());
-    let server =
-        PlainServer::new(sim.clone(), config, Limits::one_source(), format.clone(), factory);
+    let config = PlainConfig::default();
+    let (limits, factory) = (Limits::one_source(), routes.plain_factory());
+    let server = PlainServer::new(sim.clone(), config, limits, format.clone(), factory);
     let server = server.unwrap();
     let net = Net::new(&sim, move |io| server.spawn_connection(io, None, None));
     let mut options = PlainClientConfig::default();

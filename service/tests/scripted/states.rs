@@ -153,10 +153,8 @@ fn clients_without_sessions_say_the_same() {
     let (sim, seen) = (Sim::new(2), Seen::default());
     let nothing = |_: &mut PlainPeer<'_>, _: PlainEvent<'_>| {};
     let config = PlainConfig::default();
-    let server =
-        PlainServer::new(sim.clone(), config, Limits::one_source(), Ltv::default(), move |_| {
-            nothing
-        });
+    let limits = Limits::one_source();
+    let server = PlainServer::new(sim.clone(), config, limits, Ltv::default(), move |_| nothing);
     let server = server.unwrap();
     let at = server.clone();
     let net = Net::new(&sim, move |io| at.spawn_connection(io, None, None));

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use outlast_core::client::Attempts;
 use outlast_core::{CloseCode, Config};
 use outlast_service::{
-    ClientConfig, Connector, DialError, Dialed, Handler, Incoming, Peer, Runner, Runtime, Server,
-    SessionInfo, Token, Tokens,
+    ClientConfig, Connector, DialError, Dialed, Handler, Incoming, Password, Passwords, Peer,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, Server, SessionInfo, StoredPassword,
+    Token, Tokens,
 };
 use outlast_tls::{Certificates, ClientTls, PeerIdentity, ServerTls, TlsError, principal_of};
 
@@ -307,4 +308,73 @@ fn a_proof_is_bound_to_its_connection() {
         });
         drop(server);
     }
+}
+
+/// The proof of a password holds for the connection that it is shown over: TLS without a binding at
+/// one end is another channel than with it.
+#[test]
+fn a_password_is_proved_for_its_connection() {
+    for (bound, opens) in [(true, true), (false, false)] {
+        let sim = Sim::new(9);
+        let authority = Authority::new("right");
+        let tls = server_of(&authority).build().unwrap();
+        let client = client_of(&authority).channel_binding(bound).build().unwrap();
+        let stored = StoredPassword::with_iterations("open sesame", 4_096).unwrap();
+        let users = Passwords::new([("ada", stored, 41)]);
+        let mut config = served(Config::SERVER);
+        config.authenticator = Some(Arc::new(users));
+        let notes = Notes::default();
+        let told = notes.clone();
+        let (_server, net) = serve(&sim, &tls, config, move |info: &SessionInfo| {
+            told.add(format!("{:?}", info.principal));
+            deaf
+        });
+        let mut options = eager(1);
+        options.dialer.attempts = Attempts::Once;
+        // Nothing has to be allowed: TLS is there.
+        options.credentials = Some(Arc::new(Password::new("ada", "open sesame").unwrap()));
+        let (handle, runner) = dial(&sim, (&net, &client), options, deaf);
+        let world = sim.clone();
+        sim.run(async move {
+            world.aside(runner);
+            if opens {
+                handle.send_receipted(1u8, b"x").await.unwrap().await.unwrap();
+            } else {
+                assert_eq!(handle.closed().await.code, CloseCode::AUTH_FAILED);
+            }
+        });
+        assert_eq!(notes.all(), if opens { vec!["Some(41)"] } else { vec![] });
+    }
+}
+
+/// A handshake of TLS that fails is told of with what TLS says.
+#[test]
+fn failed_handshakes_are_in_the_security_log() {
+    let sim = Sim::new(10);
+    let (_, tls) = both();
+    let lines = Notes::default();
+    let noted = lines.clone();
+    let mut config = served(Config::SERVER);
+    config.security = Some(SecurityLog::new(move |event: &SecurityEvent<'_>| {
+        assert_eq!(event.kind, SecurityKind::TransportFailed);
+        noted.add(event.to_string());
+    }));
+    let (server, net) = serve(&sim, &tls, config, |_: &SessionInfo| deaf);
+    let stranger = client_of(&Authority::new("wrong")).build().unwrap();
+    let world = sim.clone();
+    sim.run(async move {
+        let mut plain = net.dial().unwrap();
+        write_all(&mut plain, b"OUTL is what it says first").await.unwrap();
+        let _ = read_all(&mut plain, 100).await;
+        let mut io = stranger.connect(net.dial().unwrap(), "localhost").unwrap();
+        assert!(handshake(&mut io).await.is_err());
+        drop(io);
+        world.sleep(10_000).await;
+        assert_eq!(server.handle().stats().failed_handshakes, 2);
+    });
+    let lines = lines.all();
+    let expected = "transport-failed: TLS: the peer does not speak TLS: wrong port?";
+    assert_eq!(lines[0], expected);
+    assert!(lines[1].starts_with("transport-failed: TLS: the peer does not accept"), "{lines:?}");
+    assert_eq!(lines.len(), 2);
 }

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod docs;
+mod features;
 mod manifests;
 mod receipts;
 mod shape;
@@ -118,6 +119,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     words::check,
     spec::check,
     receipts::check,
+    features::check,
     docs::links,
     docs::examples,
     docs::map,
