@@ -14,7 +14,6 @@ use crate::handler::{Handler, Incoming};
 use crate::home::{Home, Hosted, ServerEvent};
 use crate::owner::Owner;
 use crate::shared::{Facts, Inner, Shared};
-use crate::state::LinkState;
 
 /// What a session is doing.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]

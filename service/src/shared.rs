@@ -15,12 +15,12 @@ use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
 use crate::board::{Board, LONGEST, Left, Parked, Seat};
-use crate::error::{Closed, RequestError, SendError, Why};
+use crate::error::{Closed, RequestError, SendError};
 use crate::figures::Figures;
 use crate::home::Hosted;
 use crate::memory::{FREE, Memory};
 use crate::outgoing::{Outgoing, WhenFull};
-use crate::state::{LinkState, States, Watch};
+use crate::state::{LinkState, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
 /// Routes of which only the newest value waits.
@@ -165,58 +165,6 @@ impl Shared {
         let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
         let watch = OnceLock::new();
         Self { principal, outgoing, hosted: None, timers, dirty, watch, inner }
-    }
-
-    /// One of a client.
-    pub(crate) fn dialling<R: Runtime>(watch: Watch, runtime: &R, outgoing: Arc<Outgoing>) -> Self {
-        let watch = OnceLock::from(Arc::new(watch));
-        Self { watch, ..Self::new(None, 0, runtime, outgoing) }
-    }
-
-    /// What the connection is doing.
-    pub(crate) fn state(&self) -> LinkState {
-        self.watch.get().map_or_else(|| self.lock().state(), |watch| watch.state())
-    }
-
-    /// What it will be doing.
-    pub(crate) fn states(&self) -> States {
-        // Under the lock: what changes then is told behind it.
-        let inner = self.lock();
-        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.state())));
-        States::new(Arc::clone(watch))
-    }
-
-    /// Tells that it does something else; after the facts say so.
-    pub(crate) fn turn(&self, state: LinkState) {
-        if let Some(watch) = self.watch.get() {
-            watch.turn(state);
-        }
-    }
-
-    /// Lets handles know what they need to know.
-    pub(crate) fn publish(&self, facts: Facts, figures: impl FnOnce(&mut Inner)) {
-        let mut inner = self.lock();
-        figures(&mut inner);
-        let resumed = inner.facts.id.is_some();
-        let wake = inner.open_session(facts);
-        drop(inner);
-        let connected = LinkState::Connected { resumed };
-        self.turn(if facts.connected { connected } else { LinkState::Disconnected });
-        wake.into_iter().for_each(Waker::wake);
-    }
-
-    /// The session is over, and has something left to say if it is `carried`.
-    pub(crate) fn over(self: &Arc<Self>, carried: bool, closed: Closed, unsent: &[RequestId]) {
-        let last = closed.complete || matches!(closed.why, Why::Stopped | Why::Dropped);
-        let mut inner = self.lock();
-        inner.set_parting(carried);
-        let wake = inner.close_with(closed, unsent);
-        drop(inner);
-        if let Some(watch) = self.watch.get().filter(|watch| last || !watch.dials()) {
-            watch.turn(LinkState::Closed);
-        }
-        self.depart();
-        wake.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {

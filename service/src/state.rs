@@ -13,7 +13,7 @@ use outlast_core::wire::RequestId;
 use crate::error::{Closed, Why};
 use crate::outgoing::Outgoing;
 use crate::overview::lock;
-use crate::shared::Shared;
+use crate::shared::{Facts, Inner, Shared};
 use crate::transport::Runtime;
 
 /// What a connection is doing.
@@ -282,6 +282,18 @@ impl Shared {
         }
     }
 
+    /// Lets handles know what they need to know.
+    pub(crate) fn publish(&self, facts: Facts, figures: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        figures(&mut inner);
+        let resumed = inner.facts.id.is_some();
+        let wake = inner.open_session(facts);
+        drop(inner);
+        let connected = LinkState::Connected { resumed };
+        self.turn(if facts.connected { connected } else { LinkState::Disconnected });
+        wake.into_iter().for_each(Waker::wake);
+    }
+
     /// The session is over, and has something left to say if it is `carried`.
     pub(crate) fn over(self: &Arc<Self>, carried: bool, closed: Closed, unsent: &[RequestId]) {
         let last = closed.complete || matches!(closed.why, Why::Stopped | Why::Dropped);
@@ -289,10 +301,10 @@ impl Shared {
         inner.set_parting(carried);
         let wake = inner.close_with(closed, unsent);
         drop(inner);
-        self.depart();
         if let Some(watch) = self.watch.get().filter(|watch| last || !watch.dials()) {
             watch.turn(LinkState::Closed);
         }
+        self.depart();
         wake.into_iter().for_each(Waker::wake);
     }
 }

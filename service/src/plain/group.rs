@@ -97,7 +97,7 @@ impl Member for Shared {
     }
 
     fn is_over(&self) -> bool {
-        !matches!(self.lock().info.state, PlainState::Connected { .. })
+        !self.lock().info.state.is_connected()
     }
 
     fn deliver(&self, message: &Message<'_>) -> Result<(), MemberError> {
