@@ -236,7 +236,7 @@ fn tokens_and_panics_behave_as_elsewhere() {
 fn threads_wait_for_states() {
     let server = serve();
     let builder = Client::builder().address(server.local_addr().to_string());
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(8);
     let builder = builder.on_state(move |state| tell.send(state).unwrap());
     let handle = builder.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
     let mut states = handle.states();

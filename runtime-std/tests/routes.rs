@@ -1,5 +1,5 @@
-//! One router behind three listeners: sessions, zinx and lines of JSON, over real sockets. The peers
-//! of the last two are bytes written by hand.
+//! One router behind three listeners: sessions, zinx and lines of JSON, over real sockets. The
+//! peers of the last two are bytes written by hand.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -125,6 +125,7 @@ mod handle;
 mod handler;
 mod home;
 pub mod inbox;
+mod limits;
 mod memory;
 #[cfg(feature = "net")]
 pub mod net;
@@ -162,13 +163,14 @@ pub use groups::{
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use home::{ServerEvent, ServerLimit, WhyRefused};
+pub use limits::{Limits, ServerConfig};
 pub use memory::MemoryLimits;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats};
 pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use security::{SecurityEvent, SecurityKind, SecurityLog};
-pub use server::{Limits, Server, ServerConfig};
+pub use server::Server;
 pub use state::{LinkState, States, Watcher};
 pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -20,9 +20,9 @@ use crate::greet::Refusal;
 use crate::groups::Groups;
 use crate::handle::Handle;
 use crate::home::{Home, ServerEvent};
+use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::places::Bell;
-use crate::server::Limits;
 use crate::shared::Shared;
 use crate::traffic::Traffic;
 
@@ -274,8 +274,8 @@ impl ServerHandle {
 
     /// Sends a one-way message to every session, without waiting for any of them.
     ///
-    /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead of
-    /// each, and written to them by one task; for the others it is queued one by one.
+    /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead
+    /// of each, and written to them by one task; for the others it is queued one by one.
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
         let (route, board) = (route.into(), &self.common.board);
         board.open(&self.common.directory);

@@ -4,11 +4,17 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use outlast_core::wire::RequestId;
+
+use crate::error::{Closed, Why};
+use crate::outgoing::Outgoing;
 use crate::overview::lock;
+use crate::shared::{Facts, Inner, Shared};
+use crate::transport::Runtime;
 
 /// What a connection is doing.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
@@ -245,6 +251,61 @@ impl Clone for States {
 impl Drop for States {
     fn drop(&mut self) {
         lock(&self.watch.now).waiting.retain(|(number, _)| *number != self.number);
+    }
+}
+
+impl Shared {
+    /// One of a client.
+    pub(crate) fn dialling<R: Runtime>(watch: Watch, runtime: &R, outgoing: Arc<Outgoing>) -> Self {
+        let mut shared = Self::new(None, 0, runtime, outgoing);
+        shared.watch = OnceLock::from(Arc::new(watch));
+        shared
+    }
+
+    /// What the connection is doing.
+    pub(crate) fn state(&self) -> LinkState {
+        self.watch.get().map_or_else(|| self.lock().state(), |watch| watch.state())
+    }
+
+    /// What it will be doing.
+    pub(crate) fn states(&self) -> States {
+        // Under the lock: what changes then is told behind it.
+        let inner = self.lock();
+        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.state())));
+        States::new(Arc::clone(watch))
+    }
+
+    /// Tells that it does something else; after the facts say so.
+    pub(crate) fn turn(&self, state: LinkState) {
+        if let Some(watch) = self.watch.get() {
+            watch.turn(state);
+        }
+    }
+
+    /// Lets handles know what they need to know.
+    pub(crate) fn publish(&self, facts: Facts, figures: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        figures(&mut inner);
+        let resumed = inner.facts.id.is_some();
+        let wake = inner.open_session(facts);
+        drop(inner);
+        let connected = LinkState::Connected { resumed };
+        self.turn(if facts.connected { connected } else { LinkState::Disconnected });
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// The session is over, and has something left to say if it is `carried`.
+    pub(crate) fn over(self: &Arc<Self>, carried: bool, closed: Closed, unsent: &[RequestId]) {
+        let last = closed.complete || matches!(closed.why, Why::Stopped | Why::Dropped);
+        let mut inner = self.lock();
+        inner.set_parting(carried);
+        let wake = inner.close_with(closed, unsent);
+        drop(inner);
+        if let Some(watch) = self.watch.get().filter(|watch| last || !watch.dials()) {
+            watch.turn(LinkState::Closed);
+        }
+        self.depart();
+        wake.into_iter().for_each(Waker::wake);
     }
 }
 

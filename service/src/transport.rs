@@ -22,8 +22,8 @@ pub trait Transport: Send + Unpin + 'static {
     /// does not take at once is refused with [`WouldBlock`](io::ErrorKind::WouldBlock). With it a
     /// message to many is written by whoever sends it, without waking the task of each connection.
     ///
-    /// A transport that may have something left to do after a write says `WouldBlock` without having
-    /// taken anything, as this one does by default: then the connection's own task writes.
+    /// A transport that may have something left to do after a write says `WouldBlock` without
+    /// having taken anything, as this one does by default: then the connection's own task writes.
     fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let _ = bufs;
         Err(io::ErrorKind::WouldBlock.into())

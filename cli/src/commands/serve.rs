@@ -112,9 +112,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if tls.is_some() {
             eprintln!("  over TLS; SIGHUP reads the certificate again");
         }
-        if let Some(folder) = &folder {
-            eprintln!("  files go to {}", folder.root().display());
-        }
+        folder.iter().for_each(|it| eprintln!("  files go to {}", it.root().display()));
         if open {
             eprintln!("  whoever reaches this port may use it: --token-file keeps others out");
         }

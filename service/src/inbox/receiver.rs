@@ -12,8 +12,8 @@ use crate::handle::Handle;
 
 /// Takes what an [`Inbox`](super::Inbox) keeps, in the order in which it came.
 ///
-/// A message that is held for it ([`WhenFull::Wait`](super::WhenFull::Wait)) counts as taken when it
-/// is received; the peer hears of that when nothing is left, or with the next 4 KiB.
+/// A message that is held for it ([`WhenFull::Wait`](super::WhenFull::Wait)) counts as taken when
+/// it is received; the peer hears of that when nothing is left, or with the next 4 KiB.
 #[derive(Debug)]
 pub struct Receiver {
     queue: Arc<Queue<Received>>,

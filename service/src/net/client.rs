@@ -132,8 +132,8 @@ impl<N: Net> ClientBuilder<N> {
         Runner::new(net, self.config, connector, handler).map_err(invalid)
     }
 
-    /// Makes a pool of such clients in tasks of the runtime; `handlers` is told the place of each in
-    /// the pool.
+    /// Makes a pool of such clients in tasks of the runtime; `handlers` is told the place of each
+    /// in the pool.
     ///
     /// # Errors
     ///

@@ -13,12 +13,12 @@ use super::client::{Dial, need_address, seed};
 use super::server::{Host, Running, listen, run};
 use super::{Layer, Net, SocketOptions, invalid};
 use crate::groups::Groups;
+use crate::limits::Limits;
 use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
 };
 use crate::security::SecurityLog;
-use crate::server::Limits;
 use crate::state::{LinkState, Watcher};
 
 /// Describes a server whose listener speaks one format.

@@ -19,10 +19,11 @@ use crate::auth::{Authenticator, Tokens};
 use crate::figures::SessionInfo;
 use crate::groups::Groups;
 use crate::handler::Handler;
+use crate::limits::{Limits, ServerConfig};
 use crate::outgoing::Outgoing;
 use crate::overview::ServerHandle;
 use crate::security::SecurityLog;
-use crate::server::{Limits, Server as Sessions, ServerConfig};
+use crate::server::Server as Sessions;
 use crate::transport::sleep_until;
 
 /// Describes a server. See [`Server::builder`].

@@ -10,7 +10,7 @@ use outlast_formats::{FormatError, Packet};
 use super::error::{PlainClosed, PlainError};
 use super::handle::PlainHandle;
 use super::handler::PlainPeer;
-use super::shared::{PlainState, Shared};
+use super::shared::Shared;
 use crate::events::Emitter;
 use crate::groups::sealed::Sealed;
 use crate::groups::{
@@ -97,7 +97,7 @@ impl Member for Shared {
     }
 
     fn is_over(&self) -> bool {
-        !matches!(self.lock().info.state, PlainState::Connected { .. })
+        !self.lock().info.state.is_connected()
     }
 
     fn deliver(&self, message: &Message<'_>) -> Result<(), MemberError> {

@@ -26,9 +26,10 @@ use crate::door::{Door, Stay, Visit};
 use crate::entropy;
 use crate::events::Events;
 use crate::groups::Groups;
+use crate::limits::Limits;
 use crate::overview::{Refusals, Report};
 use crate::security::{SecurityEvent, SecurityKind, SecurityLog};
-use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE, Limits};
+use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE};
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Transport};
 

@@ -37,8 +37,8 @@ pub struct PoolConfig {
     pub connections: usize,
     /// Sessions that are opened at once, however little there is to do: 0 to `connections`.
     pub keep: usize,
-    /// Uses of one session at the same time, that is leases, requests, and sends that wait for room:
-    /// 1 to 65,536.
+    /// Uses of one session at the same time, that is leases, requests, and sends that wait for
+    /// room: 1 to 65,536.
     pub in_use: usize,
     /// Callers that may wait for a session: 0 to 1,048,576. More are [refused](PoolError::Full).
     pub waiting: usize,
@@ -49,7 +49,8 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
-    /// Up to 4 sessions, 1 of them at once, each for 256; 1,024 may wait for 5 s; replaced after 1 s.
+    /// Up to 4 sessions, 1 of them at once, each for 256; 1,024 may wait for 5 s; replaced after
+    /// 1 s.
     fn default() -> Self {
         Self {
             connections: 4,

@@ -60,8 +60,8 @@
 //! for a listener, `plain()` for a client. A packet's number, or the name in its object, is its
 //! route; one that has neither goes to route 0. Errors are the format's own words for a failure,
 //! where it has any. A format that does not tell requests from messages has its packets answered as
-//! if they were requests, but for empty answers, which are not sent. [`Link::session`] is `None`, and
-//! a [`Session`] cannot be extracted: what needs the guarantees of one says so.
+//! if they were requests, but for empty answers, which are not sent. [`Link::session`] is `None`,
+//! and a [`Session`] cannot be extracted: what needs the guarantees of one says so.
 
 mod builder;
 mod codec;

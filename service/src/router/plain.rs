@@ -40,8 +40,8 @@ impl<H: Hook> Routes<H> {
     }
 }
 
-/// A router's side of one connection without a session; a client's, of all of them, each of which is
-/// [opened](super::Router::on_open) and [closed](super::Router::on_close).
+/// A router's side of one connection without a session; a client's, of all of them, each of which
+/// is [opened](super::Router::on_open) and [closed](super::Router::on_close).
 #[derive(Debug)]
 pub struct PlainRouted<H: Hook = ()> {
     routed: Routed<H>,

@@ -42,7 +42,7 @@ where
         Box::new(handler) as Box<dyn FnMut(&mut Peer<'_>, Incoming<'_>) + Send>
     };
     let (server, net) = serve(&sim, Config::SERVER, factory);
-    let (world, dialled) = (sim.clone(), net.clone());
+    let (world, dialled) = (sim.clone(), net);
     sim.run(async move {
         let (at, clock) = (dialled.clone(), world.clone());
         let pool = Pool::new(&world, config, move |place| {

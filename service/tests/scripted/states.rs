@@ -52,7 +52,7 @@ fn a_client_says_what_it_does_from_the_first_attempt_to_the_end() {
     net.plan(|number| (number != 2).then(|| (Faults::default(), Faults::default())));
     let config = ClientConfig { watcher: Some(seen.watcher(&sim)), ..eager(3) };
     let (handle, runner) = client(&sim, &net, config, deaf);
-    let (world, noted) = (sim.clone(), seen.clone());
+    let (world, noted) = (sim.clone(), seen);
     sim.run(async move {
         let mut states = handle.states();
         assert_eq!((handle.state(), states.latest()), (LinkState::Disconnected, handle.state()));

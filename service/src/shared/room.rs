@@ -1,0 +1,193 @@
+//! What handles may queue for a session: frames, and newest values that wait for their turn.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use outlast_core::CloseCode;
+use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
+
+use super::Inner;
+use crate::error::SendError;
+use crate::memory::{FREE, Memory};
+use crate::outgoing::WhenFull;
+
+/// Routes of which only the newest value waits.
+const LATEST_MAX: usize = 256;
+
+impl Inner {
+    /// Sums up whether anything may be staged, for the short path.
+    pub(super) fn set_gate(&mut self) {
+        let may = !self.open && !self.over && !self.orders.finish && self.facts.id.is_some();
+        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        self.gate = if may && !full { self.granted.max(FREE) } else { 0 };
+    }
+
+    /// Whether a frame with a body of `body` bytes can be staged.
+    #[inline]
+    pub(crate) fn check(&mut self, body: usize) -> Result<(), SendError> {
+        if body <= self.facts.max_body && self.staged.len() + HEADER_LEN + body <= self.gate {
+            return Ok(());
+        }
+        self.explain(body)
+    }
+
+    #[cold]
+    fn explain(&mut self, body: usize) -> Result<(), SendError> {
+        self.check_generation(self.generation).map_err(SendError::Closed)?;
+        if self.orders.finish {
+            return Err(SendError::Finished);
+        }
+        if self.facts.id.is_none() {
+            return Err(SendError::NotOpen);
+        }
+        if body > self.facts.max_body {
+            return Err(SendError::TooLongForFrame { limit: self.facts.max_body });
+        }
+        let size = self.staged.len() + HEADER_LEN + body;
+        if self.open || size > self.limit || !self.grant(size) {
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    /// Lets the queue become so long, if there is memory for it.
+    fn grant(&mut self, size: usize) -> bool {
+        if self.memory.as_ref().is_some_and(|memory| memory.is_full()) {
+            return false;
+        }
+        if size > self.granted.max(FREE) {
+            let wanted = size.next_power_of_two().min(self.limit);
+            self.memory.iter().for_each(|memory| memory.change(self.granted, wanted));
+            self.granted = wanted;
+        }
+        self.set_gate();
+        true
+    }
+
+    /// The queue is empty: nothing of it counts any more.
+    pub(super) fn give_back(&mut self) {
+        if self.granted > 0 {
+            self.memory.iter().for_each(|memory| memory.change(self.granted, 0));
+            self.granted = 0;
+        }
+        self.set_gate();
+    }
+
+    /// What counts how much this session holds.
+    pub(crate) fn count_in(&mut self, memory: Arc<Memory>) {
+        self.memory = Some(memory);
+    }
+
+    /// Stages one frame that was checked.
+    #[inline]
+    pub(crate) fn stage(&mut self, header: Header, front: &[u8], payload: &[u8]) {
+        let size = HEADER_LEN + front.len() + payload.len();
+        self.staged.reserve(size);
+        self.staged.extend_from_slice(&header.to_bytes());
+        if !front.is_empty() {
+            self.staged.extend_from_slice(front);
+        }
+        self.staged.extend_from_slice(payload);
+        self.staged_total += size as u64;
+    }
+
+    /// Stages a one-way message if nothing at all stands against it: the short path.
+    #[inline(always)]
+    pub(crate) fn stage_short(&mut self, route: Route, payload: &[u8]) -> bool {
+        let size = HEADER_LEN + payload.len();
+        if route.encoded_len() != 0
+            || payload.len() > self.facts.max_body
+            || self.staged.len() + size > self.gate
+        {
+            return false;
+        }
+        let header = Header::new(Op::Message, route.tag(), payload.len() as u16);
+        self.staged.reserve(size);
+        self.staged.extend_from_slice(&header.to_bytes());
+        self.staged.extend_from_slice(payload);
+        self.staged_total += size as u64;
+        true
+    }
+
+    /// Stages a one-way message that fits a frame.
+    pub(crate) fn stage_message(&mut self, route: Route, payload: &[u8]) -> Result<(), SendError> {
+        let bytes = route.to_bytes();
+        let front = &bytes[..route.encoded_len()];
+        let body = front.len() + payload.len();
+        let limit = self.facts.max_message;
+        self.check(body).map_err(|error| match error {
+            SendError::TooLongForFrame { .. } if payload.len() > limit => {
+                SendError::TooLarge { limit }
+            }
+            error => error,
+        })?;
+        self.stage(Header::new(Op::Message, route.tag(), body as u16), front, payload);
+        Ok(())
+    }
+
+    /// A message found no room and nobody waits for some: does what is to be done then.
+    pub(crate) fn overflow(&mut self, when_full: WhenFull) -> Result<(), SendError> {
+        self.turned_down += 1;
+        match when_full {
+            WhenFull::Refuse => Err(SendError::Full),
+            WhenFull::DropNewest => Ok(()),
+            WhenFull::Disconnect => {
+                self.orders.close = Some((CloseCode::EVICTED, true));
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    /// Keeps the newest value of `route` until there is nothing before it.
+    pub(crate) fn keep_latest(&mut self, route: Route, payload: &[u8]) -> Result<(), SendError> {
+        match self.check(route.encoded_len() + payload.len()) {
+            Ok(()) | Err(SendError::Full) => {}
+            Err(error) => return Err(error),
+        }
+        let latest = &mut self.rare.get_or_insert_default().latest;
+        if let Some((_, value)) = latest.iter_mut().find(|(of, _)| *of == route) {
+            value.clear();
+            value.extend_from_slice(payload);
+            return Ok(());
+        }
+        if latest.len() >= LATEST_MAX {
+            return Err(SendError::Full);
+        }
+        latest.push((route, payload.to_vec()));
+        Ok(())
+    }
+
+    /// Stages the newest values, because everything before them is with the transport; whether some
+    /// are left.
+    pub(crate) fn stage_latest(&mut self, is_time: bool) -> bool {
+        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.latest.is_empty()) else {
+            return false;
+        };
+        if !is_time || self.open {
+            return true;
+        }
+        let mut latest = std::mem::take(&mut rare.latest);
+        let staged = latest.iter().take_while(|(route, value)| {
+            // A session that is over takes none.
+            self.stage_message(*route, value).is_ok()
+        });
+        let staged = staged.count();
+        latest.drain(..staged);
+        let left = !latest.is_empty();
+        if let Some(rare) = &mut self.rare {
+            rare.latest = latest;
+        }
+        left
+    }
+
+    /// Calls `waker` when there is room or the session is over.
+    pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
+        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.is_full()) {
+            memory.wait(waker);
+        }
+        let waiting = &mut self.rare.get_or_insert_default().waiting;
+        if !waiting.iter().any(|other| other.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+}
