@@ -235,7 +235,8 @@ impl<'m, E: Entropy> Server<'m, E> {
     }
 
     /// A socket without a connection listens; one with a connection is greeted. The time for that
-    /// counts from the peer's first packet, so that one that sends no other does not keep the socket.
+    /// counts from the peer's first packet, so that a peer that sends no other does not keep the
+    /// socket.
     fn receive(&self, now: Instant, connection: &mut Connection<'m>, socket: &mut tcp::Socket<'_>) {
         if !socket.is_open() && socket.listen(connection.port).is_err() {
             info!("the port cannot be listened at");
