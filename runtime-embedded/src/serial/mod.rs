@@ -106,8 +106,7 @@ impl<'m> SerialClient<'m> {
         Ok(if has_more { Some(now) } else { self.port.deadline() })
     }
 
-    /// Whether there is more to read.
-
+    /// Whether there may be more to read.
     fn exchange<L: Read + ReadReady + Write>(
         &mut self,
         now: Instant,

@@ -76,7 +76,7 @@ fn a_stream_that_always_has_more_stops_neither_the_clock_nor_the_goodbye() {
     let up = Pipe::default();
     up.room.set(4_096);
     let mut connection =
-        client.attach(&dial, Babble { reads: &reads, byte: 0xFF }, up.clone()).expect("attached");
+        client.attach(&dial, Babble { reads: &reads, byte: 0xFF }, up).expect("attached");
     let mut run = pin!(connection.run(|_, _| {}));
     let ended = (0..100).find_map(|_| {
         clock.pass(100_000);
