@@ -50,11 +50,15 @@
 //! # smol
 //!
 //! **async-std is discontinued** (RUSTSEC-2025-0052): nobody repairs it any more. It is the default
-//! here because of the crate's name. Moving to smol is one line of `Cargo.toml`, after which
-//! async-std is no longer among the dependencies and the names at the root are those of smol:
+//! here because of the crate's name. Moving to smol is one entry of `Cargo.toml`, after which
+//! async-std is no longer among the dependencies and the names at the root are those of smol; the
+//! path is that of a checkout, as the crate is not published yet:
 //!
 //! ```toml
-//! outlast-async-std = { version = "0.1", default-features = false, features = ["smol"] }
+//! [dependencies.outlast-async-std]
+//! path = "../outlast/runtime-async-std"
+//! default-features = false
+//! features = ["smol"]
 //! ```
 //!
 //! Sockets and timers are those of async-io in both cases. With both features the root has the

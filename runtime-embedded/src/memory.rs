@@ -93,7 +93,8 @@ pub(crate) fn frame_size(config: &Config) -> usize {
 pub enum SetupError {
     /// A value is out of range.
     Config(ConfigError),
-    /// The memory for a frame is too small for [`Config::max_body`].
+    /// The memory for a frame is too small for [`Config::max_body`], or that for bytes or packets
+    /// of a stream for a handshake.
     Frame {
         /// Bytes it has to have.
         needed: usize,
@@ -115,7 +116,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Frame { needed } => {
-                write!(f, "the memory for a frame has to have {needed} bytes for this max_body")
+                write!(f, "the memory for a frame or a packet has to have {needed} bytes")
             }
             Self::NoAddress => f.write_str("there is no address to dial"),
             Self::NoPlace => f.write_str("there is no place for a session"),

@@ -7,8 +7,11 @@ use outlast_core::state::LinkState;
 use outlast_core::{Attach, Config, Event, Instant, StateError};
 
 use crate::keeper::{Keeper, Order};
-use crate::memory::frame_size;
 use crate::{Session, SetupError, StreamMemory};
+
+/// Bytes of a handshake that carries neither tokens nor names, rounded up: the least memory for
+/// what is read, and for what is written.
+const HANDSHAKE: usize = 256;
 
 /// What a client over a stream of bytes is made from.
 #[derive(Debug, Clone)]
@@ -106,9 +109,10 @@ impl<'m> Port<'m> {
         config: StreamConfig<'m>,
     ) -> Result<(Self, Inbox<'m>, Outbox<'m>), SetupError> {
         config.dialer.validate()?;
-        let needed = frame_size(&config.session);
         let (session, inbox) = memory.frame.client(&config.session)?;
-        debug_assert!(inbox.len() >= needed, "this was checked");
+        if inbox.len().min(memory.outbox.len()) < HANDSHAKE {
+            return Err(SetupError::Frame { needed: HANDSHAKE });
+        }
         let keeper = Keeper::new(config.dialer, config.seed);
         let inbox = Inbox { bytes: inbox, filled: 0 };
         let outbox = Outbox { bytes: memory.outbox, from: 0, to: 0 };

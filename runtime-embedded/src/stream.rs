@@ -32,6 +32,9 @@ use crate::keeper::Order;
 use crate::port::{Inbox, Outbox, Port};
 use crate::{Session, SetupError, StreamConfig, StreamMemory};
 
+/// How often a run looks whether there is more, before other tasks have their turn.
+const ROUNDS: u32 = 32;
+
 /// A monotonic clock that can be waited for. Wrap that of the executor at hand:
 ///
 /// ```
@@ -110,8 +113,8 @@ impl<'m, T: Timer> Client<'m, T> {
         self.port.keeper.dialer.failures()
     }
 
-    /// Ends the session, whatever was not delivered, and wants no further transport. Run the
-    /// connection to its end, so that the server hears of it.
+    /// Ends the session, whatever was not delivered, and wants no further transport. The server
+    /// hears of it from [`Connection::stop`] only.
     pub fn stop(&mut self, code: CloseCode) {
         self.port.session.end(self.timer.now(), code);
         self.port.keeper.dialer.handle_stop();
@@ -196,6 +199,12 @@ impl<'m, T: Timer, R: Read, W: Write> Connection<'_, 'm, T, R, W> {
         self.client.session()
     }
 
+    /// Ends the session, whatever was not delivered, and wants no further transport. Run to the
+    /// end, so that the server hears of it.
+    pub fn stop(&mut self, code: CloseCode) {
+        self.client.stop(code);
+    }
+
     /// Carries the session until the transport is of no more use. `on_event` is given the session
     /// as well, so that it can answer while it holds the event.
     pub async fn run(&mut self, on_event: impl FnMut(&mut Session<'m>, Event<'_>)) -> Ended {
@@ -207,7 +216,7 @@ impl<'m, T: Timer, R: Read, W: Write> Connection<'_, 'm, T, R, W> {
             let mut writing = pin!(write(outbox, &mut self.writer, timer, &shared));
             let mut timing = pin!(keep_time(timer, &shared));
             poll_fn(|cx| {
-                loop {
+                for _ in 0..ROUNDS {
                     let tasks = (reading.as_mut(), writing.as_mut(), timing.as_mut());
                     let ended = poll_all(cx, tasks);
                     // What one of them changed, the others have to see.
@@ -216,6 +225,9 @@ impl<'m, T: Timer, R: Read, W: Write> Connection<'_, 'm, T, R, W> {
                         return ended;
                     }
                 }
+                // Other tasks of the executor have their turn, and then this one goes on.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             })
             .await
         };
@@ -283,7 +295,18 @@ async fn read<'m, F: FnMut(&mut Session<'m>, Event<'_>)>(
             shared.port.feed(now, inbox, &mut shared.on_event);
             shared.changed = true;
         });
+        give_way().await;
     }
+}
+
+/// Lets the other two have their turn: a reader that always has more would leave them none.
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|_| match core::mem::replace(&mut has_waited, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 async fn write<'m, F: FnMut(&mut Session<'m>, Event<'_>)>(

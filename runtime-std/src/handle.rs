@@ -93,6 +93,23 @@ impl Handle {
         Ok(Receipt { inner })
     }
 
+    /// As [`send_receipted`](Self::send_receipted), for at most `limit`, in which the message is
+    /// sent and not yet taken. What was begun of a longer message is discarded at the peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::TimedOut`].
+    pub fn send_receipted_timeout(
+        &self,
+        route: impl Into<Route>,
+        payload: &[u8],
+        limit: Duration,
+    ) -> Result<Receipt, SendError> {
+        let sent = block_on_timeout(self.inner.send_receipted(route, payload), limit);
+        let inner = sent.unwrap_or(Err(SendError::TimedOut))?;
+        Ok(Receipt { inner })
+    }
+
     /// Waits until the peer's application has taken everything that was sent before, by whichever
     /// thread. Nothing sent means nothing to wait for.
     ///
@@ -256,6 +273,22 @@ impl Responder {
     /// over.
     pub fn respond(self, status: Status, payload: &[u8]) -> Result<(), SendError> {
         block_on(self.inner.respond(status, payload))
+    }
+
+    /// As [`respond`](Self::respond), for at most `limit`; after that the peer is answered
+    /// [`Status::INTERNAL`].
+    ///
+    /// # Errors
+    ///
+    /// As [`respond`](Self::respond), and [`SendError::TimedOut`].
+    pub fn respond_timeout(
+        self,
+        status: Status,
+        payload: &[u8],
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        let answered = block_on_timeout(self.inner.respond(status, payload), limit);
+        answered.unwrap_or(Err(SendError::TimedOut))
     }
 
     /// Answers that it went well.

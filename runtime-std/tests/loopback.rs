@@ -142,10 +142,52 @@ fn every_wait_ends_at_its_limit() {
     let builder = Client::builder().address(nobody.to_string());
     let handle = builder.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
     assert_eq!(handle.send_timeout(ECHO, b"x", short), Err(SendError::TimedOut));
+    let receipted = handle.send_receipted_timeout(ECHO, b"x", short);
+    assert!(matches!(receipted, Err(SendError::TimedOut)), "{receipted:?}");
     let late = handle.request_timeout(ECHO, b"x", short).unwrap_err();
     assert!(matches!(late, RequestError::NotSent(SendError::TimedOut)), "{late}");
     handle.end(CloseCode::GOING_AWAY);
     assert!(matches!(handle.closed().why, Why::Stopped));
+}
+
+#[test]
+fn an_answer_without_room_ends_at_its_limit() {
+    let (tell, told) = mpsc::sync_channel(1);
+    let small = Config { send_buffer: 1_024, ..Config::SERVER };
+    let server = Server::builder().config(small).bind("127.0.0.1:0").unwrap();
+    let server = server
+        .start(move |_: &SessionInfo| {
+            let tell = tell.clone();
+            move |peer: &mut Peer<'_>, event: Incoming<'_>| {
+                if let Incoming::Request { id, .. } = event {
+                    peer.send(BACK, b"wait").unwrap();
+                    let (responder, tell) = (Responder::from(peer.defer(id)), tell.clone());
+                    std::thread::spawn(move || {
+                        let limit = Duration::from_millis(50);
+                        let answered = responder.respond_timeout(Status::OK, &[7; 900_000], limit);
+                        tell.send(answered).unwrap();
+                    });
+                }
+            }
+        })
+        .unwrap();
+    // Until the answer was given up, its peer takes nothing.
+    let builder = Client::builder().address(server.local_addr().to_string());
+    let (go_on, gate) = mpsc::sync_channel(1);
+    let handle = builder
+        .connect(move |_: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { .. } = event {
+                gate.recv_timeout(LONG).unwrap();
+            }
+        })
+        .unwrap();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| handle.request_timeout(ECHO, b"", LONG));
+        assert_eq!(told.recv_timeout(LONG).unwrap(), Err(SendError::TimedOut));
+        go_on.send(()).unwrap();
+        assert_eq!(asked.join().unwrap().unwrap().status, Status::INTERNAL);
+    });
+    server.shutdown(Duration::ZERO);
 }
 
 #[test]

@@ -24,6 +24,8 @@ use packet::encoded_len;
 
 /// Bytes that are read from the line at a time.
 const CHUNK: usize = 32;
+/// How often a poll reads: a line that always has more must not keep it.
+const READS: u32 = 64;
 /// The least memory for a packet.
 const PACKET_MIN: usize = encoded_len(16);
 
@@ -82,8 +84,8 @@ impl<'m> SerialClient<'m> {
     }
 
     /// Does everything that can be done now: reads what has come, tells events, writes. Returns
-    /// when to poll next if nothing comes before; a line that does not wake anybody when something
-    /// comes has to be polled more often.
+    /// when to poll next if nothing comes before, which is at once if there is more than one poll
+    /// takes; a line that does not wake anybody when something comes has to be polled more often.
     ///
     /// `on_event` is given the session as well, so that it can answer while it holds the event.
     ///
@@ -100,21 +102,25 @@ impl<'m> SerialClient<'m> {
         if done.is_err() {
             self.leave(now, &mut on_event);
         }
-        done.map(|()| self.port.deadline())
+        let has_more = done?;
+        Ok(if has_more { Some(now) } else { self.port.deadline() })
     }
 
+    /// Whether there may be more to read.
     fn exchange<L: Read + ReadReady + Write>(
         &mut self,
         now: Instant,
         line: &mut L,
         on_event: &mut impl FnMut(&mut Session<'m>, Event<'_>),
-    ) -> Result<(), L::Error> {
+    ) -> Result<bool, L::Error> {
         let mut chunk = [0; CHUNK];
-        while line.read_ready()? {
+        let mut reads = 0;
+        while reads < READS && line.read_ready()? {
             let count = line.read(&mut chunk)?;
             if count == 0 {
                 break;
             }
+            reads += 1;
             for byte in chunk.iter().take(count) {
                 self.receive(now, *byte, on_event);
             }
@@ -132,7 +138,8 @@ impl<'m> SerialClient<'m> {
             self.port.tell(now, &mut &[][..], on_event);
         }
         self.begin(now);
-        self.write(now, line)
+        self.write(now, line)?;
+        Ok(reads == READS)
     }
 
     /// Whether the line carries the session.

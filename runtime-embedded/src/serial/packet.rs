@@ -7,7 +7,8 @@
 //! reading goes on.
 //!
 //! What is accepted and was not sent has met its CRC by chance: one in 2^32 of the disturbed
-//! packets, and none of those that are disturbed within 32 neighbouring bits.
+//! packets, and none of those that differ, decoded, within 32 neighbouring bits. A disturbance that
+//! changes where the zeros are may be a longer one when it is decoded.
 
 /// Bytes of a packet's kind, connection and number.
 const HEAD: usize = 4;
@@ -172,6 +173,7 @@ impl<'m> Decoder<'m> {
 
     /// Takes a byte.
     pub fn take(&mut self, byte: u8) -> Received {
+        self.whole = 0;
         if byte == 0 {
             return self.end();
         }
@@ -211,7 +213,7 @@ impl<'m> Decoder<'m> {
     fn end(&mut self) -> Received {
         let complete = self.left == 0 && !self.too_long;
         let (begun, len) = (self.begun, self.len);
-        (self.len, self.left, self.whole) = (0, 0, 0);
+        (self.len, self.left) = (0, 0);
         (self.owes_zero, self.begun, self.too_long) = (false, false, false);
         if !begun {
             return Received::Nothing;

@@ -172,6 +172,11 @@ impl<'m, E: Entropy> Server<'m, E> {
         mut on_event: impl FnMut(usize, &mut Session<'m>, Event<'_>),
     ) -> Option<time::Instant> {
         let now = to_core(now);
+        let listens = matches!(socket.state(), tcp::State::Listen);
+        // A peer that had only begun to connect has given it up.
+        if listens && matches!(connection.seat, Seat::Greeting(_)) {
+            connection.seat = Seat::Vacant;
+        }
         if matches!(connection.seat, Seat::Vacant) {
             self.receive(now, connection, socket);
         }
@@ -181,11 +186,14 @@ impl<'m, E: Entropy> Server<'m, E> {
         if let Seat::Bound(at, lease) = connection.seat {
             self.carry(now, connection, (at, lease), socket, &mut on_event);
         }
+        let mut vacated = None;
         if let Seat::Leaving(until) = connection.seat {
             linger(now, until, connection, socket);
+            vacated = Some(now);
         }
         let deadline = match &connection.seat {
-            Seat::Vacant => None,
+            // What the interface has still to say of the last connection comes before listening.
+            Seat::Vacant => vacated,
             Seat::Greeting(acceptor) => acceptor.poll_timeout(),
             Seat::Bound(at, _) => self.places.get(*at)?.session.next_deadline(),
             Seat::Leaving(until) => Some(*until),
@@ -226,12 +234,15 @@ impl<'m, E: Entropy> Server<'m, E> {
         self.registry.poll_timeout().map(from_core)
     }
 
-    /// A socket without a connection listens; one with a connection is greeted.
+    /// A socket without a connection listens; one with a connection is greeted. The time for that
+    /// counts from the peer's first packet, so that a peer that sends no other does not keep the
+    /// socket.
     fn receive(&self, now: Instant, connection: &mut Connection<'m>, socket: &mut tcp::Socket<'_>) {
         if !socket.is_open() && socket.listen(connection.port).is_err() {
             info!("the port cannot be listened at");
+            return;
         }
-        if !matches!(socket.state(), tcp::State::Listen | tcp::State::SynReceived) {
+        if !matches!(socket.state(), tcp::State::Listen) {
             connection.frame.clear();
             connection.seat = Seat::Greeting(Acceptor::new(now, &self.config));
         }

@@ -11,6 +11,7 @@
     reason = "what is wrong fails the test, and there is a standard library here"
 )]
 
+mod hostile;
 mod pipes;
 mod serial;
 mod sockets;

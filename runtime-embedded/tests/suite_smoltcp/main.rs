@@ -10,6 +10,7 @@
 
 mod driver;
 mod hosts;
+mod listening;
 mod subjects;
 
 outlast_conformance::suite! { driver::OverSmoltcp::default() }
