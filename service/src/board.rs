@@ -32,15 +32,17 @@ pub(crate) const LONGEST: usize = 4 << 10;
 /// Bytes that may be put up for one session before it has got them.
 const ROOM: u32 = 64 << 10;
 /// Sessions that the courier sees to before others get their turn.
-const ROUND: usize = 32;
+const ROUND: usize = 64;
 /// Nothing waits for this session, and nothing will.
 const NEVER: u64 = u64::MAX;
 
 /// A session with its transport, while its task sleeps.
 pub(crate) trait Parked: Send {
-    /// Takes whole frames and writes what the transport takes without waiting; whether the task may
-    /// sleep on.
-    fn deliver(&mut self, now: Instant, frames: &[u8]) -> bool;
+    /// Takes whole frames.
+    fn take(&mut self, frames: &[u8]);
+
+    /// Writes what the transport takes without waiting; whether the task may sleep on.
+    fn write(&mut self, now: Instant) -> bool;
 
     /// Itself, for its task.
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
@@ -208,7 +210,11 @@ impl Board {
         for errand in &mut bag.errands {
             let (from, to) = ((errand.from - bag.low) as usize, (errand.to - bag.low) as usize);
             let frames = bag.frames.get(from..to).unwrap_or_default();
-            errand.sleeps = errand.body.deliver(now, frames);
+            errand.body.take(frames);
+        }
+        // One write right behind the other: receivers that are busy need not be waked for each.
+        for errand in &mut bag.errands {
+            errand.sleeps = errand.body.write(now);
         }
         let mut rouse = Vec::new();
         let abandoned = self.lock().unload(bag, &mut rouse);

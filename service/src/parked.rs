@@ -32,13 +32,20 @@ struct Body<T, H> {
 }
 
 impl<T: Transport, H: Handler> Parked for Body<T, H> {
-    fn deliver(&mut self, now: Instant, frames: &[u8]) -> bool {
+    fn take(&mut self, frames: &[u8]) {
+        let calls = &mut self.calls;
+        self.owner.guarded(|owner| {
+            let (Ok(taken) | Err((taken, _))) = owner.session.send_encoded(frames);
+            let rest = frames.get(taken..).unwrap_or_default();
+            *calls |= !rest.is_empty();
+            owner.queue(rest.to_vec());
+        });
+    }
+
+    fn write(&mut self, now: Instant) -> bool {
         let Self { owner, io, pieces, timer_at, error, .. } = self;
         let mut calls = true;
         owner.guarded(|owner| {
-            let (Ok(taken) | Err((taken, _))) = owner.session.send_encoded(frames);
-            let rest = frames.get(taken..).unwrap_or_default();
-            owner.queue(rest.to_vec());
             let put = |bufs: &[io::IoSlice<'_>]| match io.try_write(bufs) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 done => Poll::Ready(done),
@@ -49,14 +56,14 @@ impl<T: Transport, H: Handler> Parked for Body<T, H> {
             let quiet = now.after(QUIET);
             let due = owner.session.next_deadline().map_or(quiet, |due| due.min(quiet));
             let late = timer_at.is_none_or(|at| at > due);
-            calls = late || !rest.is_empty() || !matches!(written, Poll::Ready(Ok(())));
+            calls = late || !matches!(written, Poll::Ready(Ok(())));
             if let Poll::Ready(Err(failed)) = written {
                 *error = Some(failed);
             }
         });
         self.sent_at = Some(now);
         self.calls |= calls;
-        !calls
+        !self.calls
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {

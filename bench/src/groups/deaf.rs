@@ -12,9 +12,9 @@ use crate::servers::{FAN_OUT_BUFFER, Kind, Mode};
 const CONNECTIONS: usize = 1000;
 /// Bytes sent to everybody before anything is measured: more than may be kept for one session.
 const FILL: usize = 1 << 20;
-/// What may be kept for a session that takes nothing: its send buffer, what was moved out of the
-/// queue and has no room there, the queue itself, and what is put up ahead of it for everybody.
-const BOUND: usize = FAN_OUT_BUFFER + (256 << 10) * 2 + (64 << 10);
+/// What may be kept for a session that takes nothing: its send buffer, what waits behind that (256
+/// KiB, and what one look into the queue adds), the queue, and what is put up ahead of it for all.
+const BOUND: usize = FAN_OUT_BUFFER + (256 << 10) * 3 + (64 << 10);
 
 /// One run.
 struct Run {

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use outlast_core::Config;
 use outlast_core::wire::Status;
+use outlast_core::{CloseCode, Config};
 use outlast_service::{ClientConfig, Handle, Incoming, Peer, SendError, ServerHandle, SessionInfo};
 
 use crate::executor::{Rng, Sim};
 use crate::histories::join;
 use crate::link::Faults;
-use crate::world::{Net, client, eager, for_seeds, serve};
+use crate::world::{Net, Notes, client, deaf, eager, for_seeds, serve};
 
 const CONFIG: Config = Config {
     max_body: 6_000,
@@ -134,17 +134,25 @@ fn faults(rng: &mut Rng) -> Faults {
     }
 }
 
-async fn hurt(sim: Sim, net: Net, mut rng: Rng) {
+async fn hurt(sim: Sim, net: Net, server: ServerHandle, mut rng: Rng) {
     for _ in 0..rng.range(5, 30) {
         sim.sleep(rng.range(100, 60_000)).await;
         let links = net.state().links.clone();
         let link = &links[rng.range(0, links.len() as u64 - 1) as usize];
-        if rng.chance(40) {
-            link.cut(rng.chance(50));
-        } else {
-            link.change(false, |faults| faults.stalled = true);
-            sim.sleep(rng.range(0, 50_000)).await;
-            link.change(false, |faults| faults.stalled = false);
+        match rng.range(0, 4) {
+            0 => link.cut(rng.chance(50)),
+            // The session is taken over from a task that knows of nothing.
+            1 => link.cut_half(),
+            2 => {
+                let all = server.sessions();
+                let id = all[rng.range(0, all.len() as u64 - 1) as usize].id;
+                server.disconnect(id, CloseCode::GOING_AWAY);
+            }
+            _ => {
+                link.change(false, |faults| faults.stalled = true);
+                sim.sleep(rng.range(0, 50_000)).await;
+                link.change(false, |faults| faults.stalled = false);
+            }
         }
     }
 }
@@ -189,7 +197,8 @@ fn history(seed: u64, mut rng: Rng) -> Book {
             let said = say(world.clone(), server, ids.clone(), Arc::clone(&notes), rng, sender);
             talkers.push(join(&world, said));
         }
-        let trouble = join(&world, hurt(world.clone(), net.clone(), Rng(rng.next())));
+        let trouble =
+            join(&world, hurt(world.clone(), net.clone(), server.handle(), Rng(rng.next())));
         for talker in talkers {
             talker.await;
         }
@@ -226,4 +235,44 @@ fn everybody_gets_everything_once_and_in_order_over_any_connections() {
     println!("{resumed} resumes, {heard} messages, {aside} written aside, {full} without room");
     let one = std::env::var("SEED").is_ok();
     assert!(one || (resumed > 100 && heard > 20_000 && aside > 2_000));
+}
+
+/// What a sleeping task left elsewhere is found by whoever wants something of its session.
+#[test]
+fn sessions_whose_tasks_sleep_are_ended_like_others() {
+    for_seeds(20, |seed, mut rng| {
+        let (sim, notes) = (Sim::new(seed), Notes::default());
+        let (server, net) = serve(&sim, CONFIG, |_: &SessionInfo| deaf);
+        let world = sim.clone();
+        sim.run(async move {
+            let count = rng.range(1, 8) as usize;
+            let mut handles = Vec::new();
+            for _ in 0..count {
+                let told = notes.clone();
+                let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| match event {
+                    Incoming::Message { .. } => told.add("message"),
+                    Incoming::Lost { code, .. } => told.add(format!("lost {}", code.name())),
+                    _ => {}
+                };
+                let (handle, runner) = client(&world, &net, eager(seed), handler);
+                world.aside(runner);
+                handles.push(handle);
+            }
+            while handles.iter().any(|handle| handle.id().is_none()) {
+                world.sleep(1_000).await;
+            }
+            let everybody = server.handle();
+            for round in 1..4 {
+                assert_eq!(everybody.broadcast(1u8, b"all").sent, count);
+                world.sleep(100_000).await;
+                assert_eq!(notes.count("message"), round * count);
+            }
+            assert!(net.state().links.iter().any(|link| link.down().tries > 0), "none was parked");
+            // With a message on its way to each.
+            let sent = everybody.broadcast(1u8, b"all").sent;
+            assert_eq!((sent, everybody.end_all(CloseCode::EVICTED)), (count, count));
+            world.sleep(1_000_000).await;
+            assert_eq!(notes.count("lost EVICTED"), count);
+        });
+    });
 }
