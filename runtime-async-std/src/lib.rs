@@ -104,18 +104,25 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service as service;
+pub use outlast_service::inbox;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
 pub use outlast_service::plain;
+pub use outlast_service::pool;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
-    Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing, Password, PasswordError,
-    Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder, Response, Runner, Runtime,
-    SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle, ServerStats, SessionInfo,
-    SharedKeys, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport, Undelivered,
-    WhenExceeded, WhenFull, Why,
+    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Outgoing, Password,
+    PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder, Response,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States, StoredPassword, Timer, Token, Tokens,
+    TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+};
+pub use outlast_service::{
+    Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,
+    GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
+    SessionState, WhyRefused,
 };
 
 #[cfg(feature = "async-std")]

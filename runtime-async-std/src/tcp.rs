@@ -122,6 +122,14 @@ impl Transport for Tcp {
         }
     }
 
+    fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut stream = self.stream.get_ref();
+        match bufs {
+            [one] => stream.write(one),
+            many => stream.write_vectored(many),
+        }
+    }
+
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
     }

@@ -5,9 +5,10 @@ use std::io;
 use outlast_core::Config;
 use outlast_core::client::DialerConfig;
 use outlast_service::net::{Layer, Net, SocketOptions};
-use outlast_service::{Credentials, Handler, Outgoing, net};
+use outlast_service::{Credentials, Handler, LinkState, Outgoing, net};
 
 use crate::handle::Handle;
+use crate::pool::{Pool, PoolConfig};
 use crate::runtime::Std;
 use crate::thread::block_on;
 
@@ -94,6 +95,13 @@ impl<N: Net> ClientBuilder<N> {
         self.with(|inner| inner.socket(options))
     }
 
+    /// Calls `told` with each state when it begins, in the client's thread: it must not block.
+    /// [`Handle::states`] is for those who look from elsewhere, and when they like.
+    #[must_use]
+    pub fn on_state(self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.on_state(told))
+    }
+
     /// Starts the client in a thread of its own, where the handler is called. The handle may be
     /// used at once, and its sends wait for the session.
     ///
@@ -105,13 +113,36 @@ impl<N: Net> ClientBuilder<N> {
     /// If the configuration is out of range, no address was given, or the system has no thread.
     pub fn connect(self, handler: impl Handler) -> io::Result<Handle> {
         let (handle, runner) = self.inner.connect(handler)?;
-        let thread = std::thread::Builder::new().name("outlast-client".into());
-        let thread = thread.stack_size(self.threads.stack_size);
-        // How it ended is told to the handler and to those who hold a handle.
-        let run = move || {
-            let _ = block_on(runner);
-        };
-        drop(thread.spawn(run)?);
+        run(self.threads, runner)?;
         Ok(handle.into())
     }
+
+    /// Makes a pool of such clients, each in a thread of its own; `handlers` is told the place of
+    /// each in the pool.
+    ///
+    /// # Errors
+    ///
+    /// If a configuration is out of range or no address was given.
+    pub fn pool<H: Handler>(
+        self,
+        config: PoolConfig,
+        handlers: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> io::Result<Pool> {
+        // Not in the thread of a task that may be running here, which would have to end first.
+        block_on(async { self.inner.pool(config, handlers) }).map(Pool::from)
+    }
+}
+
+/// Runs a client's task in a thread of its own.
+pub(crate) fn run<T>(
+    threads: Std,
+    runner: impl Future<Output = T> + Send + 'static,
+) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("outlast-client".into());
+    let thread = thread.stack_size(threads.stack_size);
+    // How it ended is told to the handler and to those who hold a handle.
+    let run = move || {
+        let _ = block_on(runner);
+    };
+    thread.spawn(run).map(drop)
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use outlast_core::CloseCode;
 use outlast_core::wire::{Route, Status};
-use outlast_service::{Closed, RequestError, Response, SendError};
+use outlast_service::{Closed, LinkState, RequestError, Response, SendError};
 
+use crate::states::States;
 use crate::thread::{block_on, block_on_timeout};
 
 /// A session, from any thread: it survives reconnects, can be cloned, and needs no connection to
@@ -180,6 +181,18 @@ impl Handle {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.inner.is_connected()
+    }
+
+    /// What the connection is doing: on a client, whether it dials, and when it will again.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.inner.state()
+    }
+
+    /// What the connection will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.inner.states().into()
     }
 
     /// Smoothed round trip in microseconds as of the last change of the connection; 0 before

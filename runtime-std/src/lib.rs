@@ -77,12 +77,17 @@
 //! | [`Running`] | a server that runs: `shutdown`, `finished` |
 //! | [`Handler`] | your side of one session: a closure or a type; called with each [`Incoming`] |
 //! | [`Peer`] | the session inside the handler: `send`, `respond`, `defer`, without lock or queue |
+//! | [`inbox`] | a session for threads that receive, and have no handler |
+//! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Responder`] | the duty to answer one request later, from another thread |
 //! | [`ServerHandle`] | all sessions from any thread: send to one, to some, to all; counters |
+//! | [`Groups`], [`Events`] | sending by the name of a group; what happens on a server |
+//! | `plain` (feature `formats`) | clients and listeners that speak another system's format |
 //! | [`Std`], [`block_on`] | the runtime below, for what else is made with `outlast-service` |
 //!
-//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures; `from`
-//! of [`Handle`] and [`Responder`] makes calls that block of them:
+//! What handlers are given ([`Peer::handle`], [`Peer::defer`]) has calls that are futures, and so
+//! have the events of a server ([`ServerHandle::events`]); `from` of [`Handle`], [`Responder`] and
+//! [`Events`] makes calls that block of them:
 //!
 //! ```
 //! use outlast_std::{Incoming, Peer, Responder, Status};
@@ -101,13 +106,20 @@
 #![warn(missing_docs)]
 
 mod client;
+mod events;
 mod handle;
+pub mod inbox;
+#[cfg(feature = "formats")]
+pub mod plain;
+pub mod pool;
 mod runtime;
 mod server;
+mod states;
 mod thread;
 mod wake;
 
 pub use client::{Client, ClientBuilder};
+pub use events::Events;
 pub use handle::{Handle, Receipt, Responder};
 pub use outlast_core as core;
 pub use outlast_core::admission::{GateConfig, Rate};
@@ -119,18 +131,22 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service::net::{self, SocketOptions};
-#[cfg(feature = "formats")]
-pub use outlast_service::plain;
 #[cfg(feature = "router")]
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
-    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, NetworkError, Outgoing,
-    Password, PasswordError, Passwords, Peer, Refusals, Report, RequestError, Response, Runner,
-    Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle, ServerStats,
-    SessionInfo, SharedKeys, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport,
-    Undelivered, WhenExceeded, WhenFull, Why,
+    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError,
+    Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report, RequestError, Response,
+    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
+    ServerStats, SessionInfo, SharedKeys, States as AsyncStates, StoredPassword, Timer, Token,
+    Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+};
+pub use outlast_service::{
+    Asking, Events as AsyncEvents, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember,
+    GroupReport, GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent,
+    ServerLimit, SessionState, WhyRefused,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};
+pub use states::States;
 pub use thread::{block_on, block_on_timeout};

@@ -212,6 +212,14 @@ impl Transport for Tcp {
         }
     }
 
+    fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut socket = &self.0.socket;
+        untroubled(|| match bufs {
+            [one] => socket.write(one),
+            many => socket.write_vectored(many),
+        })
+    }
+
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.0.socket.shutdown(Shutdown::Write))
     }

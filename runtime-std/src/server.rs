@@ -7,9 +7,14 @@ use std::time::Duration;
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{
-    Authenticator, Handler, Limits, Outgoing, SecurityLog, ServerHandle, SessionInfo, net,
+    Authenticator, Groups, Handler, Limits, Outgoing, SecurityLog, ServerHandle, SessionInfo, net,
 };
 
+#[cfg(feature = "formats")]
+use outlast_service::plain::formats::Format;
+
+#[cfg(feature = "formats")]
+use crate::plain::PlainServerBuilder;
 use crate::runtime::Std;
 use crate::thread::{block_on, block_on_timeout, refused};
 
@@ -54,15 +59,7 @@ impl<N: Net> Server<N> {
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
-        // Not behind the task that may be running here: its handler may wait for the server.
-        let inner = block_on(async {
-            drop(refused());
-            self.inner.start(factory)
-        })?;
-        match refused() {
-            Some(error) => Err(error),
-            None => Ok(Running { inner }),
-        }
+        start(|| self.inner.start(factory))
     }
 
     /// As [`start`](Self::start), and returns only if it fails to.
@@ -76,6 +73,21 @@ impl<N: Net> Server<N> {
     ) -> io::Result<()> {
         self.start(factory)?.finished();
         Ok(())
+    }
+}
+
+/// Starts a server in a thread of its own.
+pub(crate) fn start<S>(
+    begin: impl FnOnce() -> io::Result<net::Running<S>>,
+) -> io::Result<Running<S>> {
+    // Not behind the task that may be running here: its handler may wait for the server.
+    let inner = block_on(async {
+        drop(refused());
+        begin()
+    })?;
+    match refused() {
+        Some(error) => Err(error),
+        None => Ok(Running { inner }),
     }
 }
 
@@ -143,6 +155,21 @@ impl<N: Net> ServerBuilder<N> {
         Self { inner: self.inner.security_log(log) }
     }
 
+    /// Sets the groups that sessions, or connections without, may join: those of another server, to
+    /// have them in common, or ones with other limits. It has its own otherwise.
+    #[must_use]
+    pub fn groups(self, groups: Groups) -> Self {
+        Self { inner: self.inner.groups(groups) }
+    }
+
+    /// Makes it a server whose connections speak another system's format, without sessions. What
+    /// was said of sessions and of who may open one has no effect then.
+    #[cfg(feature = "formats")]
+    #[must_use]
+    pub fn format<F: Format + Clone + Sync>(self, format: F) -> PlainServerBuilder<F, N> {
+        PlainServerBuilder::new(self.inner.format(format))
+    }
+
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
     ///
     /// # Errors
@@ -158,11 +185,11 @@ impl<N: Net> ServerBuilder<N> {
 /// A server that runs. Dropping it leaves it running.
 #[derive(Debug)]
 #[must_use = "without it the server cannot be shut down; dropped, it leaves the server running"]
-pub struct Running {
-    inner: net::Running,
+pub struct Running<S = ServerHandle> {
+    inner: net::Running<S>,
 }
 
-impl Running {
+impl<S: Clone> Running<S> {
     /// The address it listens at.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
@@ -170,9 +197,10 @@ impl Running {
     }
 
     /// A handle to look at it and to send with. What it gives for one session becomes a
-    /// [`Handle`](crate::Handle) by [`From`].
+    /// [`Handle`](crate::Handle) by [`From`]; what it gives for one connection without a session
+    /// becomes a `PlainHandle` of this crate's.
     #[must_use]
-    pub fn handle(&self) -> ServerHandle {
+    pub fn handle(&self) -> S {
         self.inner.handle()
     }
 

@@ -3,9 +3,11 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use outlast_std::inbox::{self, InboxConfig, Received, RecvError};
+use outlast_std::pool::{PoolConfig, PoolError};
 use outlast_std::{
-    Client, CloseCode, Config, Handle, Incoming, OnLost, Peer, ReconnectPolicy, RequestError,
-    Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
+    Client, CloseCode, Config, Handle, Incoming, LinkState, OnLost, Peer, ReconnectPolicy,
+    RequestError, Responder, Running, SendError, Server, SessionInfo, Status, Token, Tokens, Why,
 };
 
 const ECHO: u8 = 1;
@@ -227,5 +229,78 @@ fn tokens_and_panics_behave_as_elsewhere() {
     assert!(handle.request(ECHO, b"panic").is_err());
     assert!(!handle.closed().complete);
     assert_eq!(other.request(ECHO, b"b").unwrap().status, Status::OK);
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn threads_wait_for_states() {
+    let server = serve();
+    let builder = Client::builder().address(server.local_addr().to_string());
+    let (tell, told) = mpsc::channel();
+    let builder = builder.on_state(move |state| tell.send(state).unwrap());
+    let handle = builder.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
+    let mut states = handle.states();
+    let connected = states.wait_for_timeout(LinkState::is_connected, LONG);
+    assert_eq!(connected, Some(LinkState::Connected { resumed: false }));
+    assert_eq!(states.changed_timeout(Duration::from_millis(20)), None);
+    assert_eq!((handle.state(), states.latest()), (connected.unwrap(), connected.unwrap()));
+    handle.end(CloseCode::GOING_AWAY);
+    assert_eq!(states.wait_for(LinkState::is_closed), Some(LinkState::Closed));
+    assert_eq!(states.changed(), None);
+    for name in ["connecting", "connected", "closed"] {
+        assert_eq!(told.recv_timeout(LONG).unwrap().to_string(), name);
+    }
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn threads_receive_with_a_limit() {
+    let server = serve();
+    let (inbox, mut receiver) = inbox::new(InboxConfig::default());
+    let builder = Client::builder().address(server.local_addr().to_string());
+    let handle = builder.connect(inbox).unwrap();
+    assert_eq!(receiver.recv_timeout(Duration::from_millis(20)).unwrap_err(), RecvError::Empty);
+    handle.send(BACK, b"and back").unwrap();
+    // The server's thread asks first, and is answered by this one.
+    match receiver.recv_timeout(LONG).unwrap() {
+        Received::Request { payload, responder, .. } => {
+            Responder::from(responder).reply(&payload).unwrap();
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(receiver.recv().unwrap().payload(), "and back");
+    assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Empty);
+    receiver.handle().unwrap().end(CloseCode::GOING_AWAY);
+    assert!(receiver.recv().is_none());
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn threads_share_a_pool() {
+    let server = serve();
+    let client = Client::builder().address(server.local_addr().to_string());
+    let config = PoolConfig { connections: 3, in_use: 2, ..PoolConfig::default() };
+    let pool = client.pool(config, |_| |_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..12u8 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for number in 0..50u8 {
+                    let answer = pool.request_timeout(LATER, &[thread, number], LONG).unwrap();
+                    assert_eq!(answer.payload[..], [thread, number]);
+                }
+            });
+        }
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.total, stats.in_use, stats.timed_out, stats.died), (3, 0, 0, 0));
+    assert!(stats.waits > 0, "twelve threads, and six may ask");
+    let lease = pool.get().unwrap();
+    lease.send(ECHO, b"x").unwrap();
+    let late = pool.request_timeout(NEVER, b"", Duration::from_millis(20)).unwrap_err();
+    assert_eq!(late, PoolError::Request(RequestError::TimedOut));
+    drop(lease);
+    pool.shutdown(LONG);
+    assert_eq!(pool.send(ECHO, b"x"), Err(PoolError::Over));
     server.shutdown(Duration::ZERO);
 }

@@ -97,6 +97,13 @@ impl Transport for Tcp {
         }
     }
 
+    fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match bufs {
+            [one] => self.0.try_write(one),
+            many => self.0.try_write_vectored(many),
+        }
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }

@@ -24,6 +24,7 @@ use crate::handler::{DialError, Handler, Incoming};
 use crate::outgoing::Outgoing;
 use crate::owner::{Owner, core_config};
 use crate::shared::Shared;
+use crate::state::{LinkState, Watch, Watcher};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How a client makes connections. A runtime crate implements it for its sockets.
@@ -61,6 +62,8 @@ pub struct ClientConfig {
     pub credentials: Option<Arc<dyn Credentials>>,
     /// Entropy for back-off and nonces. Clients that start together must differ in it.
     pub seed: u64,
+    /// Who is called when the client does something else.
+    pub watcher: Option<Watcher>,
 }
 
 /// The task of a client: spawn it, or poll it. It resolves when the session is over for good.
@@ -95,7 +98,8 @@ impl Runner {
         config.dialer.validate()?;
         let session = Session::client(core_config(wanted), Vec::new())?;
         config.outgoing.validate()?;
-        let shared = Arc::new(Shared::new(None, 0, &runtime, Arc::new(config.outgoing)));
+        let (watch, outgoing) = (Watch::dialling(config.watcher), Arc::new(config.outgoing));
+        let shared = Arc::new(Shared::dialling(watch, &runtime, outgoing));
         let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
         let client = Client {
@@ -108,6 +112,7 @@ impl Runner {
             connector,
             owner: Some(owner),
             failed_by: None,
+            dialled: 0,
         };
         Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
     }
@@ -132,6 +137,8 @@ struct Client<R, C, H> {
     owner: Option<Box<Owner<H>>>,
     /// Why the last connection failed, if there was one.
     failed_by: Option<CloseCode>,
+    /// Number of the last attempt.
+    dialled: u32,
 }
 
 impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
@@ -163,6 +170,8 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             Target::Hinted => 0,
         };
         let deadline = self.clock.std(dial.deadline);
+        self.dialled = dial.attempt.get();
+        self.turn(LinkState::Connecting { attempt: self.dialled });
         let dialed = match self.dial(address, deadline).await {
             Some(Ok(dialed)) => dialed,
             _ if self.ordered_to_end(self.now()) => return self.dialer.handle_stop(),
@@ -207,6 +216,12 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.ended(dial.attempt, driven, before);
     }
 
+    fn turn(&self, state: LinkState) {
+        if let Some(owner) = &self.owner {
+            owner.shared.turn(state);
+        }
+    }
+
     /// Dials until `deadline`, or until the application wants no session any more.
     async fn dial(
         &mut self,
@@ -229,7 +244,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             if end_of(owner, clock.core(runtime.now())).is_some() {
                 return Poll::Ready(None);
             }
-            if !owner.shared.sleep(cx.waker()) {
+            if !owner.sleep(cx.waker(), None) {
                 cx.waker().wake_by_ref();
             }
             Poll::Pending
@@ -358,6 +373,8 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
     /// Waits for the dialer's next moment.
     async fn wait(&mut self) {
         let at = self.dialer.poll_timeout().map(|at| self.clock.std(at));
+        let attempt = self.dialled.saturating_add(1);
+        self.turn(LinkState::Waiting { attempt, until: at });
         let mut timer = self.runtime.timer();
         poll_fn(|cx| {
             let now = self.now();
@@ -368,7 +385,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             let Some(owner) = self.owner.as_deref() else {
                 return Poll::Ready(());
             };
-            if !owner.shared.sleep(cx.waker()) {
+            if !owner.sleep(cx.waker(), None) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -402,6 +419,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
             return unknown;
         };
         owner.give_up(now, why, code);
+        owner.shared.turn(LinkState::Closed);
         let inner = owner.shared.lock();
         inner.closed().cloned().unwrap_or(unknown)
     }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use outlast_core::state::LinkState;
@@ -16,6 +17,7 @@ use crate::error::SpeaksTls;
 use crate::handler::Handler;
 use crate::outgoing::Lingering;
 use crate::owner::{Ending, News, Owner};
+use crate::shared::Shared;
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Bytes read at once, with the beginning of a frame from the last read: several frames of any
@@ -43,37 +45,43 @@ pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
 
 /// Carries one session over one connection until that ends; gives the owner back.
 pub(crate) struct Drive<R: Runtime, T, H> {
-    owner: Option<Box<Owner<H>>>,
-    io: T,
-    runtime: R,
-    clock: Clock,
+    /// It and the transport are elsewhere while this task sleeps and messages to everybody may
+    /// come, and once the connection has ended.
+    pub(crate) owner: Option<Box<Owner<H>>>,
+    pub(crate) io: Option<T>,
+    pub(crate) runtime: R,
+    pub(crate) clock: Clock,
     timer: R::Timer,
     /// When the timer will fire, if it is armed.
-    timer_at: Option<Instant>,
+    pub(crate) timer_at: Option<Instant>,
     /// What is not whole yet, and what is not written yet.
-    pieces: Option<Box<Pieces>>,
+    pub(crate) pieces: Option<Box<Pieces>>,
     /// When something last happened that was not just time passing.
-    active_at: Instant,
+    pub(crate) active_at: Instant,
     /// What memory could be given back was given back after that.
-    shrunk: bool,
+    pub(crate) shrunk: bool,
     /// The last round ended with the timer armed for whatever falls due first.
-    slept: bool,
+    pub(crate) slept: bool,
     /// Since when the transport takes nothing.
-    blocked_since: Option<Instant>,
+    pub(crate) blocked_since: Option<Instant>,
     /// Small messages wait for others until then.
     lingering: Option<Box<Lingering>>,
+    /// Where the owner and the transport can be had again.
+    pub(crate) parked: Option<Arc<Shared>>,
+    /// What the owner had to tell when it was left there.
+    pub(crate) news: Option<News>,
     /// Another round was waited for, so that everybody who is ready has staged what it has.
     gathered: bool,
     eof: bool,
     shut: bool,
     fenced: bool,
     /// What the transport said when it failed.
-    error: Option<io::Error>,
+    pub(crate) error: Option<io::Error>,
 }
 
 /// What is not whole, on its way in and out. An idle connection has nothing of the kind.
 #[derive(Debug, Default)]
-struct Pieces {
+pub(crate) struct Pieces {
     /// Bytes of a frame that is not whole yet.
     tail: Vec<u8>,
     /// Control frames that the transport has not taken yet.
@@ -81,6 +89,11 @@ struct Pieces {
 }
 
 impl Pieces {
+    /// Whether there is something that the transport has not taken yet.
+    pub(crate) fn is_carrying(&self) -> bool {
+        !self.carry.is_empty()
+    }
+
     /// Adds to what the transport has to take next.
     fn carry(pieces: &mut Option<Box<Self>>, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -120,7 +133,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let (timer, now) = (runtime.timer(), runtime.now());
         Self {
             owner: Some(owner),
-            io,
+            io: Some(io),
             runtime,
             clock,
             timer,
@@ -131,6 +144,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             slept: false,
             blocked_since: None,
             lingering: None,
+            parked: None,
+            news: None,
             gathered: false,
             eof: false,
             shut: false,
@@ -142,7 +157,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// What the session's registry has to know, if there is something new.
     #[inline]
     pub(crate) fn take_news(&mut self) -> Option<News> {
-        self.owner.as_deref_mut().and_then(Owner::take_news)
+        self.news.take().or_else(|| self.owner.as_deref_mut().and_then(Owner::take_news))
     }
 
     /// Whether the handshake is not over yet.
@@ -152,7 +167,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Reads once and handles what came. Ready means that another read may bring more.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Some(owner) = self.owner.as_deref_mut() else {
+        let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Poll::Pending;
         };
         with_scratch(|scratch| {
@@ -160,7 +175,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             let kept = tail.len();
             //= DRV-10
             scratch[..kept].copy_from_slice(tail);
-            let read = ready!(self.io.poll_read(cx, &mut scratch[kept..]))?;
+            let read = ready!(io.poll_read(cx, &mut scratch[kept..]))?;
             if read == 0 {
                 self.eof = true;
                 return Poll::Ready(Ok(()));
@@ -188,55 +203,21 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Writes what there is, until there is no more or the transport takes no more.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Some(owner) = self.owner.as_deref_mut() else {
+        let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Poll::Pending;
         };
-        loop {
-            //= DRV-2
-            if let Some(pieces) = self.pieces.as_deref_mut()
-                && !pieces.carry.is_empty()
-            {
-                let written = ready!(self.io.poll_write(cx, &[IoSlice::new(&pieces.carry)]))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                pieces.carry.drain(..written);
-                self.blocked_since = None;
-                if pieces.carry.is_empty() {
-                    Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.carry);
-                }
-                continue;
-            }
-            let mut control = [0; CONTROL_MAX];
-            let parts = owner.session.poll_transmit_parts(now, &mut control);
-            if parts.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let ahead = parts.control.len();
-            let [first, second] = parts.ring.map(IoSlice::new);
-            let all = [IoSlice::new(parts.control), first, second];
-            let from = usize::from(ahead == 0);
-            let to = if second.is_empty() { 2 } else { 3 };
-            let result = self.io.poll_write(cx, &all[from..to.max(from + 1)]);
-            match result {
-                Poll::Pending => {
-                    Pieces::carry(&mut self.pieces, &control[..ahead]);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(written)) => {
-                    let rest = control[..ahead].get(written..).unwrap_or_default();
-                    Pieces::carry(&mut self.pieces, rest);
-                    owner
-                        .session
-                        //= DRV-12
-                        .handle_transmitted(now, written.saturating_sub(ahead));
-                    // However slowly, it takes something.
-                    self.blocked_since = None;
-                }
-            }
+        let mut took = false;
+        let put = |bufs: &[IoSlice<'_>]| {
+            let polled = io.poll_write(cx, bufs);
+            took |= matches!(polled, Poll::Ready(Ok(1..)));
+            polled
+        };
+        let polled = write_out(&mut owner.session, &mut self.pieces, now, put);
+        if took {
+            // However slowly, it takes something.
+            self.blocked_since = None;
         }
+        polled
     }
 
     /// Does what handles ordered.
@@ -319,7 +300,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 
     /// Says goodbye to a connection whose session another one takes over.
     fn farewell(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let Some(owner) = self.owner.as_deref_mut() else {
+        let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return;
         };
         let mut bytes = [0; 256];
@@ -329,8 +310,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         Pieces::carry(&mut self.pieces, &bytes[..len]);
         let carry = self.pieces.as_deref().map_or(&[][..], |pieces| &pieces.carry);
         // Best effort: a connection that takes nothing is not waited for.
-        let _ = self.io.poll_write(cx, &[IoSlice::new(carry)]);
-        let _ = self.io.poll_shutdown(cx);
+        let _ = io.poll_write(cx, &[IoSlice::new(carry)]);
+        let _ = io.poll_shutdown(cx);
     }
 
     /// Reads until there is no more, within bounds; whether there may be more. `None`: the
@@ -413,7 +394,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             return Turn::Over;
         };
         self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
-        let Some(owner) = self.owner.as_deref_mut() else {
+        let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Turn::Over;
         };
         owner.count_memory();
@@ -428,7 +409,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         //= DRV-8
         if owner.session.is_closing() && !blocked && !self.shut {
-            match self.io.poll_shutdown(cx) {
+            match io.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => self.shut = true,
                 Poll::Ready(Err(_)) => return Turn::Over,
                 Poll::Pending => {}
@@ -444,11 +425,61 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             owner.shrink();
             self.shrunk = true;
         }
-        if owner.shared.sleep(cx.waker()) && self.sleep(cx, now).is_pending() {
+        if owner.sleep(cx.waker(), Some(self.active_at)) && self.sleep(cx, now).is_pending() {
             self.slept = true;
             Turn::Sleep
         } else {
             Turn::Again
+        }
+    }
+}
+
+/// Writes what a session has to say with `put`, until there is no more or it takes no more.
+#[inline]
+pub(crate) fn write_out(
+    session: &mut Session<Vec<u8>>,
+    pieces: &mut Option<Box<Pieces>>,
+    now: Instant,
+    mut put: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<()>> {
+    loop {
+        //= DRV-2
+        if let Some(some) = pieces.as_deref_mut()
+            && !some.carry.is_empty()
+        {
+            let written = ready!(put(&[IoSlice::new(&some.carry)]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            some.carry.drain(..written);
+            if some.carry.is_empty() {
+                Pieces::used_up(pieces, |pieces| &mut pieces.carry);
+            }
+            continue;
+        }
+        let mut control = [0; CONTROL_MAX];
+        let parts = session.poll_transmit_parts(now, &mut control);
+        if parts.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let ahead = parts.control.len();
+        let [first, second] = parts.ring.map(IoSlice::new);
+        let all = [IoSlice::new(parts.control), first, second];
+        let from = usize::from(ahead == 0);
+        let to = if second.is_empty() { 2 } else { 3 };
+        match put(&all[from..to.max(from + 1)]) {
+            Poll::Pending => {
+                Pieces::carry(pieces, &control[..ahead]);
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(written)) => {
+                let rest = control[..ahead].get(written..).unwrap_or_default();
+                Pieces::carry(pieces, rest);
+                //= DRV-12
+                session.handle_transmitted(now, written.saturating_sub(ahead));
+            }
         }
     }
 }
@@ -471,9 +502,13 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        ready!(this.unpark(cx));
         //= DRV-19
         for _ in 0..TURNS {
             let now = this.clock.core(this.runtime.now());
+            if this.error.is_some() {
+                return this.finish(now);
+            }
             let Some(owner) = this.owner.as_deref() else {
                 return Poll::Pending;
             };
@@ -493,14 +528,28 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
             }
             match this.turn(cx, now) {
                 Turn::Again => {}
-                Turn::Sleep => return Poll::Pending,
+                Turn::Sleep => {
+                    this.park();
+                    return Poll::Pending;
+                }
                 Turn::Over => return this.finish(now),
             }
+        }
+        if let Some(owner) = this.owner.as_deref() {
+            owner.show(this.active_at);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
+impl<R: Runtime, T, H> Drop for Drive<R, T, H> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.parked.take() {
+            drop(shared.evict());
+        }
+    }
+}
+
 /// How long after the last traffic its memory is given back, in microseconds.
-const QUIET: u64 = 2_000_000;
+pub(crate) const QUIET: u64 = 2_000_000;

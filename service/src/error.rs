@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use outlast_core::CloseCode;
+use outlast_core::{CloseCode, Retry};
 
 /// Why a session is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,18 @@ pub enum Why {
 }
 
 impl Closed {
+    /// Whether a session that is opened anew may do better though nobody does anything about it:
+    /// false where it ended in order, where the application or the server wanted it so, and where
+    /// this end failed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.why {
+            Why::Lost => self.code.retry() != Retry::Never,
+            Why::GaveUp(last) => last.is_none_or(|last| last.retry() != Retry::Never),
+            Why::Finished | Why::Refused | Why::Stopped | Why::Dropped => false,
+        }
+    }
+
     /// A session that is over and of which not everything is known to have arrived.
     pub(crate) const fn of(why: Why, code: CloseCode) -> Self {
         Self { why, code, complete: false, peer_received: None }
@@ -114,6 +126,9 @@ pub enum SendError {
     TimedOut,
     /// The session is over.
     Closed(Closed),
+    /// There is no session, and this is what its connection says.
+    #[cfg(feature = "formats")]
+    Plain(crate::plain::PlainError),
 }
 
 impl SendError {
@@ -129,6 +144,8 @@ impl SendError {
             | Self::Finished
             | Self::PeerFinished
             | Self::Closed(_) => false,
+            #[cfg(feature = "formats")]
+            Self::Plain(error) => error.is_retryable(),
         }
     }
 }
@@ -153,6 +170,8 @@ impl fmt::Display for SendError {
             Self::PeerFinished => f.write_str("the peer has finished and answers nothing more"),
             Self::TimedOut => f.write_str("there was no room within the time given"),
             Self::Closed(closed) => closed.fmt(f),
+            #[cfg(feature = "formats")]
+            Self::Plain(error) => error.fmt(f),
         }
     }
 }
@@ -174,6 +193,20 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// Whether asking again may succeed, in this session or in another. Whether it may run twice
+    /// then is what [`is_safe_to_repeat`](Self::is_safe_to_repeat) says.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotSent(SendError::Closed(closed)) | Self::OutcomeUnknown(closed) => {
+                closed.is_retryable()
+            }
+            Self::NotSent(error) => error.is_retryable(),
+            Self::TimedOut => true,
+            Self::PeerFinished => false,
+        }
+    }
+
     /// Whether the request can be repeated without the risk of running twice.
     #[must_use]
     pub const fn is_safe_to_repeat(&self) -> bool {

@@ -13,7 +13,9 @@ use outlast_core::{CloseCode, Head};
 
 use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
+use crate::figures::SessionInfo;
 use crate::shared::{Inner, Shared};
+use crate::state::{LinkState, States};
 
 /// A session, from any task: it survives reconnects, can be cloned, and needs no connection to
 /// send. On a client and on a server alike.
@@ -36,8 +38,12 @@ impl Handle {
         Self { shared }
     }
 
+    /// What it shares with the session's owner.
+    pub(crate) const fn share(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// What stands behind the handle.
-    #[cfg(feature = "router")]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -268,8 +274,26 @@ impl Handle {
         self.shared.lock().facts.connected
     }
 
-    /// Smoothed round trip in microseconds as of the last change of the connection; 0 before
-    /// the first sample.
+    /// What the session shows of itself; `None` if it is a client's.
+    #[must_use]
+    pub fn info(&self) -> Option<SessionInfo> {
+        self.shared.info()
+    }
+
+    /// What the connection is doing: on a client, whether it dials, and when it will again.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.shared.state()
+    }
+
+    /// What the connection will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.shared.states()
+    }
+
+    /// Smoothed round trip in microseconds as of when the session's task last had nothing to do; 0
+    /// before the first sample.
     #[must_use]
     pub fn rtt_us(&self) -> u32 {
         self.shared.lock().facts.rtt_us

@@ -8,8 +8,11 @@
 //! | | |
 //! |---|---|
 //! | [`Handle`], [`Receipt`], [`Responder`] | a session from any task |
+//! | [`LinkState`], [`States`] | what a session's connection is doing, and what it does next |
 //! | [`Handler`], [`Incoming`], [`Peer`] | a session from inside the task that owns it |
+//! | [`inbox`] | a session for those who receive, and have no handler |
 //! | [`Runner`], [`ClientConfig`], [`Connector`] | a client: dials until its session is over |
+//! | [`pool`] | several sessions with one server, and whichever is used least |
 //! | [`Server`], [`ServerHandle`], [`Limits`] | a server without its listener |
 //! | [`Transport`], [`Runtime`], [`Timer`] | what a runtime crate has to provide |
 //! | `router` (feature `router`) | handlers by route, with arguments, hooks, queues and pools |
@@ -106,31 +109,41 @@
 mod access;
 mod asked;
 mod auth;
+mod board;
 mod client;
+mod directory;
 mod door;
 mod drive;
 mod encode;
 mod entropy;
 mod error;
+mod events;
+mod figures;
 mod greet;
+mod groups;
 mod handle;
 mod handler;
+mod home;
+pub mod inbox;
 mod memory;
 #[cfg(feature = "net")]
 pub mod net;
 mod outgoing;
 mod overview;
 mod owner;
+mod parked;
 mod password;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
+pub mod pool;
 mod queues;
 #[cfg(feature = "router")]
 pub mod router;
 mod security;
 mod server;
 mod shared;
+mod state;
 mod traffic;
 mod transport;
 
@@ -140,14 +153,22 @@ pub use access::{AccessList, NetworkError};
 pub use auth::{Authenticator, Credentials, KeyedClient, Recognized, SharedKeys, Token, Tokens};
 pub use client::{ClientConfig, Connector, Dialed, Runner};
 pub use error::{Closed, RequestError, SendError, SpeaksTls, Why};
+pub use events::{Events, Lagged};
+pub use figures::{SessionInfo, SessionState};
+pub use groups::{
+    Asking, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport, GroupStats,
+    Groups, MemberError, MemberId, MemberInfo,
+};
 pub use handle::{Handle, Receipt, Responder, Response};
 pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
+pub use home::{ServerEvent, ServerLimit, WhyRefused};
 pub use memory::MemoryLimits;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
-pub use overview::{Refusals, Report, ServerHandle, ServerStats, SessionInfo};
+pub use overview::{Refusals, Report, ServerHandle, ServerStats};
 pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::{Limits, Server, ServerConfig};
+pub use state::{LinkState, States, Watcher};
 pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

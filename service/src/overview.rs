@@ -1,6 +1,5 @@
 //! What a server shows: its sessions, its counters, and what can be sent to many.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,28 +10,21 @@ use outlast_core::wire::Route;
 use outlast_core::{CloseCode, ConfigError};
 
 use crate::access::AccessList;
+use crate::board::Board;
+use crate::directory::Directory;
 use crate::door::Door;
 use crate::error::SendError;
+use crate::events::Events;
+use crate::figures::SessionInfo;
+use crate::greet::Refusal;
+use crate::groups::Groups;
 use crate::handle::Handle;
+use crate::home::{Home, ServerEvent};
 use crate::memory::Memory;
 use crate::places::Bell;
 use crate::server::Limits;
 use crate::shared::Shared;
 use crate::traffic::Traffic;
-
-/// Whom a session is with.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SessionInfo {
-    /// The session's number.
-    pub id: u64,
-    /// The other end's address, of the present connection or of the last one.
-    pub remote: Option<SocketAddr>,
-    /// Whom authentication found it to be with, if it asked and this is somebody in particular.
-    pub principal: Option<u64>,
-    /// Whether a connection carries it now.
-    pub connected: bool,
-}
 
 /// What a server has counted, and what it has now.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
@@ -108,13 +100,20 @@ impl Refusals {
 }
 
 /// What became of a message to many.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use = "some sessions may not have had room"]
-pub struct Report {
-    /// Sessions it was queued for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "some may not have had room"]
+pub struct Report<I = u64, E = SendError> {
+    /// How many it was queued for.
     pub sent: usize,
-    /// Sessions it was not queued for, and why.
-    pub failed: Vec<(u64, SendError)>,
+    /// Whom it was not queued for, and why.
+    pub failed: Vec<(I, E)>,
+}
+
+impl<I, E> Default for Report<I, E> {
+    /// To nobody.
+    fn default() -> Self {
+        Self { sent: 0, failed: Vec::new() }
+    }
 }
 
 /// What does not depend on the handlers' type.
@@ -130,8 +129,11 @@ pub(crate) struct Common {
     pub(crate) tls_hellos: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
-    pub(crate) directory: Mutex<HashMap<u64, Arc<Shared>>>,
+    pub(crate) directory: Directory<Shared>,
+    pub(crate) home: Arc<Home>,
     pub(crate) bell: Arc<Bell>,
+    /// Where messages to everybody are put up.
+    pub(crate) board: Arc<Board>,
     /// Limits of sessions that hold from the next admission on.
     pub(crate) sessions: Mutex<Option<RegistryConfig>>,
     /// How long a connection waits to be let in.
@@ -139,7 +141,25 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(door: Door, traffic: Traffic, memory: Memory, patience_ms: u64) -> Self {
+    /// A session has begun.
+    pub(crate) fn enter(&self, id: u64, shared: &Arc<Shared>) {
+        self.directory.insert(id, Arc::clone(shared));
+        self.board.enlist(id, shared);
+    }
+
+    /// A session is over.
+    pub(crate) fn forget(&self, id: u64) {
+        let shared = self.directory.remove(id);
+        shared.iter().for_each(|shared| shared.leave_board());
+    }
+
+    pub(crate) fn new(
+        door: Door,
+        traffic: Traffic,
+        memory: Memory,
+        patience_ms: u64,
+        home: Home,
+    ) -> Self {
         Self {
             door: Arc::new(door),
             traffic: Arc::new(traffic),
@@ -150,11 +170,27 @@ impl Common {
             tls_hellos: AtomicU64::new(0),
             created: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
-            directory: Mutex::new(HashMap::new()),
+            directory: Directory::default(),
+            home: Arc::new(home),
             bell: Arc::default(),
+            board: Arc::default(),
             sessions: Mutex::new(None),
             patience_ms: AtomicU64::new(patience_ms),
         }
+    }
+
+    /// A connection is not let in; whether it may be told so.
+    pub(crate) fn turn_away(&self, remote: Option<SocketAddr>, turned: Turned) -> bool {
+        self.home.refused(remote, turned);
+        self.door.turn_away(turned)
+    }
+
+    /// The registry has no session for a client.
+    pub(crate) fn not_admitted(&self, close: Refusal) -> Refusal {
+        if close.code == CloseCode::BUSY {
+            self.home.no_session();
+        }
+        close
     }
 }
 
@@ -168,25 +204,33 @@ impl ServerHandle {
     /// Every session, with and without connection.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
-        lock(&self.common.directory)
-            .iter()
-            .map(|(id, shared)| {
-                let inner = shared.lock();
-                SessionInfo {
-                    id: *id,
-                    remote: inner.remote,
-                    principal: shared.principal(),
-                    connected: inner.facts.connected,
-                }
-            })
-            .collect()
+        self.common.directory.all().iter().filter_map(|(_, shared)| shared.info()).collect()
+    }
+
+    /// What the session with this number shows of itself.
+    #[must_use]
+    pub fn info(&self, id: u64) -> Option<SessionInfo> {
+        self.common.directory.get(id)?.info()
     }
 
     /// The session with this number.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<Handle> {
-        let directory = lock(&self.common.directory);
-        directory.get(&id).map(|shared| Handle::new(Arc::clone(shared)))
+        self.common.directory.get(id).map(Handle::new)
+    }
+
+    /// The groups that its sessions join.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.common.home.groups
+    }
+
+    /// What happens from now on, for whoever reads it: `capacity` events are kept, at least one. A
+    /// server that nobody reads of spends nothing on it. It is over when the server and all its
+    /// connections are.
+    #[must_use]
+    pub fn events(&self, capacity: usize) -> Events<ServerEvent> {
+        self.common.home.events.subscribe(capacity)
     }
 
     /// Sends a one-way message to one session, without waiting.
@@ -222,9 +266,28 @@ impl ServerHandle {
     }
 
     /// Sends a one-way message to every session, without waiting for any of them.
+    ///
+    /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead of
+    /// each, and written to them by one task; for the others it is queued one by one.
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let ids: Vec<u64> = lock(&self.common.directory).keys().copied().collect();
-        self.send_to_many(ids, route, payload)
+        let (route, board) = (route.into(), &self.common.board);
+        board.open(&self.common.directory);
+        let (sent, others) = board.post(route, payload);
+        let mut report = Report { sent, failed: Vec::new() };
+        for (id, shared) in others {
+            match Handle::new(shared).try_send(route, payload) {
+                Ok(()) => report.sent += 1,
+                Err(error) => report.failed.push((id, error)),
+            }
+        }
+        report
+    }
+
+    /// As [`broadcast`](Self::broadcast), to every session but one: whom the message is from,
+    /// mostly. It is queued for each.
+    pub fn broadcast_except(&self, id: u64, route: impl Into<Route>, payload: &[u8]) -> Report {
+        let all = self.common.directory.all();
+        self.send_to_many(all.into_iter().map(|(id, _)| id).filter(|to| *to != id), route, payload)
     }
 
     /// Closes the present connection of a session, which lives on and may be resumed; false if
@@ -241,9 +304,10 @@ impl ServerHandle {
 
     /// Ends every session that there is now, and says how many. The server goes on.
     pub fn end_all(&self, code: CloseCode) -> usize {
-        let all: Vec<_> = lock(&self.common.directory).values().map(Arc::clone).collect();
-        all.iter().for_each(|shared| Handle::new(Arc::clone(shared)).end(code));
-        all.len()
+        let all = self.common.directory.all();
+        let count = all.len();
+        all.into_iter().for_each(|(_, shared)| Handle::new(shared).end(code));
+        count
     }
 
     /// Goes by other limits from now on. Connections and sessions that there are stay, even if
@@ -262,8 +326,7 @@ impl ServerHandle {
         self.common.door.set_access(limits.access.clone());
         if self.common.traffic.set(limits.traffic) {
             // Who waits need not wait any longer.
-            let all: Vec<_> = lock(&self.common.directory).values().map(Arc::clone).collect();
-            all.iter().for_each(|shared| shared.order(|_| {}));
+            self.common.directory.all().iter().for_each(|(_, shared)| shared.order(|_| {}));
         }
         self.common.door.reconfigure(limits.connections);
         Ok(())
@@ -282,7 +345,7 @@ impl ServerHandle {
         ServerStats {
             connections: door.connections as usize,
             handshakes: door.handshakes as usize,
-            sessions: lock(&common.directory).len(),
+            sessions: common.directory.len(),
             accepted: door.admitted,
             refused: door.turned,
             refusals: common.door.refusals(),

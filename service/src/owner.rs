@@ -19,9 +19,11 @@ use outlast_core::{
 use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
+use crate::home::ServerEvent;
 use crate::memory::Memory;
 use crate::queues::Queues;
-use crate::shared::{Facts, Shared};
+use crate::shared::Shared;
+use crate::state::LinkState;
 use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
@@ -34,7 +36,7 @@ pub(crate) struct Owner<H> {
     pub(crate) handler: H,
     pub(crate) shared: Arc<Shared>,
     /// What a connection that is quiet does not need.
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
     /// When messages count as taken, as the application wants it.
     release: Release,
     finish: bool,
@@ -252,18 +254,8 @@ impl<H: Handler> Owner<H> {
                 self.forget_assembly();
                 self.tell(now, Incoming::Aborted { head });
             }
-            Event::Opened => {
-                self.opened_at = Some(now);
-                self.introduced();
-                self.publish(true);
-                self.tell(now, Incoming::Opened);
-            }
-            Event::Resumed { resent } => {
-                self.opened_at = Some(now);
-                self.introduced();
-                self.publish(true);
-                self.tell(now, Incoming::Resumed { resent });
-            }
+            Event::Opened => self.opened(now, None),
+            Event::Resumed { resent } => self.opened(now, Some(resent)),
             Event::Note { route, payload } => {
                 self.tell(now, Incoming::Note { route, payload });
             }
@@ -378,7 +370,7 @@ impl<H: Handler> Owner<H> {
     }
 
     /// The handshake is over.
-    fn introduced(&mut self) {
+    pub(crate) fn introduced(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.proving = None;
         }
@@ -462,11 +454,7 @@ impl<H: Handler> Owner<H> {
 
     fn end(&mut self, closed: Closed, unsent: &[RequestId]) {
         self.over = true;
-        let mut inner = self.shared.lock();
-        inner.set_parting(self.carried);
-        let wake = inner.close_with(closed, unsent);
-        drop(inner);
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.over(self.carried, closed, unsent);
     }
 
     /// Tells the handler that the connection is gone, once; what the transport said counts if the
@@ -480,10 +468,12 @@ impl<H: Handler> Owner<H> {
             None => Cause::Transport(error),
         };
         let ending = self.ending.take().unwrap_or(gone);
-        self.publish(false);
+        self.publish(false, now);
         // An attempt that never got so far is told of elsewhere.
         if !self.over && self.opened_at.is_some() {
-            self.tell(now, Incoming::Disconnected { code: ending.code, cause });
+            let code = ending.code;
+            self.tell(now, Incoming::Disconnected { code, cause });
+            self.shared.report(|hosted| ServerEvent::Detached { id: hosted.id, code, cause });
         }
         ending
     }
@@ -512,21 +502,6 @@ impl<H: Handler> Owner<H> {
         self.count_memory();
     }
 
-    /// Lets handles know what they need to know.
-    pub(crate) fn publish(&self, connected: bool) {
-        let session = &self.session;
-        let facts = Facts {
-            id: session.id(),
-            connected,
-            max_body: usize::from(session.max_body()),
-            max_message: session.max_message() as usize,
-            max_requests: session.max_requests(),
-            rtt_us: session.rtt_us(),
-        };
-        let wake = self.shared.lock().open_session(facts);
-        wake.into_iter().for_each(Waker::wake);
-    }
-
     /// Does something that may run the handler where no connection's task does: a panic ends with
     /// the session, and goes no further.
     pub(crate) fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
@@ -551,14 +526,14 @@ impl<H> Drop for Owner<H> {
             memory.change(self.counted, 0);
         }
         if self.over {
+            self.shared.turn(LinkState::Closed);
             let wake = self.shared.lock().said_all();
             return wake.into_iter().for_each(Waker::wake);
         }
         let arrived = self.session.transmitted();
         let unsent = self.rare.take().map(|mut rare| rare.queues.discard(arrived).1);
         let closed = Closed::of(Why::Dropped, abandoned_code());
-        let wake = self.shared.lock().close_with(closed, &unsent.unwrap_or_default());
-        wake.into_iter().for_each(Waker::wake);
+        self.shared.over(false, closed, &unsent.unwrap_or_default());
     }
 }
 

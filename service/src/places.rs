@@ -219,7 +219,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             state.remove(lease);
             state.registry.ended(now, newest, code, rx_next);
             if let Some(id) = owner.session.id() {
-                lock(&self.common.directory).remove(&id);
+                self.common.forget(id);
             }
         } else if retired {
             state.remove(lease);
@@ -242,7 +242,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     fn listen(&self, lease: Lease, owner: &Owner<H>) {
         let bell = Arc::clone(&self.common.bell);
         let ringer = Waker::from(Arc::new(Ringer { bell, lease }));
-        if !owner.shared.sleep(&ringer) {
+        if !owner.sleep(&ringer, None) {
             ringer.wake();
         }
     }
@@ -283,7 +283,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// when it comes back.
     fn end_here(&self, lease: Lease, mut owner: Box<Owner<H>>, code: CloseCode) {
         if let Some(id) = owner.session.id() {
-            lock(&self.common.directory).remove(&id);
+            self.common.forget(id);
         }
         let now = self.now();
         owner.session.end(now, code);
@@ -334,7 +334,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             };
             let place = state.places.get_mut(expired.index as usize).and_then(Option::take);
             drop(state);
-            lock(&self.common.directory).remove(&expired.sid);
+            self.common.forget(expired.sid);
             match place.map(|place| place.at) {
                 Some(At::Here(mut owner)) => {
                     owner.session.kill(expired.code);
@@ -373,7 +373,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// A session is over because its server is. Its client may ask another server for it.
     fn dismiss(&self, owner: &mut Owner<H>) {
         if let Some(id) = owner.session.id() {
-            lock(&self.common.directory).remove(&id);
+            self.common.forget(id);
         }
         owner.session.kill(CloseCode::GOING_AWAY);
         // The handler is told.
@@ -393,6 +393,13 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         for shared in out {
             shared.order(&order);
         }
+    }
+}
+
+/// The server and all its connections are gone.
+impl<R, H> Drop for Inner<R, H> {
+    fn drop(&mut self) {
+        self.common.home.events.end();
     }
 }
 
@@ -430,8 +437,12 @@ impl<R: Runtime, H> Inner<R, H> {
         if let At::Out(shared, waiter) = at {
             let closed = Closed::of(Why::Dropped, code);
             let wake = shared.lock().close(closed);
+            shared.depart();
             wake.into_iter().chain(waiter).for_each(Waker::wake);
-            lock(&self.common.directory).retain(|_, other| !Arc::ptr_eq(other, &shared));
+            shared.leave_board();
+            if let Some(hosted) = shared.hosted() {
+                self.common.directory.remove(hosted.id);
+            }
         }
     }
 }

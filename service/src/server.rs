@@ -18,14 +18,17 @@ use crate::auth::Authenticator;
 use crate::door::{Door, Stay, Visit};
 use crate::drive::{Drive, Driven};
 use crate::entropy;
+use crate::figures::SessionInfo;
 use crate::greet::{self, Greeted};
+use crate::groups::Groups;
 use crate::handler::Handler;
+use crate::home::{Home, Hosted};
 use crate::memory::{Memory, MemoryLimits};
 use crate::outgoing::Outgoing;
-use crate::overview::{Common, ServerHandle, SessionInfo, lock};
+use crate::overview::{Common, ServerHandle, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
-use crate::security::SecurityLog;
+use crate::security::{SecurityLog, is_denial};
 use crate::shared::Shared;
 use crate::traffic::{Allowance, Traffic, TrafficLimits};
 use crate::transport::{Clock, Runtime, Timer, Transport};
@@ -103,6 +106,9 @@ pub struct ServerConfig {
     pub rotate_keys: bool,
     /// Where it is told who was kept out and who broke rules.
     pub security: Option<SecurityLog>,
+    /// The groups that sessions join. Servers that are given the same ones share them; without, it
+    /// has its own.
+    pub groups: Option<Groups>,
 }
 
 impl Default for ServerConfig {
@@ -110,8 +116,9 @@ impl Default for ServerConfig {
     /// told.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
-        let outgoing = Outgoing::default();
-        Self { session, limits, outgoing, authenticator: None, rotate_keys: true, security: None }
+        let (outgoing, rotate_keys) = (Outgoing::default(), true);
+        let (authenticator, security, groups) = (None, None, None);
+        Self { session, limits, outgoing, authenticator, rotate_keys, security, groups }
     }
 }
 
@@ -159,7 +166,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         config: ServerConfig,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let ServerConfig { session: wanted, limits, outgoing, .. } = config;
+        let ServerConfig { session: wanted, limits, outgoing, groups, .. } = config;
         let ServerConfig { authenticator, rotate_keys, security, .. } = config;
         wanted.validate()?;
         outgoing.validate()?;
@@ -175,8 +182,10 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let patience_ms = limits.patience_ms();
         let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
+        let clock = Clock::new(runtime.now());
+        let home = Home::new(clock, groups.unwrap_or_default());
         let inner = Inner {
-            clock: Clock::new(runtime.now()),
+            clock,
             runtime,
             wanted,
             outgoing: Arc::new(outgoing),
@@ -186,7 +195,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
             security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, traffic, memory, patience_ms)),
+            common: Arc::new(Common::new(door, traffic, memory, patience_ms, home)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -212,12 +221,26 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     }
 
     /// Serves an accepted connection in a task of its own, or turns it away.
-    pub fn spawn_connection<T: Transport>(&self, mut io: T, remote: Option<SocketAddr>) {
+    pub fn spawn_connection<T: Transport>(&self, io: T, remote: Option<SocketAddr>) {
+        self.spawn_connection_between(io, None, remote);
+    }
+
+    /// As [`spawn_connection`](Self::spawn_connection), for those who know the address of this end,
+    /// which [`SessionInfo::local`] shows.
+    pub fn spawn_connection_between<T: Transport>(
+        &self,
+        mut io: T,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+    ) {
         let inner = Arc::clone(&self.inner);
         let runtime = inner.runtime.clone();
         let door = Arc::clone(&inner.common.door);
         let turned = match door.enter(inner.now(), remote) {
-            Ok(visit) => return runtime.spawn(inner.receive(io, remote, visit)),
+            Ok(visit) => {
+                inner.common.home.let_in(false);
+                return runtime.spawn(inner.receive(io, [local, remote], visit));
+            }
             Err(turned) => turned,
         };
         let patience = Duration::from_millis(inner.common.patience_ms.load(Ordering::Relaxed));
@@ -229,17 +252,14 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 let waiting = pin!(door.wait_to_enter(&runtime, inner.clock, remote));
                 let entered = crate::client::before(&runtime, until, waiting).await;
                 drop(patient);
-                if let Some(visit) = entered {
-                    return inner.receive(io, remote, visit).await;
-                }
-                inner.suspect_turned(remote, turned);
-                if door.turn_away(turned) {
-                    inner.say_no(&mut io, turned).await;
+                match entered {
+                    Some(visit) => inner.receive(io, [local, remote], visit).await,
+                    None if inner.turn_away(remote, turned) => inner.say_no(&mut io, turned).await,
+                    None => {}
                 }
             });
         }
-        inner.suspect_turned(remote, turned);
-        if door.turn_away(turned) {
+        if inner.turn_away(remote, turned) {
             runtime.spawn(async move { inner.say_no(&mut io, turned).await });
         }
     }
@@ -299,13 +319,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 
     /// Greets a connection that was let in, and serves it in a task of its own.
-    async fn receive<T: Transport>(
-        self: Arc<Self>,
-        io: T,
-        remote: Option<SocketAddr>,
-        visit: Visit,
-    ) {
-        let greeted = Arc::clone(&self).greet(io, remote, &visit).await;
+    async fn receive<T: Transport>(self: Arc<Self>, io: T, addresses: Addresses, visit: Visit) {
+        let greeted = Arc::clone(&self).greet(io, addresses, &visit).await;
         // The task of a handshake is large, that of an idle connection should not be.
         let Some((lease, mut drive)) = greeted else {
             return;
@@ -335,11 +350,11 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     async fn greet<T: Transport>(
         self: Arc<Self>,
         mut io: T,
-        remote: Option<SocketAddr>,
+        addresses: Addresses,
         visit: &Visit,
     ) -> Option<(Lease, Drive<R, T, H>)> {
         let outcome = {
-            let introduced = pin!(self.introduce(&mut io, remote));
+            let introduced = pin!(self.introduce(&mut io, addresses));
             visit.unless_shown_out(introduced).await.unwrap_or_else(|| Err(self.busy()))
         };
         match outcome {
@@ -349,6 +364,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             }
             Err(close) => {
                 self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+                self.common.home.handshake_failed(addresses[1], close.code);
                 //= REG-12
                 if is_denial(close.code) {
                     visit.failed(self.now());
@@ -363,8 +379,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     async fn introduce<T: Transport>(
         &self,
         io: &mut T,
-        remote: Option<SocketAddr>,
+        addresses: Addresses,
     ) -> Result<Opening<H>, greet::Refusal> {
+        let [_, remote] = addresses;
         let config = core_config(self.wanted);
         let asked = greet::Asked {
             authenticator: self.authenticator.as_deref(),
@@ -372,10 +389,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             tls_hellos: &self.common.tls_hellos,
         };
         let greeted = greet::hear(&self.runtime, self.clock, &config, io, asked).await;
-        let greeted = greeted.map_err(|(code, error)| {
-            self.suspect_handshake(remote, code, error.as_ref());
-            greet::refusal(code)
-        })?;
+        let greeted = greeted.map_err(|failed| self.suspect_handshake(remote, failed))?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);
         let short = !resumes && self.common.memory.is_short();
@@ -391,7 +405,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             encrypted: io.is_encrypted(),
         };
         let claimed = greeted.hello().resume.map(|claim| claim.sid);
-        self.open(&greeted, &peer, remote).await.inspect_err(|close| {
+        self.open(&greeted, &peer, addresses).await.inspect_err(|close| {
             self.suspect_session(remote, peer.principal, claimed, close.code);
         })
     }
@@ -417,7 +431,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         &self,
         greeted: &Greeted,
         peer: &Peer<'_>,
-        remote: Option<SocketAddr>,
+        addresses: Addresses,
     ) -> Result<Opening<H>, greet::Refusal> {
         let hello = greeted.hello();
         let entropy = entropy::for_session();
@@ -428,7 +442,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 state.registry.reconfigure(limits);
             }
             let admitted = state.registry.admit(now, &hello, peer, entropy);
-            let admission = admitted.map_err(|refusal| refusal.close())?;
+            let admission =
+                admitted.map_err(|refusal| self.common.not_admitted(refusal.close()))?;
             if let Admission::Resume { lease, .. } = admission {
                 state.claim(lease);
             }
@@ -440,12 +455,8 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let welcome = &mut greeting[ahead..];
         let (lease, owner, written) = match admission {
             Admission::New { lease, grant, .. } => {
-                let info = SessionInfo {
-                    id: grant.sid,
-                    remote,
-                    principal: peer.principal,
-                    connected: true,
-                };
+                let (home, now) = (&self.common.home, self.now());
+                let info = SessionInfo::new(home, grant.sid, addresses, peer.principal, now);
                 let (owner, written) = self.create(lease, &hello, grant, &info, welcome)?;
                 (lease, owner, written)
             }
@@ -456,7 +467,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
-                        owner.shared.lock().remote = remote;
+                        owner.shared.lock().remote = addresses[1];
                         if self.rotate_keys {
                             self.rotate_key(lease, &mut owner);
                         }
@@ -489,7 +500,12 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             greet::refusal(code)
         })?;
         let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
-        let shared = Arc::new(Shared::new(info.remote, principal, &self.runtime, outgoing));
+        let home = Arc::clone(&self.common.home);
+        home.let_in(true);
+        let (id, local) = (grant.sid, home.intern(info.local));
+        let hosted = Hosted { home, id, local, opened_at: now };
+        let shared = Shared::new(info.remote, principal, &self.runtime, outgoing);
+        let shared = Arc::new(shared.of_server(hosted));
         let handler = (self.factory)(info);
         let release = self.wanted.release;
         let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
@@ -497,7 +513,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         owner.memory = Some(Arc::clone(&self.common.memory));
         owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
         self.common.created.fetch_add(1, Ordering::Relaxed);
-        lock(&self.common.directory).insert(grant.sid, Arc::clone(&shared));
+        self.common.enter(grant.sid, &shared);
         lock(&self.state).send_out(lease, shared);
         Ok((Box::new(owner), accepted.written))
     }
@@ -520,11 +536,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 
     /// A connection ended: its session stays, or is over.
     fn ended(&self, lease: Lease, driven: Driven<H>) {
-        if !driven.ending.by_peer {
-            let (shared, id) = (&driven.owner.shared, driven.owner.session.id());
-            let remote = shared.lock().remote;
-            self.suspect_session(remote, shared.principal(), id, driven.ending.code);
-        }
+        self.suspect_driven(&driven);
         self.put_back(lease, driven.owner);
     }
 
@@ -540,15 +552,11 @@ pub(crate) const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// A grace beyond this is for ever, as far as clocks go.
 pub(crate) const LONGEST_GRACE: Duration = Duration::from_secs(86_400 * 365);
 
+/// This end's address and the other one's, as far as they are known.
+type Addresses = [Option<SocketAddr>; 2];
+
 /// A session, and the bytes that open it.
 type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);
-
-/// Whether it was refused for what it could not show.
-fn is_denial(code: CloseCode) -> bool {
-    // NO_SESSION is not among them: after a restart every honest client comes with a session that
-    // is gone. Whoever guesses at keys is slowed down by the limit on new connections.
-    [CloseCode::AUTH_FAILED, CloseCode::BAD_TOKEN, CloseCode::IDENTITY_MISMATCH].contains(&code)
-}
 
 /// A connection with a session, to its end.
 struct Connection<R: Runtime, T, H> {

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -14,9 +14,13 @@ use outlast_core::CloseCode;
 use outlast_core::wire::{HEADER_LEN, Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
-use crate::error::{Closed, RequestError, SendError};
+use crate::board::{Board, LONGEST, Left, Parked, Seat};
+use crate::error::{Closed, RequestError, SendError, Why};
+use crate::figures::Figures;
+use crate::home::Hosted;
 use crate::memory::{FREE, Memory};
 use crate::outgoing::{Outgoing, WhenFull};
+use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
 /// Routes of which only the newest value waits.
@@ -28,10 +32,14 @@ pub(crate) struct Shared {
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
     pub(crate) outgoing: Arc<Outgoing>,
+    /// The server that has it, if one does.
+    pub(crate) hosted: Option<Hosted>,
     /// What handles wait with, whatever the runtime.
     timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
+    /// What its connection is doing: a client's from the beginning, others once somebody asks.
+    watch: OnceLock<Arc<Watch>>,
     inner: Mutex<Inner>,
 }
 
@@ -40,8 +48,10 @@ pub(crate) struct Inner {
     pub(crate) facts: Facts,
     /// The other end's address, as far as the connection has one, now or last.
     pub(crate) remote: Option<SocketAddr>,
+    /// What the owner last wrote down.
+    pub(crate) figures: Figures,
     /// Encoded frames that the owner has not taken yet.
-    staged: Vec<u8>,
+    pub(crate) staged: Vec<u8>,
     /// Bytes ever staged.
     staged_total: u64,
     /// A fragmented message is being staged and nothing may come between its fragments.
@@ -62,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) orders: Orders,
     /// Nothing can be sent any more in this session.
     over: bool,
+    /// Those who have to be told that were.
+    pub(crate) departed: bool,
     /// The session is over, and its last words are not with the transport yet.
     parting: bool,
     /// The peer answers no more requests.
@@ -73,6 +85,10 @@ pub(crate) struct Inner {
     closed: Option<Box<Closed>>,
     /// The owner, while it sleeps.
     owner: Option<Waker>,
+    /// Its place at the server's board, if messages to everybody are put up there.
+    seat: Option<Box<Seat>>,
+    /// What is put up at the board is for this session, too.
+    on_board: bool,
 }
 
 /// What only some sessions need, and only for a while.
@@ -146,8 +162,61 @@ impl Shared {
         let dirty = AtomicBool::new(false);
         let mut inner = Inner::default();
         (inner.remote, inner.limit) = (remote, outgoing.queue);
-        let inner = Mutex::new(inner);
-        Self { principal, outgoing, timers: Box::new(Sleeper::of(runtime)), dirty, inner }
+        let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
+        let watch = OnceLock::new();
+        Self { principal, outgoing, hosted: None, timers, dirty, watch, inner }
+    }
+
+    /// One of a client.
+    pub(crate) fn dialling<R: Runtime>(watch: Watch, runtime: &R, outgoing: Arc<Outgoing>) -> Self {
+        let watch = OnceLock::from(Arc::new(watch));
+        Self { watch, ..Self::new(None, 0, runtime, outgoing) }
+    }
+
+    /// What the connection is doing.
+    pub(crate) fn state(&self) -> LinkState {
+        self.watch.get().map_or_else(|| self.lock().state(), |watch| watch.state())
+    }
+
+    /// What it will be doing.
+    pub(crate) fn states(&self) -> States {
+        // Under the lock: what changes then is told behind it.
+        let inner = self.lock();
+        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.state())));
+        States::new(Arc::clone(watch))
+    }
+
+    /// Tells that it does something else; after the facts say so.
+    pub(crate) fn turn(&self, state: LinkState) {
+        if let Some(watch) = self.watch.get() {
+            watch.turn(state);
+        }
+    }
+
+    /// Lets handles know what they need to know.
+    pub(crate) fn publish(&self, facts: Facts, figures: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        figures(&mut inner);
+        let resumed = inner.facts.id.is_some();
+        let wake = inner.open_session(facts);
+        drop(inner);
+        let connected = LinkState::Connected { resumed };
+        self.turn(if facts.connected { connected } else { LinkState::Disconnected });
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// The session is over, and has something left to say if it is `carried`.
+    pub(crate) fn over(self: &Arc<Self>, carried: bool, closed: Closed, unsent: &[RequestId]) {
+        let last = closed.complete || matches!(closed.why, Why::Stopped | Why::Dropped);
+        let mut inner = self.lock();
+        inner.set_parting(carried);
+        let wake = inner.close_with(closed, unsent);
+        drop(inner);
+        if let Some(watch) = self.watch.get().filter(|watch| last || !watch.dials()) {
+            watch.turn(LinkState::Closed);
+        }
+        self.depart();
+        wake.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -176,9 +245,11 @@ impl Shared {
         inner
     }
 
-    /// Registers the owner before it sleeps; false if there is something to do first.
-    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
+    /// Registers the owner before it sleeps, under the lock under which it writes something down;
+    /// false if there is something to do first.
+    pub(crate) fn sleep_after(&self, waker: &Waker, write: impl FnOnce(&mut Inner)) -> bool {
         let mut inner = self.lock();
+        write(&mut inner);
         if self.dirty.load(Ordering::Acquire) {
             return false;
         }
@@ -193,11 +264,80 @@ impl Shared {
     #[inline]
     pub(crate) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
         self.dirty.store(true, Ordering::Release);
+        if inner.on_board {
+            inner.land();
+        }
         if inner.owner.is_some() {
             let owner = inner.owner.take();
             drop(inner);
             owner.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Takes a seat at a server's board.
+    pub(crate) fn take_seat(&self, seat: impl FnOnce() -> Seat) {
+        let mut inner = self.lock();
+        if inner.seat.is_none() {
+            inner.seat = Some(Box::new(seat()));
+        }
+    }
+
+    /// The session is not in its server's directory any more.
+    pub(crate) fn leave_board(&self) {
+        let mut inner = self.lock();
+        inner.land();
+        if let Some(seat) = &inner.seat {
+            seat.leave();
+        }
+    }
+
+    /// Whether there is a board at which the owner could leave what it has.
+    #[inline]
+    pub(crate) fn may_park(&self) -> bool {
+        let inner = self.lock();
+        inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
+    }
+
+    /// The owner leaves what it has at the board while it sleeps; false if it cannot.
+    pub(crate) fn park(&self, body: impl FnOnce() -> Option<Box<dyn Parked>>) -> bool {
+        let mut inner = self.lock();
+        let may = inner.gate > 0 && inner.facts.max_body >= LONGEST && !inner.has_staged();
+        if !may || self.dirty.load(Ordering::Acquire) {
+            return false;
+        }
+        inner.on_board = inner.seat.as_ref().is_some_and(|seat| seat.park(body));
+        inner.on_board
+    }
+
+    /// What the owner left at the board; if it is not there now, `waker` is called once it is.
+    pub(crate) fn unpark(&self, waker: &Waker) -> Option<(Box<dyn Parked>, Vec<u8>)> {
+        let mut inner = self.lock();
+        inner.on_board = false;
+        match inner.seat.as_ref().and_then(|seat| seat.unpark()) {
+            Some(Left::Here(body, frames)) => Some((body, frames)),
+            Some(Left::Out) | None => {
+                inner.owner = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// The owner's task is gone: what it left goes with it.
+    pub(crate) fn evict(&self) -> Option<Box<dyn Parked>> {
+        let mut inner = self.lock();
+        inner.on_board = false;
+        inner.seat.as_ref().and_then(|seat| seat.evict())
+    }
+
+    /// The board at which it has a seat.
+    pub(crate) fn board(&self) -> Option<Arc<Board>> {
+        self.lock().seat.as_ref().and_then(|seat| seat.board())
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub(crate) fn rouse(&self) {
+        let owner = self.lock().owner.take();
+        owner.into_iter().for_each(Waker::wake);
     }
 
     /// Gives the owner an order.
@@ -210,6 +350,16 @@ impl Shared {
 }
 
 impl Inner {
+    /// What is put up at the board from now on is not for this session: it would come before what a
+    /// handle has sent.
+    #[cold]
+    fn land(&mut self) {
+        self.on_board = false;
+        if let Some(seat) = &self.seat {
+            seat.land();
+        }
+    }
+
     /// Takes the staged frames and the marks in them, and lets those who waited go on.
     pub(crate) fn take_staged(&mut self, taken: &mut Staged) -> Vec<Waker> {
         debug_assert!(taken.frames.is_empty(), "the owner gives an empty queue back");
@@ -231,6 +381,11 @@ impl Inner {
 
     pub(crate) fn take_late_answers(&mut self) -> Vec<(RequestId, Status)> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.late)).unwrap_or_default()
+    }
+
+    /// Bytes that handles have queued and the owner has not taken.
+    pub(crate) const fn staged_len(&self) -> usize {
+        self.staged.len()
     }
 
     pub(crate) fn has_staged(&self) -> bool {
@@ -610,6 +765,15 @@ impl Inner {
         self.facts = Facts::default();
         self.give_back();
         std::mem::take(&mut self.staged)
+    }
+
+    /// What the connection is doing, of those who do not dial.
+    fn state(&self) -> LinkState {
+        match self.facts {
+            _ if self.over => LinkState::Closed,
+            Facts { connected: true, .. } => LinkState::Connected { resumed: false },
+            Facts { connected: false, .. } => LinkState::Disconnected,
+        }
     }
 
     /// Why this session is over, if it is.

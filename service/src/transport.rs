@@ -18,6 +18,17 @@ pub trait Transport: Send + Unpin + 'static {
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>])
     -> Poll<io::Result<usize>>;
 
+    /// Writes as [`poll_write`](Self::poll_write) does, without a task to wake: what the transport
+    /// does not take at once is refused with [`WouldBlock`](io::ErrorKind::WouldBlock). With it a
+    /// message to many is written by whoever sends it, without waking the task of each connection.
+    ///
+    /// A transport that may have something left to do after a write says `WouldBlock` without having
+    /// taken anything, as this one does by default: then the connection's own task writes.
+    fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let _ = bufs;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Shuts the writing direction down.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -106,11 +117,9 @@ pub(crate) trait Timers: std::fmt::Debug + Send + Sync {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// The runtime's clock.
-    #[cfg(feature = "router")]
     fn now(&self) -> Instant;
 
     /// Runs a task to its end.
-    #[cfg(feature = "router")]
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
 
@@ -130,12 +139,10 @@ impl<R> std::fmt::Debug for Sleeper<R> {
 }
 
 impl<R: Runtime> Timers for Sleeper<R> {
-    #[cfg(feature = "router")]
     fn now(&self) -> Instant {
         self.0.now()
     }
 
-    #[cfg(feature = "router")]
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         self.0.spawn(task);
     }

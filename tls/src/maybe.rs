@@ -77,6 +77,10 @@ impl<T: Transport> Transport for MaybeTlsStream<T> {
         either!(self, io => io.poll_write(cx, bufs))
     }
 
+    fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(self, io => io.try_write(bufs))
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, io => io.poll_shutdown(cx))
     }

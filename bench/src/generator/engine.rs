@@ -19,6 +19,8 @@ const EVENTS: usize = 512;
 pub(crate) struct Engine {
     pub(super) epoll: Epoll,
     pub(super) links: Vec<Link>,
+    /// So many of the links, at the end, are not read from any more.
+    deaf: usize,
     buffer: Vec<u8>,
     events: Vec<Event>,
 }
@@ -28,6 +30,7 @@ impl Engine {
         Ok(Self {
             epoll: Epoll::new(EVENTS)?,
             links: Vec::new(),
+            deaf: 0,
             buffer: vec![0; READ_BUFFER],
             events: Vec::with_capacity(EVENTS),
         })
@@ -53,6 +56,20 @@ impl Engine {
         self.epoll.add(&link.stream, self.links.len() as u64, Interest::Read)?;
         self.links.push(link);
         Ok(())
+    }
+
+    /// Reads no more from the last link.
+    pub(super) fn deafen(&mut self) -> io::Result<()> {
+        if let Some(last) = self.links.len().checked_sub(1 + self.deaf) {
+            self.epoll.remove(&self.links[last].stream)?;
+            self.deaf += 1;
+        }
+        Ok(())
+    }
+
+    /// Links that are read from.
+    pub(super) fn hearing(&self) -> usize {
+        self.links.len() - self.deaf
     }
 
     /// Waits for input once, shows each link what it got, and flushes what that caused.

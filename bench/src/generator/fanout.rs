@@ -48,7 +48,7 @@ pub(super) fn drive(
     duration: Duration,
 ) -> io::Result<Tally> {
     let begin = Instant::now();
-    let everybody = engine.links.len();
+    let everybody = engine.hearing();
     for link in &mut engine.links {
         link.expect(template, 1)?;
     }
@@ -56,7 +56,7 @@ pub(super) fn drive(
     // How many links have received each round that is not over, and what each link has seen.
     let mut rounds: VecDeque<usize> = VecDeque::with_capacity(window);
     let mut first_open = 0usize;
-    let mut seen = vec![0usize; everybody];
+    let mut seen = vec![0usize; engine.links.len()];
     publish(engine, template, window, &mut rounds)?;
     let mut last = begin;
     while !rounds.is_empty() {

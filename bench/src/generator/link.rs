@@ -71,6 +71,8 @@ impl Link {
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
             }
+            // It confirms the session, which is not kept for long without.
+            link.flush()?;
             link.stream.set_read_timeout(None)?;
         }
         link.stream.set_nonblocking(true)?;

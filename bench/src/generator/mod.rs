@@ -26,6 +26,8 @@ use template::Template;
 
 /// The generator runs on this core only.
 pub(crate) const GENERATOR_CORE: usize = 1;
+/// Bytes of a message that fills buffers.
+const FILL_SIZE: usize = 4_000;
 /// How long a run may stall before it is given up.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -93,6 +95,28 @@ impl Session {
                 fanout::drive(engine, template, *window, duration)
             }
         }
+    }
+
+    /// One of the connections of a fan-out is not read from any more.
+    pub(crate) fn deafen(&mut self) -> io::Result<()> {
+        match self {
+            Self::FanOut { engine, .. } => engine.deafen(),
+            Self::OneWay { .. } | Self::Echo { .. } => Ok(()),
+        }
+    }
+
+    /// Publishes `bytes` to everybody in long messages.
+    pub(crate) fn fill(&mut self, dialect: Dialect, bytes: usize) -> io::Result<()> {
+        let Self::FanOut { engine, .. } = self else {
+            return Ok(());
+        };
+        let template = Template::message(dialect, FILL_SIZE);
+        let mut left = bytes.div_ceil(FILL_SIZE) * engine.hearing();
+        while left > 0 {
+            let tally = fanout::drive(engine, &template, 4, Duration::from_millis(100))?;
+            left = left.saturating_sub(tally.messages as usize);
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod core_group;
 mod core_pair;
+mod deaf;
 mod idle;
 mod instructions;
 mod loopback;
@@ -78,7 +79,10 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
             Group::Core => core_group::run(options, report)?,
             Group::OneWay => loopback::one_way(options, report)?,
             Group::Echo => loopback::echo(options, report)?,
-            Group::FanOut => loopback::fan_out(options, report)?,
+            Group::FanOut => {
+                loopback::fan_out(options, report)?;
+                deaf::run(options, report)?;
+            }
             Group::Own => own::run(options, report)?,
             Group::Idle => idle::run(options, report)?,
             Group::Resume => resume::run(options, report)?,

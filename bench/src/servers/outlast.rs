@@ -6,14 +6,15 @@ use std::sync::{Arc, OnceLock};
 
 use outlast_tokio::{Config, Handler, Incoming, Limits, Peer, Server, ServerHandle, Status};
 
-use super::Mode;
+use super::{FAN_OUT_BUFFER, Mode};
 
 /// Whether the server is built in; while `false` its rows are left out with a note.
 pub(super) const AVAILABLE: bool = true;
 
 /// Serves sessions on a free loopback port until the process ends.
 pub(super) async fn serve(mode: Mode) -> io::Result<()> {
-    let server = Server::builder().config(config()).limits(limits()).bind("127.0.0.1:0").await?;
+    let config = if mode == Mode::FanOut { fan_out_config() } else { config() };
+    let server = Server::builder().config(config).limits(limits()).bind("127.0.0.1:0").await?;
     let port = server.local_addr()?.port();
     let mut running = match mode {
         Mode::Sink => server.start(|_| Sink { wants_fragments: false })?,
@@ -35,6 +36,11 @@ pub(super) async fn serve(mode: Mode) -> io::Result<()> {
 /// The same on every runtime.
 pub(super) const fn config() -> Config {
     Config { max_requests: 256, ..Config::SERVER }
+}
+
+/// What is kept until it is acknowledged is kept for each of a thousand: less of it.
+const fn fan_out_config() -> Config {
+    Config { send_buffer: FAN_OUT_BUFFER as u32, ..config() }
 }
 
 /// Every connection comes from one address.

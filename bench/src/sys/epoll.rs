@@ -57,6 +57,10 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_MOD, target, token, what)
     }
 
+    pub(crate) fn remove(&self, target: impl AsFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, target, 0, Interest::Read)
+    }
+
     fn control(&self, op: i32, target: impl AsFd, token: u64, what: Interest) -> io::Result<()> {
         let mut event = libc::epoll_event { events: what.bits(), u64: token };
         let target = target.as_fd().as_raw_fd();

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outlast_tls::{Maybe, MaybeTls};
+use outlast_tokio::net::PlainClientBuilder;
+use outlast_tokio::plain::formats::AnyFormat;
 use outlast_tokio::{
-    Attempts, Client, CloseCode, Closed, DialError, Incoming, Peer, Position, ReconnectPolicy,
-    Tokio, Why,
+    Attempts, Client, CloseCode, Closed, DialError, Incoming, Peer, PlainClient, Position,
+    ReconnectPolicy, Tokio, Why,
 };
 
 use super::security::ClientSecurity;
@@ -75,19 +77,35 @@ pub(crate) struct Dialing {
 
 impl Dialing {
     pub(crate) fn client(&self, address: &Address) -> Result<ClientBuilder, String> {
-        let policy = ReconnectPolicy {
-            backoff_base: 200_000,
-            backoff_cap: 3_000_000,
-            connect_limit: 5_000_000,
-            attempts: self.attempts.map_or(Attempts::Unlimited, Attempts::UpTo),
-            ..ReconnectPolicy::default()
-        };
-        let client = Client::builder().address(address.to_string()).reconnect(policy);
+        let client = Client::builder().address(address.to_string()).reconnect(self.policy());
         let client = client.layer(Maybe(self.security.layer()?));
         Ok(match self.access.token()? {
             Some(token) => client.token(token),
             None => client,
         })
+    }
+
+    /// A client of another system's server.
+    pub(crate) fn plain(
+        &self,
+        address: &Address,
+        format: AnyFormat,
+    ) -> Result<PlainClientBuilder<MaybeTls<Tokio>, AnyFormat>, String> {
+        if self.access.token()?.is_some() {
+            return Err("another system's server asks for no token".to_owned());
+        }
+        let client = PlainClient::builder(format).address(address.to_string());
+        Ok(client.reconnect(self.policy()).layer(Maybe(self.security.layer()?)))
+    }
+
+    fn policy(&self) -> ReconnectPolicy {
+        ReconnectPolicy {
+            backoff_base: 200_000,
+            backoff_cap: 3_000_000,
+            connect_limit: 5_000_000,
+            attempts: self.attempts.map_or(Attempts::Unlimited, Attempts::UpTo),
+            ..ReconnectPolicy::default()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use outlast_tokio::{Handle, Handler, Incoming, Peer, RequestError, Route, SendEr
 use tokio::sync::{Notify, mpsc};
 
 use super::common::{Dialing, Notices, lost_words, stopped};
+use super::foreign::Foreign;
 use super::{Outcome, block_on, print};
 use crate::address::{Address, DEFAULT};
 use crate::inspect::readable;
@@ -39,6 +40,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     route: u32,
     #[command(flatten)]
+    foreign: Foreign,
+    #[command(flatten)]
     dialing: Dialing,
     /// Say nothing about the connection
     #[arg(long, short)]
@@ -49,9 +52,15 @@ const EXAMPLES: &str = "\
 Examples:
   outlast connect                             # to 127.0.0.1:7411; type lines, end with Ctrl-D
   outlast connect --request example.org:7411  # each line is a request
-  journalctl -f | outlast connect logs.example.org";
+  journalctl -f | outlast connect logs.example.org
+  outlast connect --format msgtrans --request # to another system's server; ends when it is quiet";
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    if let Some(format) = args.foreign.format()? {
+        let client = args.dialing.plain(&args.address, format)?;
+        let (board, lines) = (Arc::new(Board::new(args.quiet)), read_lines());
+        return block_on(super::foreign::connect(client, lines, board, args.route, args.request));
+    }
     let client = args.dialing.client(&args.address)?;
     let board = Arc::new(Board::new(args.quiet));
     block_on(async {

@@ -7,6 +7,7 @@ mod common;
 pub(crate) mod conformance;
 pub(crate) mod connect;
 pub(crate) mod demo;
+mod foreign;
 pub(crate) mod inspect;
 pub(crate) mod proxy;
 pub(crate) mod receive;

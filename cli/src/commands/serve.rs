@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use outlast_tls::Maybe;
+use outlast_tokio::plain::formats::AnyFormat;
 use outlast_tokio::{
     Config, Handle, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
 };
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
 use super::common::{Access, short};
+use super::foreign::Foreign;
 use super::receive::announce;
 use super::security::{ServerSecurity, reload_when_told};
 use super::{Outcome, block_on, print};
@@ -41,22 +43,29 @@ pub(crate) struct Args {
     #[arg(value_name = "ADDR", default_value = DEFAULT)]
     address: Address,
     /// Send every message back to who sent it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     echo: bool,
     /// Send every message to all the others: a chat
-    #[arg(long, conflicts_with = "echo")]
+    #[arg(long, conflicts_with_all = ["echo", "format"])]
     relay: bool,
     /// Take files into this folder as well, as `outlast receive` does
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "format")]
     receive: Option<PathBuf>,
     /// Keep the session of an absent client for so many seconds, at most what the client asks for
     ///
     /// The clients of this command ask for 600.
-    #[arg(long, value_name = "SECONDS", default_value_t = Config::SERVER.retention_s)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = Config::SERVER.retention_s,
+        conflicts_with = "format"
+    )]
     keep: u32,
     /// Give a silent connection up after so many milliseconds
     #[arg(long, value_name = "MS", default_value_t = Config::SERVER.idle_timeout_ms)]
     idle: u32,
+    #[command(flatten)]
+    foreign: Foreign,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -71,12 +80,16 @@ Examples:
   outlast serve                        # then, elsewhere: outlast connect
   outlast serve --relay                # a chat: connect from several terminals
   outlast serve --echo '[::]:7411'     # reachable from other machines, IPv4 and IPv6
-  outlast serve --token-file token     # only for clients that have the same file";
+  outlast serve --token-file token     # only for clients that have the same file
+  outlast serve --format ndjson        # an echo for clients of another system";
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = Config { retention_s: args.keep, idle_timeout_ms: args.idle, ..Config::SERVER };
     let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
     let folder = folder.transpose()?;
+    if let Some(format) = args.foreign.format()? {
+        return serve_foreign(args, format);
+    }
     let token = args.access.token()?;
     let tls = args.security.layer()?;
     let mode = if args.relay {
@@ -137,6 +150,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// A server of another system's clients.
+fn serve_foreign(args: &Args, format: AnyFormat) -> Outcome {
+    if args.access.token()?.is_some() || args.security.asks() {
+        return Err("another system's clients show no token and have no name".to_owned());
+    }
+    let tls = args.security.layer()?;
+    let name = format.kind().name();
+    let server = args.security.guard(Server::builder().layer(Maybe(tls)), None)?.format(format);
+    block_on(super::foreign::serve(server, name, &args.address, args.idle, args.quiet))
 }
 
 /// A sentence about a port that cannot be had.

@@ -13,6 +13,8 @@ use crate::client::{ClientConfig, Connector, Dialed, Runner};
 use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::outgoing::Outgoing;
+use crate::pool::{Pool, PoolConfig};
+use crate::state::{LinkState, Watcher};
 
 /// A client: one session with a server, over as many connections as it takes.
 #[derive(Debug)]
@@ -100,6 +102,14 @@ impl<N: Net> ClientBuilder<N> {
         self
     }
 
+    /// Calls `told` with each state when it begins, in the client's task: it must not block.
+    /// [`Handle::states`] is for those who look from elsewhere, and when they like.
+    #[must_use]
+    pub fn on_state(mut self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.config.watcher = Some(Watcher::new(told));
+        self
+    }
+
     /// Puts a layer between the sockets and the session, such as TLS.
     #[must_use]
     pub fn layer<L: Layer<N>>(self, layer: L) -> ClientBuilder<L::Net> {
@@ -120,6 +130,22 @@ impl<N: Net> ClientBuilder<N> {
         let (net, socket) = (self.net, self.socket);
         let connector = Dial { net: net.clone(), addresses: self.addresses, socket };
         Runner::new(net, self.config, connector, handler).map_err(invalid)
+    }
+
+    /// Makes a pool of such clients in tasks of the runtime; `handlers` is told the place of each in
+    /// the pool.
+    ///
+    /// # Errors
+    ///
+    /// If a configuration is out of range or no address was given.
+    pub fn pool<H: Handler>(
+        self,
+        config: PoolConfig,
+        handlers: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> io::Result<Pool> {
+        need_address(&self.addresses)?;
+        let net = self.net.clone();
+        Pool::new(&net, config, move |place| self.clone().connect(handlers(place)))
     }
 }
 

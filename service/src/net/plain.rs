@@ -11,13 +11,15 @@ use outlast_formats::Format;
 
 use super::client::{Dial, need_address, seed};
 use super::server::{Host, Running, listen, run};
-use super::{Net, SocketOptions, invalid};
+use super::{Layer, Net, SocketOptions, invalid};
+use crate::groups::Groups;
 use crate::plain::{
     PlainClientConfig, PlainConfig, PlainHandle, PlainHandler, PlainInfo, PlainRunner, PlainServer,
     PlainServerHandle,
 };
 use crate::security::SecurityLog;
 use crate::server::Limits;
+use crate::state::{LinkState, Watcher};
 
 /// Describes a server whose listener speaks one format.
 ///
@@ -31,6 +33,7 @@ pub struct PlainServerBuilder<N, F> {
     limits: Limits,
     security: Option<SecurityLog>,
     socket: SocketOptions,
+    groups: Groups,
 }
 
 /// A server that listens and does not accept yet.
@@ -48,8 +51,17 @@ impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
         limits: Limits,
         security: Option<SecurityLog>,
         socket: SocketOptions,
+        groups: Groups,
     ) -> Self {
-        Self { net, format, config: PlainConfig::default(), limits, security, socket }
+        Self { net, format, config: PlainConfig::default(), limits, security, socket, groups }
+    }
+
+    /// Sets the groups that connections may join: those of another server, to have them in common,
+    /// or ones with other limits. It has its own otherwise.
+    #[must_use]
+    pub fn groups(mut self, groups: Groups) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Sets the limits and deadlines of connections.
@@ -111,8 +123,9 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
         factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
-        let PlainServerBuilder { net, format, config, limits, security, socket } = options;
-        let server = PlainServer::new(net.clone(), config, limits, format, factory);
+        let PlainServerBuilder { net, format, config, limits, security, socket, groups } = options;
+        let runtime = net.clone();
+        let server = PlainServer::with_groups(groups, runtime, config, limits, format, factory);
         let mut server = server.map_err(invalid)?;
         if let Some(log) = security {
             server = server.security_log(log);
@@ -203,6 +216,20 @@ impl<N: Net, F: Format + Clone> PlainClientBuilder<N, F> {
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.socket = options;
         self
+    }
+
+    /// Calls `told` with each state when it begins, in the client's task: it must not block.
+    #[must_use]
+    pub fn on_state(mut self, told: impl Fn(LinkState) + Send + Sync + 'static) -> Self {
+        self.config.watcher = Some(Watcher::new(told));
+        self
+    }
+
+    /// Puts a layer between the sockets and the format, such as TLS.
+    #[must_use]
+    pub fn layer<L: Layer<N>>(self, layer: L) -> PlainClientBuilder<L::Net, F> {
+        let Self { net, format, addresses, config, socket } = self;
+        PlainClientBuilder { net: layer.over(net), format, addresses, config, socket }
     }
 
     /// Makes the client. Nothing happens before the [`PlainRunner`] is spawned or awaited.

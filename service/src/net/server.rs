@@ -16,9 +16,11 @@ use outlast_formats::Format;
 use super::stop::{Stop, Switch};
 use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
+use crate::figures::SessionInfo;
+use crate::groups::Groups;
 use crate::handler::Handler;
 use crate::outgoing::Outgoing;
-use crate::overview::{ServerHandle, SessionInfo};
+use crate::overview::ServerHandle;
 use crate::security::SecurityLog;
 use crate::server::{Limits, Server as Sessions, ServerConfig};
 use crate::transport::sleep_until;
@@ -158,13 +160,23 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Sets the groups that sessions, or connections without, may join: those of another server, to
+    /// have them in common, or ones with other limits. It has its own otherwise.
+    #[must_use]
+    pub fn groups(mut self, groups: Groups) -> Self {
+        self.config.groups = Some(groups);
+        self
+    }
+
     /// Makes it a server whose connections speak another system's format, without sessions. What
     /// was said of sessions and of who may open one has no effect then.
     #[cfg(feature = "formats")]
     #[must_use]
     pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
         let Self { net, config, socket } = self;
-        super::PlainServerBuilder::new(net, format, config.limits, config.security, socket)
+        let groups = config.groups.unwrap_or_default();
+        let (limits, security) = (config.limits, config.security);
+        super::PlainServerBuilder::new(net, format, limits, security, socket, groups)
     }
 
     /// Puts a layer between the sockets and the sessions, such as TLS.
@@ -230,8 +242,8 @@ impl<N: Net, H: Handler> Host<N::Stream> for Sessions<N, H> {
         self.ready()
     }
 
-    fn spawn_connection(&self, io: N::Stream, _: SocketAddr, remote: SocketAddr) {
-        self.spawn_connection(io, Some(remote));
+    fn spawn_connection(&self, io: N::Stream, local: SocketAddr, remote: SocketAddr) {
+        self.spawn_connection_between(io, Some(local), Some(remote));
     }
 
     fn keep_house(&self) -> impl Future<Output = ()> + Send {
@@ -369,6 +381,7 @@ async fn accept<N: Net>(
                 reserve.renew();
                 // A connection that is gone already will say so itself.
                 let _ = socket.accepted(&N::socket(&stream), remote);
+                let local = own_address::<N>(&stream, local);
                 server.spawn_connection(stream, local, canonical(remote));
             }
             Err(error) if concerns_one_connection(&error) => {}
@@ -390,6 +403,15 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted
     )
+}
+
+/// The address that a connection came to, of a listener at `local`, which may be all there are.
+fn own_address<N: Net>(stream: &N::Stream, local: SocketAddr) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    let own = N::socket(stream).local_addr().ok().and_then(|address| address.as_socket());
+    own.map_or(local, canonical)
 }
 
 /// An IPv4 address, however it came.

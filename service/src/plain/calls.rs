@@ -98,6 +98,11 @@ impl Calls {
         wake
     }
 
+    /// Requests that are not answered.
+    pub(super) fn waiting(&self) -> usize {
+        self.open.values().filter(|call| matches!(call, Call::Waiting(_))).count()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.open.len()

@@ -16,8 +16,9 @@ use super::drive::{Drive, Side};
 use super::error::{PlainCause, PlainClosed};
 use super::handle::PlainHandle;
 use super::handler::{PlainEvent, PlainHandler, PlainPeer};
-use super::shared::{Order, PlainState, Shared};
+use super::shared::{Order, Shared};
 use crate::client::{Connector, Dialed};
+use crate::state::{LinkState, Watch, Watcher};
 use crate::transport::{Clock, Runtime, Timer};
 
 /// What a client is made from.
@@ -29,6 +30,8 @@ pub struct PlainClientConfig {
     pub dialer: DialerConfig,
     /// Entropy for back-off. Clients that start together must differ in it.
     pub seed: u64,
+    /// Who is called when the client does something else.
+    pub watcher: Option<Watcher>,
 }
 
 /// The task of a client: spawn it, or poll it. It resolves when nothing more will be tried, with
@@ -69,13 +72,15 @@ impl PlainRunner {
         config.connection.validate()?;
         config.dialer.validate()?;
         let encoder = Box::new(format.clone());
-        let shared = Arc::new(Shared::new(0, config.connection, encoder, &runtime));
+        let shared = Shared::new(0, config.connection, encoder, &runtime);
+        let shared = Arc::new(shared.watched(Watch::dialling(config.watcher)));
         let clock = Clock::new(runtime.now());
         let dialer = Dialer::new(config.dialer, config.seed);
         let handle = PlainHandle::new(Arc::clone(&shared));
         let retire = Retire(Arc::clone(&shared));
+        let handler = Some(handler);
         let client =
-            Client { dialer, runtime, clock, connector, format, handler: Some(handler), shared };
+            Client { dialer, runtime, clock, connector, format, handler, shared, dialled: 0 };
         let task = async move {
             let _retire = retire;
             client.run().await
@@ -101,6 +106,8 @@ struct Client<R, C, F, H> {
     format: F,
     handler: Option<H>,
     shared: Arc<Shared>,
+    /// Number of the last attempt.
+    dialled: u32,
 }
 
 impl<R: Runtime, C: Connector, F: Format + Clone, H: PlainHandler> Client<R, C, F, H> {
@@ -128,17 +135,14 @@ impl<R: Runtime, C: Connector, F: Format + Clone, H: PlainHandler> Client<R, C, 
         self.shared.lock().order.is_some()
     }
 
-    fn set_state(&self, state: PlainState) {
-        self.shared.lock().info.state = state;
-    }
-
     /// One attempt, and the connection that comes of it.
     async fn attempt(&mut self, dial: Dial) {
         let address = match dial.target {
             Target::Listed(index) => index as usize,
             Target::Hinted => 0,
         };
-        self.set_state(PlainState::Connecting);
+        self.dialled = dial.attempt.get();
+        self.shared.turn(LinkState::Connecting { attempt: self.dialled });
         let until = self.clock.std(dial.deadline);
         let dialed = {
             let mut connecting = pin!(self.connector.connect(address));
@@ -155,7 +159,7 @@ impl<R: Runtime, C: Connector, F: Format + Clone, H: PlainHandler> Client<R, C, 
         };
         match dialed {
             Some(Some(Ok(dialed))) => self.carry(dial.attempt, dialed).await,
-            Some(None) => self.set_state(PlainState::Disconnected),
+            Some(None) => self.shared.turn(LinkState::Disconnected),
             Some(Some(Err(error))) => self.failed(dial.attempt, &error),
             None => self.failed(dial.attempt, &io::ErrorKind::TimedOut.into()),
         }
@@ -186,7 +190,7 @@ impl<R: Runtime, C: Connector, F: Format + Clone, H: PlainHandler> Client<R, C, 
     }
 
     fn failed(&mut self, attempt: Attempt, error: &io::Error) {
-        self.set_state(PlainState::Disconnected);
+        self.shared.turn(LinkState::Disconnected);
         let now = self.now();
         self.dialer.handle_failure(now, attempt);
         let stopped = self.dialer.state() == DialState::Stopped;
@@ -205,6 +209,8 @@ impl<R: Runtime, C: Connector, F: Format + Clone, H: PlainHandler> Client<R, C, 
     #[expect(clippy::needless_pass_by_ref_mut, reason = "a connector need not be shared")]
     async fn wait(&mut self) {
         let at = self.dialer.poll_timeout().map(|at| self.clock.std(at));
+        let attempt = self.dialled.saturating_add(1);
+        self.shared.turn(LinkState::Waiting { attempt, until: at });
         let mut timer = self.runtime.timer();
         let shared = &self.shared;
         poll_fn(|cx| {

@@ -50,6 +50,8 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     need: usize,
     /// There may be whole packets among them that were not looked at for want of room.
     unread: bool,
+    /// Nothing was to be read when this task last looked.
+    paused: bool,
     /// Bytes to be written, from `at` on.
     out: Vec<u8>,
     at: usize,
@@ -97,7 +99,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         handler: H,
     ) -> Self {
         let (now, [format, encoder]) = (runtime.now(), formats);
-        shared.connected(addresses.1, now, encoder);
+        shared.connected(addresses, now, encoder);
         let mut drive = Self {
             io,
             runtime: runtime.clone(),
@@ -111,6 +113,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             input: Vec::new(),
             need: 0,
             unread: false,
+            paused: false,
             out: Vec::new(),
             at: 0,
             answered: 0,
@@ -162,13 +165,18 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         }
         let inner = self.shared.lock();
         let owes = inner.owed >= config.max_requests as usize;
-        inner.order.is_some() || owes || self.answered + inner.answered >= config.send_queue
+        let shut = inner.order.is_some() || inner.paused || owes;
+        shut || self.answered + inner.answered >= config.send_queue
     }
 
     /// Takes what other tasks queued and ordered.
     fn heed(&mut self, now: Instant) -> Option<PlainCause> {
         let mut inner = self.shared.lock();
         let order = inner.order;
+        if std::mem::replace(&mut self.paused, inner.paused) && !inner.paused {
+            // Whoever was not listened to was not silent.
+            self.heard_at = now;
+        }
         let mut wake: Vec<Waker> = Vec::new();
         if self.left() == 0 && inner.has_output() {
             self.out.clear();
@@ -222,6 +230,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             let left = self.left();
             let mut inner = self.shared.lock();
             inner.info.bytes_out += written as u64;
+            inner.info.sent_at = Some(now);
             inner.held = left;
             let waiting = match left {
                 0 => inner.drained(),
@@ -274,7 +283,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
         }
         if let Some(at) = self.paused_until.filter(|at| *at > now) {
             next = next.min(at);
-        } else if self.finishing.is_none() && !self.unread {
+        } else if self.finishing.is_none() && !self.unread && !self.paused {
             // What is not read because there is no room says nothing of the peer.
             if self.blocked_since.is_none() {
                 until(due(self.heard_at, config.idle_timeout), PlainCause::Silence)?;
@@ -325,8 +334,8 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             return Turn::Again;
         }
         let mut inner = self.shared.lock();
-        if (inner.has_output() && self.left() == 0) || matches!(inner.order, Some(Order::Close(_)))
-        {
+        let closing = matches!(inner.order, Some(Order::Close(_)));
+        if (inner.has_output() && self.left() == 0) || closing || inner.paused != self.paused {
             return Turn::Again;
         }
         inner.sleep(cx.waker());

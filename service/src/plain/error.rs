@@ -39,6 +39,25 @@ pub enum PlainCause {
     Dropped,
 }
 
+impl PlainCause {
+    /// Whether another connection may do better though nobody does anything about it: false where
+    /// the peer does not keep the format, and where this end wanted or caused the end.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Finished
+            | Self::Truncated { .. }
+            | Self::Silence
+            | Self::PacketTimeout
+            | Self::WriteTimeout
+            | Self::Overflow
+            | Self::TooFast
+            | Self::Transport(_) => true,
+            Self::Malformed(_) | Self::Local | Self::Dropped => false,
+        }
+    }
+}
+
 impl fmt::Display for PlainCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -97,12 +116,14 @@ pub enum PlainError {
 }
 
 impl PlainError {
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later, over another connection perhaps. A request whose
+    /// answer did not come may have been done all the same.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Full | Self::NotConnected | Self::TimedOut => true,
-            Self::Closed(_) | Self::Format(_) | Self::NoSuchConnection(_) => false,
+            Self::Closed(closed) => closed.cause.is_retryable(),
+            Self::Format(_) | Self::NoSuchConnection(_) => false,
         }
     }
 }

@@ -8,11 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_formats::{Cause, Extra, Failure, Key, Kind, Packet};
+use outlast_formats::{Cause, Extra, Failure, Format, Key, Kind, Packet};
 
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::handler::unix;
 use super::shared::{Order, PlainInfo, PlainState, Shared};
+use crate::state::States;
 
 /// A connection without a session, from any task; a client's, of all its connections one after the
 /// other.
@@ -36,6 +37,17 @@ pub struct PlainResponse {
 impl PlainHandle {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// What it shares with the connection's task.
+    pub(super) const fn share(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// What others wait with for it.
+    #[cfg(feature = "router")]
+    pub(crate) fn timers(&self) -> &dyn crate::transport::Timers {
+        self.shared.timers()
     }
 
     /// Sends a packet without waiting.
@@ -86,6 +98,18 @@ impl PlainHandle {
         poll_fn(|cx| self.shared.lock().calls.poll(correlation, cx.waker())).await
     }
 
+    /// Reads nothing for now, so that the peer can send only as much as the transports hold. It is
+    /// neither silent nor slow meanwhile, and that it has left is not noticed. The next connection
+    /// of a client reads again.
+    pub fn pause(&self) {
+        self.shared.pause(true);
+    }
+
+    /// Reads on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.shared.pause(false);
+    }
+
     /// Reads nothing more, sends what is queued and owed, and ends the connection. A client dials
     /// no more.
     pub fn finish(&self) {
@@ -97,11 +121,29 @@ impl PlainHandle {
         self.shared.order(Order::Close(PlainCause::Local));
     }
 
+    /// Waits until there is a connection; false if there will be none any more.
+    pub async fn connected(&self) -> bool {
+        poll_fn(|cx| {
+            let mut inner = self.shared.lock();
+            match inner.info.state {
+                PlainState::Connected { .. } => Poll::Ready(true),
+                PlainState::Closed => Poll::Ready(false),
+                PlainState::Disconnected
+                | PlainState::Connecting { .. }
+                | PlainState::Waiting { .. } => {
+                    inner.wait(cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
     /// Waits until the present connection is over; at once if there is none.
     pub async fn closed(&self) -> Option<PlainClosed> {
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
-            if inner.info.state == PlainState::Connected {
+            if inner.info.state.is_connected() {
                 inner.wait(cx.waker());
                 return Poll::Pending;
             }
@@ -113,8 +155,7 @@ impl PlainHandle {
     /// Whom the connection is with, and what it has carried.
     #[must_use]
     pub fn info(&self) -> PlainInfo {
-        let inner = self.shared.lock();
-        PlainInfo { queued: inner.pending(), ..inner.info }
+        self.shared.lock().info()
     }
 
     /// What it is doing.
@@ -123,10 +164,16 @@ impl PlainHandle {
         self.shared.lock().info.state
     }
 
+    /// What it will be doing, from now on.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.shared.states()
+    }
+
     /// Whether packets go both ways now.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.state() == PlainState::Connected
+        self.state().is_connected()
     }
 }
 
@@ -198,13 +245,28 @@ impl PlainResponder {
     ///
     /// # Errors
     ///
-    /// [`PlainError::Format`], or that the connection is over.
+    /// [`PlainError::Format`] (the peer is told of a failure, where the format can say so), or that
+    /// the connection is over.
     pub fn respond(mut self, payload: &[u8]) -> Result<(), PlainError> {
         let to = self.asked();
+        let failure = Failure { cause: Cause::Failed, text: None, unix: unix() };
         self.answer(|inner| {
             let reply = inner.reply(&to, payload.into());
-            inner.owe(|format, out| format.encode(&reply, out))
+            let written = inner.owe(|format, out| format.encode(&reply, out));
+            if let Err(PlainError::Format(_)) = written {
+                let fail = |format: &mut dyn Format, out: &mut Vec<u8>| {
+                    format.encode_failure(&failure, Some(&to), out).map(drop)
+                };
+                let _ = inner.owe(fail);
+            }
+            written
         })
+    }
+
+    /// Lets it go unanswered: what came was no request after all.
+    pub fn waive(mut self) {
+        // It fails if there is nobody any more who could wait.
+        let _ = self.answer(|_| Ok(()));
     }
 
     /// Tells the peer that it failed, in the format's own words unless `text` is given.

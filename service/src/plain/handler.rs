@@ -139,6 +139,16 @@ impl PlainPeer<'_> {
         PlainResponder::new(Arc::clone(self.shared), to)
     }
 
+    /// Whether the format tells requests from messages.
+    pub fn has_requests(&mut self) -> bool {
+        // What reads does not count what is written with it.
+        let format = self.format.as_deref_mut();
+        let asks = |format: &mut dyn Format| {
+            format.encode(&Packet::request(1, 1, &[]), &mut Vec::new()).is_ok()
+        };
+        format.is_some_and(asks)
+    }
+
     /// The next `count` bytes are no packets: they come as they are, in pieces.
     ///
     /// # Errors

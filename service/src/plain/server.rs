@@ -1,12 +1,12 @@
 //! A server for connections without sessions, without its listener: the same door, the same limits
 //! and the same access list as a server of sessions has.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use outlast_core::ConfigError;
@@ -15,14 +15,18 @@ use outlast_formats::{Format, Packet};
 
 use super::PlainConfig;
 use super::drive::{Drive, Side};
-use super::error::{PlainCause, PlainError};
+use super::error::{PlainCause, PlainClosed, PlainError};
+use super::group::{Home, PlainServerEvent};
 use super::handle::PlainHandle;
 use super::handler::PlainHandler;
 use super::shared::{Order, PlainInfo, Shared};
 use crate::access::AccessList;
+use crate::directory::Directory;
 use crate::door::{Door, Stay, Visit};
 use crate::entropy;
-use crate::overview::{Refusals, lock};
+use crate::events::Events;
+use crate::groups::Groups;
+use crate::overview::{Refusals, Report};
 use crate::security::{SecurityEvent, SecurityKind, SecurityLog};
 use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE, Limits};
 use crate::traffic::{Allowance, Traffic};
@@ -79,7 +83,8 @@ struct Common {
     traffic: Arc<Traffic>,
     patience_ms: AtomicU64,
     draining: AtomicBool,
-    directory: Mutex<HashMap<u64, Arc<Shared>>>,
+    directory: Directory<Shared>,
+    home: Arc<Home>,
     security: OnceLock<SecurityLog>,
 }
 
@@ -89,6 +94,13 @@ pub struct PlainServerHandle {
     common: Arc<Common>,
 }
 
+/// The server and all its connections are gone.
+impl<R, H> Drop for Inner<R, H> {
+    fn drop(&mut self) {
+        self.common.home.events.end();
+    }
+}
+
 impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
     /// A server that speaks `format` and makes a handler for each connection with `factory`.
     ///
@@ -96,6 +108,23 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
     ///
     /// If the configuration is out of range.
     pub fn new<F: Format + Clone + Sync>(
+        runtime: R,
+        config: PlainConfig,
+        limits: Limits,
+        format: F,
+        factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        Self::with_groups(Groups::default(), runtime, config, limits, format, factory)
+    }
+
+    /// As [`new`](Self::new), with these groups for its connections: those of another server, or
+    /// ones with other limits.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is out of range.
+    pub fn with_groups<F: Format + Clone + Sync>(
+        groups: Groups,
         runtime: R,
         config: PlainConfig,
         limits: Limits,
@@ -113,7 +142,8 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             traffic,
             patience_ms: AtomicU64::new(patience_ms),
             draining: AtomicBool::new(false),
-            directory: Mutex::new(HashMap::new()),
+            directory: Directory::default(),
+            home: Arc::new(Home::new(groups)),
             security: OnceLock::new(),
         };
         let inner = Inner {
@@ -194,6 +224,7 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
         remote: Option<SocketAddr>,
     ) {
         if let Some(stay) = visit.opened() {
+            self.inner.common.home.let_in();
             let inner = Arc::clone(&self.inner);
             self.inner.runtime.spawn(serve(inner, io, local, remote, stay));
         }
@@ -237,14 +268,19 @@ async fn serve<R: Runtime, T: Transport, H: PlainHandler>(
 ) {
     let id = entropy::random_u64().max(1);
     let Inner { runtime, common, .. } = &*inner;
-    let shared = Arc::new(Shared::new(id, inner.config, (inner.formats)(), runtime));
-    shared.lock().info.remote = remote;
-    let info = shared.lock().info;
-    let handler = (inner.factory)(&info);
-    let _entry = Entry { common, id };
-    lock(&common.directory).insert(id, Arc::clone(&shared));
-    let formats = [(inner.formats)(), (inner.formats)()];
+    let shared = Shared::new(id, inner.config, (inner.formats)(), runtime);
+    let shared = Arc::new(shared.of_server(Arc::clone(&common.home)));
     let addresses = (local, remote);
+    let info = {
+        let mut inner = shared.lock();
+        (inner.info.local, inner.info.remote) = addresses;
+        inner.info()
+    };
+    let handler = (inner.factory)(&info);
+    let _entry = Entry { common, shared: &shared };
+    common.directory.insert(id, Arc::clone(&shared));
+    common.home.connected(id, remote);
+    let formats = [(inner.formats)(), (inner.formats)()];
     let drive =
         Drive::new(io, runtime, Side::Accepted, addresses, Arc::clone(&shared), formats, handler)
             .with_allowance(Allowance::new(Arc::clone(&common.traffic)), inner.clock);
@@ -269,9 +305,7 @@ impl<R: Runtime, H> Inner<R, H> {
         if let Some(kind) = SecurityKind::of_turned(turned) {
             self.suspect(SecurityEvent::new(kind, remote));
         }
-        if self.common.door.turn_away(turned) {
-            self.common.door.refused();
-        }
+        self.common.turn_away(remote, turned);
     }
 
     /// A connection is over: whether it was ended for what its peer did.
@@ -297,18 +331,31 @@ impl<R: Runtime, H> Inner<R, H> {
 /// A connection in the directory.
 struct Entry<'a> {
     common: &'a Common,
-    id: u64,
+    shared: &'a Shared,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        lock(&self.common.directory).remove(&self.id);
+        let Self { common, shared } = self;
+        common.directory.remove(shared.id);
+        // Its task ended it, or was dropped, and said so before.
+        let closed = shared.lock().closed;
+        let dropped = PlainClosed { cause: PlainCause::Dropped, unsent: 0 };
+        common.home.closed(shared.id, closed.unwrap_or(dropped));
     }
 }
 
 impl Common {
+    /// A connection is not let in, which these formats have no word for.
+    fn turn_away(&self, remote: Option<SocketAddr>, turned: Turned) {
+        self.home.refused(remote, turned);
+        if self.door.turn_away(turned) {
+            self.door.refused();
+        }
+    }
+
     fn all(&self) -> Vec<Arc<Shared>> {
-        lock(&self.directory).values().map(Arc::clone).collect()
+        self.directory.all().into_iter().map(|(_, shared)| shared).collect()
     }
 
     fn order(&self, order: Order) {
@@ -327,7 +374,21 @@ impl PlainServerHandle {
     /// The connection with this number.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<PlainHandle> {
-        lock(&self.common.directory).get(&id).map(|shared| PlainHandle::new(Arc::clone(shared)))
+        self.common.directory.get(id).map(PlainHandle::new)
+    }
+
+    /// The groups that its connections join.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.common.home.groups
+    }
+
+    /// What happens from now on, for whoever reads it: `capacity` events are kept, at least one. A
+    /// server that nobody reads of spends nothing on it. It is over when the server and all its
+    /// connections are.
+    #[must_use]
+    pub fn events(&self, capacity: usize) -> Events<PlainServerEvent> {
+        self.common.home.events.subscribe(capacity)
     }
 
     /// Sends a packet to one connection, without waiting.
@@ -339,19 +400,30 @@ impl PlainServerHandle {
         self.get(id).ok_or(PlainError::NoSuchConnection(id))?.try_send(packet)
     }
 
-    /// Sends a packet to every connection that `whom` chooses, without waiting for any of them. The
-    /// connections it was not queued for are returned, and why.
+    /// Sends a packet to a set of connections, without waiting for any of them.
+    pub fn send_to_many(
+        &self,
+        ids: impl IntoIterator<Item = u64>,
+        packet: &Packet<'_>,
+    ) -> Report<u64, PlainError> {
+        let mut report = Report::default();
+        for id in ids {
+            match self.send_to(id, packet) {
+                Ok(()) => report.sent += 1,
+                Err(error) => report.failed.push((id, error)),
+            }
+        }
+        report
+    }
+
+    /// Sends a packet to every connection that `whom` chooses, without waiting for any of them.
     pub fn broadcast(
         &self,
         packet: &Packet<'_>,
         mut whom: impl FnMut(u64) -> bool,
-    ) -> Vec<(u64, PlainError)> {
-        let all: Vec<_> = lock(&self.common.directory)
-            .iter()
-            .map(|(id, shared)| (*id, Arc::clone(shared)))
-            .collect();
-        let chosen = all.into_iter().filter(|(id, _)| whom(*id));
-        chosen.filter_map(|(id, shared)| Some((id, shared.try_send(packet).err()?))).collect()
+    ) -> Report<u64, PlainError> {
+        let all = self.common.directory.all().into_iter();
+        self.send_to_many(all.map(|(id, _)| id).filter(|id| whom(*id)), packet)
     }
 
     /// Ends a connection now; false if there is none with this number.

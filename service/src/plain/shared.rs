@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -14,40 +14,13 @@ use outlast_formats::{Format, FormatError, Packet};
 
 use super::calls::Calls;
 use super::error::{PlainCause, PlainClosed, PlainError};
+use super::group::Home;
 use super::{PlainConfig, WhenFull};
+use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
 /// What a connection without a session is doing.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
-pub enum PlainState {
-    /// There is no connection, and none is being made; a client may dial again.
-    Disconnected,
-    /// A client is dialling.
-    Connecting,
-    /// Packets go both ways.
-    Connected,
-    /// It is over for good.
-    Closed,
-}
-
-impl PlainState {
-    /// Its name, as in logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disconnected => "disconnected",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-impl fmt::Display for PlainState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub type PlainState = LinkState;
 
 /// Whom a connection is with, and what it has carried.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -55,14 +28,20 @@ impl fmt::Display for PlainState {
 pub struct PlainInfo {
     /// Its number on this server; 0 on a client.
     pub id: u64,
+    /// This end's address, as far as the connection has one, now or last.
+    pub local: Option<SocketAddr>,
     /// The other end's address, as far as the connection has one, now or last.
     pub remote: Option<SocketAddr>,
     /// What it is doing.
     pub state: PlainState,
+    /// How many connections there have been: at most one on a server.
+    pub connections: u64,
     /// When it was connected, on the runtime's clock.
     pub connected_at: Option<Instant>,
     /// When anything was last heard of the peer.
     pub heard_at: Option<Instant>,
+    /// When the transport last took anything.
+    pub sent_at: Option<Instant>,
     /// Packets received, over all connections of a client.
     pub packets_in: u64,
     /// Packets given to send.
@@ -75,8 +54,14 @@ pub struct PlainInfo {
     pub bad: u64,
     /// Sends refused for want of room.
     pub refused: u64,
-    /// Bytes that wait to be sent.
+    /// Bytes that other tasks sent and that wait for the transport.
     pub queued: usize,
+    /// The packets that they are, the one that is being written among them.
+    pub queued_packets: usize,
+    /// Packets that this end has taken the duty to answer and has not.
+    pub owed: usize,
+    /// Requests of this end that wait for their answers.
+    pub requests: usize,
 }
 
 /// How a connection is to end.
@@ -91,7 +76,13 @@ pub(super) enum Order {
 /// One connection's meeting point; a client's, from one connection to the next.
 pub(crate) struct Shared {
     pub(super) config: PlainConfig,
+    /// Its number on its server; 0 on a client.
+    pub(super) id: u64,
+    /// What it has in common with other connections of its server.
+    home: Option<Arc<Home>>,
     timers: Box<dyn Timers>,
+    /// Who wants to know of states: a client's from the beginning, others once somebody asks.
+    watch: OnceLock<Arc<Watch>>,
     inner: Mutex<Inner>,
 }
 
@@ -102,7 +93,11 @@ pub(super) struct Inner {
     out: Vec<u8>,
     /// Bytes that it has taken and the transport has not.
     pub(super) held: usize,
+    /// Packets that wait to be taken, and that it has taken.
+    packets: [usize; 2],
     pub(super) order: Option<Order>,
+    /// Nothing is to be read for now.
+    pub(super) paused: bool,
     /// Answers that are owed by responders of this connection.
     pub(super) owed: usize,
     /// Bytes that responders answered since everything was last written.
@@ -132,10 +127,13 @@ impl Shared {
     ) -> Self {
         let info = PlainInfo {
             id,
+            local: None,
             remote: None,
             state: PlainState::Disconnected,
+            connections: 0,
             connected_at: None,
             heard_at: None,
+            sent_at: None,
             packets_in: 0,
             packets_out: 0,
             bytes_in: 0,
@@ -143,13 +141,18 @@ impl Shared {
             bad: 0,
             refused: 0,
             queued: 0,
+            queued_packets: 0,
+            owed: 0,
+            requests: 0,
         };
         let inner = Inner {
             info,
             encoder,
             out: Vec::new(),
             held: 0,
+            packets: [0; 2],
             order: None,
+            paused: false,
             owed: 0,
             answered: 0,
             connection: 0,
@@ -158,7 +161,45 @@ impl Shared {
             waiting: Vec::new(),
             owner: None,
         };
-        Self { config, timers: Box::new(Sleeper::of(runtime)), inner: Mutex::new(inner) }
+        let (timers, watch) = (Box::new(Sleeper::of(runtime)), OnceLock::new());
+        Self { config, id, home: None, timers, watch, inner: Mutex::new(inner) }
+    }
+
+    /// It is a connection of a server.
+    pub(super) fn of_server(self, home: Arc<Home>) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
+    /// What it has in common with other connections of its server, if one has it.
+    pub(super) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
+    }
+
+    /// Has those told of states who want to be, from the beginning.
+    pub(super) fn watched(self, watch: Watch) -> Self {
+        Self { watch: OnceLock::from(Arc::new(watch)), ..self }
+    }
+
+    /// What it will be doing.
+    pub(super) fn states(&self) -> States {
+        // Under the lock: what changes then is told behind it.
+        let inner = self.lock();
+        let watch = self.watch.get_or_init(|| Arc::new(Watch::accepted(inner.info.state)));
+        States::new(Arc::clone(watch))
+    }
+
+    /// It does something else.
+    pub(super) fn turn(&self, state: LinkState) {
+        let mut inner = self.lock();
+        inner.info.state = state;
+        drop(inner);
+        self.tell(state);
+    }
+
+    fn tell(&self, state: LinkState) {
+        if let Some(watch) = self.watch.get() {
+            watch.turn(state);
+        }
     }
 
     pub(super) fn timers(&self) -> &dyn Timers {
@@ -183,6 +224,14 @@ impl Shared {
             inner.order = Some(order);
         }
         self.notify(inner);
+    }
+
+    /// Reads nothing more, or reads on.
+    pub(super) fn pause(&self, pause: bool) {
+        let mut inner = self.lock();
+        if std::mem::replace(&mut inner.paused, pause) && !pause {
+            self.notify(inner);
+        }
     }
 
     /// Queues a packet without waiting.
@@ -231,18 +280,24 @@ impl Shared {
     /// There is a connection.
     pub(super) fn connected(
         &self,
-        remote: Option<SocketAddr>,
+        addresses: (Option<SocketAddr>, Option<SocketAddr>),
         now: Instant,
         encoder: Box<dyn Format>,
     ) {
         let mut inner = self.lock();
         inner.encoder = encoder;
-        inner.info.remote = remote;
-        inner.info.state = PlainState::Connected;
+        (inner.info.local, inner.info.remote) = addresses;
+        let state = LinkState::Connected { resumed: false };
+        inner.info.state = state;
         (inner.info.connected_at, inner.info.heard_at) = (Some(now), Some(now));
         inner.closed = None;
         inner.connection += 1;
         (inner.owed, inner.held, inner.answered) = (0, 0, 0);
+        inner.paused = false;
+        let wake = inner.take_waiting();
+        drop(inner);
+        self.tell(state);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     /// The connection is over, with so many bytes that its task had taken and not sent.
@@ -251,12 +306,13 @@ impl Shared {
         let closed = PlainClosed { cause, unsent: left + inner.out.len() };
         inner.out = Vec::new();
         inner.held = 0;
-        inner.info.queued = 0;
+        inner.packets = [0; 2];
         inner.info.state = PlainState::Disconnected;
         inner.closed = Some(closed);
         let mut wake = inner.calls.fail(closed);
         wake.append(&mut inner.waiting);
         drop(inner);
+        self.tell(LinkState::Disconnected);
         wake.into_iter().for_each(Waker::wake);
         closed
     }
@@ -267,6 +323,7 @@ impl Shared {
         inner.info.state = PlainState::Closed;
         let wake = std::mem::take(&mut inner.waiting);
         drop(inner);
+        self.tell(LinkState::Closed);
         wake.into_iter().for_each(Waker::wake);
     }
 }
@@ -276,7 +333,7 @@ impl Inner {
     pub(super) fn check(&self) -> Result<(), PlainError> {
         let finishing = matches!(self.order, Some(Order::Close(_)));
         match (self.info.state, self.closed) {
-            (PlainState::Connected, _) if !finishing => Ok(()),
+            (PlainState::Connected { .. }, _) if !finishing => Ok(()),
             (PlainState::Closed, Some(closed)) => Err(PlainError::Closed(closed)),
             _ => Err(PlainError::NotConnected),
         }
@@ -292,7 +349,7 @@ impl Inner {
             return Err(PlainError::Full);
         }
         self.encoder.encode(packet, &mut self.out)?;
-        self.info.packets_out += 1;
+        self.queued_one();
         Ok(())
     }
 
@@ -305,8 +362,25 @@ impl Inner {
         let before = self.out.len();
         write(&mut *self.encoder, &mut self.out)?;
         self.answered += self.out.len() - before;
-        self.info.packets_out += 1;
+        self.queued_one();
         Ok(())
+    }
+
+    fn queued_one(&mut self) {
+        self.info.packets_out += 1;
+        self.packets[0] += 1;
+    }
+
+    /// What it shows of itself.
+    pub(super) fn info(&self) -> PlainInfo {
+        PlainInfo {
+            connections: self.connection,
+            queued: self.pending(),
+            queued_packets: self.packets.iter().sum(),
+            owed: self.owed,
+            requests: self.calls.waiting(),
+            ..self.info
+        }
     }
 
     /// Writes to a buffer of the connection's task.
@@ -333,11 +407,13 @@ impl Inner {
     pub(super) fn take(&mut self, to: &mut Vec<u8>) -> Vec<Waker> {
         std::mem::swap(&mut self.out, to);
         self.held = to.len();
+        self.packets = [0, self.packets[0]];
         std::mem::take(&mut self.waiting)
     }
 
     /// Everything that was taken is written; those who wait for room are returned.
     pub(super) fn drained(&mut self) -> Vec<Waker> {
+        self.packets[1] = 0;
         if self.out.is_empty() {
             self.answered = 0;
         }

@@ -15,6 +15,9 @@ pub enum End {
     Lost(CloseCode),
     /// Its task was dropped, or its server stopped.
     Dropped,
+    /// A connection without a session ended so.
+    #[cfg(feature = "formats")]
+    Plain(crate::plain::PlainCause),
 }
 
 type Opened = Box<dyn Fn(&Link) + Send + Sync>;

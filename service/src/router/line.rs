@@ -12,6 +12,7 @@ use outlast_core::wire::{Route, Status};
 use super::context::Kind;
 use super::crew::Crew;
 use super::link::Link;
+use super::reply::Reply;
 use super::table::Shell;
 use crate::handle::Responder;
 use crate::overview::lock;
@@ -69,16 +70,47 @@ pub(crate) struct Ask {
     pub(crate) until: Option<Instant>,
 }
 
+/// The duty to answer, whatever the request came over.
+#[derive(Debug)]
+pub(crate) enum Answerer {
+    Session(Responder),
+    #[cfg(feature = "formats")]
+    Plain(super::plain::Answer),
+}
+
+impl Answerer {
+    /// Answers once there is room.
+    pub(crate) async fn answer(self, reply: &Reply) {
+        match self {
+            // It fails if nobody waits for the answer any more, or if it is too long for the peer:
+            // then the responder answers INTERNAL by itself.
+            Self::Session(responder) => {
+                let _ = responder.respond(reply.code(), reply.payload()).await;
+            }
+            #[cfg(feature = "formats")]
+            Self::Plain(answer) => answer.answer(reply),
+        }
+    }
+
+    fn decline(self, status: Status) {
+        match self {
+            Self::Session(responder) => responder.decline(status),
+            #[cfg(feature = "formats")]
+            Self::Plain(answer) => answer.answer(&Reply::status(status)),
+        }
+    }
+}
+
 /// A request that a task is to answer, shared with the connection's task, which may cancel it.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    responder: Mutex<Option<Responder>>,
+    responder: Mutex<Option<Answerer>>,
     cancelled: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Asked {
-    pub(crate) fn new(responder: Responder) -> Self {
+    pub(crate) fn new(responder: Answerer) -> Self {
         let responder = Mutex::new(Some(responder));
         Self { responder, cancelled: AtomicBool::new(false), waker: Mutex::default() }
     }
@@ -93,7 +125,7 @@ impl Asked {
     }
 
     /// The right to answer, once.
-    pub(crate) fn take(&self) -> Option<Responder> {
+    pub(crate) fn take(&self) -> Option<Answerer> {
         lock(&self.responder).take()
     }
 

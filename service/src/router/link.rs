@@ -16,16 +16,18 @@ use super::tickets::Tickets;
 use crate::error::SendError;
 use crate::handle::Handle;
 use crate::overview::lock;
+use crate::transport::Timers;
 
-/// The other end of a session, for hooks and handlers in any task. Clones are the same one. It
-/// outlives connections, and ends with the session.
+/// The other end of a session, or of a connection without one, for hooks and handlers in any task.
+/// Clones are the same one. That of a session outlives connections, and ends with the session.
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
-/// What stands behind a link. Connections that have no session would be another variant.
-#[derive(Debug)]
+/// What stands behind a link.
 enum Carrier {
     Session(Handle),
+    #[cfg(feature = "formats")]
+    Plain(super::plain::Connection),
 }
 
 struct Inner {
@@ -52,8 +54,17 @@ const PROPERTY: usize = 0;
 
 impl Link {
     pub(crate) fn of_session(handle: Handle, number: u64, principal: Option<u64>) -> Self {
+        Self::of(Carrier::Session(handle), number, principal)
+    }
+
+    #[cfg(feature = "formats")]
+    pub(super) fn of_connection(connection: super::plain::Connection, number: u64) -> Self {
+        Self::of(Carrier::Plain(connection), number, None)
+    }
+
+    fn of(carrier: Carrier, number: u64, principal: Option<u64>) -> Self {
         Self(Arc::new(Inner {
-            carrier: Carrier::Session(handle),
+            carrier,
             number,
             principal,
             store: Mutex::default(),
@@ -64,30 +75,44 @@ impl Link {
         }))
     }
 
-    fn handle(&self) -> &Handle {
-        match &self.0.carrier {
-            Carrier::Session(handle) => handle,
-        }
-    }
-
     /// The session, with everything it guarantees, if there is one behind this link.
     #[must_use]
     pub fn session(&self) -> Option<&Handle> {
         match &self.0.carrier {
             Carrier::Session(handle) => Some(handle),
+            #[cfg(feature = "formats")]
+            Carrier::Plain(_) => None,
         }
     }
 
-    /// The session's number.
+    /// The connection without a session, if that is what is behind this link.
+    #[cfg(feature = "formats")]
+    #[must_use]
+    pub fn plain(&self) -> Option<&crate::plain::PlainHandle> {
+        match &self.0.carrier {
+            Carrier::Session(_) => None,
+            Carrier::Plain(connection) => Some(connection.handle()),
+        }
+    }
+
+    /// The session's number, or that of a connection without one.
     #[must_use]
     pub fn id(&self) -> Option<u64> {
-        self.handle().id()
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.id(),
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => Some(connection.handle().info().id),
+        }
     }
 
     /// The other end's address, of the present connection or of the last one.
     #[must_use]
     pub fn remote(&self) -> Option<SocketAddr> {
-        self.handle().shared().lock().remote
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.shared().lock().remote,
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.handle().info().remote,
+        }
     }
 
     /// Whom authentication found it to be, if it asked and this is somebody in particular.
@@ -100,16 +125,25 @@ impl Link {
     /// Whether there is a connection now.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.handle().is_connected()
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.is_connected(),
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.handle().is_connected(),
+        }
     }
 
-    /// Sends a one-way message without waiting.
+    /// Sends a one-way message without waiting. Without a session it is a packet of this number, or
+    /// of the name that the router knows for it.
     ///
     /// # Errors
     ///
     /// As [`Handle::try_send`].
     pub fn try_send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
-        self.handle().try_send(route, payload)
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.try_send(route, payload),
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.try_send(route.into(), payload),
+        }
     }
 
     /// Sends a one-way message once there is room.
@@ -118,12 +152,20 @@ impl Link {
     ///
     /// As [`Handle::send`].
     pub async fn send(&self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
-        self.handle().send(route, payload).await
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.send(route, payload).await,
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.send(route.into(), payload).await,
+        }
     }
 
-    /// Ends it, whatever was not delivered.
+    /// Ends it, whatever was not delivered. Without a session nobody is told the code.
     pub fn end(&self, code: CloseCode) {
-        self.handle().end(code);
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.end(code),
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.handle().close(),
+        }
     }
 
     /// Keeps `value` with the session, and returns the one of its type that was kept before.
@@ -183,19 +225,38 @@ impl Link {
 
     /// Has the session's owner look what is taken now.
     pub(crate) fn nudge(&self) {
-        self.handle().shared().order(|_| {});
+        if let Some(handle) = self.session() {
+            handle.shared().order(|_| {});
+        }
+    }
+
+    fn timers(&self) -> &dyn Timers {
+        match &self.0.carrier {
+            Carrier::Session(handle) => handle.shared().timers(),
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.handle().timers(),
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {
-        self.handle().shared().timers().now()
+        self.timers().now()
     }
 
     pub(crate) fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.handle().shared().timers().sleep(time)
+        self.timers().sleep(time)
     }
 
     pub(crate) fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.handle().shared().timers().spawn(task);
+        self.timers().spawn(task);
+    }
+
+    /// Reads nothing more for a while if too much is pending: of those that can be kept from
+    /// sending in no other way.
+    pub(crate) fn pause_if_full(&self) {
+        #[cfg(feature = "formats")]
+        if let Carrier::Plain(connection) = &self.0.carrier {
+            connection.pause_if_full(|| self.pending());
+        }
     }
 
     /// How much waits or is being handled, and the bytes of what waits.
@@ -216,8 +277,14 @@ impl Link {
     /// Something pending is done, and answered.
     pub(crate) fn leave(&self) {
         let left = self.0.pending.fetch_sub(1, Ordering::SeqCst) - 1;
-        if left == 0 && self.0.finish.load(Ordering::SeqCst) {
-            self.handle().finish();
+        match &self.0.carrier {
+            Carrier::Session(handle) => {
+                if left == 0 && self.0.finish.load(Ordering::SeqCst) {
+                    handle.finish();
+                }
+            }
+            #[cfg(feature = "formats")]
+            Carrier::Plain(connection) => connection.read_on(self.pending()),
         }
     }
 
@@ -229,8 +296,10 @@ impl Link {
     /// Finishes once nothing is pending.
     pub(crate) fn finish_when_idle(&self) {
         self.0.finish.store(true, Ordering::SeqCst);
-        if self.0.pending.load(Ordering::SeqCst) == 0 {
-            self.handle().finish();
+        if self.0.pending.load(Ordering::SeqCst) == 0
+            && let Some(handle) = self.session()
+        {
+            handle.finish();
         }
     }
 }

@@ -53,12 +53,23 @@
 //! A handler that panics costs its request, which is answered
 //! [`INTERNAL`](outlast_core::wire::Status::INTERNAL), and nothing else.
 
+//!
+//! # Formats of other systems
+//!
+//! With feature `formats` the same routes serve connections without sessions: `plain_factory()` is
+//! for a listener, `plain()` for a client. A packet's number, or the name in its object, is its
+//! route; one that has neither goes to route 0. Errors are the format's own words for a failure,
+//! where it has any. A format that does not tell requests from messages has its packets answered as
+//! if they were requests, but for empty answers, which are not sent. [`Link::session`] is `None`, and
+//! a [`Session`] cannot be extracted: what needs the guarantees of one says so.
+
 mod builder;
 mod codec;
 mod context;
 mod crew;
 mod extract;
 mod function;
+mod group;
 mod hook;
 mod key;
 #[cfg(feature = "tower")]
@@ -66,6 +77,8 @@ mod layer;
 mod life;
 mod line;
 mod link;
+#[cfg(feature = "formats")]
+mod plain;
 mod pool;
 mod reply;
 mod routes;
@@ -91,6 +104,8 @@ pub use key::{Key, RouteKey, named};
 pub use layer::Endpoints;
 pub use life::End;
 pub use link::Link;
+#[cfg(feature = "formats")]
+pub use plain::PlainRouted;
 pub use pool::{Balance, BlockingPool, QueueLimits, WhenFull, WorkerPool};
 pub use reply::{BoxError, IntoReply, Reply};
 pub use routes::{Routed, Routes};

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use outlast_core::wire::{RequestId, Route, Status};
 use outlast_core::{CloseCode, Position};
 
-use super::context::{Context, Kind};
+use super::context::{Context, Kind, Outlet};
 use super::crew::Crew;
 use super::hook::{Flow, Hook};
 use super::life::End;
-use super::line::{Ask, Asked, Line, Thing};
+use super::line::{Answerer, Ask, Asked, Line, Thing};
 use super::link::Link;
 use super::pool::WhenFull;
 use super::reply::Reply;
 use super::stats::{Count, Own, RouterStats};
 use super::table::{Home, Run, Shell, Table};
 use super::work::how;
+use crate::figures::SessionInfo;
 use crate::handler::{Handler, Incoming, Peer};
-use crate::overview::{SessionInfo, lock};
+use crate::overview::lock;
 
 /// A router that is built. Clones are the same router.
 pub struct Routes<H = ()>(Arc<Table<H>>);
@@ -45,13 +46,19 @@ impl<H: Hook> Routes<H> {
     /// The handler of one session: for a client.
     #[must_use]
     pub fn session(&self) -> Routed<H> {
-        Routed { table: Arc::clone(&self.0), open: None, places: Vec::new(), asked: HashMap::new() }
+        Routed::new(Arc::clone(&self.0))
     }
 
     /// Makes the handler of each session: for a server.
     pub fn factory(&self) -> impl Fn(&SessionInfo) -> Routed<H> + Clone + Send + Sync + 'static {
         let routes = self.clone();
         move |_| routes.session()
+    }
+
+    /// What stands behind it.
+    #[cfg(feature = "formats")]
+    pub(super) const fn table(&self) -> &Arc<Table<H>> {
+        &self.0
     }
 
     /// What was counted, over all sessions.
@@ -61,9 +68,56 @@ impl<H: Hook> Routes<H> {
     }
 }
 
+/// The task of a connection, as far as a router needs it.
+pub(super) trait Way: Outlet {
+    /// What an answer needs to know of its request.
+    type Ask: Copy;
+
+    /// Whether the peer can be kept from sending requests, too, and not only messages.
+    const PAUSES: bool;
+
+    /// The request's number, if it can be cancelled.
+    fn number(ask: Self::Ask) -> Option<RequestId>;
+
+    /// Answers.
+    fn answer(&mut self, ask: Self::Ask, reply: &Reply);
+
+    /// Has another task answer.
+    fn defer(&mut self, ask: Self::Ask) -> Answerer;
+
+    /// Behind everything that came before what is being handled, where that has a position.
+    fn before(&self) -> Option<Position>;
+}
+
+impl Way for Peer<'_> {
+    type Ask = RequestId;
+
+    const PAUSES: bool = false;
+
+    fn number(id: RequestId) -> Option<RequestId> {
+        Some(id)
+    }
+
+    #[inline(never)]
+    fn answer(&mut self, id: RequestId, reply: &Reply) {
+        if self.respond(id, reply.code(), reply.payload()).is_err() {
+            // Too long for the peer. If nothing can be sent any more, that fails as well.
+            let _ = self.respond(id, Status::INTERNAL, &[]);
+        }
+    }
+
+    fn defer(&mut self, id: RequestId) -> Answerer {
+        Answerer::Session(Peer::defer(self, id))
+    }
+
+    fn before(&self) -> Option<Position> {
+        Some(self.before)
+    }
+}
+
 /// A router's side of one session.
 pub struct Routed<H: Hook = ()> {
-    table: Arc<Table<H>>,
+    pub(super) table: Arc<Table<H>>,
     open: Option<Open>,
     /// Where what waits for tasks waits, as far as anything ever did.
     places: Vec<Place>,
@@ -170,9 +224,13 @@ impl<H: Hook> Table<H> {
 }
 
 impl<H: Hook> Routed<H> {
-    /// Runs the handler of what came, or has a task run it.
+    pub(super) fn new(table: Arc<Table<H>>) -> Self {
+        Self { table, open: None, places: Vec::new(), asked: HashMap::new() }
+    }
+
+    /// Runs the handler of what came for a route, or has a task run it.
     #[inline]
-    fn take(
+    fn find_and_take(
         &mut self,
         peer: &mut Peer<'_>,
         kind: Kind,
@@ -180,11 +238,18 @@ impl<H: Hook> Routed<H> {
         id: RequestId,
         payload: &[u8],
     ) {
+        let entry = self.table.common.find(route);
+        self.take(peer, Thing::new(entry, kind, route), id, payload);
+    }
+
+    /// Runs the handler of what came, or has a task run it.
+    #[inline]
+    pub(super) fn take<W: Way>(&mut self, peer: &mut W, thing: Thing, id: W::Ask, payload: &[u8]) {
         let Some(open) = &self.open else {
             return;
         };
         let table = &*self.table;
-        let entry = table.common.find(route);
+        let Thing { entry, kind, route, .. } = thing;
         let mut cx = Context {
             link: &open.link,
             common: &table.common,
@@ -202,18 +267,18 @@ impl<H: Hook> Routed<H> {
             Stage::After(Count::Handled) => open.own.add(),
             Stage::After(count) => table.common.counters.add(count),
             Stage::Before | Stage::Inside | Stage::Queued => {
-                return self.queue(peer, Thing::new(entry, kind, route), id, payload);
+                return self.queue(peer, thing, id, payload);
             }
         }
         if kind == Kind::Request {
-            respond(peer, id, &reply);
+            peer.answer(id, &reply);
         }
         reply.discard();
     }
 
     /// Has a task handle it.
     #[inline(never)]
-    fn queue(&mut self, peer: &mut Peer<'_>, mut thing: Thing, id: RequestId, payload: &[u8]) {
+    fn queue<W: Way>(&mut self, peer: &mut W, mut thing: Thing, id: W::Ask, payload: &[u8]) {
         let table = Arc::clone(&self.table);
         let common = &table.common;
         let (Some(open), Some(entry)) = (&self.open, common.entry(thing.entry)) else {
@@ -225,7 +290,8 @@ impl<H: Hook> Routed<H> {
         let limits = common.limits;
         let (count, bytes) = open.link.pending();
         let full = count >= limits.count || (bytes > 0 && bytes + payload.len() > limits.bytes);
-        let waits = thing.kind == Kind::Message && limits.when_full == WhenFull::Wait;
+        let can_wait = W::PAUSES || thing.kind == Kind::Message;
+        let waits = can_wait && limits.when_full == WhenFull::Wait;
         if full && !waits {
             return self.refuse(peer, thing, id, payload);
         }
@@ -236,14 +302,19 @@ impl<H: Hook> Routed<H> {
         let ask = (thing.kind == Kind::Request).then(|| {
             let until = common.deadline.and_then(|limit| open.link.now().checked_add(limit));
             let asked = Arc::new(Asked::new(peer.defer(id)));
-            self.asked.insert(id, Arc::clone(&asked));
+            if let Some(number) = W::number(id) {
+                self.asked.insert(number, Arc::clone(&asked));
+            }
             Ask { asked, until }
         });
-        if waits {
+        if waits && let Some(before) = peer.before() {
             thing.held = true;
-            thing.ticket = lock(open.link.tickets()).draw(peer.before, full);
+            thing.ticket = lock(open.link.tickets()).draw(before, full);
         }
         place.line.push(thing, payload, ask);
+        if waits && W::PAUSES {
+            open.link.pause_if_full();
+        }
         match (&place.crew, &place.home) {
             (Some(crew), _) => crew.push(&place.line),
             (None, Home::Pool(pool)) => {
@@ -282,7 +353,7 @@ impl<H: Hook> Routed<H> {
 
     /// There is no room for it.
     #[cold]
-    fn refuse(&self, peer: &mut Peer<'_>, thing: Thing, id: RequestId, payload: &[u8]) {
+    fn refuse<W: Way>(&self, peer: &mut W, thing: Thing, id: W::Ask, payload: &[u8]) {
         let Some(open) = &self.open else {
             return;
         };
@@ -302,7 +373,7 @@ impl<H: Hook> Routed<H> {
         };
         let _ = catch_unwind(AssertUnwindSafe(|| self.table.after(&cx, &reply)));
         if is_request {
-            respond(peer, id, &reply);
+            peer.answer(id, &reply);
         } else if thing.kind == Kind::Message && common.limits.when_full == WhenFull::Disconnect {
             open.link.end(CloseCode::CALM);
         }
@@ -321,13 +392,18 @@ impl<H: Hook> Routed<H> {
         let common = &self.table.common;
         let (number, handle) = (common.next_link(), peer.handle());
         let principal = handle.shared().principal();
-        let link = Link::of_session(handle, number, principal);
-        self.open = Some(Open { link, own: common.counters.open(number) });
+        self.begin(Link::of_session(handle, number, principal));
+    }
+
+    /// Whom it is from is known.
+    pub(super) fn begin(&mut self, link: Link) {
+        let own = self.table.common.counters.open(link.number());
+        self.open = Some(Open { link, own });
         self.tell(|it, link| it.table.common.life.open.iter().for_each(|told| told(link)));
     }
 
     /// The session is over: what waits is dropped, what is under way goes on.
-    fn closed(&mut self, end: End) {
+    pub(super) fn closed(&mut self, end: End) {
         self.tell(|it, link| it.table.common.life.close.iter().for_each(|told| told(link, end)));
         let common = &self.table.common;
         for place in self.places.drain(..) {
@@ -341,31 +417,22 @@ impl<H: Hook> Routed<H> {
     }
 }
 
-/// Answers in the connection's task.
-#[inline(never)]
-fn respond(peer: &mut Peer<'_>, id: RequestId, reply: &Reply) {
-    if peer.respond(id, reply.code(), reply.payload()).is_err() {
-        // Too long for the peer. If nothing can be sent any more, that fails as well.
-        let _ = peer.respond(id, Status::INTERNAL, &[]);
-    }
-}
-
 impl<H: Hook> Handler for Routed<H> {
     #[inline]
     fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
-        self.take(peer, Kind::Message, route, RequestId(0), payload);
+        self.find_and_take(peer, Kind::Message, route, RequestId(0), payload);
     }
 
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
         match event {
             Incoming::Message { route, payload } => {
-                self.take(peer, Kind::Message, route, RequestId(0), payload);
+                self.find_and_take(peer, Kind::Message, route, RequestId(0), payload);
             }
             Incoming::Request { id, route, payload } => {
-                self.take(peer, Kind::Request, route, id, payload);
+                self.find_and_take(peer, Kind::Request, route, id, payload);
             }
             Incoming::Note { route, payload } => {
-                self.take(peer, Kind::Note, route, RequestId(0), payload);
+                self.find_and_take(peer, Kind::Note, route, RequestId(0), payload);
             }
             Incoming::Cancelled { id } => {
                 if let Some(asked) = self.asked.remove(&id) {

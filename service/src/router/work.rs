@@ -15,7 +15,6 @@ use super::link::Link;
 use super::reply::Reply;
 use super::stats::Count;
 use super::table::Run;
-use crate::handle::Responder;
 use crate::overview::lock;
 
 impl Line {
@@ -52,7 +51,7 @@ impl Line {
         };
         let line = Arc::clone(self);
         let mut answering = Box::pin(async move {
-            answer(responder, &reply).await;
+            responder.answer(&reply).await;
             line.settle(thing);
         });
         if patient {
@@ -175,11 +174,4 @@ async fn supervise(
         Ok(()) => ended,
         Err(_) => Ended::Panicked,
     }
-}
-
-/// Answers once there is room.
-async fn answer(responder: Responder, reply: &Reply) {
-    // It fails if nobody waits for the answer any more, or if it is too long for the peer: then the
-    // responder answers INTERNAL by itself.
-    let _ = responder.respond(reply.code(), reply.payload()).await;
 }

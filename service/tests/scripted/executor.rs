@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -175,26 +176,43 @@ impl Sim {
         assert!(state.since_then < SPIN, "somebody spins");
         let pick = state.rng.next() as usize % state.ready.len();
         let id = state.ready.swap_remove(pick);
-        let (waker, mut task) = match state.tasks.get_mut(&id) {
+        let (waker, task) = match state.tasks.get_mut(&id) {
             Some((waker, task @ Some(_))) => (waker.clone(), task.take().unwrap()),
             // It runs, below this one on the stack: it was woken meanwhile.
             Some((_, None)) => return state.ready.push(id),
             None => return,
         };
         drop(state);
-        let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+        let (polled, task) = poll(task, &waker);
         let mut state = self.lock();
         match polled {
             Poll::Ready(()) => drop(state.tasks.remove(&id)),
             Poll::Pending => {
                 if let Some(slot) = state.tasks.get_mut(&id) {
-                    slot.1 = Some(task);
+                    slot.1 = task;
                 }
                 return;
             }
         }
         drop(state);
         drop(task);
+    }
+}
+
+/// What a script panics with that wants to see what becomes of the others.
+pub(crate) struct Wanted;
+
+/// Runs a task for a turn. One that panics on purpose is dropped on the way out of it, as by a
+/// runtime that goes on without it.
+fn poll(mut task: Task, waker: &Waker) -> (Poll<()>, Option<Task>) {
+    let turn = AssertUnwindSafe(move || {
+        let polled = task.as_mut().poll(&mut Context::from_waker(waker));
+        (polled, Some(task))
+    });
+    match catch_unwind(turn) {
+        Ok(polled) => polled,
+        Err(payload) if payload.is::<Wanted>() => (Poll::Ready(()), None),
+        Err(payload) => resume_unwind(payload),
     }
 }
 

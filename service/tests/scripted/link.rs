@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) stalled: bool,
     /// Writes are said to have taken nothing.
     pub(crate) nothing: bool,
+    /// Writes without a task to wake are taken as others are.
+    pub(crate) tries: bool,
     /// In so many of a hundred calls other tasks run in the middle of it.
     pub(crate) busy: u64,
 }
@@ -43,6 +45,7 @@ impl Default for Faults {
             hole: false,
             stalled: false,
             nothing: false,
+            tries: true,
             busy: 0,
         }
     }
@@ -66,6 +69,8 @@ pub(crate) struct Pipe {
     /// Calls of `poll_write` and `poll_read`.
     pub(crate) writes: u64,
     pub(crate) reads: u64,
+    /// Calls of `try_write` that took something.
+    pub(crate) tries: u64,
 }
 
 impl Pipe {
@@ -83,6 +88,7 @@ impl Pipe {
             log: Vec::new(),
             writes: 0,
             reads: 0,
+            tries: 0,
         }
     }
 
@@ -280,6 +286,19 @@ impl Transport for Io {
             }
         }
         Poll::Ready(Ok(count))
+    }
+
+    fn try_write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.pipe(true).faults.tries {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        match self.poll_write(&mut Context::from_waker(Waker::noop()), bufs) {
+            Poll::Ready(done) => {
+                self.pipe(true).tries += 1;
+                done
+            }
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,11 +4,16 @@ mod admission;
 mod calls;
 mod driver;
 mod ends;
+mod events;
+mod everybody;
 mod executor;
 #[cfg(feature = "formats")]
 mod features;
 mod graves;
+mod groups;
 mod histories;
+#[cfg(feature = "formats")]
+mod inbox;
 mod link;
 mod memory;
 mod outgoing;
@@ -16,12 +21,17 @@ mod outgoing;
 mod plain;
 #[cfg(feature = "formats")]
 mod plain_traffic;
+mod pool;
 mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;
+#[cfg(feature = "formats")]
+mod routed_plain;
 mod routed_queues;
 mod security;
+#[cfg(feature = "formats")]
+mod states;
 mod takeover;
 mod traffic;
 mod world;

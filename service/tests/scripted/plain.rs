@@ -11,7 +11,7 @@ use outlast_service::plain::{
     PlainCause, PlainClientConfig, PlainConfig, PlainError, PlainEvent, PlainHandle, PlainHandler,
     PlainInfo, PlainPeer, PlainRunner, PlainServer, PlainState, WhenFull,
 };
-use outlast_service::{Limits, Transport};
+use outlast_service::{Limits, Report, Transport};
 
 use crate::executor::Sim;
 use crate::link::{Faults, Io};
@@ -116,7 +116,7 @@ impl Wire {
         true
     }
 
-    async fn shut(&mut self) {
+    pub(crate) async fn shut(&mut self) {
         let _ = poll_fn(|cx| self.0.poll_shutdown(cx)).await;
     }
 
@@ -505,11 +505,15 @@ fn a_full_queue_is_refused_or_costs_the_connection_as_configured() {
             notes.wait(&world, "connected").await;
             let server = server.handle();
             let packet = Packet::one_way(1, &[0; 600]);
-            assert!(server.broadcast(&packet, |_| true).is_empty());
-            assert!(server.broadcast(&packet, |_| true).is_empty());
-            let refused = server.broadcast(&packet, |_| true);
+            assert_eq!(server.broadcast(&packet, |_| true).sent, 1);
+            assert_eq!(server.broadcast(&packet, |_| true).sent, 1);
+            let refused = server.broadcast(&packet, |_| true).failed;
             assert!(matches!(refused[..], [(_, PlainError::Full)]), "{refused:?}");
-            assert!(server.broadcast(&packet, |_| false).is_empty(), "nobody was chosen");
+            assert_eq!(
+                server.broadcast(&packet, |_| false),
+                Report::default(),
+                "nobody was chosen"
+            );
             world.sleep(SECOND).await;
             let overflow = usize::from(when_full == WhenFull::Disconnect);
             assert_eq!(notes.count("closed Overflow"), overflow);

@@ -1,0 +1,205 @@
+//! Connections without sessions in groups, and what happens on their server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use outlast_core::admission::Turned;
+use outlast_core::wire::Route;
+use outlast_formats::{FormatError, Packet};
+
+use super::error::{PlainClosed, PlainError};
+use super::handle::PlainHandle;
+use super::handler::PlainPeer;
+use super::shared::{PlainState, Shared};
+use crate::events::Emitter;
+use crate::groups::sealed::Sealed;
+use crate::groups::{
+    GroupError, GroupMember, GroupReport, Groups, Member, MemberError, MemberId, MemberInfo,
+    Message, Named,
+};
+use crate::home::{Reached, ServerLimit, WhyRefused};
+
+/// Something that happened on a server whose connections have no sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlainServerEvent {
+    /// There is another connection.
+    Connected {
+        /// Its number.
+        id: u64,
+        /// The other end's address, as far as the connection has one.
+        remote: Option<SocketAddr>,
+    },
+    /// A connection is over. Told once of each that was told to be there.
+    Closed {
+        /// Its number.
+        id: u64,
+        /// How it ended.
+        closed: PlainClosed,
+    },
+    /// A connection was turned away.
+    Refused {
+        /// Where it came from.
+        remote: Option<SocketAddr>,
+        /// Why.
+        why: WhyRefused,
+    },
+    /// A connection was turned away because of this limit, for the first time since one was last
+    /// let in.
+    LimitReached(ServerLimit),
+}
+
+/// What all connections of a server share.
+#[derive(Debug, Default)]
+pub(super) struct Home {
+    pub(super) groups: Groups,
+    pub(super) events: Emitter<PlainServerEvent>,
+    reached: Reached,
+}
+
+impl Home {
+    pub(super) fn new(groups: Groups) -> Self {
+        Self { groups, ..Self::default() }
+    }
+
+    /// A connection was turned away.
+    pub(super) fn refused(&self, remote: Option<SocketAddr>, turned: Turned) {
+        let why = WhyRefused::from(turned);
+        self.events.publish(|| PlainServerEvent::Refused { remote, why });
+        if let Some(limit) = self.reached.refused(why) {
+            self.events.publish(|| PlainServerEvent::LimitReached(limit));
+        }
+    }
+
+    /// A connection was let in.
+    pub(super) fn let_in(&self) {
+        self.reached.let_in(false);
+    }
+
+    pub(super) fn connected(&self, id: u64, remote: Option<SocketAddr>) {
+        self.events.publish(|| PlainServerEvent::Connected { id, remote });
+    }
+
+    /// A connection is over, and in no group any more.
+    pub(super) fn closed(&self, id: u64, closed: PlainClosed) {
+        self.groups.depart(MemberId::Connection(id));
+        self.events.publish(|| PlainServerEvent::Closed { id, closed });
+    }
+}
+
+impl Member for Shared {
+    fn id(&self) -> MemberId {
+        MemberId::Connection(self.id)
+    }
+
+    fn about(&self) -> MemberInfo {
+        MemberInfo::of_connection(self.id, self.lock().info.remote)
+    }
+
+    fn is_over(&self) -> bool {
+        !matches!(self.lock().info.state, PlainState::Connected { .. })
+    }
+
+    fn deliver(&self, message: &Message<'_>) -> Result<(), MemberError> {
+        let packet = Packet::one_way(message.route.get(), message.payload);
+        let sent = match self.try_send(&packet) {
+            // The format has no numbers: what is for whom is said in the payload.
+            Err(PlainError::Format(FormatError::Unrepresentable(_))) => {
+                self.try_send(&Packet::plain(message.payload))
+            }
+            sent => sent,
+        };
+        sent.map_err(MemberError::Connection)
+    }
+}
+
+impl GroupMember for PlainHandle {}
+
+impl Sealed for PlainHandle {
+    fn named(&self) -> Option<Named> {
+        let member: Arc<dyn Member> = Arc::clone(self.share()) as _;
+        Some(Named::new(member, self.share().home()?.groups.clone()))
+    }
+}
+
+/// A connection of a server, in groups.
+impl PlainHandle {
+    /// Puts this connection into a group, if the group's rule allows it; whether it was not in it
+    /// before. It stays until it leaves or is over.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Denied`], which [limit](GroupError::Limit) leaves no room, that the name is
+    /// empty, that the connection is over or a client's.
+    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
+        Groups::ask_to_join(&self.named().ok_or(GroupError::NotServed)?, group)
+    }
+
+    /// Takes this connection out of a group; whether it was in it.
+    pub fn leave_group(&self, group: &str) -> bool {
+        let home = self.share().home();
+        home.is_some_and(|home| home.groups.quit(Member::id(&**self.share()), group))
+    }
+
+    /// The groups that this connection is in, in the order in which it joined them.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<str>> {
+        let id = Member::id(&**self.share());
+        self.share().home().map_or_else(Vec::new, |home| home.groups.groups_of(id))
+    }
+
+    /// Sends a one-way message to everybody in a group but this connection, without waiting for any
+    /// of them, if the group's rule allows it.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Denied`], that the name cannot be one, or that this is no server's connection.
+    /// Who does not get the message is in the report.
+    pub fn send_to_group(
+        &self,
+        group: &str,
+        route: impl Into<Route>,
+        payload: &[u8],
+    ) -> Result<GroupReport, GroupError> {
+        let named = self.named().ok_or(GroupError::NotServed)?;
+        Groups::ask_to_send(&named, group, route.into(), payload)
+    }
+}
+
+/// A connection of a server, in groups, from its handler.
+impl PlainPeer<'_> {
+    /// As [`PlainHandle::join_group`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainHandle::join_group`].
+    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
+        self.handle().join_group(group)
+    }
+
+    /// As [`PlainHandle::leave_group`].
+    pub fn leave_group(&self, group: &str) -> bool {
+        self.handle().leave_group(group)
+    }
+
+    /// As [`PlainHandle::groups`]. When the connection is told to be closed they are still those
+    /// that it was in; it leaves them behind that.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<str>> {
+        self.handle().groups()
+    }
+
+    /// As [`PlainHandle::send_to_group`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainHandle::send_to_group`].
+    pub fn send_to_group(
+        &self,
+        group: &str,
+        route: impl Into<Route>,
+        payload: &[u8],
+    ) -> Result<GroupReport, GroupError> {
+        self.handle().send_to_group(group, route, payload)
+    }
+}
