@@ -305,7 +305,10 @@ impl<R: Runtime, H> Inner<R, H> {
         if let Some(kind) = SecurityKind::of_turned(turned) {
             self.suspect(SecurityEvent::new(kind, remote));
         }
-        self.common.turn_away(remote, turned);
+        self.common.home.refused(remote, turned);
+        if self.common.door.turn_away(turned) {
+            self.common.door.refused();
+        }
     }
 
     /// A connection is over: whether it was ended for what its peer did.
@@ -346,14 +349,6 @@ impl Drop for Entry<'_> {
 }
 
 impl Common {
-    /// A connection is not let in, which these formats have no word for.
-    fn turn_away(&self, remote: Option<SocketAddr>, turned: Turned) {
-        self.home.refused(remote, turned);
-        if self.door.turn_away(turned) {
-            self.door.refused();
-        }
-    }
-
     fn all(&self) -> Vec<Arc<Shared>> {
         self.directory.all().into_iter().map(|(_, shared)| shared).collect()
     }
@@ -408,10 +403,7 @@ impl PlainServerHandle {
     ) -> Report<u64, PlainError> {
         let mut report = Report::default();
         for id in ids {
-            match self.send_to(id, packet) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
+            report.note(id, self.send_to(id, packet));
         }
         report
     }
@@ -422,8 +414,13 @@ impl PlainServerHandle {
         packet: &Packet<'_>,
         mut whom: impl FnMut(u64) -> bool,
     ) -> Report<u64, PlainError> {
-        let all = self.common.directory.all().into_iter();
-        self.send_to_many(all.map(|(id, _)| id).filter(|id| whom(*id)), packet)
+        let mut report = Report::default();
+        for (id, shared) in self.common.directory.all() {
+            if whom(id) {
+                report.note(id, shared.try_send(packet));
+            }
+        }
+        report
     }
 
     /// Ends a connection now; false if there is none with this number.
