@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use outlast_core::admission::{Meter, Rate, Turned};
 use outlast_core::{CloseCode, Instant, Scope};
 
+use crate::drive::Driven;
+use crate::greet::{Refusal, refusal};
 use crate::overview::lock;
 use crate::server::Inner;
 use crate::transport::Runtime;
@@ -216,6 +218,13 @@ impl SecurityLog {
     }
 }
 
+/// Whether it was refused for what it could not show.
+pub(crate) fn is_denial(code: CloseCode) -> bool {
+    // NO_SESSION is not among them: after a restart every honest client comes with a session that
+    // is gone. Whoever guesses at keys is slowed down by the limit on new connections.
+    [CloseCode::AUTH_FAILED, CloseCode::BAD_TOKEN, CloseCode::IDENTITY_MISMATCH].contains(&code)
+}
+
 impl<R: Runtime, H> Inner<R, H> {
     fn suspect(&self, event: SecurityEvent<'_>) {
         if let Some(log) = &self.security {
@@ -223,26 +232,36 @@ impl<R: Runtime, H> Inner<R, H> {
         }
     }
 
-    /// A connection was turned away before a byte of it was read.
-    pub(crate) fn suspect_turned(&self, remote: Option<SocketAddr>, turned: Turned) {
+    /// A connection is turned away before a byte of it was read; whether it may be told so.
+    pub(crate) fn turn_away(&self, remote: Option<SocketAddr>, turned: Turned) -> bool {
         if let Some(kind) = SecurityKind::of_turned(turned) {
             self.suspect(SecurityEvent::new(kind, remote));
         }
+        self.common.turn_away(remote, turned)
     }
 
-    /// A handshake failed with this code, or because its transport did.
+    /// The connection of a session is over: whether it was ended for what its peer did.
+    pub(crate) fn suspect_driven(&self, driven: &Driven<H>) {
+        if !driven.ending.by_peer {
+            let (shared, id) = (&driven.owner.shared, driven.owner.session.id());
+            let remote = shared.lock().remote;
+            self.suspect_session(remote, shared.principal(), id, driven.ending.code);
+        }
+    }
+
+    /// A handshake failed with this code, or because its transport did: what its client is told.
     pub(crate) fn suspect_handshake(
         &self,
         remote: Option<SocketAddr>,
-        code: CloseCode,
-        error: Option<&io::Error>,
-    ) {
-        if let Some(error) = error {
+        (code, error): (CloseCode, Option<io::Error>),
+    ) -> Refusal {
+        if let Some(error) = &error {
             let event = SecurityEvent::new(SecurityKind::TransportFailed, remote);
             self.suspect(event.with_error(error));
         } else if let Some(kind) = SecurityKind::of_code(code) {
             self.suspect(SecurityEvent::new(kind, remote).with_code(code));
         }
+        refusal(code)
     }
 
     /// A session, or somebody who came for one, was refused or broke a rule.

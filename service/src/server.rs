@@ -27,7 +27,7 @@ use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
-use crate::security::SecurityLog;
+use crate::security::{SecurityLog, is_denial};
 use crate::shared::Shared;
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Timer, Transport};
@@ -162,17 +162,14 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 let waiting = pin!(door.wait_to_enter(&runtime, inner.clock, remote));
                 let entered = crate::client::before(&runtime, until, waiting).await;
                 drop(patient);
-                if let Some(visit) = entered {
-                    return inner.receive(io, [local, remote], visit).await;
-                }
-                inner.suspect_turned(remote, turned);
-                if inner.common.turn_away(remote, turned) {
-                    inner.say_no(&mut io, turned).await;
+                match entered {
+                    Some(visit) => inner.receive(io, [local, remote], visit).await,
+                    None if inner.turn_away(remote, turned) => inner.say_no(&mut io, turned).await,
+                    None => {}
                 }
             });
         }
-        inner.suspect_turned(remote, turned);
-        if inner.common.turn_away(remote, turned) {
+        if inner.turn_away(remote, turned) {
             runtime.spawn(async move { inner.say_no(&mut io, turned).await });
         }
     }
@@ -302,10 +299,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             tls_hellos: &self.common.tls_hellos,
         };
         let greeted = greet::hear(&self.runtime, self.clock, &config, io, asked).await;
-        let greeted = greeted.map_err(|(code, error)| {
-            self.suspect_handshake(remote, code, error.as_ref());
-            greet::refusal(code)
-        })?;
+        let greeted = greeted.map_err(|failed| self.suspect_handshake(remote, failed))?;
         let resumes = greeted.hello().resume.is_some();
         let draining = self.common.draining.load(Ordering::Acquire);
         let short = !resumes && self.common.memory.is_short();
@@ -322,7 +316,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         };
         let claimed = greeted.hello().resume.map(|claim| claim.sid);
         self.open(&greeted, &peer, addresses).await.inspect_err(|close| {
-            self.suspect_session(addresses[1], peer.principal, claimed, close.code);
+            self.suspect_session(remote, peer.principal, claimed, close.code);
         })
     }
 
@@ -452,11 +446,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
 
     /// A connection ended: its session stays, or is over.
     fn ended(&self, lease: Lease, driven: Driven<H>) {
-        if !driven.ending.by_peer {
-            let (shared, id) = (&driven.owner.shared, driven.owner.session.id());
-            let remote = shared.lock().remote;
-            self.suspect_session(remote, shared.principal(), id, driven.ending.code);
-        }
+        self.suspect_driven(&driven);
         self.put_back(lease, driven.owner);
     }
 
@@ -477,13 +467,6 @@ type Addresses = [Option<SocketAddr>; 2];
 
 /// A session, and the bytes that open it.
 type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);
-
-/// Whether it was refused for what it could not show.
-fn is_denial(code: CloseCode) -> bool {
-    // NO_SESSION is not among them: after a restart every honest client comes with a session that
-    // is gone. Whoever guesses at keys is slowed down by the limit on new connections.
-    [CloseCode::AUTH_FAILED, CloseCode::BAD_TOKEN, CloseCode::IDENTITY_MISMATCH].contains(&code)
-}
 
 /// A connection with a session, to its end.
 struct Connection<R: Runtime, T, H> {

@@ -157,7 +157,7 @@ fn serve_foreign(args: &Args, format: AnyFormat) -> Outcome {
     }
     let tls = args.security.layer()?;
     let name = format.kind().name();
-    let server = Server::builder().layer(Maybe(tls)).format(format);
+    let server = args.security.guard(Server::builder().layer(Maybe(tls)), None)?.format(format);
     block_on(super::foreign::serve(server, name, &args.address, args.idle, args.quiet))
 }
 

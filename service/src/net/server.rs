@@ -154,18 +154,18 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Sets where it is told who was kept out and who broke rules; nowhere otherwise.
+    #[must_use]
+    pub fn security_log(mut self, log: SecurityLog) -> Self {
+        self.config.security = Some(log);
+        self
+    }
+
     /// Sets the groups that sessions, or connections without, may join: those of another server, to
     /// have them in common, or ones with other limits. It has its own otherwise.
     #[must_use]
     pub fn groups(mut self, groups: Groups) -> Self {
         self.config.groups = Some(groups);
-        self
-    }
-
-    /// Sets where it is told who was kept out and who broke rules; nowhere otherwise.
-    #[must_use]
-    pub fn security_log(mut self, log: SecurityLog) -> Self {
-        self.config.security = Some(log);
         self
     }
 

@@ -30,7 +30,7 @@ const ROWS: &[(char, u32)] = &[
 const LEFT_OUT: &[(&str, &str)] = &[("J2", "WebSocket and QUIC come later")];
 
 /// What has no interface yet. Each is taken from here when its row is written.
-const NOT_YET: &[&str] = &["G3", "G17"];
+const NOT_YET: &[&str] = &[];
 
 /// Settings that have to be there, each as one of the spans of a first cell.
 const SETTINGS: &[&str] = &[
