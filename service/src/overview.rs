@@ -116,6 +116,16 @@ impl<I, E> Default for Report<I, E> {
     }
 }
 
+impl<I, E> Report<I, E> {
+    /// What became of it for one more.
+    pub(crate) fn note(&mut self, id: I, result: Result<(), E>) {
+        match result {
+            Ok(()) => self.sent += 1,
+            Err(error) => self.failed.push((id, error)),
+        }
+    }
+}
+
 /// What does not depend on the handlers' type.
 #[derive(Debug)]
 pub(crate) struct Common {
@@ -257,10 +267,7 @@ impl ServerHandle {
         let route = route.into();
         let mut report = Report::default();
         for id in ids {
-            match self.send_to(id, route, payload) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
+            report.note(id, self.send_to(id, route, payload));
         }
         report
     }
@@ -275,10 +282,7 @@ impl ServerHandle {
         let (sent, others) = board.post(route, payload);
         let mut report = Report { sent, failed: Vec::new() };
         for (id, shared) in others {
-            match Handle::new(shared).try_send(route, payload) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
+            report.note(id, Handle::new(shared).try_send(route, payload));
         }
         report
     }
@@ -291,8 +295,7 @@ impl ServerHandle {
     }
 
     /// Closes the present connection of a session, which lives on and may be resumed; false if
-    /// there
-    /// is no such session.
+    /// there is no such session.
     pub fn disconnect(&self, id: u64, code: CloseCode) -> bool {
         self.get(id).map(|session| session.disconnect(code)).is_some()
     }

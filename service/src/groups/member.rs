@@ -88,6 +88,16 @@ impl Named {
     pub(crate) fn id(&self) -> MemberId {
         self.member.id()
     }
+
+    /// Leaves a group; whether it was in it.
+    pub(crate) fn quit(&self, group: &str) -> bool {
+        self.groups.quit(self.id(), group)
+    }
+
+    /// The groups that it is in.
+    pub(crate) fn joined(&self) -> Vec<Arc<str>> {
+        self.groups.groups_of(self.id())
+    }
 }
 
 impl fmt::Debug for Named {
@@ -181,13 +191,13 @@ impl Handle {
 
     /// Takes this session out of a group; whether it was in it.
     pub fn leave_group(&self, group: &str) -> bool {
-        self.share().named().is_some_and(|named| named.groups.quit(named.id(), group))
+        self.share().named().is_some_and(|named| named.quit(group))
     }
 
     /// The groups that this session is in, in the order in which it joined them.
     #[must_use]
     pub fn groups(&self) -> Vec<Arc<str>> {
-        self.share().named().map_or_else(Vec::new, |named| named.groups.groups_of(named.id()))
+        self.share().named().map_or_else(Vec::new, |named| named.joined())
     }
 
     /// Sends a one-way message to everybody in a group but this session, without waiting for any of

@@ -327,12 +327,8 @@ impl Groups {
         let mut report = GroupReport::default();
         for member in everybody.iter().flat_map(|everybody| everybody.iter()) {
             let id = member.id();
-            if except.contains(&id) {
-                continue;
-            }
-            match member.deliver(&message) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
+            if !except.contains(&id) {
+                report.note(id, member.deliver(&message));
             }
         }
         report

@@ -137,15 +137,13 @@ impl PlainHandle {
 
     /// Takes this connection out of a group; whether it was in it.
     pub fn leave_group(&self, group: &str) -> bool {
-        let home = self.share().home();
-        home.is_some_and(|home| home.groups.quit(Member::id(&**self.share()), group))
+        self.named().is_some_and(|named| named.quit(group))
     }
 
     /// The groups that this connection is in, in the order in which it joined them.
     #[must_use]
     pub fn groups(&self) -> Vec<Arc<str>> {
-        let id = Member::id(&**self.share());
-        self.share().home().map_or_else(Vec::new, |home| home.groups.groups_of(id))
+        self.named().map_or_else(Vec::new, |named| named.joined())
     }
 
     /// Sends a one-way message to everybody in a group but this connection, without waiting for any

@@ -403,10 +403,7 @@ impl PlainServerHandle {
     ) -> Report<u64, PlainError> {
         let mut report = Report::default();
         for id in ids {
-            match self.send_to(id, packet) {
-                Ok(()) => report.sent += 1,
-                Err(error) => report.failed.push((id, error)),
-            }
+            report.note(id, self.send_to(id, packet));
         }
         report
     }
@@ -417,8 +414,13 @@ impl PlainServerHandle {
         packet: &Packet<'_>,
         mut whom: impl FnMut(u64) -> bool,
     ) -> Report<u64, PlainError> {
-        let all = self.common.directory.all().into_iter();
-        self.send_to_many(all.map(|(id, _)| id).filter(|id| whom(*id)), packet)
+        let mut report = Report::default();
+        for (id, shared) in self.common.directory.all() {
+            if whom(id) {
+                report.note(id, shared.try_send(packet));
+            }
+        }
+        report
     }
 
     /// Ends a connection now; false if there is none with this number.

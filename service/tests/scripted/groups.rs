@@ -275,12 +275,13 @@ fn sessions_that_end_are_in_no_group_and_are_told_to_be_closed_once() {
 
 #[cfg(feature = "formats")]
 mod mixed {
-    use outlast_service::Limits;
     use outlast_service::plain::formats::{Format, Key, LengthPrefix, Ltv, Packet};
     use outlast_service::plain::{
         PlainCause, PlainConfig, PlainEvent, PlainHandler, PlainInfo, PlainPeer, PlainServer,
         PlainServerEvent,
     };
+    use outlast_service::router::{Link, Router};
+    use outlast_service::{Bytes, Limits};
 
     use super::*;
     use crate::plain::Wire;
@@ -369,6 +370,55 @@ mod mixed {
                 panic!("{told:?}");
             };
             assert_eq!((first, closed.cause), (id, PlainCause::Finished));
+        });
+    }
+
+    /// The same handlers put sessions and connections into one group.
+    #[test]
+    fn routes_join_and_send_whatever_their_clients_speak() {
+        let routes = Router::new()
+            .route(1u8, |bytes: Bytes, link: Link| async move {
+                let name = String::from_utf8_lossy(&bytes).into_owned();
+                format!("{:?} {:?}", link.join_group(&name), link.groups())
+            })
+            .route(2u8, |bytes: Bytes, link: Link| {
+                link.send_to_group("room", 9u8, &bytes).unwrap().sent.to_string()
+            })
+            .route(3u8, |link: Link| {
+                format!("{} {}", link.leave_group("room"), link.groups().len())
+            })
+            .build()
+            .unwrap();
+        let sim = Sim::new(8);
+        let groups = Groups::default();
+        let config = ServerConfig { groups: Some(groups.clone()), ..served(PATIENT) };
+        let native = Server::new(sim.clone(), config, routes.factory()).unwrap();
+        let heard = Notes::default();
+        let handle = join(&sim, &Net::serving(&sim, &native), 1, &heard);
+        let (config, limits) = (PlainConfig::default(), Limits::one_source());
+        let (factory, format) = (routes.plain_factory(), Ltv::default());
+        let made =
+            PlainServer::with_groups(groups.clone(), sim.clone(), config, limits, format, factory);
+        let plain = made.unwrap();
+        let net = Net::new(&sim, move |io| plain.spawn_connection(io, None, None));
+        let world = sim.clone();
+        sim.run(async move {
+            let joined = handle.request(1u8, b"room").await.unwrap().payload;
+            assert_eq!(joined, r#"Ok(true) ["room"]"#);
+            let mut wire = Wire::to(&net);
+            let mut talk = async |id, payload: &[u8], answer: &str| {
+                let sent = encoded(&mut Ltv::default(), &Packet::one_way(id, payload));
+                assert!(wire.write(&sent).await);
+                let expected = Packet::one_way(id, answer.as_bytes());
+                let expected = encoded(&mut Ltv::default(), &expected);
+                assert_eq!(wire.read(expected.len()).await, expected);
+            };
+            talk(1, b"room", r#"Ok(true) ["room"]"#).await;
+            talk(2, b"hello", "1").await;
+            heard.wait(&world, "hello").await;
+            talk(3, b"", "true 0").await;
+            assert_eq!(handle.request(2u8, b"to nobody").await.unwrap().payload, "0");
+            assert_eq!(groups.members("room").len(), 1);
         });
     }
 }
