@@ -212,7 +212,6 @@ impl Board {
             let frames = bag.frames.get(from..to).unwrap_or_default();
             errand.body.take(frames);
         }
-        // One write right behind the other: receivers that are busy need not be waked for each.
         for errand in &mut bag.errands {
             errand.sleeps = errand.body.write(now);
         }
