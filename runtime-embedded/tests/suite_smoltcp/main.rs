@@ -10,7 +10,6 @@
 
 mod driver;
 mod hosts;
-mod listening;
 mod subjects;
 
 outlast_conformance::suite! { driver::OverSmoltcp::default() }

@@ -1,4 +1,14 @@
 //! A server polled no more often than it asks for.
+#![cfg(feature = "smoltcp")]
+#![expect(
+    clippy::std_instead_of_core,
+    clippy::expect_used,
+    reason = "what is wrong fails the test, and there is a standard library here"
+)]
+
+#[path = "suite_smoltcp/hosts.rs"]
+#[expect(dead_code, reason = "the suite uses more of it")]
+mod hosts;
 
 use outlast_core::Config;
 use outlast_core::registry::{Entry, RegistryConfig};
@@ -8,7 +18,8 @@ use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 
 use crate::hosts::{Host, Pair};
-use crate::subjects::PORT;
+/// Where the server listens.
+const PORT: u16 = 7411;
 
 /// Two hosts, of which the near one is polled when a packet comes or when it is due.
 struct World<'m> {
