@@ -112,8 +112,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
         self.identity.attach = 1;
         self.grant_window();
-        let written =
-            self.welcome(hello, Some(grant), None).encode(out).ok_or(CloseCode::LIMITS)?;
+        let written = self.welcome(hello, Some(&grant), None, out)?;
         self.link = self.fresh_link(now, seed);
         self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
         Ok(written)
@@ -148,7 +147,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.state == SessionState::Detached
             && let Some((claim, proof)) = Hello::claim(out)
         {
-            *proof = prove_claim(&self.identity.key, claim, with.channel_binding);
+            prove_claim(&self.identity.key, claim, with.channel_binding, proof);
         }
         //= RSM-2
         self.identity.attach = self.identity.attach.wrapping_add(1);
@@ -185,8 +184,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         let resumed =
             Resumed { rx_next: self.rx.next, tx_first: self.tx.acked, epoch: self.identity.epoch };
-        let welcome = self.welcome(hello, None, Some(resumed));
-        let written = welcome.encode(out).ok_or(CloseCode::LIMITS)?;
+        let written = self.welcome(hello, None, Some(&resumed), out)?;
         self.grant_window();
         self.identity.attach = resume.attach;
         self.peer.send_buffer = hello.terms.send_buffer;
@@ -264,21 +262,23 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Checks WELCOME and does what it says; the silence that each end bears from now on.
     #[inline(never)]
     fn take_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(u32, u32), CloseCode> {
-        let welcome = Welcome::parts(version_1(tag, body)?)?;
-        let [_, session, resumed, _] = welcome.values;
+        let mut values = [None; 4];
+        let welcome = Welcome::read(version_1(tag, body)?, &mut values)?;
+        let [_, session, resumed, _] = values;
         //= AUT-7
         if self.link.marks.has(Marks::DISTRUSTS) {
             return Err(CloseCode::AUTH_FAILED);
         }
-        if welcome.version != VERSION {
+        if welcome.version() != VERSION {
             return Err(CloseCode::VERSION);
         }
+        let terms = welcome.terms();
         //= HND-16
         match (self.state, session, resumed) {
             (SessionState::New, Some(grant), None) => {
                 let grant = Grant::decode(grant).ok_or(CloseCode::BAD_OPTION)?;
-                self.settle(&welcome.terms)?;
-                self.peer.retention_s = welcome.terms.ttl_s;
+                self.settle(&terms)?;
+                self.peer.retention_s = terms.ttl_s;
                 self.name(&grant);
                 self.identity.attach = 1;
             }
@@ -288,11 +288,11 @@ impl<S: Storage + ?Sized> Session<S> {
                 if resumed.epoch < self.identity.epoch {
                     return Err(CloseCode::BAD_STATE);
                 }
-                self.check_terms(&welcome.terms)?;
+                self.check_terms(&terms)?;
                 self.check_resume(resumed.rx_next, resumed.tx_first)?;
                 self.identity.epoch = resumed.epoch;
-                self.peer.send_buffer = welcome.terms.send_buffer;
-                self.rewind(resumed.rx_next, welcome.terms.window);
+                self.peer.send_buffer = terms.send_buffer;
+                self.rewind(resumed.rx_next, terms.window);
             }
             (
                 SessionState::New
@@ -308,9 +308,9 @@ impl<S: Storage + ?Sized> Session<S> {
         //= HND-13
         let limit = match self.config.idle_timeout_ms {
             0 => 0,
-            asked => asked.max(welcome.terms.heartbeat_ms),
+            asked => asked.max(terms.heartbeat_ms),
         };
-        Ok((limit, welcome.terms.idle_ms))
+        Ok((limit, terms.idle_ms))
     }
 
     /// Adopts the name and key that the server gave.
@@ -407,21 +407,25 @@ impl<S: Storage + ?Sized> Session<S> {
         self.end_if_finished();
     }
 
+    /// Writes WELCOME, in steps and from where everything lies.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn welcome(
         &self,
         hello: &Hello<'_>,
-        session: Option<Grant>,
-        resumed: Option<Resumed>,
-    ) -> Welcome<'static> {
-        Welcome {
-            version: VERSION,
-            has_session: true,
-            terms: self.terms(self.silence_limit(hello), hello.terms.idle_ms),
-            caps: 0,
-            session,
-            resumed,
-            address: None,
+        session: Option<&Grant>,
+        resumed: Option<&Resumed>,
+        out: &mut [u8],
+    ) -> Result<usize, CloseCode> {
+        let terms = self.terms(self.silence_limit(hello), hello.terms.idle_ms);
+        let writer = Welcome::begin(VERSION, true, resumed.is_some(), &terms, out);
+        let mut writer = writer.ok_or(CloseCode::LIMITS)?;
+        if let Some(session) = session {
+            session.encode(&mut writer);
         }
+        if let Some(resumed) = resumed {
+            resumed.encode(&mut writer);
+        }
+        Welcome::complete(writer).ok_or(CloseCode::LIMITS)
     }
 
     /// The peer may send a window beyond what was released, and all that it was ever granted, but
@@ -459,27 +463,23 @@ impl<S: Storage + ?Sized> Session<S> {
     /// writes one is gone from the stack when the other begins.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn hello(&self, with: &Attach<'_>, out: &mut [u8]) -> Option<usize> {
-        let resume = (self.state == SessionState::Detached).then(|| Resume {
-            sid: self.identity.sid,
-            attach: self.identity.attach.wrapping_add(1),
-            key_id: self.identity.key_id,
-            proof_kind: 1,
-            rx_next: self.rx.next,
-            tx_first: self.tx.acked,
-            proof: [0; 16],
-        });
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            wants_session: true,
-            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
-            caps: 0,
-            resume,
-            auth: with.auth,
-            agent: with.agent,
-            client_id: with.client_id,
-        };
-        hello.encode(out)
+        let terms = self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms);
+        let resumes = self.state == SessionState::Detached;
+        let mut writer =
+            Hello::begin([VERSION; 2], true, resumes, with.auth.is_some(), &terms, out)?;
+        if resumes {
+            let resume = Resume {
+                sid: self.identity.sid,
+                attach: self.identity.attach.wrapping_add(1),
+                key_id: self.identity.key_id,
+                proof_kind: 1,
+                rx_next: self.rx.next,
+                tx_first: self.tx.acked,
+                proof: [0; 16],
+            };
+            resume.encode(&mut writer);
+        }
+        Hello::complete(writer, with.auth, with.agent, with.client_id)
     }
 
     fn fresh_link(&self, now: Instant, seed: u32) -> Link {

@@ -188,7 +188,7 @@ impl<'b> Hello<'b> {
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
         let (fixed, options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
         //= HND-7
-        let [version_min, version_max] = fixed.versions;
+        let [version_min, version_max] = fixed.versions();
         if version_min == 0 || version_min > version_max {
             return Err(CloseCode::BAD_FRAME);
         }
@@ -206,7 +206,7 @@ impl<'b> Hello<'b> {
             version_min,
             version_max,
             wants_session: fixed.has(HELLO_SESSION),
-            terms: fixed.terms,
+            terms: fixed.terms(),
             caps,
             resume,
             auth,
@@ -233,25 +233,47 @@ impl<'b> Hello<'b> {
         if self.version_min == 0 || self.version_min > self.version_max {
             return None;
         }
-        let fixed = Fixed {
-            versions: [self.version_min, self.version_max],
-            flags: flag(HELLO_RESUME, self.resume.is_some())
-                | flag(HELLO_SESSION, self.wants_session)
-                | flag(HELLO_AUTH, self.auth.is_some()),
-            terms: self.terms,
-        };
-        let mut writer = fixed.encode(out)?;
+        let versions = [self.version_min, self.version_max];
+        let (resumes, proves) = (self.resume.is_some(), self.auth.is_some());
+        let mut writer =
+            Self::begin(versions, self.wants_session, resumes, proves, &self.terms, out)?;
         encode_caps(&mut writer, self.caps);
         if let Some(resume) = &self.resume {
             resume.encode(&mut writer);
         }
-        if let Some(auth) = &self.auth {
+        Self::complete(writer, self.auth, self.agent, self.client_id)
+    }
+
+    /// The first step of writing a HELLO from where its parts lie: a whole one on the stack, and a
+    /// copy of it, would be half of what a call may have. RESUME follows, if there is one.
+    pub(crate) fn begin<'a>(
+        versions: [u8; 2],
+        wants_session: bool,
+        resumes: bool,
+        proves: bool,
+        terms: &Terms,
+        out: &'a mut [u8],
+    ) -> Option<Writer<'a>> {
+        let flags = flag(HELLO_RESUME, resumes)
+            | flag(HELLO_SESSION, wants_session)
+            | flag(HELLO_AUTH, proves);
+        encode_fixed(versions, flags, terms, out)
+    }
+
+    /// The last step: what follows RESUME, and the header.
+    pub(crate) fn complete(
+        mut writer: Writer<'_>,
+        auth: Option<AuthData<'_>>,
+        agent: Option<&[u8]>,
+        client_id: Option<&[u8]>,
+    ) -> Option<usize> {
+        if let Some(auth) = auth {
             auth.encode(&mut writer);
         }
-        if let Some(agent) = self.agent {
+        if let Some(agent) = agent {
             writer.option(TLV_AGENT, agent);
         }
-        if let Some(client_id) = self.client_id {
+        if let Some(client_id) = client_id {
             writer.option(TLV_CLIENT_ID, client_id);
         }
         writer.finish(Header::new(Op::Hello, VERSION, 0))
@@ -274,12 +296,13 @@ impl<'b> Welcome<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let Parts { version, has_session, terms, values } = Self::parts(body)?;
+        let mut values = [None; 4];
+        let fixed = Self::read(body, &mut values)?;
         let [caps, session, resumed, address] = values;
         Ok(Self {
-            version,
-            has_session,
-            terms,
+            version: fixed.version(),
+            has_session: fixed.has(WELCOME_SESSION),
+            terms: fixed.terms(),
             caps: decode_caps(caps),
             session: decoded(session, Grant::decode)?,
             resumed: decoded(resumed, Resumed::decode)?,
@@ -287,26 +310,28 @@ impl<'b> Welcome<'b> {
         })
     }
 
-    /// As [`decode`](Self::decode), but leaves the values of the options where they are. Nothing is
-    /// said about reserved bytes within them.
-    pub(crate) fn parts(body: &'b [u8]) -> Result<Parts<'b>, CloseCode> {
+    /// As [`decode`](Self::decode), but leaves everything where it is: of the options CAPS,
+    /// SESSION, RESUMED and ADDRESS the values are found. Nothing is said about reserved bytes
+    /// within them.
+    pub(crate) fn read(
+        body: &'b [u8],
+        values: &mut [Option<&'b [u8]>; 4],
+    ) -> Result<Fixed<'b>, CloseCode> {
         let (fixed, options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
         //= FRM-21
-        let [version, reserved] = fixed.versions;
+        let [_, reserved] = fixed.versions();
         if reserved != 0 {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut values = [None; 4];
-        read_options(options, &Self::OPTIONS, &mut values)?;
+        read_options(options, &Self::OPTIONS, values)?;
         let [_, session, resumed, _] = values;
-        let has_session = fixed.has(WELCOME_SESSION);
         //= HND-8, HND-15
         if fixed.has(WELCOME_RESUMED) != resumed.is_some()
-            || !is_consistent(has_session, session.is_some(), resumed.is_some())
+            || !is_consistent(fixed.has(WELCOME_SESSION), session.is_some(), resumed.is_some())
         {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(Parts { version, has_session, terms: fixed.terms, values })
+        Ok(fixed)
     }
 
     /// Writes the whole frame and returns its size.
@@ -318,33 +343,39 @@ impl<'b> Welcome<'b> {
         if !is_consistent(self.has_session, self.session.is_some(), self.resumed.is_some()) {
             return None;
         }
-        let fixed = Fixed {
-            versions: [self.version, 0],
-            flags: flag(WELCOME_RESUMED, self.resumed.is_some())
-                | flag(WELCOME_SESSION, self.has_session),
-            terms: self.terms,
-        };
-        let mut writer = fixed.encode(out)?;
+        let (session, resumed) = (self.session.as_ref(), self.resumed.as_ref());
+        let mut writer =
+            Self::begin(self.version, self.has_session, resumed.is_some(), &self.terms, out)?;
         encode_caps(&mut writer, self.caps);
-        if let Some(session) = &self.session {
+        if let Some(session) = session {
             session.encode(&mut writer);
         }
-        if let Some(resumed) = &self.resumed {
+        if let Some(resumed) = resumed {
             resumed.encode(&mut writer);
         }
         if let Some(address) = self.address {
             writer.option(TLV_ADDRESS, address);
         }
+        Self::complete(writer)
+    }
+
+    /// The first step of writing a WELCOME from where its parts lie, as for
+    /// [`Hello::begin`]. SESSION or RESUMED follows.
+    pub(crate) fn begin<'a>(
+        version: u8,
+        has_session: bool,
+        resumes: bool,
+        terms: &Terms,
+        out: &'a mut [u8],
+    ) -> Option<Writer<'a>> {
+        let flags = flag(WELCOME_RESUMED, resumes) | flag(WELCOME_SESSION, has_session);
+        encode_fixed([version, 0], flags, terms, out)
+    }
+
+    /// The last step.
+    pub(crate) fn complete(writer: Writer<'_>) -> Option<usize> {
         writer.finish(Header::new(Op::Welcome, VERSION, 0))
     }
-}
-
-/// A WELCOME with its options as they lie there: CAPS, SESSION, RESUMED, ADDRESS.
-pub(crate) struct Parts<'b> {
-    pub(crate) version: u8,
-    has_session: bool,
-    pub(crate) terms: Terms,
-    pub(crate) values: [Option<&'b [u8]>; 4],
 }
 
 /// A session is either new or resumed; a connection without one is neither.
@@ -352,79 +383,92 @@ const fn is_consistent(has_session: bool, is_new: bool, is_resumed: bool) -> boo
     if has_session { is_new != is_resumed } else { !is_new && !is_resumed }
 }
 
-/// What HELLO and WELCOME have in common: everything in front of the options.
-struct Fixed {
-    versions: [u8; 2],
-    flags: u16,
-    terms: Terms,
-}
+/// What HELLO and WELCOME have in common, as it lies there: everything in front of the options.
+#[derive(Copy, Clone)]
+pub(crate) struct Fixed<'b>(&'b [u8; FIXED_LEN]);
 
-impl Fixed {
-    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, &[u8]), CloseCode> {
+impl<'b> Fixed<'b> {
+    fn decode(body: &'b [u8], known_flags: u16) -> Result<(Self, &'b [u8]), CloseCode> {
         check_handshake_len(body)?;
-        let Some((fixed, options)) = Self::read(body) else {
+        let Some((fixed, options)) = body.split_first_chunk() else {
             return Err(CloseCode::BAD_FRAME);
         };
-        //= HND-8
-        if fixed.flags & !known_flags != 0 {
+        let fixed = Self(fixed);
+        //= HND-2, HND-8
+        if fixed.field(0) != MAGIC || fixed.flags() & !known_flags != 0 {
             return Err(CloseCode::BAD_FRAME);
         }
         //= HND-9
-        if !fixed.terms.is_legal() {
+        if !fixed.terms().is_legal() {
             return Err(CloseCode::LIMITS);
         }
         Ok((fixed, options))
     }
 
-    fn read(body: &[u8]) -> Option<(Self, &[u8])> {
-        let (fixed, options) = body.split_first_chunk::<FIXED_LEN>()?;
-        let mut reader = Reader::new(fixed);
-        //= HND-2
-        if reader.take()? != MAGIC {
-            return None;
-        }
-        let fixed = Self {
-            versions: reader.take()?,
-            flags: reader.u16()?,
-            terms: Terms {
-                max_body: reader.u16()?,
-                max_requests: reader.u16()?,
-                idle_ms: reader.u32()?,
-                heartbeat_ms: reader.u32()?,
-                window: reader.u32()?,
-                max_msg: reader.u32()?,
-                ttl_s: reader.u32()?,
-                send_buffer: reader.u32()?,
-            },
-        };
-        Some((fixed, options))
+    /// The bytes at a place that is within.
+    #[inline(always)]
+    fn field<const N: usize>(self, at: usize) -> [u8; N] {
+        self.0.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
     }
 
-    fn encode<'a>(&self, out: &'a mut [u8]) -> Option<Writer<'a>> {
-        let terms = &self.terms;
-        if !terms.is_legal() {
-            return None;
-        }
-        let pair = |[a, b]: [u8; 2], [c, d]: [u8; 2]| [a, b, c, d];
-        let mut writer = Writer::new(out);
-        let fields = [
-            MAGIC,
-            pair(self.versions, self.flags.to_le_bytes()),
-            pair(terms.max_body.to_le_bytes(), terms.max_requests.to_le_bytes()),
-            terms.idle_ms.to_le_bytes(),
-            terms.heartbeat_ms.to_le_bytes(),
-            terms.window.to_le_bytes(),
-            terms.max_msg.to_le_bytes(),
-            terms.ttl_s.to_le_bytes(),
-            terms.send_buffer.to_le_bytes(),
-        ];
-        writer.put(fields.as_flattened());
-        Some(writer)
+    fn versions(self) -> [u8; 2] {
+        self.field(4)
     }
 
-    const fn has(&self, flag: u16) -> bool {
-        self.flags & flag != 0
+    /// Of a WELCOME, the version that the server chose.
+    pub(crate) fn version(self) -> u8 {
+        let [version, _] = self.versions();
+        version
     }
+
+    fn flags(self) -> u16 {
+        u16::from_le_bytes(self.field(6))
+    }
+
+    fn has(self, flag: u16) -> bool {
+        self.flags() & flag != 0
+    }
+
+    pub(crate) fn terms(self) -> Terms {
+        let word = |at| u32::from_le_bytes(self.field(at));
+        Terms {
+            max_body: u16::from_le_bytes(self.field(8)),
+            max_requests: u16::from_le_bytes(self.field(10)),
+            idle_ms: word(12),
+            heartbeat_ms: word(16),
+            window: word(20),
+            max_msg: word(24),
+            ttl_s: word(28),
+            send_buffer: word(32),
+        }
+    }
+}
+
+/// Writes everything in front of the options.
+fn encode_fixed<'a>(
+    versions: [u8; 2],
+    flags: u16,
+    terms: &Terms,
+    out: &'a mut [u8],
+) -> Option<Writer<'a>> {
+    if !terms.is_legal() {
+        return None;
+    }
+    let pair = |[a, b]: [u8; 2], [c, d]: [u8; 2]| [a, b, c, d];
+    let mut writer = Writer::new(out);
+    let fields = [
+        MAGIC,
+        pair(versions, flags.to_le_bytes()),
+        pair(terms.max_body.to_le_bytes(), terms.max_requests.to_le_bytes()),
+        terms.idle_ms.to_le_bytes(),
+        terms.heartbeat_ms.to_le_bytes(),
+        terms.window.to_le_bytes(),
+        terms.max_msg.to_le_bytes(),
+        terms.ttl_s.to_le_bytes(),
+        terms.send_buffer.to_le_bytes(),
+    ];
+    writer.put(fields.as_flattened());
+    Some(writer)
 }
 
 impl Resume {
@@ -448,20 +492,17 @@ impl Resume {
         })
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.option_with(TLV_RESUME, &self.covered(), &self.proof);
+    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
+        writer.option_with(TLV_RESUME, self.covered().as_flattened(), &self.proof);
     }
 
-    /// What lies in front of the proof.
-    pub(crate) fn covered(&self) -> [u8; CLAIM_LEN] {
+    /// What lies in front of the proof, by words.
+    pub(crate) fn covered(&self) -> [[u8; 4]; CLAIM_LEN / 4] {
         let [sid, id] = words(self.sid);
         let [rx, next] = words(self.rx_next);
         let [tx, first] = words(self.tx_first);
         let kinds = [self.key_id, self.proof_kind, 0, 0];
-        let fields = [sid, id, self.attach.to_le_bytes(), kinds, rx, next, tx, first];
-        let mut covered = [0; CLAIM_LEN];
-        covered.copy_from_slice(fields.as_flattened());
-        covered
+        [sid, id, self.attach.to_le_bytes(), kinds, rx, next, tx, first]
     }
 }
 
@@ -478,7 +519,7 @@ impl Grant {
         Some(Self { sid, epoch, key_id, key: reader.take()? })
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) {
+    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
         writer.put(&[TLV_SESSION, Self::LEN]);
         writer.put(&self.sid.to_le_bytes());
         writer.put(&self.epoch.to_le_bytes());
@@ -495,7 +536,7 @@ impl Resumed {
         Some(Self { rx_next: reader.u64()?, tx_first: reader.u64()?, epoch: reader.u32()? })
     }
 
-    fn encode(&self, writer: &mut Writer<'_>) {
+    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
         writer.put(&[TLV_RESUMED, Self::LEN]);
         writer.put(&self.rx_next.to_le_bytes());
         writer.put(&self.tx_first.to_le_bytes());
