@@ -258,14 +258,19 @@ impl<S: Storage + ?Sized> Ring<S> {
         Header::from_bytes(self.bytes_at(offset))
     }
 
-    /// A few bytes from `offset` on, one by one: `copy_out` is made for many.
+    /// A few bytes from `offset` on.
     pub(crate) fn bytes_at<const N: usize>(&self, offset: usize) -> [u8; N] {
         let mut bytes = [0; N];
-        for (at, byte) in bytes.iter_mut().enumerate() {
+        self.read(offset, &mut bytes);
+        bytes
+    }
+
+    /// Reads a few bytes from `offset` on, one by one: `copy_out` is made for many.
+    pub(crate) fn read(&self, offset: usize, out: &mut [u8]) {
+        for (at, byte) in out.iter_mut().enumerate() {
             let place = self.place(offset + at);
             *byte = self.storage.as_slice().get(place).copied().unwrap_or_default();
         }
-        bytes
     }
 
     /// First frame boundary at or after `to`, starting from the boundary `from`, but none after

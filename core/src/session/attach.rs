@@ -3,7 +3,7 @@
 //! The order of the checks on resume is the specification's (area RSM): nothing is changed before
 //! all of them passed.
 
-use super::{Identity, PeerLimits, Pending, Role, Session};
+use super::{PeerLimits, Pending, Role, Session};
 use crate::auth::prove_claim;
 use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
@@ -13,7 +13,7 @@ use crate::state::{LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, S
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms,
+    AuthData, Fixed, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms,
     VERSION, Welcome, encode_simple, version_1,
 };
 
@@ -107,10 +107,9 @@ impl<S: Storage + ?Sized> Session<S> {
         out: &mut [u8],
     ) -> Result<usize, CloseCode> {
         check_beat(hello)?;
-        self.name(&grant);
+        self.name(grant.sid, grant.epoch, grant.key_id, &grant.key);
         self.settle(&hello.terms)?;
         self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
-        self.identity.attach = 1;
         self.grant_window();
         let written = self.welcome(hello, Some(&grant), None, out)?;
         self.link = self.fresh_link(now, seed);
@@ -192,6 +191,8 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link = self.fresh_link(now, seed);
         self.rewind(resume.rx_next, hello.terms.window);
         self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
+        // A client's are sent behind whatever frame came, its WELCOME among them.
+        self.send_refusals();
         Ok(written)
     }
 
@@ -272,28 +273,10 @@ impl<S: Storage + ?Sized> Session<S> {
         if welcome.version() != VERSION {
             return Err(CloseCode::VERSION);
         }
-        let terms = welcome.terms();
         //= HND-16
         match (self.state, session, resumed) {
-            (SessionState::New, Some(grant), None) => {
-                let grant = Grant::decode(grant).ok_or(CloseCode::BAD_OPTION)?;
-                self.settle(&terms)?;
-                self.peer.retention_s = terms.ttl_s;
-                self.name(&grant);
-                self.identity.attach = 1;
-            }
-            (SessionState::Detached, None, Some(resumed)) => {
-                let resumed = Resumed::decode(resumed).ok_or(CloseCode::BAD_OPTION)?;
-                //= RSM-13
-                if resumed.epoch < self.identity.epoch {
-                    return Err(CloseCode::BAD_STATE);
-                }
-                self.check_terms(&terms)?;
-                self.check_resume(resumed.rx_next, resumed.tx_first)?;
-                self.identity.epoch = resumed.epoch;
-                self.peer.send_buffer = terms.send_buffer;
-                self.rewind(resumed.rx_next, terms.window);
-            }
+            (SessionState::New, Some(grant), None) => self.begin_named(welcome, grant)?,
+            (SessionState::Detached, None, Some(resumed)) => self.go_on(welcome, resumed)?,
             (
                 SessionState::New
                 | SessionState::Attached
@@ -306,6 +289,7 @@ impl<S: Storage + ?Sized> Session<S> {
             ) => return Err(CloseCode::BAD_STATE),
         }
         //= HND-13
+        let terms = welcome.terms();
         let limit = match self.config.idle_timeout_ms {
             0 => 0,
             asked => asked.max(terms.heartbeat_ms),
@@ -313,10 +297,42 @@ impl<S: Storage + ?Sized> Session<S> {
         Ok((limit, terms.idle_ms))
     }
 
-    /// Adopts the name and key that the server gave.
-    fn name(&mut self, grant: &Grant) {
-        let Grant { sid, epoch, key_id, key } = *grant;
-        self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
+    /// The session begins: `grant` is what SESSION says.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn begin_named(&mut self, welcome: Fixed<'_>, grant: &[u8]) -> Result<(), CloseCode> {
+        let (sid, epoch, key_id, key) = Grant::read(grant).ok_or(CloseCode::BAD_OPTION)?;
+        let terms = welcome.terms();
+        self.settle(&terms)?;
+        self.peer.retention_s = terms.ttl_s;
+        self.name(sid, epoch, key_id, key);
+        Ok(())
+    }
+
+    /// The session is resumed: `resumed` is what RESUMED says.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn go_on(&mut self, welcome: Fixed<'_>, resumed: &[u8]) -> Result<(), CloseCode> {
+        let resumed = Resumed::decode(resumed).ok_or(CloseCode::BAD_OPTION)?;
+        let terms = welcome.terms();
+        //= RSM-13
+        if resumed.epoch < self.identity.epoch {
+            return Err(CloseCode::BAD_STATE);
+        }
+        self.check_terms(&terms)?;
+        self.check_resume(resumed.rx_next, resumed.tx_first)?;
+        self.identity.epoch = resumed.epoch;
+        self.peer.send_buffer = terms.send_buffer;
+        self.rewind(resumed.rx_next, terms.window);
+        Ok(())
+    }
+
+    /// Adopts the name and key that the server gave, at the first attach.
+    const fn name(&mut self, sid: u64, epoch: u32, key_id: u8, key: &[u8; 16]) {
+        // One by one, because a whole identity would be copied.
+        self.identity.sid = sid;
+        self.identity.epoch = epoch;
+        self.identity.key_id = key_id;
+        self.identity.key = *key;
+        self.identity.attach = 1;
     }
 
     /// Fixes the limits of the session from what the peer declared.
@@ -402,7 +418,6 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.ring.len() > 0 {
             self.link.progress_at = Some(Coarse::after(self.link.now));
         }
-        self.send_refusals();
         // The last release may have come between two connections.
         self.end_if_finished();
     }

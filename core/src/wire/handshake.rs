@@ -186,33 +186,54 @@ impl<'b> Hello<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
+        let mut values = [None; 5];
+        let fixed = Self::read(body, &mut values)?;
+        Ok(Self::of(fixed, &values))
+    }
+
+    /// As [`decode`](Self::decode), but leaves everything where it is: of the options CAPS, RESUME,
+    /// AUTH, AGENT and CLIENT_ID the values are found.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(crate) fn read(
+        body: &'b [u8],
+        values: &mut [Option<&'b [u8]>; 5],
+    ) -> Result<Fixed<'b>, CloseCode> {
         let (fixed, options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
         //= HND-7
         let [version_min, version_max] = fixed.versions();
         if version_min == 0 || version_min > version_max {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut values = [None; 5];
-        read_options(options, &Self::OPTIONS, &mut values)?;
-        let [caps, resume, auth, agent, client_id] = values;
-        let caps = decode_caps(caps);
-        let resume = decoded(resume, Resume::decode)?;
-        let auth = decoded(auth, AuthData::decode)?;
+        read_options(options, &Self::OPTIONS, values)?;
+        let [_, resume, auth, _, _] = *values;
         //= HND-8
-        if fixed.has(HELLO_RESUME) != resume.is_some() || fixed.has(HELLO_AUTH) != auth.is_some() {
+        if fixed.resumes() != resume.is_some()
+            || fixed.has(HELLO_AUTH) != auth.is_some()
+            || resume.is_some_and(|resume| Resume::decode(resume).is_none())
+            || auth.is_some_and(<[u8]>::is_empty)
+        {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(Self {
+        Ok(fixed)
+    }
+
+    /// What [`read`](Self::read) found, as a value: the last thing that is done, so that it is made
+    /// where it goes. A copy of it is a quarter of the stack that a call may have.
+    #[inline(always)]
+    pub(crate) fn of(fixed: Fixed<'b>, values: &[Option<&'b [u8]>; 5]) -> Self {
+        let [caps, resume, auth, agent, client_id] = *values;
+        let [version_min, version_max] = fixed.versions();
+        Self {
             version_min,
             version_max,
-            wants_session: fixed.has(HELLO_SESSION),
+            wants_session: fixed.wants_session(),
             terms: fixed.terms(),
-            caps,
-            resume,
-            auth,
+            caps: decode_caps(caps),
+            resume: resume.and_then(Resume::decode),
+            auth: auth.and_then(AuthData::decode),
             agent,
             client_id,
-        })
+        }
     }
 
     /// The claim in a HELLO with RESUME and without CAPS, and the place of its proof.
@@ -298,16 +319,27 @@ impl<'b> Welcome<'b> {
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
         let mut values = [None; 4];
         let fixed = Self::read(body, &mut values)?;
-        let [caps, session, resumed, address] = values;
-        Ok(Self {
+        let [_, session, resumed, _] = values;
+        if session.is_some_and(|session| Grant::read(session).is_none())
+            || resumed.is_some_and(|resumed| Resumed::decode(resumed).is_none())
+        {
+            return Err(CloseCode::BAD_OPTION);
+        }
+        Ok(Self::of(fixed, &values))
+    }
+
+    #[inline(always)]
+    fn of(fixed: Fixed<'b>, values: &[Option<&'b [u8]>; 4]) -> Self {
+        let [caps, session, resumed, address] = *values;
+        Self {
             version: fixed.version(),
             has_session: fixed.has(WELCOME_SESSION),
             terms: fixed.terms(),
             caps: decode_caps(caps),
-            session: decoded(session, Grant::decode)?,
-            resumed: decoded(resumed, Resumed::decode)?,
+            session: session.and_then(Grant::decode),
+            resumed: resumed.and_then(Resumed::decode),
             address,
-        })
+        }
     }
 
     /// As [`decode`](Self::decode), but leaves everything where it is: of the options CAPS,
@@ -411,8 +443,19 @@ impl<'b> Fixed<'b> {
         self.0.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
     }
 
-    fn versions(self) -> [u8; 2] {
+    /// Of a HELLO, the oldest and the newest version that the client speaks.
+    pub(crate) fn versions(self) -> [u8; 2] {
         self.field(4)
+    }
+
+    /// Of a HELLO, whether the client wants a session that outlasts the connection.
+    pub(crate) fn wants_session(self) -> bool {
+        self.has(HELLO_SESSION)
+    }
+
+    /// Of a HELLO, whether there is one to resume.
+    pub(crate) fn resumes(self) -> bool {
+        self.has(HELLO_RESUME)
     }
 
     /// Of a WELCOME, the version that the server chose.
@@ -509,14 +552,21 @@ impl Resume {
 impl Grant {
     const LEN: u8 = 32;
 
-    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(exactly(value, Self::LEN)?);
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (sid, epoch, key_id, key) = Self::read(value)?;
+        Some(Self { sid, epoch, key_id, key: *key })
+    }
+
+    /// As `decode`, but leaves the key where it is.
+    pub(crate) fn read(value: &[u8]) -> Option<(u64, u32, u8, &[u8; 16])> {
+        let (head, key) = exactly(value, Self::LEN)?.split_last_chunk()?;
+        let mut reader = Reader::new(head);
         let (sid, epoch) = (reader.u64()?, reader.u32()?);
         //= FRM-21
         let [key_id, 0, 0, 0] = reader.take()? else {
             return None;
         };
-        Some(Self { sid, epoch, key_id, key: reader.take()? })
+        Some((sid, epoch, key_id, key))
     }
 
     pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
@@ -566,17 +616,6 @@ pub(super) const fn check_handshake_len(body: &[u8]) -> Result<(), CloseCode> {
 
 fn decode_caps(value: Option<&[u8]>) -> u32 {
     value.and_then(|caps| caps.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-/// The value of an option, if it is there; what is malformed is refused.
-fn decoded<'b, T>(
-    value: Option<&'b [u8]>,
-    decode: impl FnOnce(&'b [u8]) -> Option<T>,
-) -> Result<Option<T>, CloseCode> {
-    match value {
-        Some(value) => decode(value).map(Some).ok_or(CloseCode::BAD_OPTION),
-        None => Ok(None),
-    }
 }
 
 fn encode_caps(writer: &mut Writer<'_>, caps: u32) {

@@ -12,7 +12,7 @@ pub use control::{encode_ack, encode_empty, encode_probe};
 pub use frame::{Frame, Split};
 pub(crate) use frame::{encode_note, encode_simple, version_1};
 pub use handshake::{AuthData, Grant, Hello, Resume, Resumed, Terms, Welcome};
-pub(crate) use handshake::{CLAIM_LEN, HANDSHAKE_BODY_MAX};
+pub(crate) use handshake::{CLAIM_LEN, Fixed, HANDSHAKE_BODY_MAX};
 pub use handshake::{HANDSHAKE_MAX, MIN_MAX_BODY};
 pub use header::{Header, Op};
 pub use ids::{RequestId, Route, Status};
