@@ -254,6 +254,7 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     /// Header of a frame whose header runs around the end.
     #[cold]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn header_around(&self, offset: usize) -> Header {
         Header::from_bytes(self.bytes_at(offset))
     }

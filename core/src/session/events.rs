@@ -50,9 +50,6 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     fn waiting_event<'b>(&mut self) -> Option<Event<'b>> {
-        if !self.pending.any() {
-            return None;
-        }
         let first = self.pending.first();
         self.pending.take(first);
         Some(match first {

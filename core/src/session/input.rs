@@ -125,9 +125,11 @@ impl<S: Storage + ?Sized> Session<S> {
         told: &mut Option<Event<'b>>,
     ) -> Result<(), CloseCode> {
         loop {
-            self.tell_waiting(told);
-            if told.is_some() {
-                return Ok(());
+            if self.pending.any() {
+                self.tell_waiting(told);
+                if told.is_some() {
+                    return Ok(());
+                }
             }
             let open = match self.link.state {
                 LinkState::Closing | LinkState::Closed => {

@@ -42,29 +42,29 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The key that is to follow, and its number, while the peer is not known to have it.
     pub(crate) fn next_key(&self) -> Option<(u8, [u8; KEY_LEN])> {
-        let at = self.next_key_at()?;
-        Some((self.ring.header_at(at).tag(), self.ring.bytes_at(at + HEADER_LEN)))
+        self.next_key_at().map(|(key_id, at)| (key_id, self.ring.bytes_at(at)))
     }
 
-    /// Where in the ring the TOKEN with that key is.
-    fn next_key_at(&self) -> Option<usize> {
+    /// The number of that key, and where in the ring it is.
+    fn next_key_at(&self) -> Option<(u8, usize)> {
         let at = self.token_offset()?.checked_sub(TOKEN_SIZE)?;
-        (at + TOKEN_SIZE <= self.ring.len()).then_some(at)
+        (at + TOKEN_SIZE <= self.ring.len())
+            .then(|| (self.ring.header_at(at).tag(), at + HEADER_LEN))
     }
 
     /// The client proved possession of this key; if it is the new one, the old one is done with.
     //= AUT-13
     pub(super) fn adopt_key(&mut self, key_id: u8) {
-        if self.next_key_at().is_some_and(|at| self.ring.header_at(at).tag() == key_id) {
+        if self.next_key_at().is_some_and(|(next, _)| next == key_id) {
             self.adopt_next_key();
         }
     }
 
     /// The client has the new key: the old one is done with. TOKEN must still be in the ring.
     pub(super) fn adopt_next_key(&mut self) {
-        if let Some(at) = self.next_key_at() {
-            self.identity.key_id = self.ring.header_at(at).tag();
-            self.ring.read(at + HEADER_LEN, &mut self.identity.key);
+        if let Some((key_id, at)) = self.next_key_at() {
+            self.identity.key_id = key_id;
+            self.ring.read(at, &mut self.identity.key);
             self.pending.add(Pending::KEY);
         }
         self.identity.rotating = false;
