@@ -3,18 +3,18 @@
 //! The order of the checks on resume is the specification's (area RSM): nothing is changed before
 //! all of them passed.
 
-use super::{PeerLimits, Pending, Role, Session};
+use super::open::{check_beat, silence_limit, write_welcome};
+use super::{Pending, Session};
 use crate::auth::prove_claim;
 use crate::code::CloseCode;
-use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
 use crate::link::{Link, Marks, Owed};
 use crate::state::{LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Fixed, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms,
-    VERSION, Welcome, encode_simple, version_1,
+    AuthData, Fixed, Grant, Hello, Op, Resume, Resumed, Terms, VERSION, Welcome, encode_simple,
+    version_1,
 };
 
 /// What a client adds to its HELLO.
@@ -35,88 +35,7 @@ pub struct Attach<'a> {
     pub client_id: Option<&'a [u8]>,
 }
 
-/// A session and the bytes of the WELCOME that opens it.
-#[derive(Debug)]
-pub struct Accepted<S> {
-    /// The session, attached.
-    pub session: Session<S>,
-    /// Length of the WELCOME written into the caller's buffer.
-    pub written: usize,
-}
-
-impl<S: Storage> Session<S> {
-    /// A server's new session for a client whose HELLO was admitted. The WELCOME is written to
-    /// `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes, and must be
-    /// transmitted before anything else.
-    ///
-    /// # Errors
-    ///
-    /// [`CloseCode::LIMITS`] if the two ends' limits do not fit each other or `out` is too small.
-    //= HND-14
-    pub fn server(
-        now: Instant,
-        config: Config,
-        hello: &Hello<'_>,
-        grant: Grant,
-        seed: u32,
-        storage: S,
-        out: &mut [u8],
-    ) -> Result<Accepted<S>, CloseCode> {
-        config.validate().map_err(|_| CloseCode::LIMITS)?;
-        let mut session = Self::new(config, Role::Server, SessionState::New, storage);
-        let written = session.open(now, &config, hello, grant, seed, out)?;
-        Ok(Accepted { session, written })
-    }
-}
-
 impl<S: Storage + ?Sized> Session<S> {
-    /// Forgets the session and is a server's new one in the same memory, as after
-    /// [`server`](Session::server): for memory that is not to be had twice. The length of WELCOME
-    /// in `out` is returned.
-    ///
-    /// # Errors
-    ///
-    /// As [`server`](Session::server); this session is a new one without a connection then.
-    //= HND-14
-    pub fn renew_server(
-        &mut self,
-        now: Instant,
-        config: Config,
-        hello: &Hello<'_>,
-        grant: Grant,
-        seed: u32,
-        out: &mut [u8],
-    ) -> Result<usize, CloseCode> {
-        config.validate().map_err(|_| CloseCode::LIMITS)?;
-        self.begin_anew(&config, Role::Server);
-        let opened = self.open(now, &config, hello, grant, seed, out);
-        if opened.is_err() {
-            self.begin_anew(&config, Role::Server);
-        }
-        opened
-    }
-
-    /// A server's new session introduces itself.
-    fn open(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        hello: &Hello<'_>,
-        grant: Grant,
-        seed: u32,
-        out: &mut [u8],
-    ) -> Result<usize, CloseCode> {
-        check_beat(hello)?;
-        self.name(grant.sid, grant.epoch, grant.key_id, &grant.key);
-        self.settle(&hello.terms)?;
-        self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
-        self.grant_window();
-        let written = self.welcome(hello, Some(&grant), None, out)?;
-        self.link = self.fresh_link(now, seed);
-        self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
-        Ok(written)
-    }
-
     /// A client's transport is up: greets the server, and asks to resume if the session exists.
     /// HELLO is written to `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes;
     /// its length is returned.
@@ -170,7 +89,7 @@ impl<S: Storage + ?Sized> Session<S> {
         seed: u32,
         out: &mut [u8],
     ) -> Result<usize, CloseCode> {
-        let resume = hello.resume.ok_or(CloseCode::BAD_STATE)?;
+        let resume = hello.resume.as_ref().ok_or(CloseCode::BAD_STATE)?;
         if self.state != SessionState::Detached || self.is_client() {
             return Err(self.death().map_or(CloseCode::NO_SESSION, |death| death.code));
         }
@@ -183,14 +102,16 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         let resumed =
             Resumed { rx_next: self.rx.next, tx_first: self.tx.acked, epoch: self.identity.epoch };
-        let written = self.welcome(hello, None, Some(&resumed), out)?;
+        let limit_ms = silence_limit(self.config.idle_timeout_ms, hello);
+        let terms = self.terms(limit_ms, hello.terms.idle_ms);
+        let written = write_welcome(&terms, None, Some(&resumed), out)?;
         self.grant_window();
         self.identity.attach = resume.attach;
         self.peer.send_buffer = hello.terms.send_buffer;
         self.adopt_key(resume.key_id);
         self.link = self.fresh_link(now, seed);
         self.rewind(resume.rx_next, hello.terms.window);
-        self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
+        self.greeted(limit_ms, hello.terms.idle_ms);
         // A client's are sent behind whatever frame came, its WELCOME among them.
         self.send_refusals();
         Ok(written)
@@ -252,17 +173,9 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link.marks.set(Marks::DISTRUSTS, false);
     }
 
-    /// The server's WELCOME came.
-    pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
-        let (limit_ms, promise_ms) = self.take_welcome(tag, body)?;
-        self.greeted(limit_ms, promise_ms);
-        self.link.marks.set(Marks::CONFIRMED, true);
-        Ok(())
-    }
-
-    /// Checks WELCOME and does what it says; the silence that each end bears from now on.
+    /// The server's WELCOME came: it is checked, and what it says is done.
     #[inline(never)]
-    fn take_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(u32, u32), CloseCode> {
+    pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
         let mut values = [None; 4];
         let welcome = Welcome::read(version_1(tag, body)?, &mut values)?;
         let [_, session, resumed, _] = values;
@@ -294,7 +207,9 @@ impl<S: Storage + ?Sized> Session<S> {
             0 => 0,
             asked => asked.max(terms.heartbeat_ms),
         };
-        Ok((limit, terms.idle_ms))
+        self.greeted(limit, terms.idle_ms);
+        self.link.marks.set(Marks::CONFIRMED, true);
+        Ok(())
     }
 
     /// The session begins: `grant` is what SESSION says.
@@ -326,7 +241,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     /// Adopts the name and key that the server gave, at the first attach.
-    const fn name(&mut self, sid: u64, epoch: u32, key_id: u8, key: &[u8; 16]) {
+    #[inline]
+    pub(super) const fn name(&mut self, sid: u64, epoch: u32, key_id: u8, key: &[u8; 16]) {
         // One by one, because a whole identity would be copied.
         self.identity.sid = sid;
         self.identity.epoch = epoch;
@@ -337,25 +253,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Fixes the limits of the session from what the peer declared.
     fn settle(&mut self, terms: &Terms) -> Result<(), CloseCode> {
-        if !terms.is_legal() {
-            return Err(CloseCode::LIMITS);
-        }
-        let max_requests = terms.max_requests.min(self.peer.max_requests);
-        self.ring.reserve_bits(bitmaps_len(self.config.max_requests, max_requests));
-        let header = HEADER_LEN as u64;
-        let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
-        let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
-        if fits < MIN_MAX_BODY {
-            return Err(CloseCode::LIMITS);
-        }
-        self.peer = PeerLimits {
-            //= HND-20
-            max_body: terms.max_body.min(fits),
-            max_requests,
-            max_message: terms.max_msg,
-            send_buffer: terms.send_buffer,
-            ..self.peer
-        };
+        self.peer.settle(terms, self.config.max_requests, &mut self.ring)?;
         self.tx.grant(terms.window);
         Ok(())
     }
@@ -422,41 +320,11 @@ impl<S: Storage + ?Sized> Session<S> {
         self.end_if_finished();
     }
 
-    /// Writes WELCOME, in steps and from where everything lies.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    fn welcome(
-        &self,
-        hello: &Hello<'_>,
-        session: Option<&Grant>,
-        resumed: Option<&Resumed>,
-        out: &mut [u8],
-    ) -> Result<usize, CloseCode> {
-        let terms = self.terms(self.silence_limit(hello), hello.terms.idle_ms);
-        let writer = Welcome::begin(VERSION, true, resumed.is_some(), &terms, out);
-        let mut writer = writer.ok_or(CloseCode::LIMITS)?;
-        if let Some(session) = session {
-            session.encode(&mut writer);
-        }
-        if let Some(resumed) = resumed {
-            resumed.encode(&mut writer);
-        }
-        Welcome::complete(writer).ok_or(CloseCode::LIMITS)
-    }
-
     /// The peer may send a window beyond what was released, and all that it was ever granted, but
     /// no more for resuming often: what nobody releases must stay within the window.
     //= RSM-11
     pub(super) fn grant_window(&mut self) {
         self.rx.grant(self.window.size());
-    }
-
-    /// How much silence a server bears: a slow device is never asked for more than it can do.
-    //= HND-12
-    fn silence_limit(&self, hello: &Hello<'_>) -> u32 {
-        match self.config.idle_timeout_ms {
-            0 => 0,
-            limit => limit.max(hello.terms.heartbeat_ms.saturating_mul(3)),
-        }
     }
 
     /// What is declared to the peer; what `heartbeat_ms` says depends on the side.
@@ -521,10 +389,4 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.tx.high.saturating_sub(self.tx.sent)
     }
-}
-
-/// A client that cannot beat for longer than that would choose how long its silence is borne.
-//= HND-26
-const fn check_beat(hello: &Hello<'_>) -> Result<(), CloseCode> {
-    if hello.terms.heartbeat_ms > Config::SLOWEST_BEAT_MS { Err(CloseCode::LIMITS) } else { Ok(()) }
 }

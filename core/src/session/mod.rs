@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `mod.rs` | the state and the getters |
+//! | `open.rs` | a server's new session |
 //! | `attach.rs` | handshakes, resuming, losing a connection |
 //! | `input.rs` | bytes in: frames, positions, credit |
 //! | `deliver.rs` | sequenced frames in: events |
@@ -25,12 +26,14 @@ mod drain;
 mod events;
 mod input;
 mod keys;
+mod open;
 mod output;
 mod positions;
 mod send;
 
-pub use attach::{Accepted, Attach};
+pub use attach::Attach;
 pub(crate) use events::Pending;
+pub use open::Accepted;
 pub use output::Parts;
 pub(crate) use positions::{Rx, Tx};
 pub use send::SendError;
@@ -192,7 +195,17 @@ impl<S: Storage> Session<S> {
     }
 
     pub(crate) fn new(config: Config, role: Role, state: SessionState, storage: S) -> Self {
-        let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
+        Self::with_ring(&config, role, state, Ring::new(storage, config.send_limit()))
+    }
+
+    /// As [`new`](Self::new), around a ring with something in it perhaps.
+    #[inline(always)]
+    pub(crate) fn with_ring(
+        config: &Config,
+        role: Role,
+        state: SessionState,
+        ring: Ring<S>,
+    ) -> Self {
         Self {
             config: config.rules(),
             state,
@@ -206,12 +219,7 @@ impl<S: Storage> Session<S> {
                 rotating: false,
                 token: 0,
             },
-            // What is asked for, until the peer said what it grants.
-            peer: PeerLimits {
-                max_requests: config.max_requests_out,
-                retention_s: config.retention_s,
-                ..PeerLimits::default()
-            },
+            peer: PeerLimits::asked(config),
             tx: Tx::default(),
             rx: Rx::default(),
             window: Window::new(config.window, config.window_max),
@@ -222,7 +230,7 @@ impl<S: Storage> Session<S> {
             death_code: CloseCode::OK,
             link: Link::idle(Instant::from_micros(0)),
             stats: Stats::default(),
-            ring: Ring::new(storage, limit),
+            ring,
         }
     }
 }
@@ -266,7 +274,7 @@ impl<S: Storage + ?Sized> Session<S> {
         (self.mark, self.death_code) = (mark, death_code);
         // Its time goes on.
         self.link = Link::idle(self.link.now);
-        self.ring.renew(usize::try_from(config.send_buffer).unwrap_or(usize::MAX));
+        self.ring.renew(config.send_limit());
     }
 
     /// State of the session.
