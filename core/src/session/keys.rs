@@ -5,6 +5,7 @@
 
 use super::{Pending, SendError, Session};
 use crate::event::Position;
+use crate::ring::Ring;
 use crate::state::{Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::wire::{HEADER_LEN, Header, Op};
@@ -47,9 +48,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The number of that key, and where in the ring it is.
     fn next_key_at(&self) -> Option<(u8, usize)> {
-        let at = self.token_offset()?.checked_sub(TOKEN_SIZE)?;
-        (at + TOKEN_SIZE <= self.ring.len())
-            .then(|| (self.ring.header_at(at).tag(), at + HEADER_LEN))
+        key_before(&self.ring, self.token_offset()?)
     }
 
     /// The client proved possession of this key; if it is the new one, the old one is done with.
@@ -83,16 +82,23 @@ impl<S: Storage + ?Sized> Session<S> {
         self.identity.rotating = true;
         self.identity.token = position as u32;
     }
+}
 
-    /// After a restore: the last TOKEN in the ring.
-    pub(crate) fn find_token(&mut self) {
-        let mut at = 0;
-        while at < self.ring.len() {
-            let header = self.ring.header_at(at);
-            at += header.frame_size();
-            if header.op() == Some(Op::Token) {
-                self.note_token(self.tx.acked + at as u64);
-            }
+/// The number of the key in the TOKEN that ends at this offset of the ring, and where the key is.
+pub(crate) fn key_before<S: Storage + ?Sized>(ring: &Ring<S>, end: usize) -> Option<(u8, usize)> {
+    let at = end.checked_sub(TOKEN_SIZE)?;
+    (end <= ring.len()).then(|| (ring.header_at(at).tag(), at + HEADER_LEN))
+}
+
+/// Where in the ring its last TOKEN ends, if there is one: for a restore.
+pub(crate) fn last_token<S: Storage + ?Sized>(ring: &Ring<S>) -> Option<usize> {
+    let (mut at, mut last) = (0, None);
+    while at < ring.len() {
+        let header = ring.header_at(at);
+        at += header.frame_size();
+        if header.op() == Some(Op::Token) {
+            last = Some(at);
         }
     }
+    last
 }

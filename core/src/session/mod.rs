@@ -33,9 +33,11 @@ mod send;
 
 pub use attach::Attach;
 pub(crate) use events::Pending;
+pub(crate) use keys::{key_before, last_token};
 pub use open::Accepted;
 pub use output::Parts;
 pub(crate) use positions::{Rx, Tx};
+pub(crate) use send::Bits;
 pub use send::SendError;
 
 use core::num::NonZeroU64;
@@ -127,6 +129,15 @@ pub(crate) struct Identity {
     pub(crate) token: u32,
 }
 
+impl Identity {
+    /// Of a session that has no name yet.
+    #[inline]
+    pub(crate) const fn nobody(role: Role) -> Self {
+        let key = [0; 16];
+        Self { role, sid: 0, epoch: 0, attach: 0, key_id: 0, key, rotating: false, token: 0 }
+    }
+}
+
 impl core::fmt::Debug for Identity {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Identity")
@@ -195,30 +206,24 @@ impl<S: Storage> Session<S> {
     }
 
     pub(crate) fn new(config: Config, role: Role, state: SessionState, storage: S) -> Self {
-        Self::with_ring(&config, role, state, Ring::new(storage, config.send_limit()))
+        let ring = Ring::new(storage, config.send_limit());
+        Self::around(&config, Identity::nobody(role), state, 0, ring)
     }
 
-    /// As [`new`](Self::new), around a ring with something in it perhaps.
+    /// As [`new`](Self::new), around a ring with something in it perhaps, and after so many
+    /// attaches. What is not a part of it when it is made may be copied once more.
     #[inline(always)]
-    pub(crate) fn with_ring(
+    pub(crate) fn around(
         config: &Config,
-        role: Role,
+        identity: Identity,
         state: SessionState,
+        attaches: u32,
         ring: Ring<S>,
     ) -> Self {
         Self {
             config: config.rules(),
             state,
-            identity: Identity {
-                role,
-                sid: 0,
-                epoch: 0,
-                attach: 0,
-                key_id: 0,
-                key: [0; 16],
-                rotating: false,
-                token: 0,
-            },
+            identity,
             peer: PeerLimits::asked(config),
             tx: Tx::default(),
             rx: Rx::default(),
@@ -229,7 +234,7 @@ impl<S: Storage> Session<S> {
             mark: None,
             death_code: CloseCode::OK,
             link: Link::idle(Instant::from_micros(0)),
-            stats: Stats::default(),
+            stats: Stats { attaches, ..Stats::default() },
             ring,
         }
     }

@@ -3,7 +3,7 @@
 //! In this order, and in two functions, so that a session does not lie on the stack below the
 //! writing of its WELCOME: it is made where the caller wants it, as the last thing of all.
 
-use super::{PeerLimits, Pending, Role, Session};
+use super::{Identity, PeerLimits, Pending, Role, Session};
 use crate::code::CloseCode;
 use crate::config::{Config, bitmaps_len};
 use crate::link::Link;
@@ -169,7 +169,8 @@ impl Opening {
         grant: &Grant,
         ring: Ring<S>,
     ) -> Result<Accepted<S>, CloseCode> {
-        let mut session = Session::with_ring(config, Role::Server, SessionState::New, ring);
+        let nobody = Identity::nobody(Role::Server);
+        let mut session = Session::around(config, nobody, SessionState::New, 1, ring);
         session.open(self, grant);
         Ok(Accepted { session, written: self.written })
     }
