@@ -93,9 +93,10 @@ impl Hash {
 
 /// SHA-256 of `bytes`.
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let (mut hash, mut out) = (Hash::new(), [0; 32]);
+    let mut hash = Hash::new();
     hash.update(bytes);
     hash.finish();
+    let mut out = [0; 32];
     hash.write(&mut out);
     out
 }

@@ -202,16 +202,13 @@ impl<S: Storage> Session<S> {
     /// If `config` is out of range.
     pub fn client(config: Config, storage: S) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self::new(config, Role::Client, SessionState::New, storage))
-    }
-
-    pub(crate) fn new(config: Config, role: Role, state: SessionState, storage: S) -> Self {
+        let nobody = Identity::nobody(Role::Client);
         let ring = Ring::new(storage, config.send_limit());
-        Self::around(&config, Identity::nobody(role), state, 0, ring)
+        Ok(Self::around(&config, nobody, SessionState::New, 0, ring))
     }
 
-    /// As [`new`](Self::new), around a ring with something in it perhaps, and after so many
-    /// attaches. What is not a part of it when it is made may be copied once more.
+    /// A session around a ring with something in it perhaps, after so many attaches. What is not a
+    /// part of it when it is made may be copied once more.
     #[inline(always)]
     pub(crate) fn around(
         config: &Config,
@@ -272,7 +269,7 @@ impl<S: Storage + ?Sized> Session<S> {
             link: _,
             stats,
             ring: _,
-        } = Session::<[u8; 0]>::new(*config, role, SessionState::New, []);
+        } = Session::around(config, Identity::nobody(role), SessionState::New, 0, Ring::new([], 0));
         (self.config, self.state, self.identity, self.peer) = (rules, state, identity, peer);
         (self.tx, self.rx, self.window, self.stats) = (tx, rx, window, stats);
         (self.open_in, self.open_out, self.pending) = (open_in, open_out, pending);
