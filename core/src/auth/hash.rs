@@ -77,7 +77,8 @@ impl Hash {
         // Highest first, and from registers.
         for _ in 0..LENGTH {
             bits = bits.rotate_left(8);
-            self.put(bits as u8);
+            let [lowest, ..] = bits.to_le_bytes();
+            self.put(lowest);
         }
     }
 

@@ -1,8 +1,8 @@
 //! HELLO and WELCOME: the frames that open a connection and make or resume a session.
 
-use core::fmt;
-
-use super::bytes::{ANY_LEN, Known, Reader, Writer, read_options, words};
+use super::bytes::{ANY_LEN, Known, Writer, read_options};
+use super::options::{TLV_AUTH, TLV_RESUME, TLV_RESUMED, TLV_SESSION};
+use super::{AuthData, CLAIM_LEN, Grant, Resume, Resumed};
 use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
 use crate::CloseCode;
 
@@ -18,9 +18,6 @@ const FIXED_LEN: usize = 36;
 /// The longest body of HELLO, WELCOME and AUTH, in bytes.
 pub(crate) const HANDSHAKE_BODY_MAX: u16 = 1020;
 
-/// Bytes of a RESUME in front of its proof.
-pub(crate) const CLAIM_LEN: usize = 32;
-
 const HELLO_RESUME: u16 = 1;
 const HELLO_SESSION: u16 = 2;
 const HELLO_AUTH: u16 = 4;
@@ -28,12 +25,8 @@ const WELCOME_RESUMED: u16 = 1;
 const WELCOME_SESSION: u16 = 2;
 
 const TLV_CAPS: u8 = 0x01;
-const TLV_RESUME: u8 = 0x02;
-const TLV_AUTH: u8 = 0x03;
 const TLV_AGENT: u8 = 0x04;
 const TLV_CLIENT_ID: u8 = 0x05;
-const TLV_SESSION: u8 = 0x10;
-const TLV_RESUMED: u8 = 0x11;
 pub(super) const TLV_ADDRESS: u8 = 0x12;
 
 /// What one side announces about itself, for the whole life of the session.
@@ -75,34 +68,6 @@ impl Terms {
     }
 }
 
-/// The claim to a session: who, which attempt, from where, and the proof.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Resume {
-    /// The session.
-    pub sid: u64,
-    /// The attempt, strictly increasing over the life of the session.
-    pub attach: u32,
-    /// Which key the proof was made with.
-    pub key_id: u8,
-    /// 0: the key itself, for authenticated encrypted transports only; 1: HMAC-SHA256.
-    pub proof_kind: u8,
-    /// Position of the next sequenced byte this side has not received.
-    pub rx_next: u64,
-    /// First position this side still holds for sending.
-    pub tx_first: u64,
-    /// The proof of ownership.
-    pub proof: [u8; 16],
-}
-
-/// One step of an authentication method inside HELLO.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct AuthData<'b> {
-    /// The method's number.
-    pub method: u8,
-    /// The method's data, at most 254 bytes here.
-    pub data: &'b [u8],
-}
-
 /// The client's first frame.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Hello<'b> {
@@ -124,30 +89,6 @@ pub struct Hello<'b> {
     pub agent: Option<&'b [u8]>,
     /// A name the client gives itself, at most 255 bytes.
     pub client_id: Option<&'b [u8]>,
-}
-
-/// A new session: its name and its first key.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The session's name.
-    pub sid: u64,
-    /// Which owner of the session this is; grows with every hand-over.
-    pub epoch: u32,
-    /// The number of the key.
-    pub key_id: u8,
-    /// The key. It is not shown by `Debug`.
-    pub key: [u8; 16],
-}
-
-/// A resumed session: where each direction goes on.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub struct Resumed {
-    /// Position of the next sequenced byte the server has not received.
-    pub rx_next: u64,
-    /// First position the server still holds for sending.
-    pub tx_first: u64,
-    /// Which owner of the session this is; grows with every hand-over.
-    pub epoch: u32,
 }
 
 /// The server's answer that opens the session.
@@ -514,97 +455,6 @@ fn encode_fixed<'a>(
     Some(writer)
 }
 
-impl Resume {
-    const LEN: u8 = 48;
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(exactly(value, Self::LEN)?);
-        let (sid, attach) = (reader.u64()?, reader.u32()?);
-        //= FRM-21
-        let [key_id, proof_kind, 0, 0] = reader.take()? else {
-            return None;
-        };
-        Some(Self {
-            sid,
-            attach,
-            key_id,
-            proof_kind,
-            rx_next: reader.u64()?,
-            tx_first: reader.u64()?,
-            proof: reader.take()?,
-        })
-    }
-
-    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
-        writer.option_with(TLV_RESUME, self.covered().as_flattened(), &self.proof);
-    }
-
-    /// What lies in front of the proof, by words.
-    pub(crate) fn covered(&self) -> [[u8; 4]; CLAIM_LEN / 4] {
-        let [sid, id] = words(self.sid);
-        let [rx, next] = words(self.rx_next);
-        let [tx, first] = words(self.tx_first);
-        let kinds = [self.key_id, self.proof_kind, 0, 0];
-        [sid, id, self.attach.to_le_bytes(), kinds, rx, next, tx, first]
-    }
-}
-
-impl Grant {
-    const LEN: u8 = 32;
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let (sid, epoch, key_id, key) = Self::read(value)?;
-        Some(Self { sid, epoch, key_id, key: *key })
-    }
-
-    /// As `decode`, but leaves the key where it is.
-    pub(crate) fn read(value: &[u8]) -> Option<(u64, u32, u8, &[u8; 16])> {
-        let (head, key) = exactly(value, Self::LEN)?.split_last_chunk()?;
-        let mut reader = Reader::new(head);
-        let (sid, epoch) = (reader.u64()?, reader.u32()?);
-        //= FRM-21
-        let [key_id, 0, 0, 0] = reader.take()? else {
-            return None;
-        };
-        Some((sid, epoch, key_id, key))
-    }
-
-    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
-        writer.put(&[TLV_SESSION, Self::LEN]);
-        writer.put(&self.sid.to_le_bytes());
-        writer.put(&self.epoch.to_le_bytes());
-        writer.put(&[self.key_id, 0, 0, 0]);
-        writer.put(&self.key);
-    }
-}
-
-impl Resumed {
-    const LEN: u8 = 20;
-
-    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(exactly(value, Self::LEN)?);
-        Some(Self { rx_next: reader.u64()?, tx_first: reader.u64()?, epoch: reader.u32()? })
-    }
-
-    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
-        writer.put(&[TLV_RESUMED, Self::LEN]);
-        writer.put(&self.rx_next.to_le_bytes());
-        writer.put(&self.tx_first.to_le_bytes());
-        writer.put(&self.epoch.to_le_bytes());
-    }
-}
-
-impl<'b> AuthData<'b> {
-    fn decode(value: &'b [u8]) -> Option<Self> {
-        let (method, data) = value.split_first()?;
-        Some(Self { method: *method, data })
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.option_with(TLV_AUTH, &[self.method], self.data);
-    }
-}
-
 /// Refuses a body of HELLO, WELCOME or AUTH that is longer than any of them may be.
 pub(super) const fn check_handshake_len(body: &[u8]) -> Result<(), CloseCode> {
     //= HND-4
@@ -624,42 +474,6 @@ fn encode_caps(writer: &mut Writer<'_>, caps: u32) {
     }
 }
 
-fn exactly(value: &[u8], len: u8) -> Option<&[u8]> {
-    (value.len() == usize::from(len)).then_some(value)
-}
-
 const fn flag(bit: u16, set: bool) -> u16 {
     if set { bit } else { 0 }
-}
-
-impl fmt::Debug for Resume {
-    /// Leaves the proof out: of kind 0 it is the key itself.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resume")
-            .field("sid", &format_args!("{:#018x}", self.sid))
-            .field("attach", &self.attach)
-            .field("key_id", &self.key_id)
-            .field("proof_kind", &self.proof_kind)
-            .field("rx_next", &self.rx_next)
-            .field("tx_first", &self.tx_first)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for AuthData<'_> {
-    /// Leaves the data out: it may be a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthData").field("method", &self.method).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Grant {
-    /// Leaves the key out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant")
-            .field("sid", &format_args!("{:#018x}", self.sid))
-            .field("epoch", &self.epoch)
-            .field("key_id", &self.key_id)
-            .finish_non_exhaustive()
-    }
 }
