@@ -69,6 +69,8 @@ impl Acceptor {
     /// # Errors
     ///
     /// The peer broke a rule; tell it with [`refuse`](Self::refuse) and drop the connection.
+    // Out of line, so that its frame is not below all else that a driver's function calls.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn handle_input<'b>(
         &mut self,
         now: Instant,

@@ -46,7 +46,7 @@ impl<S: Storage> Session<S> {
         let mut ring = Ring::new(storage, config.send_limit());
         let mut opening = Opening::new(now, &config, hello, seed);
         opening.settle(&config, hello, &grant, &mut ring, out)?;
-        opening.accepted(&config, &grant, ring)
+        Ok(Accepted { session: opening.session(&config, &grant, ring), written: opening.written })
     }
 }
 
@@ -163,16 +163,11 @@ impl Opening {
 
     /// Makes the session. Its length apart, nothing here needs any stack.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
-    fn accepted<S: Storage>(
-        &self,
-        config: &Config,
-        grant: &Grant,
-        ring: Ring<S>,
-    ) -> Result<Accepted<S>, CloseCode> {
+    fn session<S: Storage>(&self, config: &Config, grant: &Grant, ring: Ring<S>) -> Session<S> {
         let nobody = Identity::nobody(Role::Server);
         let mut session = Session::around(config, nobody, SessionState::New, 1, ring);
         session.open(self, grant);
-        Ok(Accepted { session, written: self.written })
+        session
     }
 }
 
