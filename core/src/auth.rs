@@ -13,7 +13,7 @@ mod shared_key;
 mod tests;
 
 use crate::wire::{CLAIM_LEN, Resume};
-use hash::{Hash, hmac_sha256};
+use hash::{Hash, mac_sha256};
 
 pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
 pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier, handle_hello};
@@ -83,7 +83,7 @@ fn prove(
         hash.update(channel_binding);
     };
     //= AUT-1
-    hmac_sha256(key, text, proof);
+    mac_sha256(key, text, proof);
 }
 
 /// Whether `claim.proof` shows that its sender holds `key`.

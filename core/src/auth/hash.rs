@@ -107,7 +107,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
 ///
 /// What is alive here is alive below the compression, so there is one state, one block and the one
 /// inner hash, and the result goes where it is wanted.
-pub(super) fn hmac_sha256(key: &[u8], text: impl FnOnce(&mut Hash), out: &mut [u8]) {
+pub(super) fn mac_sha256(key: &[u8], text: impl FnOnce(&mut Hash), out: &mut [u8]) {
     let mut hash = Hash::new();
     hash.begin(key, INNER_PAD);
     text(&mut hash);

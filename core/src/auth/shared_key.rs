@@ -17,7 +17,7 @@ use super::bearer::TokenDigest;
 use super::exchange::{AuthContext, AuthStep, Prover, Reply, Verdict, Verifier, put};
 use super::hash::Hash;
 use super::secret::Secret;
-use super::{METHOD_SHARED_KEY, hmac_sha256, same_bytes};
+use super::{METHOD_SHARED_KEY, mac_sha256, same_bytes};
 
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 16;
@@ -46,7 +46,7 @@ fn proof(
         hash.update(context.client_id);
         hash.update(context.channel_binding);
     };
-    hmac_sha256(key, text, &mut proof);
+    mac_sha256(key, text, &mut proof);
     proof
 }
 

@@ -63,7 +63,7 @@ fn the_key_itself_is_a_proof_only_where_nobody_can_read_it() {
 
 fn hmac_of(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut out = [0; 32];
-    hmac_sha256(key, |hash| parts.iter().for_each(|part| hash.update(part)), &mut out);
+    mac_sha256(key, |hash| parts.iter().for_each(|part| hash.update(part)), &mut out);
     out
 }
 
