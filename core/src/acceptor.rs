@@ -9,8 +9,8 @@ use crate::error::Violation;
 use crate::state::{LinkEvent, LinkState, Obstacle, StateError, Verb};
 use crate::time::Instant;
 use crate::wire::{
-    Close, Frame, HEADER_LEN, Header, Hello, MAX_BODY, MIN_MAX_BODY, Op, VERSION, encode_simple,
-    version_1,
+    Close, Fixed, Frame, HEADER_LEN, Header, Hello, MAX_BODY, MIN_MAX_BODY, Op, VERSION,
+    encode_simple, version_1,
 };
 
 /// Most steps of an authentication.
@@ -69,6 +69,8 @@ impl Acceptor {
     /// # Errors
     ///
     /// The peer broke a rule; tell it with [`refuse`](Self::refuse) and drop the connection.
+    // Out of line, so that its frame is not below all else that a driver's function calls.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn handle_input<'b>(
         &mut self,
         now: Instant,
@@ -85,50 +87,59 @@ impl Acceptor {
         };
         // As if it had been taken already: what follows does not look at it.
         *input = rest;
-        // Looked at where it lies: a copy of the largest frame is a lot of stack.
-        let greeting = self.handle_frame(header, body);
-        match greeting {
-            Err(code) => Err(self.fail(code)),
-            // Nothing may be said behind a handshake frame before it is answered.
-            //= HND-10
-            Ok(_) if !rest.is_empty() => Err(self.fail(CloseCode::BAD_STATE)),
-            Ok(greeting) => Ok(Some(greeting)),
+        // Nothing may be said behind a handshake frame before it is answered, but what is wrong
+        // with the frame itself is said first.
+        //= HND-10
+        let checked =
+            |rest: &[u8]| if rest.is_empty() { Ok(()) } else { Err(CloseCode::BAD_STATE) };
+        match header.op() {
+            Some(Op::Hello) if self.state == LinkState::Wait => {
+                // Looked at where it lies: a copy of the largest frame is a lot of stack.
+                let mut values = [None; 5];
+                let read = self.handle_hello(header, body, &mut values);
+                let fixed = read.and_then(|fixed| checked(rest).map(|()| fixed));
+                let fixed = fixed.map_err(|code| self.fail(code))?;
+                Ok(Some(Greeting::Hello(Hello::of(fixed, &values))))
+            }
+            Some(Op::Auth) if self.state == LinkState::Auth => {
+                let step = self.handle_auth(header, body).and_then(|()| checked(rest));
+                step.map_err(|code| self.fail(code))?;
+                Ok(Some(Greeting::Auth { step: header.tag(), data: body }))
+            }
+            Some(_) | None => Err(self.fail(CloseCode::BAD_STATE)),
         }
     }
 
-    fn handle_frame<'b>(
+    fn handle_hello<'b>(
         &mut self,
         header: Header,
         body: &'b [u8],
-    ) -> Result<Greeting<'b>, CloseCode> {
-        match header.op() {
-            Some(Op::Hello) if self.state == LinkState::Wait => {
-                let hello = Hello::decode(version_1(header.tag(), body)?)?;
-                //= HND-6
-                if hello.version_min > VERSION || hello.version_max < VERSION {
-                    return Err(CloseCode::VERSION);
-                }
-                //= HND-17
-                if hello.resume.is_none() && !hello.wants_session {
-                    return Err(CloseCode::CAPABILITY);
-                }
-                self.state = LinkState::Auth;
-                self.peer_body = hello.terms.max_body;
-                Ok(Greeting::Hello(hello))
-            }
-            Some(Op::Auth) if self.state == LinkState::Auth => {
-                let step = header.tag();
-                //= AUT-8
-                if self.step == 0 || step != self.step - 1 {
-                    return Err(CloseCode::BAD_STATE);
-                }
-                if !self.count(body.len()) {
-                    return Err(CloseCode::AUTH_FAILED);
-                }
-                Ok(Greeting::Auth { step, data: body })
-            }
-            Some(_) | None => Err(CloseCode::BAD_STATE),
+        values: &mut [Option<&'b [u8]>; 5],
+    ) -> Result<Fixed<'b>, CloseCode> {
+        let fixed = Hello::read(version_1(header.tag(), body)?, values)?;
+        //= HND-6
+        let [version_min, version_max] = fixed.versions();
+        if version_min > VERSION || version_max < VERSION {
+            return Err(CloseCode::VERSION);
         }
+        //= HND-17
+        if !fixed.resumes() && !fixed.wants_session() {
+            return Err(CloseCode::CAPABILITY);
+        }
+        self.state = LinkState::Auth;
+        self.peer_body = fixed.terms().max_body;
+        Ok(fixed)
+    }
+
+    fn handle_auth(&mut self, header: Header, body: &[u8]) -> Result<(), CloseCode> {
+        //= AUT-8
+        if self.step == 0 || header.tag() != self.step - 1 {
+            return Err(CloseCode::BAD_STATE);
+        }
+        if !self.count(body.len()) {
+            return Err(CloseCode::AUTH_FAILED);
+        }
+        Ok(())
     }
 
     /// Asks the peer for another step of authentication; AUTH is written to `out`.

@@ -13,6 +13,7 @@ mod shared_key;
 mod tests;
 
 use crate::wire::{CLAIM_LEN, Resume};
+use hash::{Hash, mac_sha256};
 
 pub use bearer::{BearerProver, BearerVerifier, TokenDigest};
 pub use exchange::{AuthContext, AuthStep, NoAuth, Prover, Reply, Verdict, Verifier, handle_hello};
@@ -45,7 +46,16 @@ const RESUME_LABEL: &[u8] = b"outlast-resume";
 /// about the transport they share and no other (empty where there is nothing of the kind).
 #[must_use]
 pub fn resume_proof(key: &SessionKey, claim: &Resume, channel_binding: &[u8]) -> [u8; PROOF_LEN] {
-    prove_claim(key.expose(), &claim.covered(), channel_binding)
+    let mut proof = [0; PROOF_LEN];
+    let hash_claim = |hash: &mut Hash| {
+        hash.update(&claim.sid.to_le_bytes());
+        hash.update(&claim.attach.to_le_bytes());
+        hash.update(&[claim.key_id]);
+        hash.update(&claim.rx_next.to_le_bytes());
+        hash.update(&claim.tx_first.to_le_bytes());
+    };
+    prove(key.expose(), hash_claim, channel_binding, &mut proof);
+    proof
 }
 
 /// As [`resume_proof`], of a claim as it lies in a RESUME in front of the proof.
@@ -53,12 +63,31 @@ pub(crate) fn prove_claim(
     key: &[u8; 16],
     claim: &[u8; CLAIM_LEN],
     channel_binding: &[u8],
-) -> [u8; PROOF_LEN] {
+    proof: &mut [u8; PROOF_LEN],
+) {
     // Between the number of the key and the positions are the kind and what is reserved.
     let (front, positions) = claim.split_at(CLAIM_LEN - 16);
-    let front = front.get(..13).unwrap_or_default();
+    let hash_claim = |hash: &mut Hash| {
+        hash.update(front.get(..13).unwrap_or_default());
+        hash.update(positions);
+    };
+    prove(key, hash_claim, channel_binding, proof);
+}
+
+fn prove(
+    key: &[u8; 16],
+    hash_claim: impl FnOnce(&mut Hash),
+    channel_binding: &[u8],
+    proof: &mut [u8; PROOF_LEN],
+) {
+    // Piece by piece: a list of the pieces would lie on the stack below all of the hash.
+    let text = |hash: &mut Hash| {
+        hash.update(RESUME_LABEL);
+        hash_claim(hash);
+        hash.update(channel_binding);
+    };
     //= AUT-1
-    hmac_sha256(key, &[RESUME_LABEL, front, positions, channel_binding])
+    mac_sha256(key, text, proof);
 }
 
 /// Whether `claim.proof` shows that its sender holds `key`.

@@ -158,6 +158,11 @@ impl Config {
         }
     }
 
+    /// [`send_buffer`](Self::send_buffer) as a size in memory.
+    pub(crate) fn send_limit(&self) -> usize {
+        usize::try_from(self.send_buffer).unwrap_or(usize::MAX)
+    }
+
     /// What a session keeps of its configuration.
     pub(crate) const fn rules(&self) -> Rules {
         Rules {

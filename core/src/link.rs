@@ -183,6 +183,14 @@ impl Link {
         }
     }
 
+    /// A transport whose client was greeted at once.
+    pub(crate) const fn greeted(now: Instant, seed: u32, limit_ms: u32, promise_ms: u32) -> Self {
+        let mut link = Self::waiting(now, now, 0, seed);
+        (link.state, link.deadline) = (LinkState::Open, None);
+        link.heartbeat.agree(limit_ms, promise_ms);
+        link
+    }
+
     /// How the connection ends, if it does.
     pub(crate) const fn closing(&self) -> Option<Closing> {
         match self.farewell {

@@ -254,18 +254,28 @@ impl<S: Storage + ?Sized> Ring<S> {
 
     /// Header of a frame whose header runs around the end.
     #[cold]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn header_around(&self, offset: usize) -> Header {
-        Header::from_bytes(self.bytes_at(offset))
+        let word = |word, at| word << 8 | u32::from(self.byte(offset + at));
+        Header::from_word((0..HEADER_LEN).rev().fold(0, word))
     }
 
-    /// A few bytes from `offset` on, one by one: `copy_out` is made for many.
+    /// A few bytes from `offset` on.
     pub(crate) fn bytes_at<const N: usize>(&self, offset: usize) -> [u8; N] {
         let mut bytes = [0; N];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let place = self.place(offset + at);
-            *byte = self.storage.as_slice().get(place).copied().unwrap_or_default();
-        }
+        self.read(offset, &mut bytes);
         bytes
+    }
+
+    /// Reads a few bytes from `offset` on, one by one: `copy_out` is made for many.
+    pub(crate) fn read(&self, offset: usize, out: &mut [u8]) {
+        for (at, byte) in out.iter_mut().enumerate() {
+            *byte = self.byte(offset + at);
+        }
+    }
+
+    fn byte(&self, offset: usize) -> u8 {
+        self.storage.as_slice().get(self.place(offset)).copied().unwrap_or_default()
     }
 
     /// First frame boundary at or after `to`, starting from the boundary `from`, but none after

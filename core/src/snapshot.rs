@@ -14,13 +14,20 @@
 //!     [open message out: 12], partial message, requests, CRC-32C
 //! ```
 
-use crate::config::{Config, ConfigError, bitmaps_len};
+use crate::config::{Config, ConfigError};
 use crate::event::Head;
-use crate::session::{Open, Role, Rx, Session};
+use crate::ring::Ring;
+use crate::session::{
+    Bits, Identity, Open, PeerLimits, Role, Rx, Session, Tx, key_before, last_token,
+};
 use crate::state::{Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
-use crate::wire::{HEADER_LEN, MAX_BODY, RequestId, Route, Status};
+use crate::wire::{RequestId, Route, Status};
 use core::fmt;
+
+mod fixed;
+
+use fixed::Fixed;
 
 const MAGIC: [u8; 4] = *b"OUTS";
 const VERSION: u8 = 1;
@@ -260,119 +267,59 @@ impl<S: Storage> Session<S> {
         if crc != crc32c(body).to_le_bytes() {
             return Err(corrupt);
         }
-        let mut reader = Reader { rest: body };
-        let mut session = Self::new(config, Role::Client, SessionState::Detached, storage);
-        let fixed = session.read_fixed(&mut reader).ok_or(corrupt)?;
-        session.check_limits(&fixed, config)?;
-        let ring = reader.take(fixed.retained as usize).ok_or(corrupt)?;
-        session.read_ring(&fixed, ring, durable)?;
-        if fixed.flags & OPEN_IN != 0 {
-            session.open_in = Some(read_open(&mut reader).ok_or(corrupt)?);
+        let (fixed, rest) = body.split_first_chunk().ok_or(corrupt)?;
+        let (fixed, mut reader) = (Fixed::new(fixed), Reader { rest });
+        if !fixed.is_sane() {
+            return Err(corrupt);
         }
-        if fixed.flags & OPEN_OUT != 0 {
-            session.open_out = Some(read_open(&mut reader).ok_or(corrupt)?);
+        let mut ring = Ring::new(storage, config.send_limit());
+        fixed.check_limits(&config, &mut ring)?;
+        let mut found = Found::default();
+        let retained = reader.take(fixed.retained()).ok_or(corrupt)?;
+        found.read_ring(fixed, retained, durable, &mut ring)?;
+        if fixed.has(OPEN_IN) {
+            found.open_in = Some(read_open(&mut reader).ok_or(corrupt)?);
         }
-        let partial = reader.take(fixed.partial as usize).ok_or(corrupt)?;
-        for _ in 0..u32::from(fixed.requests_in) + u32::from(fixed.requests_out) {
-            session.read_request(&mut reader).ok_or(corrupt)?;
+        if fixed.has(OPEN_OUT) {
+            found.open_out = Some(read_open(&mut reader).ok_or(corrupt)?);
+        }
+        let partial = reader.take(fixed.partial() as usize).ok_or(corrupt)?;
+        for _ in 0..fixed.requests() {
+            found.read_request(fixed, &mut reader, &mut ring).ok_or(corrupt)?;
         }
         if !reader.rest.is_empty() {
             return Err(corrupt);
         }
-        // Its next connection resumes it, and the application is told so: this is the second.
-        //= SNP-13
-        session.stats.attaches = 1;
-        Ok(Restored { session, partial, retention_left_s: fixed.retention_left_s })
+        found.restored(&config, fixed, partial, ring)
     }
+}
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
-    fn read_fixed(&mut self, reader: &mut Reader<'_>) -> Option<Fixed> {
-        let head: [u8; 6] = reader.array()?;
-        let [m0, m1, m2, m3, VERSION, role] = head else {
-            return None;
-        };
-        if [m0, m1, m2, m3] != MAGIC || role > 1 {
-            return None;
-        }
-        self.identity.role = if role == 1 { Role::Server } else { Role::Client };
-        let flags = reader.u16()?;
-        self.identity.sid = reader.u64()?;
-        self.identity.epoch = reader.u32()?;
-        self.identity.attach = reader.u32()?;
-        let [key_id, next_id, 0, 0] = reader.array()? else {
-            return None;
-        };
-        self.identity.key_id = key_id;
-        self.identity.key = reader.array()?;
-        let next_key = (next_id, reader.array()?);
-        let retention_left_s = reader.u32()?;
-        self.tx.acked = reader.u64()?;
-        let (high, retained, limit) = (reader.u32()?, reader.u32()?, reader.u32()?);
-        self.rx.next = reader.u64()?;
-        let advertised = reader.u32()?;
-        let max_body = reader.u16()?;
-        self.peer.max_body = reader.u16()?;
-        let max_message = reader.u32()?;
-        self.peer.max_message = reader.u32()?;
-        let max_requests = reader.u16()?;
-        self.peer.max_requests = reader.u16()?;
-        let (zero, partial, zero2) = (reader.u32()?, reader.u32()?, reader.u32()?);
-        let (requests_in, requests_out) = (reader.u16()?, reader.u16()?);
-        let sane = high <= retained && zero == 0 && zero2 == 0 && flags < 32;
-        // Sums of positions and distances must not overflow.
-        let far = u64::MAX - (1 << 40);
-        if !sane || self.tx.acked > far || self.rx.next > far || self.peer.max_body > MAX_BODY {
-            return None;
-        }
-        self.tx.high = high;
-        self.tx.limit = (self.tx.acked as u32).wrapping_add(limit);
-        let done = self.rx.next as u32;
-        let limit = done.wrapping_add(advertised);
-        self.rx = Rx { done, shown: done, bound: done, reported: done, limit, ..self.rx };
-        self.rx.finished = flags & FIN_IN != 0;
-        Some(Fixed {
-            flags,
-            next_key,
-            retention_left_s,
-            retained,
-            max_body,
-            max_message,
-            max_requests,
-            partial,
-            requests_in,
-            requests_out,
-        })
-    }
+/// What is found behind the fixed part. The session is made last of all, where the caller wants it:
+/// on the stack below what reads, it would be most of what a call may have.
+#[derive(Default)]
+struct Found {
+    /// How much of the ring may have been transmitted.
+    high: u32,
+    /// Where in the ring the TOKEN with the next key ends.
+    token: Option<u32>,
+    open_in: Option<Open>,
+    open_out: Option<Open>,
+    refusals: bool,
+}
 
-    /// Limits of a session never change, so a configuration that is narrower cannot carry it on.
-    //= SNP-7
-    fn check_limits(&mut self, fixed: &Fixed, config: Config) -> Result<(), SnapshotError> {
-        let promised = (fixed.max_body, fixed.max_message, fixed.max_requests);
-        if promised != (config.max_body, config.max_message, config.max_requests)
-            || fixed.partial > config.max_message
-        {
-            return Err(SnapshotError::Limits);
-        }
-        let bits = bitmaps_len(config.max_requests, self.peer.max_requests);
-        self.ring.reserve_bits(bits);
-        let frame = usize::from(self.peer.max_body) + HEADER_LEN;
-        let needed = (fixed.retained as usize).max(frame);
-        if needed > self.ring.limit() {
-            return Err(SnapshotError::TooSmall { needed: needed + bits });
-        }
-        Ok(())
-    }
-
-    fn read_ring(
+impl Found {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn read_ring<S: Storage>(
         &mut self,
-        fixed: &Fixed,
-        ring: &[u8],
+        fixed: Fixed<'_>,
+        frames: &[u8],
         durable: bool,
+        ring: &mut Ring<S>,
     ) -> Result<(), SnapshotError> {
         let corrupt = SnapshotError::Corrupt;
-        self.ring.append(ring).map_err(|_| SnapshotError::TooSmall { needed: ring.len() })?;
-        let len = self.ring.len();
-        if self.ring.boundary(0, len, usize::MAX) != len {
+        ring.append(frames).map_err(|_| SnapshotError::TooSmall { needed: frames.len() })?;
+        let len = ring.len();
+        if ring.boundary(0, len, usize::MAX) != len {
             return Err(corrupt);
         }
         let high = if durable {
@@ -381,49 +328,99 @@ impl<S: Storage> Session<S> {
         } else {
             // Part of a frame may have been transmitted; the peer can only have counted whole ones.
             //= SNP-8
-            let high = self.tx.high as usize;
-            self.ring.boundary(0, high, high)
+            let high = fixed.u32(72) as usize;
+            ring.boundary(0, high, high)
         };
-        self.tx.high = u32::try_from(high).map_err(|_| corrupt)?;
-        self.tx.finished = fixed.flags & FIN_OUT != 0;
-        if fixed.flags & NEXT_KEY != 0 {
-            self.find_token();
-            if self.next_key() != Some(fixed.next_key) {
+        self.high = u32::try_from(high).map_err(|_| corrupt)?;
+        if fixed.has(NEXT_KEY) {
+            let end = last_token(ring).ok_or(corrupt)?;
+            let (key_id, at) = key_before(ring, end).ok_or(corrupt)?;
+            let [_, next_id]: [u8; 2] = fixed.field(24);
+            if key_id != next_id || ring.bytes_at::<16>(at) != fixed.field(44) {
                 return Err(corrupt);
             }
+            self.token = Some(u32::try_from(end).map_err(|_| corrupt)?);
         }
         Ok(())
     }
 
-    fn read_request(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+    fn read_request<S: Storage>(
+        &mut self,
+        fixed: Fixed<'_>,
+        reader: &mut Reader<'_>,
+        ring: &mut Ring<S>,
+    ) -> Option<()> {
         let [low, high, kind, flags, 0, 0, 0, 0, 0, 0, 0, 0] = reader.array()? else {
             return None;
         };
         let id = RequestId(u16::from_le_bytes([low, high]));
+        let max_requests = fixed.max_requests();
+        let mut set = |bit: Bits| ring.change_bit(bit.place(max_requests, id), true).is_some();
         let set = match (kind, flags) {
-            (1, 0 | REFUSED) if id.0 < self.config.max_requests => {
-                self.tx.refusals |= flags == REFUSED;
-                self.set_open_in(id, true) && (flags == 0 || self.set_refused(id, true))
+            (1, 0 | REFUSED) if id.0 < max_requests => {
+                self.refusals |= flags == REFUSED;
+                set(Bits::Theirs) && (flags == 0 || set(Bits::Refused))
             }
-            (2, 0) if id.0 < self.peer.max_requests => self.set_open_out(id, true),
+            (2, 0) if id.0 < fixed.peer_max_requests() => set(Bits::Ours),
             _ => return None,
         };
         set.then_some(())
     }
-}
 
-/// What the fixed part says about the rest.
-struct Fixed {
-    flags: u16,
-    next_key: (u8, [u8; 16]),
-    retention_left_s: u32,
-    retained: u32,
-    max_body: u16,
-    max_message: u32,
-    max_requests: u16,
-    partial: u32,
-    requests_in: u16,
-    requests_out: u16,
+    /// Makes the session.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn restored<'b, S: Storage>(
+        &self,
+        config: &Config,
+        fixed: Fixed<'_>,
+        partial: &'b [u8],
+        ring: Ring<S>,
+    ) -> Result<Restored<'b, S>, SnapshotError> {
+        let [_, role]: [u8; 2] = fixed.field(4);
+        let role = if role == 1 { Role::Server } else { Role::Client };
+        let [key_id, _]: [u8; 2] = fixed.field(24);
+        let acked = fixed.u64(64);
+        let identity = Identity {
+            role,
+            sid: fixed.u64(8),
+            epoch: fixed.u32(16),
+            attach: fixed.u32(20),
+            key_id,
+            key: fixed.field(28),
+            rotating: self.token.is_some(),
+            token: self.token.map_or(0, |end| (acked as u32).wrapping_add(end)),
+        };
+        // Its next connection resumes it, and the application is told so: this is the second.
+        //= SNP-13
+        let mut session = Session::around(config, identity, SessionState::Detached, 1, ring);
+        session.peer = PeerLimits {
+            max_body: fixed.peer_max_body(),
+            max_requests: fixed.peer_max_requests(),
+            max_message: fixed.u32(104),
+            send_buffer: 0,
+            retention_s: config.retention_s,
+        };
+        session.tx = Tx {
+            acked,
+            sent: 0,
+            high: self.high,
+            frame_end: 0,
+            gate: 0,
+            limit: (acked as u32).wrapping_add(fixed.u32(80)),
+            next_id: 0,
+            finished: fixed.has(FIN_OUT),
+            refusals: self.refusals,
+        };
+        let next = fixed.u64(84);
+        let done = next as u32;
+        let limit = done.wrapping_add(fixed.u32(92));
+        let finished = fixed.has(FIN_IN);
+        let (shown, bound, reported) = (done, done, done);
+        session.rx = Rx { next, done, shown, bound, reported, limit, finished, plain: false };
+        (session.open_in, session.open_out) = (self.open_in, self.open_out);
+        Ok(Restored { session, partial, retention_left_s: fixed.u32(60) })
+    }
 }
 
 fn encode_open(open: Open) -> [u8; OPEN_LEN] {
@@ -495,18 +492,6 @@ impl<'b> Reader<'b> {
         let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(*taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
     }
 }
 

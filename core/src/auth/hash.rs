@@ -27,7 +27,7 @@ const INNER_PAD: u8 = 0x36;
 const OUTER_PAD: u8 = 0x5C;
 
 /// A hash under way.
-struct Hash {
+pub(super) struct Hash {
     state: [u32; 8],
     block: [u8; BLOCK],
     len: usize,
@@ -38,6 +38,9 @@ impl Hash {
         Self { state: START, block: [0; BLOCK], len: 0 }
     }
 
+    // A call for each byte is little beside what its hash is, and there is one way down to the
+    // compression, whose stack is the most that any call of the core has at its end.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn put(&mut self, byte: u8) {
         if let Some(place) = self.block.get_mut(self.len % BLOCK) {
             *place = byte;
@@ -48,13 +51,15 @@ impl Hash {
         }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.put(*byte);
         }
     }
 
     /// Begins anew with a block of `key` and `pad`.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn begin(&mut self, key: &[u8], pad: u8) {
         (self.state, self.len) = (START, 0);
         for at in 0..BLOCK {
@@ -64,12 +69,17 @@ impl Hash {
 
     /// Completes the last block: the hash is the state then.
     fn finish(&mut self) {
-        let bits = (self.len as u64) << 3;
+        let mut bits = (self.len as u64) << 3;
         self.put(0x80);
         while self.len % BLOCK != BLOCK - LENGTH {
             self.put(0);
         }
-        self.update(&bits.to_be_bytes());
+        // Highest first, and from registers.
+        for _ in 0..LENGTH {
+            bits = bits.rotate_left(8);
+            let [lowest, ..] = bits.to_le_bytes();
+            self.put(lowest);
+        }
     }
 
     /// As [`update`](Self::update) with these bytes behind one whole block, and
@@ -87,13 +97,13 @@ impl Hash {
         compress256(&mut self.state, core::slice::from_ref(&self.block));
     }
 
-    /// The first bytes of the state.
-    fn bytes<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        for (to, from) in bytes.as_chunks_mut().0.iter_mut().zip(self.state) {
+    /// Writes the first bytes of the state, in whole words.
+    // Out of line, so that its copies are no part of what lies below the compression.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn write(&self, out: &mut [u8]) {
+        for (to, from) in out.as_chunks_mut().0.iter_mut().zip(&self.state) {
             *to = from.to_be_bytes();
         }
-        bytes
     }
 }
 
@@ -103,27 +113,37 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = Hash::new();
     hash.update(bytes);
     hash.finish();
-    hash.bytes()
+    let mut out = [0; 32];
+    hash.write(&mut out);
+    out
 }
 
 /// The first `N` bytes, in whole words and 32 at most, of the HMAC-SHA256 of the concatenation of
 /// `parts`, for methods of one's own. Bytes of `key` beyond 64 are ignored: hash such a key first.
 #[must_use]
 pub fn hmac_sha256<const N: usize>(key: &[u8], parts: &[&[u8]]) -> [u8; N] {
+    let mut out = [0; N];
+    mac_sha256(key, |hash| parts.iter().for_each(|part| hash.update(part)), &mut out);
+    out
+}
+
+/// Writes the first bytes, in whole words and at most 32, of the HMAC-SHA256 of what `text` hashes.
+/// Bytes of `key` beyond 64 would be ignored, so no type here holds more.
+///
+/// What is alive here is alive below the compression, so there is one state, one block and the one
+/// inner hash, and the result goes where it is wanted.
+pub(super) fn mac_sha256(key: &[u8], text: impl FnOnce(&mut Hash), out: &mut [u8]) {
     let mut hash = Hash::new();
     hash.begin(key, INNER_PAD);
-    for part in parts {
-        hash.update(part);
-    }
+    text(&mut hash);
     hash.finish();
-    let inner = hash.state;
+    let mut inner = [0; 32];
+    hash.write(&mut inner);
     hash.begin(key, OUTER_PAD);
-    for word in inner {
-        hash.update(&word.to_be_bytes());
-    }
+    hash.update(&inner);
     hash.finish();
+    hash.write(out);
     wipe(&mut hash.block);
-    hash.bytes()
 }
 
 /// PBKDF2 with HMAC-SHA256, of 32 bytes: the `Hi` of RFC 5802. A password of any length and any
@@ -155,8 +175,10 @@ pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] 
 fn again(inner: &[u32; 8], outer: &[u32; 8], bytes: &[u8; 32]) -> [u8; 32] {
     let mut hash = Hash { state: *inner, block: [0; BLOCK], len: BLOCK };
     hash.compress_last(bytes);
-    let bytes = hash.bytes();
+    let mut out = [0; 32];
+    hash.write(&mut out);
     hash.state = *outer;
-    hash.compress_last(&bytes);
-    hash.bytes()
+    hash.compress_last(&out);
+    hash.write(&mut out);
+    out
 }

@@ -8,6 +8,7 @@ pub const SECRET_MAX: usize = 64;
 /// Overwrites `bytes`, and keeps the optimiser from dropping the writes as unobserved.
 ///
 /// This is the most that safe code can do: copies the compiler made elsewhere are out of reach.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
 pub(super) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     core::hint::black_box(bytes);

@@ -15,8 +15,9 @@ use core::fmt;
 
 use super::bearer::TokenDigest;
 use super::exchange::{AuthContext, AuthStep, Prover, Reply, Verdict, Verifier, put};
+use super::hash::Hash;
 use super::secret::Secret;
-use super::{METHOD_SHARED_KEY, hmac_sha256, same_bytes};
+use super::{METHOD_SHARED_KEY, mac_sha256, same_bytes};
 
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 16;
@@ -36,17 +37,17 @@ fn proof(
     context: &AuthContext<'_>,
 ) -> [u8; 32] {
     let id_len = u16::try_from(context.client_id.len()).unwrap_or(u16::MAX);
-    hmac_sha256(
-        key,
-        &[
-            label,
-            server_nonce,
-            client_nonce,
-            &id_len.to_le_bytes(),
-            context.client_id,
-            context.channel_binding,
-        ],
-    )
+    let mut proof = [0; 32];
+    let text = |hash: &mut Hash| {
+        hash.update(label);
+        hash.update(server_nonce);
+        hash.update(client_nonce);
+        hash.update(&id_len.to_le_bytes());
+        hash.update(context.client_id);
+        hash.update(context.channel_binding);
+    };
+    mac_sha256(key, text, &mut proof);
+    proof
 }
 
 /// What the client answers to the server's nonce.

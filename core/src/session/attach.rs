@@ -3,18 +3,18 @@
 //! The order of the checks on resume is the specification's (area RSM): nothing is changed before
 //! all of them passed.
 
-use super::{Identity, PeerLimits, Pending, Role, Session};
+use super::open::{check_beat, silence_limit, write_welcome};
+use super::{Pending, Session};
 use crate::auth::prove_claim;
 use crate::code::CloseCode;
-use crate::config::{Config, bitmaps_len};
 use crate::event::Position;
 use crate::link::{Link, Marks, Owed};
 use crate::state::{LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Grant, HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY, Op, Resume, Resumed, Terms,
-    VERSION, Welcome, encode_simple, version_1,
+    AuthData, Fixed, Grant, Hello, Op, Resume, Resumed, Terms, VERSION, Welcome, encode_simple,
+    version_1,
 };
 
 /// What a client adds to its HELLO.
@@ -35,90 +35,7 @@ pub struct Attach<'a> {
     pub client_id: Option<&'a [u8]>,
 }
 
-/// A session and the bytes of the WELCOME that opens it.
-#[derive(Debug)]
-pub struct Accepted<S> {
-    /// The session, attached.
-    pub session: Session<S>,
-    /// Length of the WELCOME written into the caller's buffer.
-    pub written: usize,
-}
-
-impl<S: Storage> Session<S> {
-    /// A server's new session for a client whose HELLO was admitted. The WELCOME is written to
-    /// `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes, and must be
-    /// transmitted before anything else.
-    ///
-    /// # Errors
-    ///
-    /// [`CloseCode::LIMITS`] if the two ends' limits do not fit each other or `out` is too small.
-    //= HND-14
-    pub fn server(
-        now: Instant,
-        config: Config,
-        hello: &Hello<'_>,
-        grant: Grant,
-        seed: u32,
-        storage: S,
-        out: &mut [u8],
-    ) -> Result<Accepted<S>, CloseCode> {
-        config.validate().map_err(|_| CloseCode::LIMITS)?;
-        let mut session = Self::new(config, Role::Server, SessionState::New, storage);
-        let written = session.open(now, &config, hello, grant, seed, out)?;
-        Ok(Accepted { session, written })
-    }
-}
-
 impl<S: Storage + ?Sized> Session<S> {
-    /// Forgets the session and is a server's new one in the same memory, as after
-    /// [`server`](Session::server): for memory that is not to be had twice. The length of WELCOME
-    /// in `out` is returned.
-    ///
-    /// # Errors
-    ///
-    /// As [`server`](Session::server); this session is a new one without a connection then.
-    //= HND-14
-    pub fn renew_server(
-        &mut self,
-        now: Instant,
-        config: Config,
-        hello: &Hello<'_>,
-        grant: Grant,
-        seed: u32,
-        out: &mut [u8],
-    ) -> Result<usize, CloseCode> {
-        config.validate().map_err(|_| CloseCode::LIMITS)?;
-        self.begin_anew(&config, Role::Server);
-        let opened = self.open(now, &config, hello, grant, seed, out);
-        if opened.is_err() {
-            self.begin_anew(&config, Role::Server);
-        }
-        opened
-    }
-
-    /// A server's new session introduces itself.
-    fn open(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        hello: &Hello<'_>,
-        grant: Grant,
-        seed: u32,
-        out: &mut [u8],
-    ) -> Result<usize, CloseCode> {
-        check_beat(hello)?;
-        self.name(&grant);
-        self.settle(&hello.terms)?;
-        self.peer.retention_s = config.retention_s.min(hello.terms.ttl_s);
-        self.identity.attach = 1;
-        self.grant_window();
-        let written =
-            self.welcome(hello, Some(grant), None).encode(out).ok_or(CloseCode::LIMITS)?;
-        self.link = self.fresh_link(now, seed);
-        self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
-        Ok(written)
-    }
-
     /// A client's transport is up: greets the server, and asks to resume if the session exists.
     /// HELLO is written to `out`, which should have [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes;
     /// its length is returned.
@@ -148,7 +65,7 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.state == SessionState::Detached
             && let Some((claim, proof)) = Hello::claim(out)
         {
-            *proof = prove_claim(&self.identity.key, claim, with.channel_binding);
+            prove_claim(&self.identity.key, claim, with.channel_binding, proof);
         }
         //= RSM-2
         self.identity.attach = self.identity.attach.wrapping_add(1);
@@ -172,7 +89,7 @@ impl<S: Storage + ?Sized> Session<S> {
         seed: u32,
         out: &mut [u8],
     ) -> Result<usize, CloseCode> {
-        let resume = hello.resume.ok_or(CloseCode::BAD_STATE)?;
+        let resume = hello.resume.as_ref().ok_or(CloseCode::BAD_STATE)?;
         if self.state != SessionState::Detached || self.is_client() {
             return Err(self.death().map_or(CloseCode::NO_SESSION, |death| death.code));
         }
@@ -185,15 +102,18 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         let resumed =
             Resumed { rx_next: self.rx.next, tx_first: self.tx.acked, epoch: self.identity.epoch };
-        let welcome = self.welcome(hello, None, Some(resumed));
-        let written = welcome.encode(out).ok_or(CloseCode::LIMITS)?;
+        let limit_ms = silence_limit(self.config.idle_timeout_ms, hello);
+        let terms = self.terms(limit_ms, hello.terms.idle_ms);
+        let written = write_welcome(&terms, None, Some(&resumed), out)?;
         self.grant_window();
         self.identity.attach = resume.attach;
         self.peer.send_buffer = hello.terms.send_buffer;
         self.adopt_key(resume.key_id);
         self.link = self.fresh_link(now, seed);
         self.rewind(resume.rx_next, hello.terms.window);
-        self.greeted(self.silence_limit(hello), hello.terms.idle_ms);
+        self.greeted(limit_ms, hello.terms.idle_ms);
+        // A client's are sent behind whatever frame came, its WELCOME among them.
+        self.send_refusals();
         Ok(written)
     }
 
@@ -253,47 +173,23 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link.marks.set(Marks::DISTRUSTS, false);
     }
 
-    /// The server's WELCOME came.
-    pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
-        let (limit_ms, promise_ms) = self.take_welcome(tag, body)?;
-        self.greeted(limit_ms, promise_ms);
-        self.link.marks.set(Marks::CONFIRMED, true);
-        Ok(())
-    }
-
-    /// Checks WELCOME and does what it says; the silence that each end bears from now on.
+    /// The server's WELCOME came: it is checked, and what it says is done.
     #[inline(never)]
-    fn take_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(u32, u32), CloseCode> {
-        let welcome = Welcome::parts(version_1(tag, body)?)?;
-        let [_, session, resumed, _] = welcome.values;
+    pub(super) fn handle_welcome(&mut self, tag: u8, body: &[u8]) -> Result<(), CloseCode> {
+        let mut values = [None; 4];
+        let welcome = Welcome::read(version_1(tag, body)?, &mut values)?;
+        let [_, session, resumed, _] = values;
         //= AUT-7
         if self.link.marks.has(Marks::DISTRUSTS) {
             return Err(CloseCode::AUTH_FAILED);
         }
-        if welcome.version != VERSION {
+        if welcome.version() != VERSION {
             return Err(CloseCode::VERSION);
         }
         //= HND-16
         match (self.state, session, resumed) {
-            (SessionState::New, Some(grant), None) => {
-                let grant = Grant::decode(grant).ok_or(CloseCode::BAD_OPTION)?;
-                self.settle(&welcome.terms)?;
-                self.peer.retention_s = welcome.terms.ttl_s;
-                self.name(&grant);
-                self.identity.attach = 1;
-            }
-            (SessionState::Detached, None, Some(resumed)) => {
-                let resumed = Resumed::decode(resumed).ok_or(CloseCode::BAD_OPTION)?;
-                //= RSM-13
-                if resumed.epoch < self.identity.epoch {
-                    return Err(CloseCode::BAD_STATE);
-                }
-                self.check_terms(&welcome.terms)?;
-                self.check_resume(resumed.rx_next, resumed.tx_first)?;
-                self.identity.epoch = resumed.epoch;
-                self.peer.send_buffer = welcome.terms.send_buffer;
-                self.rewind(resumed.rx_next, welcome.terms.window);
-            }
+            (SessionState::New, Some(grant), None) => self.begin_named(welcome, grant)?,
+            (SessionState::Detached, None, Some(resumed)) => self.go_on(welcome, resumed)?,
             (
                 SessionState::New
                 | SessionState::Attached
@@ -306,40 +202,58 @@ impl<S: Storage + ?Sized> Session<S> {
             ) => return Err(CloseCode::BAD_STATE),
         }
         //= HND-13
+        let terms = welcome.terms();
         let limit = match self.config.idle_timeout_ms {
             0 => 0,
-            asked => asked.max(welcome.terms.heartbeat_ms),
+            asked => asked.max(terms.heartbeat_ms),
         };
-        Ok((limit, welcome.terms.idle_ms))
+        self.greeted(limit, terms.idle_ms);
+        self.link.marks.set(Marks::CONFIRMED, true);
+        Ok(())
     }
 
-    /// Adopts the name and key that the server gave.
-    fn name(&mut self, grant: &Grant) {
-        let Grant { sid, epoch, key_id, key } = *grant;
-        self.identity = Identity { sid, epoch, key_id, key, ..self.identity };
+    /// The session begins: `grant` is what SESSION says.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn begin_named(&mut self, welcome: Fixed<'_>, grant: &[u8]) -> Result<(), CloseCode> {
+        let (sid, epoch, key_id, key) = Grant::read(grant).ok_or(CloseCode::BAD_OPTION)?;
+        let terms = welcome.terms();
+        self.settle(&terms)?;
+        self.peer.retention_s = terms.ttl_s;
+        self.name(sid, epoch, key_id, key);
+        Ok(())
+    }
+
+    /// The session is resumed: `resumed` is what RESUMED says.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn go_on(&mut self, welcome: Fixed<'_>, resumed: &[u8]) -> Result<(), CloseCode> {
+        let resumed = Resumed::decode(resumed).ok_or(CloseCode::BAD_OPTION)?;
+        let terms = welcome.terms();
+        //= RSM-13
+        if resumed.epoch < self.identity.epoch {
+            return Err(CloseCode::BAD_STATE);
+        }
+        self.check_terms(&terms)?;
+        self.check_resume(resumed.rx_next, resumed.tx_first)?;
+        self.identity.epoch = resumed.epoch;
+        self.peer.send_buffer = terms.send_buffer;
+        self.rewind(resumed.rx_next, terms.window);
+        Ok(())
+    }
+
+    /// Adopts the name and key that the server gave, at the first attach.
+    #[inline]
+    pub(super) const fn name(&mut self, sid: u64, epoch: u32, key_id: u8, key: &[u8; 16]) {
+        // One by one, because a whole identity would be copied.
+        self.identity.sid = sid;
+        self.identity.epoch = epoch;
+        self.identity.key_id = key_id;
+        self.identity.key = *key;
+        self.identity.attach = 1;
     }
 
     /// Fixes the limits of the session from what the peer declared.
     fn settle(&mut self, terms: &Terms) -> Result<(), CloseCode> {
-        if !terms.is_legal() {
-            return Err(CloseCode::LIMITS);
-        }
-        let max_requests = terms.max_requests.min(self.peer.max_requests);
-        self.ring.reserve_bits(bitmaps_len(self.config.max_requests, max_requests));
-        let header = HEADER_LEN as u64;
-        let fits = (self.ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
-        let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
-        if fits < MIN_MAX_BODY {
-            return Err(CloseCode::LIMITS);
-        }
-        self.peer = PeerLimits {
-            //= HND-20
-            max_body: terms.max_body.min(fits),
-            max_requests,
-            max_message: terms.max_msg,
-            send_buffer: terms.send_buffer,
-            ..self.peer
-        };
+        self.peer.settle(terms, self.config.max_requests, &mut self.ring)?;
         self.tx.grant(terms.window);
         Ok(())
     }
@@ -402,26 +316,8 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.ring.len() > 0 {
             self.link.progress_at = Some(Coarse::after(self.link.now));
         }
-        self.send_refusals();
         // The last release may have come between two connections.
         self.end_if_finished();
-    }
-
-    fn welcome(
-        &self,
-        hello: &Hello<'_>,
-        session: Option<Grant>,
-        resumed: Option<Resumed>,
-    ) -> Welcome<'static> {
-        Welcome {
-            version: VERSION,
-            has_session: true,
-            terms: self.terms(self.silence_limit(hello), hello.terms.idle_ms),
-            caps: 0,
-            session,
-            resumed,
-            address: None,
-        }
     }
 
     /// The peer may send a window beyond what was released, and all that it was ever granted, but
@@ -429,15 +325,6 @@ impl<S: Storage + ?Sized> Session<S> {
     //= RSM-11
     pub(super) fn grant_window(&mut self) {
         self.rx.grant(self.window.size());
-    }
-
-    /// How much silence a server bears: a slow device is never asked for more than it can do.
-    //= HND-12
-    fn silence_limit(&self, hello: &Hello<'_>) -> u32 {
-        match self.config.idle_timeout_ms {
-            0 => 0,
-            limit => limit.max(hello.terms.heartbeat_ms.saturating_mul(3)),
-        }
     }
 
     /// What is declared to the peer; what `heartbeat_ms` says depends on the side.
@@ -459,27 +346,23 @@ impl<S: Storage + ?Sized> Session<S> {
     /// writes one is gone from the stack when the other begins.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn hello(&self, with: &Attach<'_>, out: &mut [u8]) -> Option<usize> {
-        let resume = (self.state == SessionState::Detached).then(|| Resume {
-            sid: self.identity.sid,
-            attach: self.identity.attach.wrapping_add(1),
-            key_id: self.identity.key_id,
-            proof_kind: 1,
-            rx_next: self.rx.next,
-            tx_first: self.tx.acked,
-            proof: [0; 16],
-        });
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            wants_session: true,
-            terms: self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms),
-            caps: 0,
-            resume,
-            auth: with.auth,
-            agent: with.agent,
-            client_id: with.client_id,
-        };
-        hello.encode(out)
+        let terms = self.terms(self.config.idle_timeout_ms, self.config.heartbeat_min_ms);
+        let resumes = self.state == SessionState::Detached;
+        let mut writer =
+            Hello::begin([VERSION; 2], true, resumes, with.auth.is_some(), &terms, out)?;
+        if resumes {
+            let resume = Resume {
+                sid: self.identity.sid,
+                attach: self.identity.attach.wrapping_add(1),
+                key_id: self.identity.key_id,
+                proof_kind: 1,
+                rx_next: self.rx.next,
+                tx_first: self.tx.acked,
+                proof: [0; 16],
+            };
+            resume.encode(&mut writer);
+        }
+        Hello::complete(writer, with.auth, with.agent, with.client_id)
     }
 
     fn fresh_link(&self, now: Instant, seed: u32) -> Link {
@@ -506,10 +389,4 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.tx.high.saturating_sub(self.tx.sent)
     }
-}
-
-/// A client that cannot beat for longer than that would choose how long its silence is borne.
-//= HND-26
-const fn check_beat(hello: &Hello<'_>) -> Result<(), CloseCode> {
-    if hello.terms.heartbeat_ms > Config::SLOWEST_BEAT_MS { Err(CloseCode::LIMITS) } else { Ok(()) }
 }

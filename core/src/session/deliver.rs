@@ -3,7 +3,7 @@
 use super::input::Taken;
 use super::{Open, Session};
 use crate::code::CloseCode;
-use crate::event::{Event, Head, Position};
+use crate::event::{Event, Head};
 use crate::storage::Storage;
 use crate::wire::{Op, RequestId};
 
@@ -54,7 +54,7 @@ impl<S: Storage + ?Sized> Session<S> {
             Op::Message | Op::Request | Op::Response => {
                 return self.deliver_first(frame);
             }
-            Op::Continue if header.is_abort(body)? => *frame.told = self.deliver_abort(position)?,
+            Op::Continue if header.is_abort(body)? => return self.deliver_abort(frame),
             Op::Continue => return self.continue_in(frame),
             Op::Cancel => {
                 let id = RequestId::only(body)?;
@@ -70,12 +70,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.rx.finished = true;
                 *frame.told = Some(Event::Finished { position });
             }
-            Op::Token => {
-                let key = body.try_into().map_err(|_| CloseCode::BAD_FRAME)?;
-                let key_id = header.tag();
-                self.deliver_key(key_id, key)?;
-                *frame.told = Some(Event::KeyRotated { key_id });
-            }
+            Op::Token => return self.deliver_key(frame),
             //= FRM-27
             Op::Skip => {}
             Op::Hello
@@ -136,14 +131,17 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 
     //= FRG-6
-    fn deliver_abort<'b>(&mut self, position: Position) -> Result<Option<Event<'b>>, CloseCode> {
+    fn deliver_abort(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
         let refused = self.refused_in(self.open_in);
         let Open { head, .. } = self.open_in.take().ok_or(CloseCode::BAD_LANE)?;
         if let Head::Request { id, .. } = head {
             self.set_open_in(id, false);
             self.set_refused(id, false);
         }
-        Ok(refused.is_none().then_some(Event::Aborted { head, position }))
+        if refused.is_none() {
+            *frame.told = Some(Event::Aborted { head, position: frame.position });
+        }
+        Ok(())
     }
 
     /// Whether there is something to cancel: its response may have crossed it on the way.
@@ -159,12 +157,15 @@ impl<S: Storage + ?Sized> Session<S> {
 
     //= FRM-20
     //= AUT-11
-    fn deliver_key(&mut self, key_id: u8, key: &[u8; 16]) -> Result<(), CloseCode> {
+    fn deliver_key(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        let key = frame.body.try_into().map_err(|_| CloseCode::BAD_FRAME)?;
         if !self.is_client() {
             return Err(CloseCode::BAD_STATE);
         }
+        let key_id = frame.header.tag();
         self.identity.key_id = key_id;
-        self.identity.key = *key;
+        self.identity.key = key;
+        *frame.told = Some(Event::KeyRotated { key_id });
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Leaving: DRAIN, and the requests that come too late for it.
 
+use super::input::Taken;
 use super::{Open, Session};
 use crate::code::CloseCode;
 use crate::event::{Event, Head};
@@ -88,19 +89,22 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// The peer will leave: a client goes too, at a random time within the spread.
     //= CLS-9
-    pub(super) fn handle_drain<'b>(&mut self, drain: &Drain<'b>) -> Option<Event<'b>> {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(super) fn handle_drain(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
+        frame.header.check_tag()?;
+        let Drain { code, grace_ms, spread_ms, address } = Drain::decode(frame.body)?;
         if self.link.marks.has(Marks::HEARD_DRAIN) {
-            return None;
+            return Ok(());
         }
         self.link.marks.set(Marks::HEARD_DRAIN, true);
         self.link.step(LinkEvent::Drain);
         if self.is_client() {
             let seed = u64::from(self.link.heartbeat.seed());
-            let spread = u64::from(drain.spread_ms) * 1_000;
+            let spread = u64::from(spread_ms) * 1_000;
             self.link.deadline = Some(self.link.now.after((spread * seed) >> 32));
         }
-        let Drain { code, grace_ms, spread_ms, address } = *drain;
-        Some(Event::Draining { code, grace_ms, spread_ms, address })
+        *frame.told = Some(Event::Draining { code, grace_ms, spread_ms, address });
+        Ok(())
     }
 
     /// Whether a request that begins to arrive now is too late. Behind FIN nothing is refused

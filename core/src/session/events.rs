@@ -44,10 +44,12 @@ impl Pending {
 
 impl<S: Storage + ?Sized> Session<S> {
     /// The next event that waits to be told.
-    pub(super) fn waiting_event<'b>(&mut self) -> Option<Event<'b>> {
-        if !self.pending.any() {
-            return None;
-        }
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(super) fn tell_waiting(&mut self, told: &mut Option<Event<'_>>) {
+        *told = self.waiting_event();
+    }
+
+    fn waiting_event<'b>(&mut self) -> Option<Event<'b>> {
         let first = self.pending.first();
         self.pending.take(first);
         Some(match first {

@@ -10,7 +10,7 @@ use crate::link::{Marks, Owed};
 use crate::state::{LinkEvent, LinkState, SessionState};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
-use crate::wire::{Drain, Frame, HANDSHAKE_BODY_MAX, HEADER_LEN, Header, Op, Probe, Route, Split};
+use crate::wire::{Frame, HANDSHAKE_BODY_MAX, HEADER_LEN, Header, Op, Probe, Route, Split};
 
 /// A frame that was split off and is looked at: handed down as one argument.
 pub(super) struct Taken<'b, 't> {
@@ -125,9 +125,11 @@ impl<S: Storage + ?Sized> Session<S> {
         told: &mut Option<Event<'b>>,
     ) -> Result<(), CloseCode> {
         loop {
-            *told = self.waiting_event();
-            if told.is_some() {
-                return Ok(());
+            if self.pending.any() {
+                self.tell_waiting(told);
+                if told.is_some() {
+                    return Ok(());
+                }
             }
             let open = match self.link.state {
                 LinkState::Closing | LinkState::Closed => {
@@ -222,12 +224,8 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.stats.acks_in = self.stats.acks_in.wrapping_add(1);
                 if self.handle_ack(ack, limit)? { Ok(()) } else { self.charge(1) }
             }
-            Op::Ping | Op::Pong => self.handle_probe(op, Probe::read(header, body)?),
-            Op::Drain => {
-                header.check_tag()?;
-                *frame.told = self.handle_drain(&Drain::decode(body)?);
-                Ok(())
-            }
+            Op::Ping | Op::Pong => self.handle_probe(op, header, body),
+            Op::Drain => self.handle_drain(frame),
             Op::Close => self.handle_close(header, body),
             //= FRM-25
             Op::Note => {
@@ -307,7 +305,8 @@ impl<S: Storage + ?Sized> Session<S> {
 
     //= HBT-9
     #[cfg_attr(target_pointer_width = "32", inline(never))]
-    fn handle_probe(&mut self, op: Op, probe: Option<Probe>) -> Result<(), CloseCode> {
+    fn handle_probe(&mut self, op: Op, header: Header, body: &[u8]) -> Result<(), CloseCode> {
+        let probe = Probe::read(header, body)?;
         let is_question = op == Op::Ping;
         if is_question {
             self.stats.pings_in = self.stats.pings_in.wrapping_add(1);

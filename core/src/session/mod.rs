@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `mod.rs` | the state and the getters |
+//! | `open.rs` | a server's new session |
 //! | `attach.rs` | handshakes, resuming, losing a connection |
 //! | `input.rs` | bytes in: frames, positions, credit |
 //! | `deliver.rs` | sequenced frames in: events |
@@ -25,14 +26,18 @@ mod drain;
 mod events;
 mod input;
 mod keys;
+mod open;
 mod output;
 mod positions;
 mod send;
 
-pub use attach::{Accepted, Attach};
+pub use attach::Attach;
 pub(crate) use events::Pending;
+pub(crate) use keys::{key_before, last_token};
+pub use open::Accepted;
 pub use output::Parts;
 pub(crate) use positions::{Rx, Tx};
+pub(crate) use send::Bits;
 pub use send::SendError;
 
 use core::num::NonZeroU64;
@@ -124,6 +129,15 @@ pub(crate) struct Identity {
     pub(crate) token: u32,
 }
 
+impl Identity {
+    /// Of a session that has no name yet.
+    #[inline]
+    pub(crate) const fn nobody(role: Role) -> Self {
+        let key = [0; 16];
+        Self { role, sid: 0, epoch: 0, attach: 0, key_id: 0, key, rotating: false, token: 0 }
+    }
+}
+
 impl core::fmt::Debug for Identity {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Identity")
@@ -188,30 +202,26 @@ impl<S: Storage> Session<S> {
     /// If `config` is out of range.
     pub fn client(config: Config, storage: S) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self::new(config, Role::Client, SessionState::New, storage))
+        let nobody = Identity::nobody(Role::Client);
+        let ring = Ring::new(storage, config.send_limit());
+        Ok(Self::around(&config, nobody, SessionState::New, 0, ring))
     }
 
-    pub(crate) fn new(config: Config, role: Role, state: SessionState, storage: S) -> Self {
-        let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
+    /// A session around a ring with something in it perhaps, after so many attaches. What is not a
+    /// part of it when it is made may be copied once more.
+    #[inline(always)]
+    pub(crate) fn around(
+        config: &Config,
+        identity: Identity,
+        state: SessionState,
+        attaches: u32,
+        ring: Ring<S>,
+    ) -> Self {
         Self {
             config: config.rules(),
             state,
-            identity: Identity {
-                role,
-                sid: 0,
-                epoch: 0,
-                attach: 0,
-                key_id: 0,
-                key: [0; 16],
-                rotating: false,
-                token: 0,
-            },
-            // What is asked for, until the peer said what it grants.
-            peer: PeerLimits {
-                max_requests: config.max_requests_out,
-                retention_s: config.retention_s,
-                ..PeerLimits::default()
-            },
+            identity,
+            peer: PeerLimits::asked(config),
             tx: Tx::default(),
             rx: Rx::default(),
             window: Window::new(config.window, config.window_max),
@@ -221,8 +231,8 @@ impl<S: Storage> Session<S> {
             mark: None,
             death_code: CloseCode::OK,
             link: Link::idle(Instant::from_micros(0)),
-            stats: Stats::default(),
-            ring: Ring::new(storage, limit),
+            stats: Stats { attaches, ..Stats::default() },
+            ring,
         }
     }
 }
@@ -259,14 +269,14 @@ impl<S: Storage + ?Sized> Session<S> {
             link: _,
             stats,
             ring: _,
-        } = Session::<[u8; 0]>::new(*config, role, SessionState::New, []);
+        } = Session::around(config, Identity::nobody(role), SessionState::New, 0, Ring::new([], 0));
         (self.config, self.state, self.identity, self.peer) = (rules, state, identity, peer);
         (self.tx, self.rx, self.window, self.stats) = (tx, rx, window, stats);
         (self.open_in, self.open_out, self.pending) = (open_in, open_out, pending);
         (self.mark, self.death_code) = (mark, death_code);
         // Its time goes on.
         self.link = Link::idle(self.link.now);
-        self.ring.renew(usize::try_from(config.send_buffer).unwrap_or(usize::MAX));
+        self.ring.renew(config.send_limit());
     }
 
     /// State of the session.

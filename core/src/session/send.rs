@@ -461,7 +461,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Where in the bitmaps a request is.
     fn bit_of(&self, which: Bits, id: RequestId) -> usize {
-        bitmap_len(self.config.max_requests) * 8 * which as usize + usize::from(id.0)
+        which.place(self.config.max_requests, id)
     }
 
     #[cfg_attr(target_pointer_width = "32", inline(never))]
@@ -478,13 +478,20 @@ impl<S: Storage + ?Sized> Session<S> {
 
 /// What a bit of a request says. The bitmaps are in this order.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-enum Bits {
+pub(crate) enum Bits {
     /// The peer's request wants its response.
     Theirs = 0,
     /// The peer's request is to be refused.
     Refused = 1,
     /// The request of this end wants its response.
     Ours = 2,
+}
+
+impl Bits {
+    /// Where in the bitmaps a request is, if the peer may have `max_requests` open.
+    pub(crate) fn place(self, max_requests: u16, id: RequestId) -> usize {
+        bitmap_len(max_requests) * 8 * self as usize + usize::from(id.0)
+    }
 }
 
 /// Op, tag, and what stands in front of the payload: the route, if it is long, and then the id.

@@ -88,7 +88,7 @@ pub(super) const fn words(long: u64) -> [[u8; 4]; 2] {
 /// Writes a frame's body behind the room for its header, and the header last.
 ///
 /// Running out of room is noticed once, at the end: the code of every field stays a call.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,
 }

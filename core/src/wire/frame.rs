@@ -236,8 +236,8 @@ impl<'b> Frame<'b> {
         let (tag, more) = (header.tag(), header.more());
         //= FRM-12, FRM-19
         match op {
-            Op::Hello => Hello::decode(version_1(tag, body)?).map(Self::Hello),
-            Op::Welcome => Welcome::decode(version_1(tag, body)?).map(Self::Welcome),
+            Op::Hello => Self::decode_hello(version_1(tag, body)?),
+            Op::Welcome => Self::decode_welcome(version_1(tag, body)?),
             Op::Drain => Drain::decode(body).map(Self::Drain),
             Op::Close => Close::decode(body).map(Self::Close),
             Op::Auth => {
@@ -277,6 +277,17 @@ impl<'b> Frame<'b> {
             Op::Info | Op::Grease => Ok(Self::Ignored { sequenced: false }),
             Op::Grant | Op::Item | Op::RequestStream => Err(CloseCode::UNKNOWN_CRITICAL),
         }
+    }
+
+    // The two largest have functions of their own, whose stack is not below all the others.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn decode_hello(body: &'b [u8]) -> Result<Self, CloseCode> {
+        Hello::decode(body).map(Self::Hello)
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn decode_welcome(body: &'b [u8]) -> Result<Self, CloseCode> {
+        Welcome::decode(body).map(Self::Welcome)
     }
 
     /// Writes the whole frame and returns its size.

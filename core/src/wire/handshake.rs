@@ -1,8 +1,8 @@
 //! HELLO and WELCOME: the frames that open a connection and make or resume a session.
 
-use core::fmt;
-
-use super::bytes::{ANY_LEN, Known, Reader, Writer, read_options, words};
+use super::bytes::{ANY_LEN, Known, Writer, read_options};
+use super::options::{TLV_AUTH, TLV_RESUME, TLV_RESUMED, TLV_SESSION};
+use super::{AuthData, CLAIM_LEN, Grant, Resume, Resumed};
 use super::{HEADER_LEN, Header, MAGIC, MAX_BODY, Op, VERSION};
 use crate::CloseCode;
 
@@ -18,9 +18,6 @@ const FIXED_LEN: usize = 36;
 /// The longest body of HELLO, WELCOME and AUTH, in bytes.
 pub(crate) const HANDSHAKE_BODY_MAX: u16 = 1020;
 
-/// Bytes of a RESUME in front of its proof.
-pub(crate) const CLAIM_LEN: usize = 32;
-
 const HELLO_RESUME: u16 = 1;
 const HELLO_SESSION: u16 = 2;
 const HELLO_AUTH: u16 = 4;
@@ -28,12 +25,8 @@ const WELCOME_RESUMED: u16 = 1;
 const WELCOME_SESSION: u16 = 2;
 
 const TLV_CAPS: u8 = 0x01;
-const TLV_RESUME: u8 = 0x02;
-const TLV_AUTH: u8 = 0x03;
 const TLV_AGENT: u8 = 0x04;
 const TLV_CLIENT_ID: u8 = 0x05;
-const TLV_SESSION: u8 = 0x10;
-const TLV_RESUMED: u8 = 0x11;
 pub(super) const TLV_ADDRESS: u8 = 0x12;
 
 /// What one side announces about itself, for the whole life of the session.
@@ -75,34 +68,6 @@ impl Terms {
     }
 }
 
-/// The claim to a session: who, which attempt, from where, and the proof.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Resume {
-    /// The session.
-    pub sid: u64,
-    /// The attempt, strictly increasing over the life of the session.
-    pub attach: u32,
-    /// Which key the proof was made with.
-    pub key_id: u8,
-    /// 0: the key itself, for authenticated encrypted transports only; 1: HMAC-SHA256.
-    pub proof_kind: u8,
-    /// Position of the next sequenced byte this side has not received.
-    pub rx_next: u64,
-    /// First position this side still holds for sending.
-    pub tx_first: u64,
-    /// The proof of ownership.
-    pub proof: [u8; 16],
-}
-
-/// One step of an authentication method inside HELLO.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct AuthData<'b> {
-    /// The method's number.
-    pub method: u8,
-    /// The method's data, at most 254 bytes here.
-    pub data: &'b [u8],
-}
-
 /// The client's first frame.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Hello<'b> {
@@ -124,30 +89,6 @@ pub struct Hello<'b> {
     pub agent: Option<&'b [u8]>,
     /// A name the client gives itself, at most 255 bytes.
     pub client_id: Option<&'b [u8]>,
-}
-
-/// A new session: its name and its first key.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The session's name.
-    pub sid: u64,
-    /// Which owner of the session this is; grows with every hand-over.
-    pub epoch: u32,
-    /// The number of the key.
-    pub key_id: u8,
-    /// The key. It is not shown by `Debug`.
-    pub key: [u8; 16],
-}
-
-/// A resumed session: where each direction goes on.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub struct Resumed {
-    /// Position of the next sequenced byte the server has not received.
-    pub rx_next: u64,
-    /// First position the server still holds for sending.
-    pub tx_first: u64,
-    /// Which owner of the session this is; grows with every hand-over.
-    pub epoch: u32,
 }
 
 /// The server's answer that opens the session.
@@ -186,33 +127,54 @@ impl<'b> Hello<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
+        let mut values = [None; 5];
+        let fixed = Self::read(body, &mut values)?;
+        Ok(Self::of(fixed, &values))
+    }
+
+    /// As [`decode`](Self::decode), but leaves everything where it is: of the options CAPS, RESUME,
+    /// AUTH, AGENT and CLIENT_ID the values are found.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(crate) fn read(
+        body: &'b [u8],
+        values: &mut [Option<&'b [u8]>; 5],
+    ) -> Result<Fixed<'b>, CloseCode> {
         let (fixed, options) = Fixed::decode(body, HELLO_RESUME | HELLO_SESSION | HELLO_AUTH)?;
         //= HND-7
-        let [version_min, version_max] = fixed.versions;
+        let [version_min, version_max] = fixed.versions();
         if version_min == 0 || version_min > version_max {
             return Err(CloseCode::BAD_FRAME);
         }
-        let mut values = [None; 5];
-        read_options(options, &Self::OPTIONS, &mut values)?;
-        let [caps, resume, auth, agent, client_id] = values;
-        let caps = decode_caps(caps);
-        let resume = decoded(resume, Resume::decode)?;
-        let auth = decoded(auth, AuthData::decode)?;
+        read_options(options, &Self::OPTIONS, values)?;
+        let [_, resume, auth, _, _] = *values;
         //= HND-8
-        if fixed.has(HELLO_RESUME) != resume.is_some() || fixed.has(HELLO_AUTH) != auth.is_some() {
+        if fixed.resumes() != resume.is_some()
+            || fixed.has(HELLO_AUTH) != auth.is_some()
+            || resume.is_some_and(|resume| Resume::decode(resume).is_none())
+            || auth.is_some_and(<[u8]>::is_empty)
+        {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(Self {
+        Ok(fixed)
+    }
+
+    /// What [`read`](Self::read) found, as a value: the last thing that is done, so that it is made
+    /// where it goes. A copy of it is a quarter of the stack that a call may have.
+    #[inline(always)]
+    pub(crate) fn of(fixed: Fixed<'b>, values: &[Option<&'b [u8]>; 5]) -> Self {
+        let [caps, resume, auth, agent, client_id] = *values;
+        let [version_min, version_max] = fixed.versions();
+        Self {
             version_min,
             version_max,
-            wants_session: fixed.has(HELLO_SESSION),
-            terms: fixed.terms,
-            caps,
-            resume,
-            auth,
+            wants_session: fixed.wants_session(),
+            terms: fixed.terms(),
+            caps: decode_caps(caps),
+            resume: resume.and_then(Resume::decode),
+            auth: auth.and_then(AuthData::decode),
             agent,
             client_id,
-        })
+        }
     }
 
     /// The claim in a HELLO with RESUME and without CAPS, and the place of its proof.
@@ -233,25 +195,47 @@ impl<'b> Hello<'b> {
         if self.version_min == 0 || self.version_min > self.version_max {
             return None;
         }
-        let fixed = Fixed {
-            versions: [self.version_min, self.version_max],
-            flags: flag(HELLO_RESUME, self.resume.is_some())
-                | flag(HELLO_SESSION, self.wants_session)
-                | flag(HELLO_AUTH, self.auth.is_some()),
-            terms: self.terms,
-        };
-        let mut writer = fixed.encode(out)?;
+        let versions = [self.version_min, self.version_max];
+        let (resumes, proves) = (self.resume.is_some(), self.auth.is_some());
+        let mut writer =
+            Self::begin(versions, self.wants_session, resumes, proves, &self.terms, out)?;
         encode_caps(&mut writer, self.caps);
         if let Some(resume) = &self.resume {
             resume.encode(&mut writer);
         }
-        if let Some(auth) = &self.auth {
+        Self::complete(writer, self.auth, self.agent, self.client_id)
+    }
+
+    /// The first step of writing a HELLO from where its parts lie: a whole one on the stack, and a
+    /// copy of it, would be half of what a call may have. RESUME follows, if there is one.
+    pub(crate) fn begin<'a>(
+        versions: [u8; 2],
+        wants_session: bool,
+        resumes: bool,
+        proves: bool,
+        terms: &Terms,
+        out: &'a mut [u8],
+    ) -> Option<Writer<'a>> {
+        let flags = flag(HELLO_RESUME, resumes)
+            | flag(HELLO_SESSION, wants_session)
+            | flag(HELLO_AUTH, proves);
+        encode_fixed(versions, flags, terms, out)
+    }
+
+    /// The last step: what follows RESUME, and the header.
+    pub(crate) fn complete(
+        mut writer: Writer<'_>,
+        auth: Option<AuthData<'_>>,
+        agent: Option<&[u8]>,
+        client_id: Option<&[u8]>,
+    ) -> Option<usize> {
+        if let Some(auth) = auth {
             auth.encode(&mut writer);
         }
-        if let Some(agent) = self.agent {
+        if let Some(agent) = agent {
             writer.option(TLV_AGENT, agent);
         }
-        if let Some(client_id) = self.client_id {
+        if let Some(client_id) = client_id {
             writer.option(TLV_CLIENT_ID, client_id);
         }
         writer.finish(Header::new(Op::Hello, VERSION, 0))
@@ -274,39 +258,53 @@ impl<'b> Welcome<'b> {
     /// `BAD_OPTION`: an option that is malformed, repeated, critical and unknown, or at odds with
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
-        let Parts { version, has_session, terms, values } = Self::parts(body)?;
-        let [caps, session, resumed, address] = values;
-        Ok(Self {
-            version,
-            has_session,
-            terms,
-            caps: decode_caps(caps),
-            session: decoded(session, Grant::decode)?,
-            resumed: decoded(resumed, Resumed::decode)?,
-            address,
-        })
-    }
-
-    /// As [`decode`](Self::decode), but leaves the values of the options where they are. Nothing is
-    /// said about reserved bytes within them.
-    pub(crate) fn parts(body: &'b [u8]) -> Result<Parts<'b>, CloseCode> {
-        let (fixed, options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
-        //= FRM-21
-        let [version, reserved] = fixed.versions;
-        if reserved != 0 {
-            return Err(CloseCode::BAD_FRAME);
-        }
         let mut values = [None; 4];
-        read_options(options, &Self::OPTIONS, &mut values)?;
+        let fixed = Self::read(body, &mut values)?;
         let [_, session, resumed, _] = values;
-        let has_session = fixed.has(WELCOME_SESSION);
-        //= HND-8, HND-15
-        if fixed.has(WELCOME_RESUMED) != resumed.is_some()
-            || !is_consistent(has_session, session.is_some(), resumed.is_some())
+        if session.is_some_and(|session| Grant::read(session).is_none())
+            || resumed.is_some_and(|resumed| Resumed::decode(resumed).is_none())
         {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(Parts { version, has_session, terms: fixed.terms, values })
+        Ok(Self::of(fixed, &values))
+    }
+
+    #[inline(always)]
+    fn of(fixed: Fixed<'b>, values: &[Option<&'b [u8]>; 4]) -> Self {
+        let [caps, session, resumed, address] = *values;
+        Self {
+            version: fixed.version(),
+            has_session: fixed.has(WELCOME_SESSION),
+            terms: fixed.terms(),
+            caps: decode_caps(caps),
+            session: session.and_then(Grant::decode),
+            resumed: resumed.and_then(Resumed::decode),
+            address,
+        }
+    }
+
+    /// As [`decode`](Self::decode), but leaves everything where it is: of the options CAPS,
+    /// SESSION, RESUMED and ADDRESS the values are found. Nothing is said about reserved bytes
+    /// within them.
+    pub(crate) fn read(
+        body: &'b [u8],
+        values: &mut [Option<&'b [u8]>; 4],
+    ) -> Result<Fixed<'b>, CloseCode> {
+        let (fixed, options) = Fixed::decode(body, WELCOME_RESUMED | WELCOME_SESSION)?;
+        //= FRM-21
+        let [_, reserved] = fixed.versions();
+        if reserved != 0 {
+            return Err(CloseCode::BAD_FRAME);
+        }
+        read_options(options, &Self::OPTIONS, values)?;
+        let [_, session, resumed, _] = values;
+        //= HND-8, HND-15
+        if fixed.has(WELCOME_RESUMED) != resumed.is_some()
+            || !is_consistent(fixed.has(WELCOME_SESSION), session.is_some(), resumed.is_some())
+        {
+            return Err(CloseCode::BAD_OPTION);
+        }
+        Ok(fixed)
     }
 
     /// Writes the whole frame and returns its size.
@@ -318,33 +316,39 @@ impl<'b> Welcome<'b> {
         if !is_consistent(self.has_session, self.session.is_some(), self.resumed.is_some()) {
             return None;
         }
-        let fixed = Fixed {
-            versions: [self.version, 0],
-            flags: flag(WELCOME_RESUMED, self.resumed.is_some())
-                | flag(WELCOME_SESSION, self.has_session),
-            terms: self.terms,
-        };
-        let mut writer = fixed.encode(out)?;
+        let (session, resumed) = (self.session.as_ref(), self.resumed.as_ref());
+        let mut writer =
+            Self::begin(self.version, self.has_session, resumed.is_some(), &self.terms, out)?;
         encode_caps(&mut writer, self.caps);
-        if let Some(session) = &self.session {
+        if let Some(session) = session {
             session.encode(&mut writer);
         }
-        if let Some(resumed) = &self.resumed {
+        if let Some(resumed) = resumed {
             resumed.encode(&mut writer);
         }
         if let Some(address) = self.address {
             writer.option(TLV_ADDRESS, address);
         }
+        Self::complete(writer)
+    }
+
+    /// The first step of writing a WELCOME from where its parts lie, as for
+    /// [`Hello::begin`]. SESSION or RESUMED follows.
+    pub(crate) fn begin<'a>(
+        version: u8,
+        has_session: bool,
+        resumes: bool,
+        terms: &Terms,
+        out: &'a mut [u8],
+    ) -> Option<Writer<'a>> {
+        let flags = flag(WELCOME_RESUMED, resumes) | flag(WELCOME_SESSION, has_session);
+        encode_fixed([version, 0], flags, terms, out)
+    }
+
+    /// The last step.
+    pub(crate) fn complete(writer: Writer<'_>) -> Option<usize> {
         writer.finish(Header::new(Op::Welcome, VERSION, 0))
     }
-}
-
-/// A WELCOME with its options as they lie there: CAPS, SESSION, RESUMED, ADDRESS.
-pub(crate) struct Parts<'b> {
-    pub(crate) version: u8,
-    has_session: bool,
-    pub(crate) terms: Terms,
-    pub(crate) values: [Option<&'b [u8]>; 4],
 }
 
 /// A session is either new or resumed; a connection without one is neither.
@@ -352,166 +356,103 @@ const fn is_consistent(has_session: bool, is_new: bool, is_resumed: bool) -> boo
     if has_session { is_new != is_resumed } else { !is_new && !is_resumed }
 }
 
-/// What HELLO and WELCOME have in common: everything in front of the options.
-struct Fixed {
-    versions: [u8; 2],
-    flags: u16,
-    terms: Terms,
-}
+/// What HELLO and WELCOME have in common, as it lies there: everything in front of the options.
+#[derive(Copy, Clone)]
+pub(crate) struct Fixed<'b>(&'b [u8; FIXED_LEN]);
 
-impl Fixed {
-    fn decode(body: &[u8], known_flags: u16) -> Result<(Self, &[u8]), CloseCode> {
+impl<'b> Fixed<'b> {
+    fn decode(body: &'b [u8], known_flags: u16) -> Result<(Self, &'b [u8]), CloseCode> {
         check_handshake_len(body)?;
-        let Some((fixed, options)) = Self::read(body) else {
+        let Some((fixed, options)) = body.split_first_chunk() else {
             return Err(CloseCode::BAD_FRAME);
         };
-        //= HND-8
-        if fixed.flags & !known_flags != 0 {
+        let fixed = Self(fixed);
+        //= HND-2, HND-8
+        if fixed.field(0) != MAGIC || fixed.flags() & !known_flags != 0 {
             return Err(CloseCode::BAD_FRAME);
         }
         //= HND-9
-        if !fixed.terms.is_legal() {
+        if !fixed.terms().is_legal() {
             return Err(CloseCode::LIMITS);
         }
         Ok((fixed, options))
     }
 
-    fn read(body: &[u8]) -> Option<(Self, &[u8])> {
-        let (fixed, options) = body.split_first_chunk::<FIXED_LEN>()?;
-        let mut reader = Reader::new(fixed);
-        //= HND-2
-        if reader.take()? != MAGIC {
-            return None;
+    /// The bytes at a place that is within.
+    #[inline(always)]
+    fn field<const N: usize>(self, at: usize) -> [u8; N] {
+        self.0.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
+    }
+
+    /// Of a HELLO, the oldest and the newest version that the client speaks.
+    pub(crate) fn versions(self) -> [u8; 2] {
+        self.field(4)
+    }
+
+    /// Of a HELLO, whether the client wants a session that outlasts the connection.
+    pub(crate) fn wants_session(self) -> bool {
+        self.has(HELLO_SESSION)
+    }
+
+    /// Of a HELLO, whether there is one to resume.
+    pub(crate) fn resumes(self) -> bool {
+        self.has(HELLO_RESUME)
+    }
+
+    /// Of a WELCOME, the version that the server chose.
+    pub(crate) fn version(self) -> u8 {
+        let [version, _] = self.versions();
+        version
+    }
+
+    fn flags(self) -> u16 {
+        u16::from_le_bytes(self.field(6))
+    }
+
+    fn has(self, flag: u16) -> bool {
+        self.flags() & flag != 0
+    }
+
+    pub(crate) fn terms(self) -> Terms {
+        let word = |at| u32::from_le_bytes(self.field(at));
+        Terms {
+            max_body: u16::from_le_bytes(self.field(8)),
+            max_requests: u16::from_le_bytes(self.field(10)),
+            idle_ms: word(12),
+            heartbeat_ms: word(16),
+            window: word(20),
+            max_msg: word(24),
+            ttl_s: word(28),
+            send_buffer: word(32),
         }
-        let fixed = Self {
-            versions: reader.take()?,
-            flags: reader.u16()?,
-            terms: Terms {
-                max_body: reader.u16()?,
-                max_requests: reader.u16()?,
-                idle_ms: reader.u32()?,
-                heartbeat_ms: reader.u32()?,
-                window: reader.u32()?,
-                max_msg: reader.u32()?,
-                ttl_s: reader.u32()?,
-                send_buffer: reader.u32()?,
-            },
-        };
-        Some((fixed, options))
-    }
-
-    fn encode<'a>(&self, out: &'a mut [u8]) -> Option<Writer<'a>> {
-        let terms = &self.terms;
-        if !terms.is_legal() {
-            return None;
-        }
-        let pair = |[a, b]: [u8; 2], [c, d]: [u8; 2]| [a, b, c, d];
-        let mut writer = Writer::new(out);
-        let fields = [
-            MAGIC,
-            pair(self.versions, self.flags.to_le_bytes()),
-            pair(terms.max_body.to_le_bytes(), terms.max_requests.to_le_bytes()),
-            terms.idle_ms.to_le_bytes(),
-            terms.heartbeat_ms.to_le_bytes(),
-            terms.window.to_le_bytes(),
-            terms.max_msg.to_le_bytes(),
-            terms.ttl_s.to_le_bytes(),
-            terms.send_buffer.to_le_bytes(),
-        ];
-        writer.put(fields.as_flattened());
-        Some(writer)
-    }
-
-    const fn has(&self, flag: u16) -> bool {
-        self.flags & flag != 0
     }
 }
 
-impl Resume {
-    const LEN: u8 = 48;
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(exactly(value, Self::LEN)?);
-        let (sid, attach) = (reader.u64()?, reader.u32()?);
-        //= FRM-21
-        let [key_id, proof_kind, 0, 0] = reader.take()? else {
-            return None;
-        };
-        Some(Self {
-            sid,
-            attach,
-            key_id,
-            proof_kind,
-            rx_next: reader.u64()?,
-            tx_first: reader.u64()?,
-            proof: reader.take()?,
-        })
+/// Writes everything in front of the options.
+fn encode_fixed<'a>(
+    versions: [u8; 2],
+    flags: u16,
+    terms: &Terms,
+    out: &'a mut [u8],
+) -> Option<Writer<'a>> {
+    if !terms.is_legal() {
+        return None;
     }
-
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.option_with(TLV_RESUME, &self.covered(), &self.proof);
-    }
-
-    /// What lies in front of the proof.
-    pub(crate) fn covered(&self) -> [u8; CLAIM_LEN] {
-        let [sid, id] = words(self.sid);
-        let [rx, next] = words(self.rx_next);
-        let [tx, first] = words(self.tx_first);
-        let kinds = [self.key_id, self.proof_kind, 0, 0];
-        let fields = [sid, id, self.attach.to_le_bytes(), kinds, rx, next, tx, first];
-        let mut covered = [0; CLAIM_LEN];
-        covered.copy_from_slice(fields.as_flattened());
-        covered
-    }
-}
-
-impl Grant {
-    const LEN: u8 = 32;
-
-    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(exactly(value, Self::LEN)?);
-        let (sid, epoch) = (reader.u64()?, reader.u32()?);
-        //= FRM-21
-        let [key_id, 0, 0, 0] = reader.take()? else {
-            return None;
-        };
-        Some(Self { sid, epoch, key_id, key: reader.take()? })
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.put(&[TLV_SESSION, Self::LEN]);
-        writer.put(&self.sid.to_le_bytes());
-        writer.put(&self.epoch.to_le_bytes());
-        writer.put(&[self.key_id, 0, 0, 0]);
-        writer.put(&self.key);
-    }
-}
-
-impl Resumed {
-    const LEN: u8 = 20;
-
-    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(exactly(value, Self::LEN)?);
-        Some(Self { rx_next: reader.u64()?, tx_first: reader.u64()?, epoch: reader.u32()? })
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.put(&[TLV_RESUMED, Self::LEN]);
-        writer.put(&self.rx_next.to_le_bytes());
-        writer.put(&self.tx_first.to_le_bytes());
-        writer.put(&self.epoch.to_le_bytes());
-    }
-}
-
-impl<'b> AuthData<'b> {
-    fn decode(value: &'b [u8]) -> Option<Self> {
-        let (method, data) = value.split_first()?;
-        Some(Self { method: *method, data })
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.option_with(TLV_AUTH, &[self.method], self.data);
-    }
+    let pair = |[a, b]: [u8; 2], [c, d]: [u8; 2]| [a, b, c, d];
+    let mut writer = Writer::new(out);
+    let fields = [
+        MAGIC,
+        pair(versions, flags.to_le_bytes()),
+        pair(terms.max_body.to_le_bytes(), terms.max_requests.to_le_bytes()),
+        terms.idle_ms.to_le_bytes(),
+        terms.heartbeat_ms.to_le_bytes(),
+        terms.window.to_le_bytes(),
+        terms.max_msg.to_le_bytes(),
+        terms.ttl_s.to_le_bytes(),
+        terms.send_buffer.to_le_bytes(),
+    ];
+    writer.put(fields.as_flattened());
+    Some(writer)
 }
 
 /// Refuses a body of HELLO, WELCOME or AUTH that is longer than any of them may be.
@@ -527,59 +468,12 @@ fn decode_caps(value: Option<&[u8]>) -> u32 {
     value.and_then(|caps| caps.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
-/// The value of an option, if it is there; what is malformed is refused.
-fn decoded<'b, T>(
-    value: Option<&'b [u8]>,
-    decode: impl FnOnce(&'b [u8]) -> Option<T>,
-) -> Result<Option<T>, CloseCode> {
-    match value {
-        Some(value) => decode(value).map(Some).ok_or(CloseCode::BAD_OPTION),
-        None => Ok(None),
-    }
-}
-
 fn encode_caps(writer: &mut Writer<'_>, caps: u32) {
     if caps != 0 {
         writer.option(TLV_CAPS, &caps.to_le_bytes());
     }
 }
 
-fn exactly(value: &[u8], len: u8) -> Option<&[u8]> {
-    (value.len() == usize::from(len)).then_some(value)
-}
-
 const fn flag(bit: u16, set: bool) -> u16 {
     if set { bit } else { 0 }
-}
-
-impl fmt::Debug for Resume {
-    /// Leaves the proof out: of kind 0 it is the key itself.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resume")
-            .field("sid", &format_args!("{:#018x}", self.sid))
-            .field("attach", &self.attach)
-            .field("key_id", &self.key_id)
-            .field("proof_kind", &self.proof_kind)
-            .field("rx_next", &self.rx_next)
-            .field("tx_first", &self.tx_first)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for AuthData<'_> {
-    /// Leaves the data out: it may be a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthData").field("method", &self.method).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Grant {
-    /// Leaves the key out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant")
-            .field("sid", &format_args!("{:#018x}", self.sid))
-            .field("epoch", &self.epoch)
-            .field("key_id", &self.key_id)
-            .finish_non_exhaustive()
-    }
 }

@@ -6,16 +6,19 @@ mod frame;
 mod handshake;
 mod header;
 mod ids;
+mod options;
 
 pub use control::{Close, CloseFlags, Drain, Probe, REASON_MAX};
 pub use control::{encode_ack, encode_empty, encode_probe};
 pub use frame::{Frame, Split};
 pub(crate) use frame::{encode_note, encode_simple, version_1};
-pub use handshake::{AuthData, Grant, Hello, Resume, Resumed, Terms, Welcome};
-pub(crate) use handshake::{CLAIM_LEN, HANDSHAKE_BODY_MAX};
+pub(crate) use handshake::{Fixed, HANDSHAKE_BODY_MAX};
 pub use handshake::{HANDSHAKE_MAX, MIN_MAX_BODY};
+pub use handshake::{Hello, Terms, Welcome};
 pub use header::{Header, Op};
 pub use ids::{RequestId, Route, Status};
+pub(crate) use options::CLAIM_LEN;
+pub use options::{AuthData, Grant, Resume, Resumed};
 
 /// Bytes of a frame header.
 pub const HEADER_LEN: usize = 4;

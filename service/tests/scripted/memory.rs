@@ -42,7 +42,7 @@ async fn listener(sim: &Sim, net: &Net, seed: u64) -> (Handle, Link, Arc<AtomicU
         _ => {}
     };
     let (handle, runner) = client(sim, net, eager(seed), handler);
-    sim.aside(async move { drop(runner.await) });
+    sim.aside(runner);
     while handle.id().is_none() {
         sim.sleep(100).await;
     }
@@ -117,7 +117,7 @@ fn what_is_new_is_shed_first_and_who_resumes_is_not() {
             }
         };
         let (new, runner) = client(&world, &net, eager(2), handler);
-        world.aside(async move { drop(runner.await) });
+        world.aside(runner);
         world.sleep(SECOND).await;
         assert!(new.id().is_none() && notes.count("") > 0);
         let busy = CloseCode::BUSY.to_string();

@@ -42,7 +42,7 @@ impl Scene {
         });
         let config = ClientConfig { outgoing, ..eager(1) };
         let (handle, runner) = client(sim, &net, config, deaf);
-        sim.aside(async move { drop(runner.await) });
+        sim.aside(runner);
         while handle.id().is_none() {
             sim.sleep(100).await;
         }
@@ -254,7 +254,7 @@ fn newest_values_of_a_session_that_is_lost_are_told_of() {
             }
         };
         let (handle, runner) = client(&world, &net, eager(1), handler);
-        world.aside(async move { drop(runner.await) });
+        world.aside(runner);
         while handle.id().is_none() {
             world.sleep(100).await;
         }

@@ -83,7 +83,7 @@ fn race(seed: u64, rounds: u64) {
             let mut config = eager(seed ^ round);
             config.dialer.on_lost = outlast_core::client::OnLost::Stop;
             let (near, runner) = client(&world, &net, config, handler);
-            world.aside(async move { drop(runner.await) });
+            world.aside(runner);
             let sender = near.clone();
             let delay = rng.range(0, 40);
             let clock = world.clone();

@@ -56,7 +56,7 @@ fn sending(sim: &Sim, net: &Net, seed: u64, count: usize, size: usize) -> Handle
         }
     };
     let (handle, runner) = client(sim, net, eager(seed), handler);
-    sim.aside(async move { drop(runner.await) });
+    sim.aside(runner);
     let sender = handle.clone();
     sim.aside(async move {
         let payload = vec![7; size];
@@ -196,7 +196,7 @@ fn who_sends_faster_may_be_disconnected_and_keeps_its_session() {
             }
         };
         let (handle, runner) = client(&world, &net, eager(1), handler);
-        world.aside(async move { drop(runner.await) });
+        world.aside(runner);
         for _ in 0..10 {
             handle.send(1u8, &[7; 400]).await.unwrap();
         }

@@ -10,9 +10,12 @@
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
-use outlast_core::auth::{SessionKey, resume_proof, verify_resume_proof};
+use outlast_core::auth::{
+    AuthContext, Secret, SessionKey, TokenDigest, resume_proof, shared_key_client_proof,
+    verify_resume_proof,
+};
 use outlast_core::client::{Action, Attempt, Closed, Dialer};
-use outlast_core::wire::{Frame, Grant, Header, Hello, RequestId, Resume, Route, Status};
+use outlast_core::wire::{Close, Frame, Grant, Header, Hello, RequestId, Resume, Route, Status};
 use outlast_core::{
     Accepted, Acceptor, Attach, CloseCode, Config, ConfigError, Event, Greeting, Head, Instant,
     Parts, Position, Restored, SendError, Session, SnapshotError, StateError, Violation,
@@ -61,6 +64,23 @@ entry!(
         ring: &'static mut [u8]
     ) -> Result<Restored<'static, &'static mut [u8]>, SnapshotError>,
     Session::restore(config, bytes, false, ring)
+);
+entry!(
+    core_renew,
+    (session: &mut Session<[u8]>, config: Config) -> Result<(), ConfigError>,
+    session.renew(config)
+);
+entry!(
+    core_renew_server,
+    (
+        session: &mut Session<[u8]>,
+        now: Instant,
+        config: Config,
+        hello: &Hello<'_>,
+        grant: Grant,
+        out: &mut [u8]
+    ) -> Result<usize, CloseCode>,
+    session.renew_server(now, config, hello, grant, 7, out)
 );
 entry!(
     core_attach,
@@ -203,6 +223,37 @@ entry!(
     session.snapshot(7, partial, out)
 );
 entry!(
+    core_export,
+    (session: &mut Session<[u8]>, out: &mut [u8]) -> Result<usize, SnapshotError>,
+    session.export(7, &[], out)
+);
+entry!(
+    core_drain,
+    (session: &mut Session<[u8]>, now: Instant, code: CloseCode) -> Result<(), StateError>,
+    session.drain(now, code, 7, 7)
+);
+entry!(
+    core_drain_to,
+    (
+        session: &mut Session<[u8]>,
+        now: Instant,
+        code: CloseCode,
+        address: &[u8],
+        out: &mut [u8]
+    ) -> Result<usize, StateError>,
+    session.drain_to(now, code, (7, 7), address, out)
+);
+entry!(
+    core_acceptor_challenge,
+    (acceptor: &mut Acceptor, data: &[u8], out: &mut [u8]) -> Result<usize, StateError>,
+    acceptor.challenge(data, out)
+);
+entry!(
+    core_acceptor_refuse,
+    (acceptor: &mut Acceptor, close: &Close<'_>, out: &mut [u8]) -> usize,
+    acceptor.refuse(close, out)
+);
+entry!(
     core_acceptor_input<'b>,
     (
         acceptor: &mut Acceptor,
@@ -237,6 +288,12 @@ entry!(
     (key: &SessionKey, claim: &Resume) -> bool,
     verify_resume_proof(key, claim, &[], false)
 );
+entry!(
+    core_shared_key_proof,
+    (key: &Secret, nonces: &[[u8; 16]; 2], context: &AuthContext<'_>) -> [u8; 32],
+    shared_key_client_proof(key, &nonces[0], &nonces[1], context)
+);
+entry!(core_token_digest, (token: &[u8]) -> TokenDigest, TokenDigest::of(token));
 
 /// Negative controls: what the bound must not overlook.
 #[cfg(feature = "planted")]
@@ -287,6 +344,8 @@ fn calls() {
     keep(core_client(any(), any()));
     keep(core_server(any(), any(), any(), any(), any(), any()));
     keep(core_restore(any(), any(), any()));
+    keep(core_renew(any(), any()));
+    keep(core_renew_server(any(), any(), any(), any(), any(), any()));
     keep(core_attach(any(), any(), any(), any()));
     keep(core_accept(any(), any(), any(), any()));
     keep(core_fence(any(), any(), any()));
@@ -316,6 +375,11 @@ fn calls() {
     keep(core_kill(any(), any()));
     keep(core_rotate_key(any(), any()));
     keep(core_snapshot(any(), any(), any()));
+    keep(core_export(any(), any()));
+    keep(core_drain(any(), any(), any()));
+    keep(core_drain_to(any(), any(), any(), any(), any()));
+    keep(core_acceptor_challenge(any(), any(), any()));
+    keep(core_acceptor_refuse(any(), any(), any()));
     keep(core_acceptor_input(any(), any(), any()));
     keep(core_dialer_action(any(), any()));
     keep(core_dialer_close(any(), any(), any(), any()));
@@ -323,4 +387,6 @@ fn calls() {
     keep(core_frame_encode(any(), any()));
     keep(core_resume_proof(any(), any()));
     keep(core_verify_resume_proof(any(), any()));
+    keep(core_shared_key_proof(any(), any(), any()));
+    keep(core_token_digest(any()));
 }
