@@ -252,6 +252,7 @@ impl Allowance {
     }
 
     /// So much came of what there was room for.
+    #[cfg(feature = "formats")]
     pub(crate) fn charge(&mut self, now: Instant, messages: u32, bytes: usize) {
         if let Some(counted) = &mut self.counted {
             counted.charge(now, messages, u32::try_from(bytes).unwrap_or(u32::MAX));

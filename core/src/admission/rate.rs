@@ -74,7 +74,12 @@ impl Meter {
             return 0;
         }
         let room = (rate.tolerance - ahead) / rate.interval;
-        if room >= u32::MAX as u64 { u32::MAX } else { room as u32 + 1 }
+        if room >= u32::MAX as u64 {
+            return u32::MAX;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it was just compared")]
+        let room = room as u32;
+        room + 1
     }
 
     /// Counts `events` at `now` whether or not they conform: what came too early has to be waited

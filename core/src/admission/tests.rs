@@ -462,3 +462,20 @@ fn other_limits_hold_at_once_and_nobody_has_to_leave() {
     inside.into_iter().for_each(|ticket| gate.handle_disconnect(ticket));
     assert_eq!(gate.stats().connections, 0);
 }
+
+/// What is charged at once is waited for as if it had come one by one.
+#[test]
+fn a_rate_may_be_overdrawn_and_is_paid_back() {
+    let rate = Rate::per_second(10, 5);
+    let mut meter = Meter::NEW;
+    let at = |ms: u64| Instant::from_micros(1_000_000 + ms * 1_000);
+    assert_eq!(meter.room(at(0), &rate), 5);
+    meter.charge(at(0), &rate, 3);
+    assert_eq!((meter.room(at(0), &rate), meter.wait(at(0), &rate)), (2, 0));
+    meter.charge(at(0), &rate, 12);
+    assert_eq!((meter.room(at(0), &rate), meter.wait(at(0), &rate)), (0, 1_100_000));
+    assert_eq!((meter.room(at(1_100), &rate), meter.room(at(1_500), &rate)), (1, 5));
+    meter.charge(at(1_500), &rate, 0);
+    assert_eq!(meter.room(at(9_000), &rate), 5, "a burst and no more");
+    assert_eq!(meter.room(at(0), &Rate::UNLIMITED), u32::MAX);
+}

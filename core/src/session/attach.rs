@@ -271,6 +271,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Whether the peer's positions fit ours.
     //= RSM-6
+    #[cfg_attr(target_pointer_width = "32", inline(always))]
     fn check_resume(&self, rx_next: u64, tx_first: u64) -> Result<(), CloseCode> {
         if rx_next < self.tx.acked {
             return Err(CloseCode::PEER_STATE_LOST);
