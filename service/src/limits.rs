@@ -19,7 +19,7 @@ use crate::traffic::TrafficLimits;
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections: in total, of each source, and how fast they come. What is beyond is refused
-    /// with [`BUSY`](CloseCode::BUSY) and told when to come again; handshakes beyond
+    /// with [`BUSY`](outlast_core::CloseCode::BUSY) and told when to come again; handshakes beyond
     /// [`max_handshakes`](GateConfig::max_handshakes) wait in the listener's backlog. Connections
     /// whose address is unknown count as one source.
     pub connections: GateConfig,
