@@ -135,11 +135,11 @@ pub use outlast_service::net::{self, SocketOptions};
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
-    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError,
-    Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report, RequestError, Response,
-    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, States as AsyncStates, StoredPassword, Timer, Token,
-    Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+    Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits,
+    NetworkError, Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report,
+    RequestError, Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError,
+    ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, StoredPassword,
+    Timer, Token, Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events as AsyncEvents, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember,

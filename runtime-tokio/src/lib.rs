@@ -101,9 +101,9 @@ pub use outlast_service::pool;
 pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
-    Handler, Incoming, KeyedClient, Limits, LinkState, NetworkError, Outgoing, Password,
-    PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder, Response,
-    Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
+    Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits, NetworkError, Outgoing,
+    Password, PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder,
+    Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
     ServerStats, SessionInfo, SharedKeys, States, StoredPassword, Timer, Token, Tokens,
     TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
