@@ -21,6 +21,9 @@ use outlast_conformance::sim;
 /// Exit code of a search that found something.
 const TROUBLE: u8 = 10;
 
+/// Packages of the copy: the one whose tests notice, and what it depends on.
+const MEMBERS: [&str; 4] = ["core", "service", "formats", "conformance"];
+
 /// What the copy needs beside its members: a profile that builds fast and searches fast.
 const PROFILE: &str = r#"
 [profile.mutant]
@@ -152,7 +155,7 @@ fn write_copy(
     mutation: &Mutation,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (mut files, mut old) = (Vec::new(), Vec::new());
-    for package in ["core", "service", "conformance"] {
+    for package in MEMBERS {
         files_below(&root.join(package), &mut files)?;
         files_below(&tree.join(package), &mut old).ok();
     }
@@ -175,7 +178,7 @@ fn write_copy(
     for line in manifest.lines() {
         match line.split_once(" = ") {
             Some(("members", _)) => {
-                text.push_str("members = [\"core\", \"service\", \"conformance\"]\n");
+                text.push_str(&format!("members = {MEMBERS:?}\n"));
             }
             Some(("default-members" | "exclude", _)) => {}
             _ => text.extend([line, "\n"]),
