@@ -48,6 +48,8 @@ pub(crate) struct Owner<H> {
     left_staged: bool,
     /// Newest values were left where they are, because something before them is not written yet.
     left_latest: bool,
+    /// Nothing can be done about that now.
+    latest_later: bool,
     pub(crate) over: bool,
     /// The application wants no session any more, whatever becomes of this one.
     pub(crate) ordered_end: Option<CloseCode>,
@@ -148,6 +150,7 @@ impl<H: Handler> Owner<H> {
             before,
             left_staged: false,
             left_latest: false,
+            latest_later: false,
             over: false,
             ordered_end: None,
             opened_at: None,

@@ -200,6 +200,7 @@ impl Shared {
         if self.dirty.load(Ordering::Acquire) {
             return false;
         }
+        inner.wait_for_latest(waker);
         match &mut inner.owner {
             Some(owner) if owner.will_wake(waker) => {}
             owner => *owner = Some(waker.clone()),

@@ -174,3 +174,32 @@ fn peers_get_no_credit_while_there_is_no_memory() {
         assert_eq!(handle.set_limits(&limits).unwrap_err().key(), "memory.high");
     });
 }
+
+/// A newest value waits for memory as everything does, and without keeping anybody busy.
+#[test]
+fn newest_values_wait_until_there_is_memory() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits { low: MIB / 8, high: MIB / 4 });
+    let world = sim.clone();
+    sim.run(async move {
+        let handle = server.handle();
+        let (slow, link, ..) = listener(&world, &net, 1).await;
+        let (quick, _, heard, _) = listener(&world, &net, 2).await;
+        link.change(false, |faults| faults.stalled = true);
+        let slow = handle.get(slow.id().unwrap()).unwrap();
+        let quick = handle.get(quick.id().unwrap()).unwrap();
+        while slow.try_send(1u8, &[7; 10_000]).is_ok() {
+            world.sleep(10).await;
+        }
+        assert_eq!(handle.stats().times_full, 1);
+        quick.send_latest(2u8, &[7; 2_000]).unwrap();
+        world.sleep(SECOND).await;
+        let before = world.turned();
+        world.sleep(SECOND).await;
+        assert!(world.turned() < before + 200, "{}", world.turned() - before);
+        link.change(false, |faults| faults.stalled = false);
+        world.sleep(5 * SECOND).await;
+        assert!(handle.stats().memory < MIB / 8);
+        assert_eq!(heard.load(Ordering::Relaxed), 2_000);
+    });
+}

@@ -1,6 +1,8 @@
 //! What waits to be sent: queues of every size and what becomes of the rest, batches, newest
 //! values.
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use outlast_core::wire::Op;
@@ -304,5 +306,44 @@ fn a_handshake_does_not_wait_for_a_batch() {
         assert!(world.micros() < SECOND, "{}", world.micros());
         let log = scene.link().up().log.clone();
         assert_eq!(ops(&log)[..2], [Op::Hello, Op::Ack]);
+    });
+}
+
+/// What was given to send before the end is sent before the end.
+#[test]
+fn newest_values_are_sent_before_the_end() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, Outgoing::default()).await;
+        scene.stall(true);
+        scene.handle.send(1u8, b"first").await.unwrap();
+        world.sleep(1_000).await;
+        scene.handle.send_latest(9u8, b"last value").unwrap();
+        scene.handle.finish();
+        world.sleep(SECOND).await;
+        scene.stall(false);
+        scene.notes.wait(&world, "9 ").await;
+    });
+}
+
+/// A long message is under way, and whoever sends it has other things to do.
+#[test]
+fn newest_values_wait_for_the_end_of_a_long_message_without_spinning() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Refuse)).await;
+        let long = [7; 10 * SMALLEST];
+        let mut sending = Box::pin(scene.handle.send(1u8, &long));
+        let polled = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_pending())).await;
+        assert!(polled, "it does not fit");
+        scene.handle.send_latest(9u8, b"last value").unwrap();
+        world.sleep(SECOND).await;
+        let before = world.turned();
+        world.sleep(SECOND).await;
+        assert!(world.turned() < before + 100, "{}", world.turned() - before);
+        sending.await.unwrap();
+        scene.notes.wait(&world, "9 ").await;
     });
 }
