@@ -347,3 +347,24 @@ fn newest_values_wait_for_the_end_of_a_long_message_without_spinning() {
         scene.notes.wait(&world, "9 ").await;
     });
 }
+
+/// Who takes nothing is not spared because what waits for it is little.
+#[test]
+fn a_batch_that_the_transport_does_not_take_is_not_tried_for_ever() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 1_000, messages: 100, delay: Duration::from_millis(10) };
+        let write_timeout = Duration::from_secs(5);
+        let outgoing = Outgoing { write_timeout, batch: Some(batch), ..Outgoing::default() };
+        let scene = Scene::new(&world, outgoing).await;
+        scene.stall(true);
+        let since = world.micros();
+        scene.handle.send(1u8, &[7; 100]).await.unwrap();
+        while scene.handle.is_connected() {
+            world.sleep(1_000).await;
+        }
+        let took = world.micros() - since;
+        assert!((5 * SECOND..5 * SECOND + 30_000).contains(&took), "{took}");
+    });
+}
