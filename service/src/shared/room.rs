@@ -126,11 +126,19 @@ impl Inner {
     }
 
     /// A message found no room and nobody waits for some: does what is to be done then.
-    pub(crate) fn overflow(&mut self, when_full: WhenFull) -> Result<(), SendError> {
+    pub(crate) fn overflow(
+        &mut self,
+        when_full: WhenFull,
+        route: Route,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
         self.turned_down += 1;
+        let size = HEADER_LEN + route.encoded_len() + payload.len();
         match when_full {
             WhenFull::Refuse => Err(SendError::Full),
             WhenFull::DropNewest => Ok(()),
+            // That others take too much memory, or are in the middle of a message, is not its fault.
+            WhenFull::Disconnect if self.staged.len() + size <= self.limit => Err(SendError::Full),
             WhenFull::Disconnect => {
                 self.orders.close = Some((CloseCode::EVICTED, true));
                 Err(SendError::Full)

@@ -368,3 +368,23 @@ fn a_batch_that_the_transport_does_not_take_is_not_tried_for_ever() {
         assert!((5 * SECOND..5 * SECOND + 30_000).contains(&took), "{took}");
     });
 }
+
+/// Who waits for the rest of a long message is not too slow.
+#[test]
+fn nobody_is_let_go_because_a_long_message_is_under_way() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Disconnect)).await;
+        let long = [7; 10 * SMALLEST];
+        let mut sending = Box::pin(scene.handle.send(1u8, &long));
+        let polled = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_pending())).await;
+        assert!(polled, "it does not fit");
+        world.sleep(SECOND).await;
+        assert_eq!(scene.handle.try_send(2u8, b"short"), Err(SendError::Full));
+        sending.await.unwrap();
+        scene.notes.wait(&world, "1 ").await;
+        scene.handle.try_send(2u8, b"short").unwrap();
+        scene.notes.wait(&world, "2 ").await;
+    });
+}
