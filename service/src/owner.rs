@@ -44,6 +44,8 @@ pub(crate) struct Owner<H> {
     asked: Option<RequestId>,
     /// Behind everything that came before the frame that was taken in last.
     before: Position,
+    /// Up to where the application says that everything is taken, if it says so by itself.
+    taken_by_hand: Option<Position>,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     /// Newest values were left where they are, because something before them is not written yet.
@@ -148,6 +150,7 @@ impl<H: Handler> Owner<H> {
             finish: false,
             asked: None,
             before,
+            taken_by_hand: None,
             left_staged: false,
             left_latest: false,
             latest_later: false,
@@ -184,6 +187,7 @@ impl<H: Handler> Owner<H> {
             release: self.release,
             asked: &mut self.asked,
             before: self.before,
+            taken: &mut self.taken_by_hand,
         };
         (peer, &mut self.handler)
     }
@@ -451,6 +455,7 @@ impl<H: Handler> Owner<H> {
         self.session = session;
         self.over = false;
         self.finish = false;
+        self.taken_by_hand = None;
         self.ending = None;
         self.shared.lock().replace();
     }

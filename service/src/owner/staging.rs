@@ -103,7 +103,7 @@ impl<H: Handler> Owner<H> {
         //= CRD-10
         let received = self.session.received();
         let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic)
+        if let Some(taken) = self.handler.taken(received).or(automatic).or(self.taken_by_hand)
             && self.may_release(now)
         {
             self.session.release(now, taken.min(received));
