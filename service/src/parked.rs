@@ -64,6 +64,7 @@ impl<T: Transport, H: Handler> Parked for Body<T, H> {
             if let Poll::Ready(Err(failed)) = written {
                 *error = Some(failed);
             }
+            owner.count_memory();
         });
         self.sent_at = Some(now);
         self.calls |= calls;
