@@ -244,3 +244,29 @@ fn rates_hold_for_who_releases_by_hand() {
         assert!(server.handle().stats().throttled > 0);
     });
 }
+
+/// What was too much at a lower rate is not waited for at a higher one.
+#[test]
+fn a_rate_that_is_raised_is_not_waited_for_any_longer() {
+    for by_source in [false, true] {
+        let sim = Sim::new(1);
+        let limited = move |rate| match by_source {
+            false => TrafficLimits { messages: rate, ..TrafficLimits::UNLIMITED },
+            true => TrafficLimits { source_messages: rate, ..TrafficLimits::UNLIMITED },
+        };
+        let (server, heard) = listening(&sim, limited(Rate::per_second(1, 1)));
+        let net = from(&sim, &server, "192.0.2.1");
+        let world = sim.clone();
+        sim.run(async move {
+            let _handle = sending(&world, &net, 1, 2_000, 10);
+            world.sleep(SECOND).await;
+            let few = heard.lock().unwrap().len();
+            assert!((900..1_500).contains(&few), "a window, and no more: {few}");
+            let mut limits = Limits::one_source();
+            limits.traffic = limited(Rate::per_second(1_000, 1_000));
+            server.handle().set_limits(&limits).unwrap();
+            let last = until_heard(&world, &heard, 2_000).await;
+            assert!(last < 5 * SECOND, "{last}");
+        });
+    }
+}
