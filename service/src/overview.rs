@@ -279,7 +279,12 @@ impl ServerHandle {
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
         let (route, board) = (route.into(), &self.common.board);
         board.open(&self.common.directory);
-        let (sent, others) = board.post(route, payload);
+        let (sent, others) = if self.common.memory.is_full() {
+            // Each is asked whether there is room nevertheless.
+            (0, self.common.directory.all())
+        } else {
+            board.post(route, payload)
+        };
         let mut report = Report { sent, failed: Vec::new() };
         for (id, shared) in others {
             report.note(id, Handle::new(shared).try_send(route, payload));

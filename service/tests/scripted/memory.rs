@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use outlast_core::{CloseCode, Config};
+use outlast_service::inbox::{Inbox, InboxConfig};
 use outlast_service::{
     Handle, Incoming, Limits, MemoryLimits, Peer, Runtime, SendError, Server, ServerConfig,
     SessionInfo,
@@ -201,5 +202,36 @@ fn newest_values_wait_until_there_is_memory() {
         world.sleep(5 * SECOND).await;
         assert!(handle.stats().memory < MIB / 8);
         assert_eq!(heard.load(Ordering::Relaxed), 2_000);
+    });
+}
+
+/// What is put up for everybody takes memory as everything does.
+#[test]
+fn messages_to_everybody_find_no_room_when_there_is_no_memory() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits { low: MIB / 2, high: MIB });
+    let world = sim.clone();
+    sim.run(async move {
+        let (handle, mut kept) = (server.handle(), Vec::new());
+        for seed in 0..40 {
+            // They are there, and take nothing.
+            let (inbox, receiver) = Inbox::new(&world, InboxConfig::default());
+            let (client, runner) = client(&world, &net, eager(seed), inbox);
+            world.aside(runner);
+            while client.id().is_none() {
+                world.sleep(100).await;
+            }
+            kept.push((client, receiver));
+        }
+        assert_eq!(handle.broadcast(1u8, b"begin").sent, 40);
+        world.sleep(10_000).await;
+        let (mut most, mut refused) = (0, 0);
+        for _ in 0..400 {
+            refused += handle.broadcast(1u8, &[7; 1_000]).failed.len();
+            world.sleep(1_000).await;
+            most = most.max(handle.stats().memory);
+        }
+        assert!(refused > 0);
+        assert!((MIB..=2 * MIB).contains(&most), "{most}");
     });
 }
