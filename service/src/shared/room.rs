@@ -137,7 +137,7 @@ impl Inner {
         match when_full {
             WhenFull::Refuse => Err(SendError::Full),
             WhenFull::DropNewest => Ok(()),
-            // That others take too much memory, or are in the middle of a message, is not its fault.
+            // That others take too much memory, or a long one is under way, is not its fault.
             WhenFull::Disconnect if self.staged.len() + size <= self.limit => Err(SendError::Full),
             WhenFull::Disconnect => {
                 self.orders.close = Some((CloseCode::EVICTED, true));
