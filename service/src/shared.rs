@@ -239,9 +239,13 @@ impl Shared {
         }
     }
 
-    /// Whether there is a board at which the owner could leave what it has.
+    /// Whether there is a board at which the owner could leave what it has. Where small messages
+    /// wait for others only the owner knows for how long.
     #[inline]
     pub(crate) fn may_park(&self) -> bool {
+        if self.outgoing.batch.is_some() {
+            return false;
+        }
         let inner = self.lock();
         inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
     }

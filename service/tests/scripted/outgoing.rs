@@ -388,3 +388,33 @@ fn nobody_is_let_go_because_a_long_message_is_under_way() {
         scene.notes.wait(&world, "2 ").await;
     });
 }
+
+#[test]
+fn messages_to_everybody_wait_for_others_where_messages_do() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 10_000, messages: 100, delay: Duration::from_millis(100) };
+        let outgoing = Outgoing { batch: Some(batch), ..Outgoing::default() };
+        let config = ServerConfig { outgoing, ..served(Config::SERVER) };
+        let server = Server::new(world.clone(), config, |_: &_| deaf).unwrap();
+        let net = Net::serving(&world, &server);
+        let (handle, runner) = client(&world, &net, eager(1), deaf);
+        world.aside(runner);
+        while handle.id().is_none() {
+            world.sleep(100).await;
+        }
+        let all = server.handle();
+        for _ in 0..3 {
+            // The first finds nobody who is quiet yet.
+            assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+            world.sleep(SECOND).await;
+        }
+        let before = net.last().down().log.len();
+        assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+        world.sleep(50_000).await;
+        assert_eq!(net.last().down().log.len(), before, "it waits for others");
+        world.sleep(100_000).await;
+        assert!(net.last().down().log.len() > before);
+    });
+}
