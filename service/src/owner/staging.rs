@@ -95,7 +95,8 @@ impl<H: Handler> Owner<H> {
             self.taken(self.session.acknowledged());
         }
         let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
-        if self.finish && all_sent && !self.left_latest && self.session.finish().is_ok() {
+        let all_sent = all_sent && !self.left_staged && !self.left_latest;
+        if self.finish && all_sent && self.session.finish().is_ok() {
             self.finish = false;
         }
         // Never held back for want of room: two ends that did so would wait for each other. What

@@ -418,3 +418,21 @@ fn messages_to_everybody_wait_for_others_where_messages_do() {
         assert!(net.last().down().log.len() > before);
     });
 }
+
+/// However much waits, in however many places: what was taken is sent before the end.
+#[test]
+fn everything_that_was_queued_is_sent_before_the_end() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Refuse)).await;
+        scene.stall(true);
+        let (count, error) = scene.fill().await;
+        assert!(matches!(error, SendError::Full), "{error}");
+        scene.handle.finish();
+        world.sleep(1_000).await;
+        scene.stall(false);
+        world.sleep(SECOND).await;
+        assert_eq!(scene.notes.count("1 "), count);
+    });
+}
