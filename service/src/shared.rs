@@ -489,7 +489,9 @@ impl Inner {
             self.closed = Some(Box::new(closed));
             self.over = true;
             self.generation = self.generation.wrapping_add(1);
-            self.set_gate();
+            // Whoever keeps a handle keeps nothing of what will not be sent.
+            self.staged = Vec::new();
+            self.give_back();
         }
         wake
     }

@@ -10,7 +10,7 @@ use outlast_service::{
     SessionInfo,
 };
 
-use crate::executor::Sim;
+use crate::executor::{Sim, Wanted};
 use crate::link::Link;
 use crate::world::{Net, Notes, client, deaf, eager, served};
 
@@ -233,5 +233,33 @@ fn messages_to_everybody_find_no_room_when_there_is_no_memory() {
         }
         assert!(refused > 0);
         assert!((MIB..=2 * MIB).contains(&most), "{most}");
+    });
+}
+
+/// Whoever keeps the handle of a session that is over keeps nothing of what it queued.
+#[test]
+fn a_session_whose_task_is_gone_holds_no_memory() {
+    let sim = Sim::new(1);
+    let config = ServerConfig { limits: Limits::one_source(), ..served(Config::SERVER) };
+    let server = Server::new(sim.clone(), config, |_: &SessionInfo| {
+        |peer: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { .. } = event {
+                for _ in 0..10 {
+                    peer.handle().try_send(1u8, &[7; 10_000]).unwrap();
+                }
+                std::panic::panic_any(Wanted);
+            }
+        }
+    });
+    let server = server.unwrap();
+    let net = Net::serving(&sim, &server);
+    let world = sim.clone();
+    sim.run(async move {
+        let (handle, ..) = listener(&world, &net, 1).await;
+        let kept = server.handle().get(handle.id().unwrap()).unwrap();
+        handle.send(1u8, b"panic").await.unwrap();
+        kept.closed().await;
+        world.sleep(SECOND).await;
+        assert_eq!(server.handle().stats().memory, 0);
     });
 }
