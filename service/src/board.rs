@@ -217,9 +217,9 @@ impl Board {
         }
         let mut rouse = Vec::new();
         let abandoned = self.lock().unload(bag, &mut rouse);
+        rouse.iter().for_each(|shared| shared.rouse());
         // Not under the lock: they tell others of their end.
         drop(abandoned);
-        rouse.iter().for_each(|shared| shared.rouse());
         true
     }
 }

@@ -346,7 +346,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// Writes what there is and need not wait; whether the transport takes no more now. `None`: the
     /// connection is over.
     fn write_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
-        if self.lingers(now) {
+        // What the transport did not take has waited for others already.
+        if self.blocked_since.is_none() && self.lingers(now) {
             return Some(false);
         }
         match self.write(cx, now) {

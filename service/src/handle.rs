@@ -63,7 +63,7 @@ impl Handle {
         }
         let mut inner = self.shared.lock();
         let result = match inner.stage_message(route, payload) {
-            Err(SendError::Full) => inner.overflow(self.shared.outgoing.when_full),
+            Err(SendError::Full) => inner.overflow(self.shared.outgoing.when_full, route, payload),
             result => result,
         };
         self.shared.notify(inner);

@@ -288,6 +288,8 @@ pub struct Peer<'a> {
     pub(crate) asked: &'a mut Option<RequestId>,
     /// Behind everything that came before the frame whose message is being handled.
     pub(crate) before: Position,
+    /// Up to where the application says that everything is taken.
+    pub(crate) taken: &'a mut Option<Position>,
 }
 
 impl Peer<'_> {
@@ -391,7 +393,9 @@ impl Peer<'_> {
     /// With [`Release::Manual`]: acknowledges everything up to `position` and returns its credit.
     pub fn release(&mut self, position: Position) {
         if self.release == Release::Manual {
-            self.session.release(self.now, position);
+            // There may be no credit for it yet.
+            let before = self.taken.filter(|taken| taken.get() > position.get());
+            *self.taken = before.or(Some(position));
         }
     }
 

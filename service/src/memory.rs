@@ -103,9 +103,9 @@ impl Memory {
     /// Somebody holds `now` bytes who held `before`.
     pub(crate) fn change(&self, before: usize, now: usize) {
         let used = if now >= before {
-            self.used.fetch_add(now - before, Ordering::Relaxed).wrapping_add(now - before)
+            self.used.fetch_add(now - before, Ordering::SeqCst).wrapping_add(now - before)
         } else {
-            self.used.fetch_sub(before - now, Ordering::Relaxed).wrapping_sub(before - now)
+            self.used.fetch_sub(before - now, Ordering::SeqCst).wrapping_sub(before - now)
         };
         self.look(used);
     }
@@ -123,17 +123,27 @@ impl Memory {
     }
 
     fn look(&self, used: usize) {
-        let full = self.is_full();
-        if !full && used >= self.high.load(Ordering::Relaxed) {
-            self.full.store(true, Ordering::Relaxed);
+        let (low, high) = (self.low.load(Ordering::Relaxed), self.high.load(Ordering::Relaxed));
+        let full = self.full.load(Ordering::SeqCst);
+        if !full && used >= high {
+            self.full.store(true, Ordering::SeqCst);
             self.times_full.fetch_add(1, Ordering::Relaxed);
-        } else if full && used <= self.low.load(Ordering::Relaxed) {
-            let waiting = {
-                let mut waiting = lock(&self.waiting);
-                self.full.store(false, Ordering::Relaxed);
-                std::mem::take(&mut *waiting)
-            };
-            waiting.into_iter().for_each(Waker::wake);
+            // Whoever gave it back in between saw nothing to say, and may be the last who does.
+            let used = self.used.load(Ordering::SeqCst);
+            if used <= low && used < high {
+                self.make_room();
+            }
+        } else if full && used <= low {
+            self.make_room();
         }
+    }
+
+    fn make_room(&self) {
+        let waiting = {
+            let mut waiting = lock(&self.waiting);
+            self.full.store(false, Ordering::SeqCst);
+            std::mem::take(&mut *waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
     }
 }

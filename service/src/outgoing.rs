@@ -34,6 +34,8 @@ pub enum WhenFull {
     DropNewest,
     /// Whoever sends it is told, and the peer, which is too slow, is let go: a session ends with
     /// [`EVICTED`](outlast_core::CloseCode::EVICTED), a connection without a session is closed.
+    /// A message that finds no room for another reason, because a long one is just being queued or
+    /// all sessions together take too much memory, is refused and nothing else happens.
     Disconnect,
 }
 

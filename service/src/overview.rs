@@ -275,11 +275,17 @@ impl ServerHandle {
     /// Sends a one-way message to every session, without waiting for any of them.
     ///
     /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead
-    /// of each, and written to them by one task; for the others it is queued one by one.
+    /// of each, and written to them by one task; for the others it is queued one by one, as it is
+    /// for all where small messages wait for others ([`Outgoing::batch`](crate::Outgoing::batch)).
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
         let (route, board) = (route.into(), &self.common.board);
         board.open(&self.common.directory);
-        let (sent, others) = board.post(route, payload);
+        let (sent, others) = if self.common.memory.is_full() {
+            // Each is asked whether there is room nevertheless.
+            (0, self.common.directory.all())
+        } else {
+            board.post(route, payload)
+        };
         let mut report = Report { sent, failed: Vec::new() };
         for (id, shared) in others {
             report.note(id, Handle::new(shared).try_send(route, payload));

@@ -44,10 +44,14 @@ pub(crate) struct Owner<H> {
     asked: Option<RequestId>,
     /// Behind everything that came before the frame that was taken in last.
     before: Position,
+    /// Up to where the application says that everything is taken, if it says so by itself.
+    taken_by_hand: Option<Position>,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     /// Newest values were left where they are, because something before them is not written yet.
     left_latest: bool,
+    /// Nothing can be done about that now.
+    latest_later: bool,
     pub(crate) over: bool,
     /// The application wants no session any more, whatever becomes of this one.
     pub(crate) ordered_end: Option<CloseCode>,
@@ -146,8 +150,10 @@ impl<H: Handler> Owner<H> {
             finish: false,
             asked: None,
             before,
+            taken_by_hand: None,
             left_staged: false,
             left_latest: false,
+            latest_later: false,
             over: false,
             ordered_end: None,
             opened_at: None,
@@ -181,6 +187,7 @@ impl<H: Handler> Owner<H> {
             release: self.release,
             asked: &mut self.asked,
             before: self.before,
+            taken: &mut self.taken_by_hand,
         };
         (peer, &mut self.handler)
     }
@@ -448,6 +455,7 @@ impl<H: Handler> Owner<H> {
         self.session = session;
         self.over = false;
         self.finish = false;
+        self.taken_by_hand = None;
         self.ending = None;
         self.shared.lock().replace();
     }

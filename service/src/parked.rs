@@ -35,7 +35,11 @@ impl<T: Transport, H: Handler> Parked for Body<T, H> {
     fn take(&mut self, frames: &[u8]) {
         let calls = &mut self.calls;
         self.owner.guarded(|owner| {
-            let (Ok(taken) | Err((taken, _))) = owner.session.send_encoded(frames);
+            // What had no room the last time, and what its task has not seen to, comes first.
+            let (Ok(taken) | Err((taken, _))) = match owner.is_clear() {
+                true => owner.session.send_encoded(frames),
+                false => Ok(0),
+            };
             let rest = frames.get(taken..).unwrap_or_default();
             *calls |= !rest.is_empty();
             owner.queue(rest.to_vec());
@@ -60,6 +64,7 @@ impl<T: Transport, H: Handler> Parked for Body<T, H> {
             if let Poll::Ready(Err(failed)) = written {
                 *error = Some(failed);
             }
+            owner.count_memory();
         });
         self.sent_at = Some(now);
         self.calls |= calls;

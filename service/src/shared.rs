@@ -200,6 +200,7 @@ impl Shared {
         if self.dirty.load(Ordering::Acquire) {
             return false;
         }
+        inner.wait_for_latest(waker);
         match &mut inner.owner {
             Some(owner) if owner.will_wake(waker) => {}
             owner => *owner = Some(waker.clone()),
@@ -238,9 +239,13 @@ impl Shared {
         }
     }
 
-    /// Whether there is a board at which the owner could leave what it has.
+    /// Whether there is a board at which the owner could leave what it has. Where small messages
+    /// wait for others only the owner knows for how long.
     #[inline]
     pub(crate) fn may_park(&self) -> bool {
+        if self.outgoing.batch.is_some() {
+            return false;
+        }
         let inner = self.lock();
         inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
     }
@@ -484,7 +489,9 @@ impl Inner {
             self.closed = Some(Box::new(closed));
             self.over = true;
             self.generation = self.generation.wrapping_add(1);
-            self.set_gate();
+            // Whoever keeps a handle keeps nothing of what will not be sent.
+            self.staged = Vec::new();
+            self.give_back();
         }
         wake
     }

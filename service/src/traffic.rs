@@ -179,6 +179,8 @@ impl Traffic {
         *current = limits;
         let next = (self.version.load(Ordering::Relaxed) & !1).wrapping_add(2) | odd;
         self.version.store(next, Ordering::Release);
+        // What was too much for the limits before is nobody's debt.
+        lock(&self.sources).pairs.values().for_each(|pair| *lock(pair) = Pair::NEW);
         true
     }
 
@@ -229,12 +231,11 @@ impl Allowance {
             return None;
         }
         if self.counted.as_ref().is_none_or(|counted| counted.version != version) {
-            let limits = *lock(&traffic.limits);
             let mut counted = self.counted.take().unwrap_or_else(|| {
                 let source = traffic.source(now, remote());
                 Box::new(Counted { source, ..Counted::NEW })
             });
-            (counted.version, counted.limits, counted.exceeded) = (version, limits, false);
+            counted.renew(traffic, version);
             self.counted = Some(counted);
         }
         let counted = self.counted.as_deref_mut()?;
@@ -270,6 +271,12 @@ impl Counted {
         noted: false,
         seen: (0, 0),
     };
+
+    /// Goes by the limits that hold now. What was too much for others is nobody's debt.
+    fn renew(&mut self, traffic: &Traffic, version: u32) {
+        (self.version, self.limits, self.exceeded) = (version, *lock(&traffic.limits), false);
+        self.own = Pair::NEW;
+    }
 
     fn room(&mut self, now: Instant, least: u32) -> Room {
         let Self { limits, own, source, exceeded, .. } = self;
@@ -325,7 +332,11 @@ impl<H: Handler> Owner<H> {
         if let (Some(traffic), Some(counted)) = (&allowance.traffic, &mut allowance.counted) {
             let (messages, bytes) = std::mem::replace(&mut counted.seen, came);
             // What came while nothing was limited is nobody's debt.
-            if traffic.version.load(Ordering::Relaxed).wrapping_sub(counted.version) <= 2 {
+            let version = traffic.version.load(Ordering::Relaxed);
+            if version.wrapping_sub(counted.version) <= 2 {
+                if version != counted.version {
+                    counted.renew(traffic, version);
+                }
                 let bytes = u32::try_from(came.1.saturating_sub(bytes)).unwrap_or(u32::MAX);
                 counted.charge(now, came.0.wrapping_sub(messages), bytes);
             }

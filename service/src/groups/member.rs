@@ -158,7 +158,7 @@ impl Shared {
             Ok(())
         } else {
             match inner.stage_message(route, payload) {
-                Err(SendError::Full) => inner.overflow(self.outgoing.when_full),
+                Err(SendError::Full) => inner.overflow(self.outgoing.when_full, route, payload),
                 staged => staged,
             }
         };

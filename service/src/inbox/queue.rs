@@ -94,6 +94,12 @@ impl<T: Payload> Queue<T> {
 
     pub(crate) fn push(&self, item: T, holds: Option<Position>) {
         let mut state = lock(&self.state);
+        if state.left {
+            // Since it was last asked: nobody would ever take it, and it would hold its position.
+            state.dropped += 1;
+            drop(state);
+            return drop(item);
+        }
         state.bytes += item.len();
         state.items.push_back((item, holds));
         let waker = state.waiting.take();
@@ -204,4 +210,50 @@ impl<T: Payload> Queue<T> {
 /// Has a session's owner look what is taken now.
 fn nudge(handle: &Handle) {
     handle.shared().order(|_| {});
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::time::Instant;
+
+    #[derive(Clone)]
+    struct Never;
+
+    impl crate::transport::Timer for Never {
+        fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    impl Runtime for Never {
+        type Timer = Self;
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn timer(&self) -> Self {
+            Self
+        }
+
+        fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) {}
+    }
+
+    impl Payload for () {
+        fn len(&self) -> usize {
+            1
+        }
+    }
+
+    /// Whoever has just seen that somebody receives may be late.
+    #[test]
+    fn what_comes_when_nobody_receives_any_more_is_dropped() {
+        let queue = Queue::new(&Never);
+        queue.push((), None);
+        queue.leave();
+        queue.push((), None);
+        assert_eq!((queue.waiting(), queue.dropped()), ((0, 0), 2));
+    }
 }

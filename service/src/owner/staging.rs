@@ -15,7 +15,11 @@ impl<H: Handler> Owner<H> {
         let caught_up = self.has_caught_up();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
-            self.left_latest = inner.stage_latest(caught_up);
+            // The last of them need not be newer than anything.
+            let is_time = caught_up || inner.orders.finish;
+            self.left_latest = inner.stage_latest(is_time);
+            // Whoever is in the middle of a long message says when it is not any more.
+            self.latest_later = inner.is_open();
             let limit = self.shared.outgoing.queue;
             let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit));
             self.left_staged = inner.has_staged() && !room;
@@ -64,7 +68,8 @@ impl<H: Handler> Owner<H> {
 
     /// Whether newest values that were left where they are can be taken now.
     fn wants_latest(&self) -> bool {
-        self.left_latest && self.has_caught_up()
+        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        self.left_latest && !self.latest_later && !full && self.has_caught_up()
     }
 
     /// What there was is with the transport, or as much as it takes now.
@@ -90,6 +95,7 @@ impl<H: Handler> Owner<H> {
             self.taken(self.session.acknowledged());
         }
         let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
+        let all_sent = all_sent && !self.left_staged && !self.left_latest;
         if self.finish && all_sent && self.session.finish().is_ok() {
             self.finish = false;
         }
@@ -98,7 +104,7 @@ impl<H: Handler> Owner<H> {
         //= CRD-10
         let received = self.session.received();
         let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic)
+        if let Some(taken) = self.handler.taken(received).or(automatic).or(self.taken_by_hand)
             && self.may_release(now)
         {
             self.session.release(now, taken.min(received));

@@ -314,7 +314,9 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             Ok(more) => more,
             Err(cause) => return Turn::Over(cause),
         };
-        match if self.lingers(now) { Poll::Ready(Ok(())) } else { self.write(cx, now) } {
+        // What the transport did not take has waited for others already.
+        let lingers = self.blocked_since.is_none() && self.lingers(now);
+        match if lingers { Poll::Ready(Ok(())) } else { self.write(cx, now) } {
             Poll::Ready(Ok(())) => self.blocked_since = None,
             Poll::Ready(Err(error)) => return Turn::Over(PlainCause::Transport(error.kind())),
             Poll::Pending => {

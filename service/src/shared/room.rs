@@ -126,11 +126,19 @@ impl Inner {
     }
 
     /// A message found no room and nobody waits for some: does what is to be done then.
-    pub(crate) fn overflow(&mut self, when_full: WhenFull) -> Result<(), SendError> {
+    pub(crate) fn overflow(
+        &mut self,
+        when_full: WhenFull,
+        route: Route,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
         self.turned_down += 1;
+        let size = HEADER_LEN + route.encoded_len() + payload.len();
         match when_full {
             WhenFull::Refuse => Err(SendError::Full),
             WhenFull::DropNewest => Ok(()),
+            // That others take too much memory, or a long one is under way, is not its fault.
+            WhenFull::Disconnect if self.staged.len() + size <= self.limit => Err(SendError::Full),
             WhenFull::Disconnect => {
                 self.orders.close = Some((CloseCode::EVICTED, true));
                 Err(SendError::Full)
@@ -160,12 +168,18 @@ impl Inner {
     /// Stages the newest values, because everything before them is with the transport; whether some
     /// are left.
     pub(crate) fn stage_latest(&mut self, is_time: bool) -> bool {
-        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.latest.is_empty()) else {
+        if self.over || self.rare.as_ref().is_none_or(|rare| rare.latest.is_empty()) {
             return false;
-        };
+        }
         if !is_time || self.open {
             return true;
         }
+        // They were given before it was said that nothing more would come.
+        let finish = std::mem::replace(&mut self.orders.finish, false);
+        self.set_gate();
+        let Some(rare) = &mut self.rare else {
+            return false;
+        };
         let mut latest = std::mem::take(&mut rare.latest);
         let staged = latest.iter().take_while(|(route, value)| {
             // A session that is over takes none.
@@ -174,10 +188,20 @@ impl Inner {
         let staged = staged.count();
         latest.drain(..staged);
         let left = !latest.is_empty();
+        self.orders.finish = finish;
+        self.set_gate();
         if let Some(rare) = &mut self.rare {
             rare.latest = latest;
         }
         left
+    }
+
+    /// Calls `waker`, which is the owner's, when there is memory for newest values that have none.
+    pub(super) fn wait_for_latest(&self, waker: &Waker) {
+        let waits = self.rare.as_ref().is_some_and(|rare| !rare.latest.is_empty());
+        if let Some(memory) = self.memory.as_ref().filter(|memory| waits && memory.is_full()) {
+            memory.wait(waker);
+        }
     }
 
     /// Calls `waker` when there is room or the session is over.

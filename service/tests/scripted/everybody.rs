@@ -2,11 +2,16 @@
 //! the order in which each sender sent them, with what was sent to it alone in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use outlast_core::wire::Status;
 use outlast_core::{CloseCode, Config};
-use outlast_service::{ClientConfig, Handle, Incoming, Peer, SendError, ServerHandle, SessionInfo};
+use outlast_service::inbox::{Inbox, InboxConfig};
+use outlast_service::{
+    ClientConfig, Handle, Incoming, Peer, Runtime, SendError, ServerHandle, SessionInfo,
+};
 
 use crate::executor::{Rng, Sim};
 use crate::histories::join;
@@ -273,6 +278,54 @@ fn sessions_whose_tasks_sleep_are_ended_like_others() {
             assert_eq!((sent, everybody.end_all(CloseCode::EVICTED)), (count, count));
             world.sleep(1_000_000).await;
             assert_eq!(notes.count("lost EVICTED"), count);
+        });
+    });
+}
+
+/// What had no room is not overtaken by what came while it was carried and is shorter.
+#[test]
+fn a_short_message_does_not_overtake_a_long_one_for_which_there_was_no_room() {
+    for_seeds(60, |seed, _| {
+        let sim = Sim::new(seed);
+        let world = sim.clone();
+        sim.run(async move {
+            let (server, net) = serve(&world, CONFIG, |_| deaf);
+            let down = Faults { busy: 100, ..Faults::default() };
+            net.plan(move |_| Some((Faults::default(), down.clone())));
+            let (inbox, mut receiver) = Inbox::new(&world, InboxConfig::default());
+            let (client, runner) = client(&world, &net, eager(seed), inbox);
+            world.aside(runner);
+            while client.id().is_none() {
+                world.sleep(100).await;
+            }
+            let all = server.handle();
+            assert_eq!(all.broadcast(1u8, &encode(0, 0, 0)).sent, 1);
+            world.sleep(10_000).await;
+            for number in 1..16 {
+                assert_eq!(all.broadcast(1u8, &encode(0, number, 900)).sent, 1);
+            }
+            assert_eq!(all.broadcast(1u8, &encode(0, 16, 3_000)).sent, 1);
+            let other = all.clone();
+            world.spawn(async move {
+                for number in 17..27 {
+                    assert_eq!(other.broadcast(1u8, &encode(0, number, 0)).sent, 1);
+                    let mut once = false;
+                    poll_fn(|cx| {
+                        cx.waker().wake_by_ref();
+                        if std::mem::replace(&mut once, true) {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        }
+                    })
+                    .await;
+                }
+            });
+            world.sleep(50_000).await;
+            for number in 0..27u32 {
+                let received = receiver.recv().await.unwrap();
+                assert_eq!(received.payload()[4..8], number.to_le_bytes(), "seed {seed}");
+            }
         });
     });
 }

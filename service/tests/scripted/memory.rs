@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use outlast_core::{CloseCode, Config};
+use outlast_service::inbox::{Inbox, InboxConfig};
 use outlast_service::{
     Handle, Incoming, Limits, MemoryLimits, Peer, Runtime, SendError, Server, ServerConfig,
     SessionInfo,
 };
 
-use crate::executor::Sim;
+use crate::executor::{Sim, Wanted};
 use crate::link::Link;
 use crate::world::{Net, Notes, client, deaf, eager, served};
 
@@ -172,5 +173,93 @@ fn peers_get_no_credit_while_there_is_no_memory() {
         done.wait(&world, "done").await;
         limits.memory.high = 9_999;
         assert_eq!(handle.set_limits(&limits).unwrap_err().key(), "memory.high");
+    });
+}
+
+/// A newest value waits for memory as everything does, and without keeping anybody busy.
+#[test]
+fn newest_values_wait_until_there_is_memory() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits { low: MIB / 8, high: MIB / 4 });
+    let world = sim.clone();
+    sim.run(async move {
+        let handle = server.handle();
+        let (slow, link, ..) = listener(&world, &net, 1).await;
+        let (quick, _, heard, _) = listener(&world, &net, 2).await;
+        link.change(false, |faults| faults.stalled = true);
+        let slow = handle.get(slow.id().unwrap()).unwrap();
+        let quick = handle.get(quick.id().unwrap()).unwrap();
+        while slow.try_send(1u8, &[7; 10_000]).is_ok() {
+            world.sleep(10).await;
+        }
+        assert_eq!(handle.stats().times_full, 1);
+        quick.send_latest(2u8, &[7; 2_000]).unwrap();
+        world.sleep(SECOND).await;
+        let before = world.turned();
+        world.sleep(SECOND).await;
+        assert!(world.turned() < before + 200, "{}", world.turned() - before);
+        link.change(false, |faults| faults.stalled = false);
+        world.sleep(5 * SECOND).await;
+        assert!(handle.stats().memory < MIB / 8);
+        assert_eq!(heard.load(Ordering::Relaxed), 2_000);
+    });
+}
+
+/// What is put up for everybody takes memory as everything does.
+#[test]
+fn messages_to_everybody_find_no_room_when_there_is_no_memory() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits { low: MIB / 2, high: MIB });
+    let world = sim.clone();
+    sim.run(async move {
+        let (handle, mut kept) = (server.handle(), Vec::new());
+        for seed in 0..40 {
+            // They are there, and take nothing.
+            let (inbox, receiver) = Inbox::new(&world, InboxConfig::default());
+            let (client, runner) = client(&world, &net, eager(seed), inbox);
+            world.aside(runner);
+            while client.id().is_none() {
+                world.sleep(100).await;
+            }
+            kept.push((client, receiver));
+        }
+        assert_eq!(handle.broadcast(1u8, b"begin").sent, 40);
+        world.sleep(10_000).await;
+        let (mut most, mut refused) = (0, 0);
+        for _ in 0..400 {
+            refused += handle.broadcast(1u8, &[7; 1_000]).failed.len();
+            world.sleep(1_000).await;
+            most = most.max(handle.stats().memory);
+        }
+        assert!(refused > 0);
+        assert!((MIB..=2 * MIB).contains(&most), "{most}");
+    });
+}
+
+/// Whoever keeps the handle of a session that is over keeps nothing of what it queued.
+#[test]
+fn a_session_whose_task_is_gone_holds_no_memory() {
+    let sim = Sim::new(1);
+    let config = ServerConfig { limits: Limits::one_source(), ..served(Config::SERVER) };
+    let server = Server::new(sim.clone(), config, |_: &SessionInfo| {
+        |peer: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { .. } = event {
+                for _ in 0..10 {
+                    peer.handle().try_send(1u8, &[7; 10_000]).unwrap();
+                }
+                std::panic::panic_any(Wanted);
+            }
+        }
+    });
+    let server = server.unwrap();
+    let net = Net::serving(&sim, &server);
+    let world = sim.clone();
+    sim.run(async move {
+        let (handle, ..) = listener(&world, &net, 1).await;
+        let kept = server.handle().get(handle.id().unwrap()).unwrap();
+        handle.send(1u8, b"panic").await.unwrap();
+        kept.closed().await;
+        world.sleep(SECOND).await;
+        assert_eq!(server.handle().stats().memory, 0);
     });
 }

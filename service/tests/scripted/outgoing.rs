@@ -1,6 +1,8 @@
 //! What waits to be sent: queues of every size and what becomes of the rest, batches, newest
 //! values.
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use outlast_core::wire::Op;
@@ -304,5 +306,133 @@ fn a_handshake_does_not_wait_for_a_batch() {
         assert!(world.micros() < SECOND, "{}", world.micros());
         let log = scene.link().up().log.clone();
         assert_eq!(ops(&log)[..2], [Op::Hello, Op::Ack]);
+    });
+}
+
+/// What was given to send before the end is sent before the end.
+#[test]
+fn newest_values_are_sent_before_the_end() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, Outgoing::default()).await;
+        scene.stall(true);
+        scene.handle.send(1u8, b"first").await.unwrap();
+        world.sleep(1_000).await;
+        scene.handle.send_latest(9u8, b"last value").unwrap();
+        scene.handle.finish();
+        world.sleep(SECOND).await;
+        scene.stall(false);
+        scene.notes.wait(&world, "9 ").await;
+    });
+}
+
+/// A long message is under way, and whoever sends it has other things to do.
+#[test]
+fn newest_values_wait_for_the_end_of_a_long_message_without_spinning() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Refuse)).await;
+        let long = [7; 10 * SMALLEST];
+        let mut sending = Box::pin(scene.handle.send(1u8, &long));
+        let polled = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_pending())).await;
+        assert!(polled, "it does not fit");
+        scene.handle.send_latest(9u8, b"last value").unwrap();
+        world.sleep(SECOND).await;
+        let before = world.turned();
+        world.sleep(SECOND).await;
+        assert!(world.turned() < before + 100, "{}", world.turned() - before);
+        sending.await.unwrap();
+        scene.notes.wait(&world, "9 ").await;
+    });
+}
+
+/// Who takes nothing is not spared because what waits for it is little.
+#[test]
+fn a_batch_that_the_transport_does_not_take_is_not_tried_for_ever() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 1_000, messages: 100, delay: Duration::from_millis(10) };
+        let write_timeout = Duration::from_secs(5);
+        let outgoing = Outgoing { write_timeout, batch: Some(batch), ..Outgoing::default() };
+        let scene = Scene::new(&world, outgoing).await;
+        scene.stall(true);
+        let since = world.micros();
+        scene.handle.send(1u8, &[7; 100]).await.unwrap();
+        while scene.handle.is_connected() {
+            world.sleep(1_000).await;
+        }
+        let took = world.micros() - since;
+        assert!((5 * SECOND..5 * SECOND + 30_000).contains(&took), "{took}");
+    });
+}
+
+/// Who waits for the rest of a long message is not too slow.
+#[test]
+fn nobody_is_let_go_because_a_long_message_is_under_way() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Disconnect)).await;
+        let long = [7; 10 * SMALLEST];
+        let mut sending = Box::pin(scene.handle.send(1u8, &long));
+        let polled = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_pending())).await;
+        assert!(polled, "it does not fit");
+        world.sleep(SECOND).await;
+        assert_eq!(scene.handle.try_send(2u8, b"short"), Err(SendError::Full));
+        sending.await.unwrap();
+        scene.notes.wait(&world, "1 ").await;
+        scene.handle.try_send(2u8, b"short").unwrap();
+        scene.notes.wait(&world, "2 ").await;
+    });
+}
+
+#[test]
+fn messages_to_everybody_wait_for_others_where_messages_do() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 10_000, messages: 100, delay: Duration::from_millis(100) };
+        let outgoing = Outgoing { batch: Some(batch), ..Outgoing::default() };
+        let config = ServerConfig { outgoing, ..served(Config::SERVER) };
+        let server = Server::new(world.clone(), config, |_: &_| deaf).unwrap();
+        let net = Net::serving(&world, &server);
+        let (handle, runner) = client(&world, &net, eager(1), deaf);
+        world.aside(runner);
+        while handle.id().is_none() {
+            world.sleep(100).await;
+        }
+        let all = server.handle();
+        for _ in 0..3 {
+            // The first finds nobody who is quiet yet.
+            assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+            world.sleep(SECOND).await;
+        }
+        let before = net.last().down().log.len();
+        assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+        world.sleep(50_000).await;
+        assert_eq!(net.last().down().log.len(), before, "it waits for others");
+        world.sleep(100_000).await;
+        assert!(net.last().down().log.len() > before);
+    });
+}
+
+/// However much waits, in however many places: what was taken is sent before the end.
+#[test]
+fn everything_that_was_queued_is_sent_before_the_end() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let scene = Scene::new(&world, with(SMALLEST, WhenFull::Refuse)).await;
+        scene.stall(true);
+        let (count, error) = scene.fill().await;
+        assert!(matches!(error, SendError::Full), "{error}");
+        scene.handle.finish();
+        world.sleep(1_000).await;
+        scene.stall(false);
+        world.sleep(SECOND).await;
+        assert_eq!(scene.notes.count("1 "), count);
     });
 }

@@ -133,3 +133,25 @@ fn small_packets_wait_for_others_and_no_longer_than_they_may() {
         assert!(link.up().log.ends_with(&last), "{:?}", link.up().log);
     });
 }
+
+#[test]
+fn a_batch_that_the_transport_does_not_take_times_out() {
+    let sim = Sim::new(1);
+    let notes = Notes::default();
+    let (_, net) = serve(&sim, PlainConfig::default(), Ltv::default(), echo(&Notes::default()));
+    let world = sim.clone();
+    sim.run(async move {
+        let batch = Batch { bytes: 5_000, messages: 10, delay: Duration::from_millis(100) };
+        let mut config = once();
+        config.connection.batch = Some(batch);
+        config.connection.write_timeout = Duration::from_secs(5);
+        let handle = client(&world, &net, config, Ltv::default(), listen(&notes));
+        until_connected(&world, &handle).await;
+        net.last().change(true, |faults| faults.stalled = true);
+        let since = world.micros();
+        handle.try_send(&Packet::one_way(1, &[1; 100])).unwrap();
+        notes.wait(&world, "closed WriteTimeout").await;
+        let took = world.micros() - since;
+        assert!((5 * SECOND..6 * SECOND).contains(&took), "{took}");
+    });
+}

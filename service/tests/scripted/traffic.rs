@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use outlast_core::admission::Rate;
-use outlast_core::{CloseCode, Config};
+use outlast_core::{CloseCode, Config, Release};
 use outlast_service::{
     Handle, Incoming, Limits, Peer, Server, ServerConfig, SessionInfo, TrafficLimits, WhenExceeded,
 };
@@ -212,4 +212,61 @@ fn who_sends_faster_may_be_disconnected_and_keeps_its_session() {
         let stats = server.handle().stats();
         assert_eq!((stats.resumed, stats.created, stats.throttled), (1, 1, 1));
     });
+}
+
+/// An application that says itself what it has taken cannot give credit that there is not.
+#[test]
+fn rates_hold_for_who_releases_by_hand() {
+    let sim = Sim::new(1);
+    let mut limits = Limits::one_source();
+    limits.traffic = TrafficLimits { messages: TEN_A_SECOND, ..TrafficLimits::UNLIMITED };
+    let session = Config { window: 16_387, release: Release::Manual, ..Config::SERVER };
+    let config = ServerConfig { limits, ..served(session) };
+    let heard = Heard::default();
+    let (notes, clock) = (Arc::clone(&heard), sim.clone());
+    let factory = move |_: &SessionInfo| {
+        let (notes, clock) = (Arc::clone(&notes), clock.clone());
+        move |peer: &mut Peer<'_>, event: Incoming<'_>| {
+            if let Incoming::Message { .. } = event {
+                notes.lock().unwrap().push((clock.micros(), peer.id().unwrap()));
+                peer.release(peer.position());
+            }
+        }
+    };
+    let server = Server::new(sim.clone(), config, factory).unwrap();
+    let net = from(&sim, &server, "192.0.2.1");
+    let world = sim.clone();
+    sim.run(async move {
+        let handle = sending(&world, &net, 1, 200, 1_000);
+        let last = until_heard(&world, &heard, 200).await;
+        assert!(last > 15 * SECOND, "{last}");
+        handle.flushed().await.unwrap();
+        assert!(server.handle().stats().throttled > 0);
+    });
+}
+
+/// What was too much at a lower rate is not waited for at a higher one.
+#[test]
+fn a_rate_that_is_raised_is_not_waited_for_any_longer() {
+    for by_source in [false, true] {
+        let sim = Sim::new(1);
+        let limited = move |rate| match by_source {
+            false => TrafficLimits { messages: rate, ..TrafficLimits::UNLIMITED },
+            true => TrafficLimits { source_messages: rate, ..TrafficLimits::UNLIMITED },
+        };
+        let (server, heard) = listening(&sim, limited(Rate::per_second(1, 1)));
+        let net = from(&sim, &server, "192.0.2.1");
+        let world = sim.clone();
+        sim.run(async move {
+            let _handle = sending(&world, &net, 1, 2_000, 10);
+            world.sleep(SECOND).await;
+            let few = heard.lock().unwrap().len();
+            assert!((900..1_500).contains(&few), "a window, and no more: {few}");
+            let mut limits = Limits::one_source();
+            limits.traffic = limited(Rate::per_second(1_000, 1_000));
+            server.handle().set_limits(&limits).unwrap();
+            let last = until_heard(&world, &heard, 2_000).await;
+            assert!(last < 5 * SECOND, "{last}");
+        });
+    }
 }
