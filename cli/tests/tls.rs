@@ -43,10 +43,10 @@ fn serve(folder: &Folder, more: &[&str]) -> (Running, String) {
     (server, address)
 }
 
-/// What a client says that sends one line.
+/// What a client says that sends one line, unless it leaves before.
 fn say(address: &str, more: &[&str]) -> (bool, String) {
     let mut client = Running::start(&[&["connect", address], more].concat());
-    client.type_line("hello");
+    client.offer_line("hello");
     client.end_input();
     let (status, said) = client.finish();
     (status.success(), said)

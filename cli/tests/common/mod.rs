@@ -13,8 +13,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A command that runs, with the lines it has written so far.
 pub(crate) struct Running {
     child: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
+    lines: Receiver<(usize, String)>,
+    seen: Vec<(usize, String)>,
+    /// How far each stream has been waited through. Nothing says in which order lines of different
+    /// streams were written.
+    through: [usize; 2],
 }
 
 impl Running {
@@ -32,38 +35,43 @@ impl Running {
             Box::new(child.stdout.take().expect("it is piped")),
             Box::new(child.stderr.take().expect("it is piped")),
         ];
-        for stream in streams {
+        for (number, stream) in streams.into_iter().enumerate() {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    if sender.send(line).is_err() {
+                    if sender.send((number, line)).is_err() {
                         return;
                     }
                 }
             });
         }
-        Self { child, lines, seen: Vec::new() }
+        Self { child, lines, seen: Vec::new(), through: [0; 2] }
     }
 
-    /// Waits for a line with `part` in it, and returns it.
+    /// Waits for a line with `part` in it, behind the last one of its stream that was waited for,
+    /// and returns it.
     pub(crate) fn wait_for(&mut self, part: &str) -> String {
         let until = Instant::now() + DEADLINE;
+        let mut at = 0;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) => {
-                    self.seen.push(line.clone());
-                    if line.contains(part) {
-                        return line;
-                    }
+            while let Some((stream, line)) = self.seen.get(at) {
+                at += 1;
+                if at > self.through[*stream] && line.contains(part) {
+                    self.through[*stream] = at;
+                    return line.clone();
                 }
-                Err(reason) => panic!("`{part}` never came ({reason}):\n{}", self.seen.join("\n")),
+            }
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(reason) => panic!("`{part}` never came ({reason}):\n{}", self.seen()),
             }
         }
     }
 
     /// Everything it said so far.
     pub(crate) fn seen(&self) -> String {
-        self.seen.join("\n")
+        let lines: Vec<&str> = self.seen.iter().map(|(_, line)| line.as_str()).collect();
+        lines.join("\n")
     }
 
     /// The address behind ` on `, as the commands print it when they listen.
@@ -76,6 +84,12 @@ impl Running {
     pub(crate) fn type_line(&mut self, line: &str) {
         let input = self.child.stdin.as_mut().expect("it is open");
         writeln!(input, "{line}").expect("the command reads");
+    }
+
+    /// As [`type_line`](Self::type_line), to a command that may have left already.
+    pub(crate) fn offer_line(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("it is open");
+        let _ = writeln!(input, "{line}");
     }
 
     pub(crate) fn end_input(&mut self) {
@@ -96,12 +110,12 @@ impl Running {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("it never ended:\n{}", self.seen.join("\n"))
+                    panic!("it never ended:\n{}", self.seen())
                 }
             }
         }
         let status = self.child.wait().expect("it ended");
-        (status, self.seen.join("\n"))
+        (status, self.seen())
     }
 }
 
