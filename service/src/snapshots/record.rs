@@ -54,7 +54,7 @@ impl<'b> Record<'b> {
         let mut out =
             Vec::with_capacity(FIXED + parts.iter().map(|part| part.len()).sum::<usize>());
         out.extend_from_slice(&MAGIC);
-        let flags = u8::from(self.finish) * FINISH | u8::from(self.is_last) * LAST;
+        let flags = (u8::from(self.finish) * FINISH) | (u8::from(self.is_last) * LAST);
         out.extend_from_slice(&[VERSION, flags, 0, 0]);
         for number in [self.principal, self.source, self.taken_at] {
             out.extend_from_slice(&number.to_le_bytes());

@@ -129,7 +129,6 @@ fn sessions_outlast_their_servers() {
         let net = Net::serving(&sim, &server);
         rough(&net, Rng(rng.next()));
         let world = sim.clone();
-        let (notes, heard) = (notes.clone(), heard.clone());
         sim.run(async move {
             let (handle, runner, right) = counting(&world, &net, seed, &heard);
             world.aside(runner);
@@ -167,6 +166,19 @@ fn sessions_outlast_their_servers() {
             assert!(handle.closed().await.complete);
         });
     });
+}
+
+/// The numbers that a handler has had.
+fn numbers(notes: &Notes) -> Vec<u32> {
+    let all = notes.all();
+    let numbers = all.iter().filter_map(|note| note.strip_prefix("number "));
+    numbers.map(|number| number.parse().unwrap()).collect()
+}
+
+/// Numbers as they are printed.
+fn list(text: &str) -> Vec<u32> {
+    let inside = text.trim_matches(['[', ']']);
+    inside.split(", ").filter(|it| !it.is_empty()).map(|it| it.parse().unwrap()).collect()
 }
 
 /// A server is gone without warning, and the next one has snapshots of some time before: its client
@@ -211,11 +223,6 @@ fn old_snapshots_repeat_nothing_and_lose_nothing_unsaid() {
                 world.sleep(10_000).await;
             }
         });
-        let numbers = |notes: &Notes| -> Vec<u32> {
-            let all = notes.all();
-            let numbers = all.iter().filter_map(|note| note.strip_prefix("number "));
-            numbers.map(|number| number.parse().unwrap()).collect()
-        };
         let (first, second, all) = (numbers(&notes), numbers(&later), heard.all());
         assert!(first.iter().copied().eq(1..=first.len() as u32), "{first:?}");
         let Some(verdict) = all.iter().find(|note| note.starts_with("lost")) else {
@@ -229,10 +236,6 @@ fn old_snapshots_repeat_nothing_and_lose_nothing_unsaid() {
         assert!(second.is_empty(), "it was resumed in part: {second:?}");
         let (_, parts) = verdict.split_once("missing ").unwrap();
         let (missing, unknown) = parts.split_once(" unknown ").unwrap();
-        let list = |text: &str| -> Vec<u32> {
-            let inside = text.trim_matches(['[', ']']);
-            inside.split(", ").filter(|it| !it.is_empty()).map(|it| it.parse().unwrap()).collect()
-        };
         let (missing, unknown) = (list(missing), list(unknown));
         // Nothing is called missing that was handled, and whatever was not handled is called so.
         assert!(missing.iter().all(|number| !first.contains(number)), "{verdict}: {first:?}");

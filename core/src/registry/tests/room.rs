@@ -207,7 +207,7 @@ fn limits_that_let_no_session_be_are_named() {
 //= test REG-19
 #[test]
 fn what_came_after_a_snapshot_is_not_known_before_its_client_is_back() {
-    let old = || Stored { is_last: false, ..stored(1) };
+    let old = || Stored { is_last: false, epoch: 3, ..stored(1) };
     let claim_of = |attach| claim(1, attach, 4, key(1));
     // Over before anybody came, in whatever way: it is not said how far it had come.
     let mut registry = fixed(config());
