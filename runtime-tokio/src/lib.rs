@@ -141,4 +141,8 @@ mod documents {
 
     #[doc = include_str!("../../docs/porting.md")]
     struct Porting;
+
+    #[cfg(all(feature = "formats", feature = "router"))]
+    #[doc = include_str!("../../docs/moving.md")]
+    struct Moving;
 }
