@@ -235,8 +235,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         match orders.close {
             Some((code, true)) => owner.session.end(now, code),
-            Some((code, false)) => owner.session.close(now, code, 0),
+            Some((code, false)) => owner.session.close(now, code, orders.retry_ms),
             None => {}
+        }
+        if orders.snapshot {
+            owner.hand_in(now);
         }
     }
 

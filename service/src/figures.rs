@@ -96,6 +96,9 @@ pub struct SessionInfo {
     pub turned_down: u64,
     /// Bytes that the session keeps because the peer's application has not taken them yet.
     pub unacknowledged: usize,
+    /// What the session's handler in an earlier process [saved](crate::Handler::save); shown to
+    /// whoever makes the handler in this one, and to nobody else.
+    pub saved: Option<Box<[u8]>>,
 }
 
 /// What the owner last wrote down.
@@ -233,6 +236,7 @@ impl Shared {
             queued: inner.staged.len() + figures.queued as usize,
             turned_down: inner.turned_down,
             unacknowledged: figures.unacknowledged as usize,
+            saved: None,
         })
     }
 
@@ -295,6 +299,7 @@ impl SessionInfo {
             queued: 0,
             turned_down: 0,
             unacknowledged: 0,
+            saved: None,
         }
     }
 }

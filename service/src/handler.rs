@@ -51,6 +51,18 @@ pub trait Handler: Send + 'static {
         let _ = received;
         None
     }
+
+    /// What this handler would have to know to go on in another process, for a snapshot of its
+    /// session: the handler that is made there finds it in [`SessionInfo::saved`].
+    ///
+    /// It is asked where the handler runs, at the interval of
+    /// [`Snapshots`](crate::Snapshots) and when a server hands its sessions over. By default
+    /// nothing is saved.
+    ///
+    /// [`SessionInfo::saved`]: crate::SessionInfo::saved
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 impl<F: FnMut(&mut Peer<'_>, Incoming<'_>) + Send + 'static> Handler for F {

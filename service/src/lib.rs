@@ -144,6 +144,7 @@ pub mod router;
 mod security;
 mod server;
 mod shared;
+mod snapshots;
 mod state;
 mod traffic;
 mod transport;
@@ -171,6 +172,9 @@ pub use overview::{Refusals, Report, ServerHandle, ServerStats};
 pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::Server;
+#[cfg(feature = "snapshots")]
+pub use snapshots::FileStore;
+pub use snapshots::{RestoreError, SnapshotStore, Snapshots};
 pub use state::{LinkState, States, Watcher};
 pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

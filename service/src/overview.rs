@@ -63,6 +63,15 @@ pub struct ServerStats {
     pub created: u64,
     /// Sessions resumed on another connection.
     pub resumed: u64,
+    /// Sessions that go on from a snapshot of an earlier server's.
+    pub restored: u64,
+    /// Snapshots that were there and could not be gone on from: too old, or too large for what is
+    /// configured now. Their clients are told that their sessions are lost.
+    pub not_restored: u64,
+    /// How often snapshots of all sessions were stored.
+    pub stored: u64,
+    /// How often they could not be stored.
+    pub not_stored: u64,
     /// Failed authentications and failed claims to a session.
     pub denied: u64,
 }
@@ -139,6 +148,10 @@ pub(crate) struct Common {
     pub(crate) tls_hellos: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
+    pub(crate) restored: AtomicU64,
+    pub(crate) not_restored: AtomicU64,
+    pub(crate) stored: AtomicU64,
+    pub(crate) not_stored: AtomicU64,
     pub(crate) directory: Directory<Shared>,
     pub(crate) home: Arc<Home>,
     pub(crate) bell: Arc<Bell>,
@@ -180,6 +193,10 @@ impl Common {
             tls_hellos: AtomicU64::new(0),
             created: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
+            restored: AtomicU64::new(0),
+            not_restored: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            not_stored: AtomicU64::new(0),
             directory: Directory::default(),
             home: Arc::new(home),
             bell: Arc::default(),
@@ -365,6 +382,10 @@ impl ServerHandle {
             tls_hellos: common.tls_hellos.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),
+            restored: common.restored.load(Ordering::Relaxed),
+            not_restored: common.not_restored.load(Ordering::Relaxed),
+            stored: common.stored.load(Ordering::Relaxed),
+            not_stored: common.not_stored.load(Ordering::Relaxed),
             denied: door.failures,
         }
     }

@@ -3,6 +3,7 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
+mod snapshot;
 mod staging;
 
 use std::io::ErrorKind;
@@ -62,6 +63,9 @@ pub(crate) struct Owner<H> {
     news: News,
     /// The client was heard.
     confirmed: bool,
+    /// It is from an old snapshot, and its client was not heard since: what an earlier process
+    /// received after that is not known.
+    pub(crate) rx_unknown: bool,
     /// A connection's task has it.
     pub(crate) carried: bool,
     /// How the connection ended, if the session said so.
@@ -160,6 +164,7 @@ impl<H: Handler> Owner<H> {
             asked_to_leave: false,
             news: News::default(),
             confirmed: false,
+            rx_unknown: false,
             carried: false,
             ending: None,
             allowance: Allowance::default(),
@@ -411,6 +416,7 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn heed_confirmation(&mut self) {
         if !self.confirmed && self.session.is_confirmed() {
             (self.confirmed, self.news.confirmed) = (true, true);
+            self.rx_unknown = false;
         }
     }
 

@@ -165,6 +165,11 @@ impl Queues {
         newest
     }
 
+    /// What waits: handles' frames, and answers.
+    pub(crate) fn waiting(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.backlog.get(self.at..).unwrap_or_default().to_vec(), self.answers.clone())
+    }
+
     /// Takes everything that waits, because it will not be sent, and the requests that end in it
     /// or behind `arrived`.
     pub(crate) fn discard(&mut self, arrived: Position) -> (Vec<u8>, Vec<RequestId>) {

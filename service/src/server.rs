@@ -34,7 +34,7 @@ use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// A server without its listener, which a runtime crate adds. Clones are the same server.
 pub struct Server<R: Runtime, H> {
-    inner: Arc<Inner<R, H>>,
+    pub(crate) inner: Arc<Inner<R, H>>,
 }
 
 impl<R: Runtime, H> Clone for Server<R, H> {
@@ -409,23 +409,28 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
+        let owner = self.own(accepted.session, info);
+        self.common.created.fetch_add(1, Ordering::Relaxed);
+        self.common.enter(grant.sid, &owner.shared);
+        lock(&self.state).send_out(lease, Arc::clone(&owner.shared));
+        Ok((owner, accepted.written))
+    }
+
+    /// An owner, with a handler, for a session that is new here.
+    pub(crate) fn own(&self, session: Session<Vec<u8>>, info: &SessionInfo) -> Box<Owner<H>> {
         let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
-        let home = Arc::clone(&self.common.home);
+        let (home, now) = (Arc::clone(&self.common.home), self.now());
         home.let_in(true);
-        let (id, local) = (grant.sid, home.intern(info.local));
+        let (id, local) = (info.id, home.intern(info.local));
         let hosted = Hosted { home, id, local, opened_at: now };
         let shared = Shared::new(info.remote, principal, &self.runtime, outgoing);
         let shared = Arc::new(shared.of_server(hosted));
         let handler = (self.factory)(info);
-        let release = self.wanted.release;
-        let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
+        let mut owner = Owner::new(session, handler, Arc::clone(&shared), self.wanted.release);
         shared.lock().count_in(Arc::clone(&self.common.memory));
         owner.memory = Some(Arc::clone(&self.common.memory));
         owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
-        self.common.created.fetch_add(1, Ordering::Relaxed);
-        self.common.enter(grant.sid, &shared);
-        lock(&self.state).send_out(lease, shared);
-        Ok((Box::new(owner), accepted.written))
+        Box::new(owner)
     }
 
     /// The resume failed in a way that ends the session.
@@ -435,7 +440,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         //= CLS-6
         if owner.session.death().is_some() {
             close.flags = CloseFlags::SESSION_ENDED;
-            close.rx_next = Some(owner.session.received().get());
+            //= REG-19
+            let received = owner.session.received().get();
+            close.rx_next = Some(received).filter(|_| !owner.rx_unknown);
             owner.guarded(|owner| {
                 let _ = owner.handle_input(now, &mut &[][..]);
             });
@@ -451,7 +458,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 
     /// Waits for the last connection to go; false if `until` comes first.
-    async fn emptied_before(&self, until: std::time::Instant) -> bool {
+    pub(crate) async fn emptied_before(&self, until: std::time::Instant) -> bool {
         let emptied = pin!(self.common.door.emptied());
         crate::client::before(&self.runtime, until, emptied).await.is_some()
     }

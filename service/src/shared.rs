@@ -22,6 +22,7 @@ use crate::figures::Figures;
 use crate::home::Hosted;
 use crate::memory::Memory;
 use crate::outgoing::Outgoing;
+use crate::snapshots::Ticket;
 use crate::state::{LinkState, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 
@@ -99,6 +100,8 @@ struct Rare {
     late: Vec<(RequestId, Status)>,
     /// The newest value of each of these routes, until everything before it is with the transport.
     latest: Vec<(Route, Vec<u8>)>,
+    /// Somebody waits for a snapshot.
+    ticket: Option<Ticket>,
 }
 
 /// What handles may know about the session without asking its owner.
@@ -123,6 +126,10 @@ pub(crate) struct Orders {
     pub(crate) close: Option<(CloseCode, bool)>,
     /// Announce that this end leaves: grace and spread in milliseconds.
     pub(crate) drain: Option<(u32, u32)>,
+    /// When a closed connection's peer is to come again, in milliseconds.
+    pub(crate) retry_ms: u32,
+    /// Hand a snapshot in.
+    pub(crate) snapshot: bool,
 }
 
 /// What became of a request.
@@ -141,7 +148,10 @@ pub(crate) struct Staged {
 
 impl Rare {
     const fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.late.is_empty() && self.latest.is_empty()
+        self.waiting.is_empty()
+            && self.late.is_empty()
+            && self.latest.is_empty()
+            && self.ticket.is_none()
     }
 }
 
@@ -492,6 +502,7 @@ impl Inner {
             // Whoever keeps a handle keeps nothing of what will not be sent.
             self.staged = Vec::new();
             self.give_back();
+            drop(self.take_ticket());
         }
         wake
     }

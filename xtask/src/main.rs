@@ -19,6 +19,7 @@ mod steps;
 mod suites;
 mod tidy;
 mod tools;
+mod wireshark;
 mod workspace;
 
 use std::process::ExitCode;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools};
+use crate::{
+    builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools, wireshark,
+};
 
 /// How a step that did not fail ended, with a word on what it saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +49,11 @@ const STEPS: &[Step] = &[
         run: quality::mutants,
     },
     Step { name: "demo", about: "the demo loses nothing over a hundred cuts", run: quality::demo },
+    Step {
+        name: "wireshark",
+        about: "the dissector shows what the specification says",
+        run: wireshark::step,
+    },
     Step { name: "msrv", about: "builds with the oldest Rust promised", run: builds::msrv },
     Step { name: "targets", about: "the core builds for four bare targets", run: builds::targets },
     Step { name: "features", about: "the core in every set of features", run: builds::features },

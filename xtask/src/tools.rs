@@ -26,6 +26,7 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
         targets(workspace, &firmware::TARGETS),
         valgrind(),
         qemu(),
+        tshark(),
     ];
     let missing: Vec<String> = needs.into_iter().filter_map(Result::err).collect();
     if missing.is_empty() {
@@ -97,6 +98,11 @@ pub(crate) fn qemu() -> Result<(), String> {
     let packages = "qemu-system-arm qemu-system-misc iproute2";
     debian("qemu-system-arm", packages)?;
     debian("qemu-system-riscv32", packages)
+}
+
+/// Tshark, which is Wireshark without windows.
+pub(crate) fn tshark() -> Result<(), String> {
+    debian("tshark", "tshark")
 }
 
 /// Whether this runs as root.

@@ -344,6 +344,12 @@ impl<S: Storage + ?Sized> Session<S> {
         (0..self.peer.max_requests).map(RequestId).filter(|id| self.is_open_out(*id))
     }
 
+    /// Requests of the peer's that want their response, the lowest number first: whoever restores
+    /// the session answers those of which nobody knows any more.
+    pub fn open_requests_in(&self) -> impl Iterator<Item = RequestId> + '_ {
+        (0..self.config.max_requests).map(RequestId).filter(|id| self.is_open_in(*id))
+    }
+
     /// What counts and has been counted since the session began.
     #[must_use]
     pub const fn stats(&self) -> Stats {

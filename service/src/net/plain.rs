@@ -152,6 +152,12 @@ impl<N: Net, H: PlainHandler> Host<N::Stream> for PlainServer<N, H> {
         self.drain(grace)
     }
 
+    async fn hand_over(&self, grace: Duration) -> io::Result<usize> {
+        // Without sessions there is nothing to store.
+        self.drain(grace).await;
+        Ok(0)
+    }
+
     fn abort(&self) {
         self.abort();
     }

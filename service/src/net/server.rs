@@ -13,6 +13,7 @@ use outlast_core::Config;
 #[cfg(feature = "formats")]
 use outlast_formats::Format;
 
+use super::lasting::Lasting;
 use super::stop::{Stop, Switch};
 use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
@@ -24,6 +25,7 @@ use crate::outgoing::Outgoing;
 use crate::overview::ServerHandle;
 use crate::security::SecurityLog;
 use crate::server::Server as Sessions;
+use crate::snapshots::Snapshots;
 use crate::transport::sleep_until;
 
 /// Describes a server. See [`Server::builder`].
@@ -31,6 +33,7 @@ use crate::transport::sleep_until;
 pub struct ServerBuilder<N> {
     net: N,
     config: ServerConfig,
+    snapshots: Option<Snapshots>,
     socket: SocketOptions,
 }
 
@@ -55,7 +58,8 @@ impl<N: Net> Server<N> {
     /// As [`builder`](Self::builder), on this runtime.
     #[must_use]
     pub fn on(net: N) -> ServerBuilder<N> {
-        ServerBuilder { net, config: ServerConfig::default(), socket: SocketOptions::default() }
+        let (config, socket) = (ServerConfig::default(), SocketOptions::default());
+        ServerBuilder { net, config, snapshots: None, socket }
     }
 
     /// The address it listens at, with the port that the system chose if none was given.
@@ -72,15 +76,18 @@ impl<N: Net> Server<N> {
     ///
     /// # Errors
     ///
-    /// If the configuration is out of range.
+    /// If the configuration is out of range, or [snapshots](ServerBuilder::snapshots) of an earlier
+    /// server are there and cannot be read.
     pub fn start<H: Handler>(
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
         let Self { listener, local, options } = self;
-        let ServerBuilder { net, config, socket } = options;
+        let ServerBuilder { net, config, snapshots, socket } = options;
         let server = Sessions::new(net.clone(), config, factory).map_err(invalid)?;
         let handle = server.handle();
+        let server = Lasting::new(server, net.clone(), snapshots);
+        server.load()?;
         Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
     }
 
@@ -161,6 +168,14 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Stores the sessions, and goes on with those that are stored: the server resumes what an
+    /// earlier one had. Nothing is stored otherwise.
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: Snapshots) -> Self {
+        self.snapshots = Some(snapshots);
+        self
+    }
+
     /// Sets the groups that sessions, or connections without, may join: those of another server, to
     /// have them in common, or ones with other limits. It has its own otherwise.
     #[must_use]
@@ -174,7 +189,7 @@ impl<N: Net> ServerBuilder<N> {
     #[cfg(feature = "formats")]
     #[must_use]
     pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
-        let Self { net, config, socket } = self;
+        let Self { net, config, socket, .. } = self;
         let groups = config.groups.unwrap_or_default();
         let (limits, security) = (config.limits, config.security);
         super::PlainServerBuilder::new(net, format, limits, security, socket, groups)
@@ -183,8 +198,8 @@ impl<N: Net> ServerBuilder<N> {
     /// Puts a layer between the sockets and the sessions, such as TLS.
     #[must_use]
     pub fn layer<L: Layer<N>>(self, layer: L) -> ServerBuilder<L::Net> {
-        let Self { net, config, socket } = self;
-        ServerBuilder { net: layer.over(net), config, socket }
+        let Self { net, config, snapshots, socket } = self;
+        ServerBuilder { net: layer.over(net), config, snapshots, socket }
     }
 
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
@@ -234,30 +249,11 @@ pub(super) trait Host<T>: Send + Sync + 'static {
     /// Announces the end, and closes what is left after `grace`.
     fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send;
 
+    /// Closes all connections and stores the sessions; how many there were.
+    fn hand_over(&self, grace: Duration) -> impl Future<Output = io::Result<usize>> + Send;
+
     /// Ends at once.
     fn abort(&self);
-}
-
-impl<N: Net, H: Handler> Host<N::Stream> for Sessions<N, H> {
-    fn ready(&self) -> impl Future<Output = bool> + Send {
-        self.ready()
-    }
-
-    fn spawn_connection(&self, io: N::Stream, local: SocketAddr, remote: SocketAddr) {
-        self.spawn_connection_between(io, Some(local), Some(remote));
-    }
-
-    fn keep_house(&self) -> impl Future<Output = ()> + Send {
-        self.keep_house()
-    }
-
-    fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send {
-        self.drain(grace)
-    }
-
-    fn abort(&self) {
-        self.abort();
-    }
 }
 
 /// Serves in tasks of the runtime until the switch says otherwise.
@@ -285,6 +281,9 @@ pub(super) fn run<N: Net>(
         drop(listener);
         match stop {
             Stop::Drain(grace) => beside(house, server.drain(grace)).await,
+            Stop::HandOver(grace) => {
+                ordered.tell(beside(house, server.hand_over(grace)).await);
+            }
             Stop::Abort => server.abort(),
         }
     });
@@ -302,7 +301,7 @@ async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = 
 }
 
 /// The result of `main`; what never ends goes on beside it.
-async fn beside<T>(
+pub(super) async fn beside<T>(
     mut endless: Pin<&mut impl Future<Output = Infallible>>,
     main: impl Future<Output = T>,
 ) -> T {
@@ -353,6 +352,24 @@ impl<S: Clone> Running<S> {
     pub async fn shutdown(mut self, grace: Duration) {
         self.switch.order(Stop::Drain(grace));
         self.finished().await;
+    }
+
+    /// Ends as [`shutdown`](Self::shutdown) does, but its sessions go on: they are
+    /// [stored](ServerBuilder::snapshots), and the server that finds them there resumes them. Says
+    /// how many they are.
+    ///
+    /// Every connection is closed at once, and its client told to come again within a second. One
+    /// that does not let itself be closed is left after `grace`; its session is stored all the
+    /// same. Where nothing was said of snapshots this is [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// They could not be stored. The server has ended; its clients are told that their sessions
+    /// are lost, or resume those that were stored before.
+    pub async fn hand_over(mut self, grace: Duration) -> io::Result<usize> {
+        self.switch.order(Stop::HandOver(grace));
+        self.finished().await;
+        self.switch.told().unwrap_or(Ok(0))
     }
 
     /// Waits for the end of the server. Dropping the future changes nothing: it can be one branch

@@ -388,17 +388,22 @@ impl<H: Hook> Routed<H> {
         }
     }
 
-    fn opened(&mut self, peer: &Peer<'_>) {
-        let common = &self.table.common;
-        let (number, handle) = (common.next_link(), peer.handle());
+    /// The session as handlers see it.
+    fn link(&self, peer: &Peer<'_>) -> Link {
+        let (number, handle) = (self.table.common.next_link(), peer.handle());
         let principal = handle.shared().principal();
-        self.begin(Link::of_session(handle, number, principal));
+        Link::of_session(handle, number, principal)
     }
 
     /// Whom it is from is known.
-    pub(super) fn begin(&mut self, link: Link) {
+    fn know(&mut self, link: Link) {
         let own = self.table.common.counters.open(link.number());
         self.open = Some(Open { link, own });
+    }
+
+    /// As [`know`](Self::know), and this is its beginning.
+    pub(super) fn begin(&mut self, link: Link) {
+        self.know(link);
         self.tell(|it, link| it.table.common.life.open.iter().for_each(|told| told(link)));
     }
 
@@ -439,10 +444,16 @@ impl<H: Hook> Handler for Routed<H> {
                     asked.cancel();
                 }
             }
-            Incoming::Opened => self.opened(peer),
-            Incoming::Resumed { resent } => self.tell(|it, link| {
-                it.table.common.life.resume.iter().for_each(|told| told(link, resent));
-            }),
+            Incoming::Opened => self.begin(self.link(peer)),
+            Incoming::Resumed { resent } => {
+                if self.open.is_none() {
+                    // It was opened in another process.
+                    self.know(self.link(peer));
+                }
+                self.tell(|it, link| {
+                    it.table.common.life.resume.iter().for_each(|told| told(link, resent));
+                });
+            }
             Incoming::Disconnected { code, cause } => self.tell(|it, link| {
                 it.table.common.life.detach.iter().for_each(|told| told(link, code, cause));
             }),

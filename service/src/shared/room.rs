@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use outlast_core::CloseCode;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
+use outlast_core::{CloseCode, Head};
 
 use super::Inner;
+use crate::encode;
 use crate::error::SendError;
 use crate::memory::{FREE, Memory};
 use crate::outgoing::WhenFull;
+use crate::snapshots::Ticket;
 
 /// Routes of which only the newest value waits.
 const LATEST_MAX: usize = 256;
@@ -194,6 +196,27 @@ impl Inner {
             rare.latest = latest;
         }
         left
+    }
+
+    /// Adds what the owner has not taken: what is staged, and the newest values behind it.
+    pub(crate) fn copy_staged(&self, queued: &mut Vec<u8>) {
+        queued.extend_from_slice(&self.staged);
+        let latest = self.rare.iter().flat_map(|rare| &rare.latest);
+        for (route, value) in latest {
+            let max_body = u16::try_from(self.facts.max_body).unwrap_or(u16::MAX);
+            encode::long(queued, Head::Message { route: *route }, value, max_body);
+        }
+    }
+
+    /// Somebody wants a snapshot; a wish that nobody has looked at yet is forgotten.
+    pub(crate) fn leave_ticket(&mut self, ticket: Ticket) -> Option<Ticket> {
+        self.orders.snapshot = true;
+        self.rare.get_or_insert_default().ticket.replace(ticket)
+    }
+
+    /// The wish for a snapshot, if there is one.
+    pub(crate) fn take_ticket(&mut self) -> Option<Ticket> {
+        self.rare.as_mut().and_then(|rare| rare.ticket.take())
     }
 
     /// Calls `waker`, which is the owner's, when there is memory for newest values that have none.

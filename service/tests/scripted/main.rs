@@ -30,6 +30,7 @@ mod routed_hooks;
 mod routed_plain;
 mod routed_queues;
 mod security;
+mod snapshots;
 #[cfg(feature = "formats")]
 mod states;
 mod takeover;
