@@ -184,9 +184,10 @@ impl Groups {
     /// everybody may join, and whoever is in a group may send to it.
     ///
     /// The rule is asked in the task of whoever wants something, often that of a connection: it
-    /// must not block. No lock is held meanwhile.
+    /// must not block. No lock is held meanwhile, nor while a rule is dropped.
     pub fn set_rule(&self, rule: impl Fn(&Asking<'_>) -> bool + Send + Sync + 'static) {
-        lock(&self.0).rule = Some(Arc::new(rule));
+        let before = lock(&self.0).rule.replace(Arc::new(rule));
+        drop(before);
     }
 
     /// As [`set_rule`](Self::set_rule), for one group, whether it is there or not.
@@ -205,13 +206,16 @@ impl Groups {
         if inside.rules.len() >= limits.groups && !inside.rules.contains_key(group) {
             return Err(GroupError::limit(GroupLimit::Groups, limits.groups));
         }
-        inside.rules.insert(group.into(), Arc::new(rule));
+        let before = inside.rules.insert(group.into(), Arc::new(rule));
+        drop(inside);
+        drop(before);
         Ok(())
     }
 
     /// The group goes by the rule for all from now on; whether it had its own.
     pub fn clear_group_rule(&self, group: &str) -> bool {
-        lock(&self.0).rules.remove(group).is_some()
+        let before = lock(&self.0).rules.remove(group);
+        before.is_some()
     }
 
     /// Puts a session or connection into a group; whether it was not in it before. It stays until
@@ -245,6 +249,7 @@ impl Groups {
         for id in gone.members.keys() {
             inside.forget(*id, &name);
         }
+        drop(inside);
         gone.members.len()
     }
 
