@@ -147,6 +147,7 @@ mod shared;
 mod state;
 mod traffic;
 mod transport;
+mod waiters;
 
 pub use bytes::Bytes;
 
