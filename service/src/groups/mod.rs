@@ -4,6 +4,7 @@
 //! in none: the end of a member takes it out of all, and whoever comes too late to add it is told
 //! so. One lock covers the tables; it is not held while anything is sent or anybody is asked.
 
+mod calls;
 mod error;
 mod member;
 #[cfg(test)]
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use outlast_core::ConfigError;
 use outlast_core::wire::Route;
 
+pub(crate) use calls::group_calls;
 pub use error::{GroupError, GroupLimit, MemberError};
-#[cfg(any(feature = "formats", test))]
+#[cfg(any(feature = "formats", feature = "router", test))]
 pub(crate) use member::sealed;
 pub use member::{GroupMember, MemberId, MemberInfo};
 pub(crate) use member::{Member, Message, Named};
