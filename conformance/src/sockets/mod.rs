@@ -12,6 +12,7 @@ mod descriptors;
 mod endurance;
 mod limits;
 mod own_method;
+mod policies;
 mod tools;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use descriptors::{is_the_server, out_of_descriptors_it_serves_on_and_recover
 pub use endurance::*;
 pub use limits::*;
 pub use own_method::a_method_of_ones_own_lets_in;
+pub use policies::*;
 
 /// However busy the machine is, no case takes so long.
 pub const LONGEST: Duration = Duration::from_secs(900);
@@ -42,6 +44,7 @@ macro_rules! socket_suite {
             a_request_whose_time_is_over_is_cancelled_at_the_peer
             a_resumed_session_authenticates_again_and_gets_new_keys
             a_server_listens_where_it_is_told
+            a_session_that_nobody_resumes_has_its_place_until_its_time_is_over
             a_shared_key_proves_both_ends
             a_slow_reader_gets_the_newest_value
             a_small_message_waits_for_others
@@ -56,10 +59,12 @@ macro_rules! socket_suite {
             messages_come_no_faster_than_they_may
             one_listener_takes_both_families
             one_source_has_its_share_and_no_more
+            requests_end_at_their_deadline_and_too_many_are_refused
             sessions_that_are_gone_lock_nobody_out
             silent_handshakes_make_room_before_their_time_is_over
             the_oldest_handshake_makes_room
             who_is_too_slow_is_refused_or_let_go
+            who_reads_events_too_slowly_is_told_how_many_are_lost
         }
     };
     (@ $ground:expr; $($case:ident)*) => {
