@@ -207,20 +207,31 @@ impl Board {
         }
         drop(inside);
         let now = now();
-        for errand in &mut bag.errands {
-            let (from, to) = ((errand.from - bag.low) as usize, (errand.to - bag.low) as usize);
-            let frames = bag.frames.get(from..to).unwrap_or_default();
-            errand.body.take(frames);
-        }
+        bag.hand_out();
         for errand in &mut bag.errands {
             errand.sleeps = errand.body.write(now);
         }
-        let mut rouse = Vec::new();
+        self.put_back(bag);
+        true
+    }
+
+    /// Puts back what was taken along, and wakes whose task has to see to it.
+    fn put_back(&self, bag: &mut Bag) {
+        let mut rouse = std::mem::take(&mut bag.rouse);
         let abandoned = self.lock().unload(bag, &mut rouse);
-        rouse.iter().for_each(|shared| shared.rouse());
+        bag.rouse = rouse;
+        while let Some(shared) = bag.rouse.pop() {
+            shared.rouse();
+        }
         // Not under the lock: they tell others of their end.
         drop(abandoned);
-        true
+    }
+
+    /// The server is gone, and nobody puts anything up any more. What is here goes now: not when
+    /// the board does, which may be under the lock of any session.
+    pub(crate) fn clear(&self) {
+        let inside = std::mem::take(&mut *self.lock());
+        inside.courier.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -390,7 +401,7 @@ impl Inside {
             let to = spot.end.min(end);
             self.got[index] = if spot.end == NEVER { end } else { NEVER };
             low = low.min(from);
-            bag.errands.push(Errand { index, body, from, to, sleeps: true });
+            bag.errands.push(Errand { index, body, from, to, sleeps: false });
             if bag.errands.len() == ROUND {
                 break;
             }
@@ -422,7 +433,8 @@ impl Inside {
         let mut abandoned = Vec::new();
         let end = self.end();
         for Errand { index, body, sleeps, .. } in bag.errands.drain(..) {
-            let Some(spot) = &mut self.seats[index] else {
+            let Some(spot) = self.seats.get_mut(index).and_then(Option::as_mut) else {
+                abandoned.push(body);
                 continue;
             };
             spot.out = false;
@@ -467,6 +479,21 @@ struct Bag {
     /// Entries, from this one on.
     frames: Vec<u8>,
     low: u64,
+    /// Whose tasks have to be waked.
+    rouse: Vec<Arc<Shared>>,
+}
+
+impl Bag {
+    /// Gives everybody the entries that are for it and that it has not got yet.
+    fn hand_out(&mut self) {
+        for errand in &mut self.errands {
+            let (from, to) = ((errand.from - self.low) as usize, (errand.to - self.low) as usize);
+            if from < to {
+                errand.body.take(self.frames.get(from..to).unwrap_or_default());
+                errand.from = errand.to;
+            }
+        }
+    }
 }
 
 /// The task that carries entries to the sessions that sleep.
@@ -498,12 +525,65 @@ impl<R: Runtime> Future for Courier<R> {
     }
 }
 
-/// A runtime that ends takes its courier along.
+/// A runtime that ends takes its courier along, and so does a panic, whatever it was about: what it
+/// has with it is its sessions'.
 impl<R> Drop for Courier<R> {
     fn drop(&mut self) {
         if let Some(board) = self.board.upgrade() {
+            self.bag.hand_out();
+            self.bag.errands.iter_mut().for_each(|errand| errand.sleeps = false);
+            board.put_back(&mut self.bag);
             let rouse = board.lock().disband();
             rouse.iter().for_each(|shared| shared.rouse());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outgoing::Outgoing;
+
+    #[derive(Clone)]
+    struct Still;
+
+    impl Runtime for Still {
+        type Timer = Self;
+
+        fn now(&self) -> std::time::Instant {
+            std::time::Instant::now()
+        }
+
+        fn timer(&self) -> Self {
+            Self
+        }
+
+        fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            drop(task);
+        }
+    }
+
+    impl crate::transport::Timer for Still {
+        fn poll_until(&mut self, _: &mut Context<'_>, _: std::time::Instant) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    /// Whoever has a board last may have a session's lock.
+    #[test]
+    fn a_board_without_a_server_has_nothing_to_drop() {
+        let board = Arc::new(Board::default());
+        let directory = Directory::default();
+        let outgoing = Arc::new(Outgoing::default());
+        let shared = Arc::new(Shared::new(None, 0, &Still, outgoing));
+        directory.insert(1, Arc::clone(&shared));
+        board.open(&directory);
+        drop(directory);
+        assert_eq!(Arc::strong_count(&shared), 2, "it has a seat");
+        board.clear();
+        assert_eq!(Arc::strong_count(&shared), 1);
+        // Who still comes finds nobody.
+        shared.leave_board();
+        assert!(shared.evict().is_none() && board.post(Route::from(1u8), b"?").0 == 0);
     }
 }

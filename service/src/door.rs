@@ -15,6 +15,7 @@ use outlast_core::admission::{Gate, GateConfig, GateStats, SourceEntry, Ticket, 
 use crate::access::AccessList;
 use crate::overview::{Refusals, lock};
 use crate::transport::{Clock, Runtime, Timer};
+use crate::waiters::{Key, Waiters};
 
 /// Refused connections that are told so at the same time; what comes beyond is just closed.
 const MAX_REFUSING: usize = 64;
@@ -26,7 +27,7 @@ const MAX_PATIENT: usize = 1024;
 pub(crate) struct Door {
     inside: Mutex<Inside>,
     /// Who waits for a free handshake, for the drain, or for its end.
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Mutex<Waiters>,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,19 @@ struct Inside {
     refusing: usize,
     /// Connections that wait to be let in.
     patient: usize,
+}
+
+/// Where somebody waits. Dropped, it does not any more.
+struct Place<'a> {
+    door: &'a Door,
+    key: Key,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let waker = lock(&self.door.waiting).leave(self.key);
+        drop(waker);
+    }
 }
 
 /// A connection in its handshake.
@@ -62,7 +76,7 @@ impl Door {
             refusing: 0,
             patient: 0,
         };
-        Self { inside: Mutex::new(inside), waiting: Mutex::new(Vec::new()) }
+        Self { inside: Mutex::new(inside), waiting: Mutex::default() }
     }
 
     /// Goes by other limits from now on; who waited for room looks again.
@@ -117,11 +131,12 @@ impl Door {
 
     /// Polls whenever something has changed.
     async fn wait_with<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+        let mut place = Place { door: self, key: Key::NONE };
         poll_fn(|cx| {
             let mut waiting = lock(&self.waiting);
             let polled = poll(cx);
             if polled.is_pending() {
-                waiting.push(cx.waker().clone());
+                waiting.wait(&mut place.key, cx.waker());
             }
             polled
         })
@@ -129,7 +144,7 @@ impl Door {
     }
 
     pub(crate) fn wake_all(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        let waiting = lock(&self.waiting).take();
         waiting.into_iter().for_each(Waker::wake);
     }
 

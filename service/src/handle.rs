@@ -14,7 +14,7 @@ use outlast_core::{CloseCode, Head};
 use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
 use crate::figures::SessionInfo;
-use crate::shared::{Inner, Shared};
+use crate::shared::{Inner, Shared, Waiting};
 use crate::state::{LinkState, States};
 
 /// A session, from any task: it survives reconnects, can be cloned, and needs no connection to
@@ -247,6 +247,7 @@ impl Handle {
     /// has waited may end the program.
     pub async fn closed(&self) -> Closed {
         let mut generation = None;
+        let mut waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             // It may have been replaced before this task could look.
@@ -254,7 +255,7 @@ impl Handle {
             match inner.check_generation(generation) {
                 Err(closed) if !inner.is_parting() => Poll::Ready(closed),
                 Ok(()) | Err(_) => {
-                    inner.wait_for_room(cx.waker());
+                    inner.wait_for_room(&mut waiting, cx.waker());
                     Poll::Pending
                 }
             }
@@ -334,7 +335,9 @@ impl Call<'_> {
                 // Nobody else could have seen the request yet.
                 let _ = inner.poll_call(id, cx.waker());
             }
-            Err(SendError::Full | SendError::NotOpen) => inner.wait_for_room(cx.waker()),
+            Err(SendError::Full | SendError::NotOpen) => {
+                inner.wait_for_room(&mut sending.waiting, cx.waker());
+            }
             Err(error) => refused = Some(RequestError::NotSent(error)),
         }
         if self.id.is_some() {
@@ -398,11 +401,21 @@ struct Sending<'a> {
     /// Whether a receipt is wanted, and its number once everything is staged.
     receipted: bool,
     receipt: u64,
+    waiting: Waiting<'a>,
 }
 
 impl<'a> Sending<'a> {
-    const fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
-        Self { shared, head, payload, at: None, generation: None, receipted: false, receipt: 0 }
+    fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
+        Self {
+            shared,
+            head,
+            payload,
+            at: None,
+            generation: None,
+            receipted: false,
+            receipt: 0,
+            waiting: Waiting::new(shared),
+        }
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
@@ -410,7 +423,7 @@ impl<'a> Sending<'a> {
         let mut inner = shared.lock();
         let result = self.stage(&mut inner);
         if let Err(SendError::Full | SendError::NotOpen) = result {
-            inner.wait_for_room(cx.waker());
+            inner.wait_for_room(&mut self.waiting, cx.waker());
             shared.notify(inner);
             return Poll::Pending;
         }

@@ -148,6 +148,7 @@ mod snapshots;
 mod state;
 mod traffic;
 mod transport;
+mod waiters;
 
 pub use bytes::Bytes;
 

@@ -391,6 +391,12 @@ impl ServerHandle {
     }
 }
 
+impl Drop for Common {
+    fn drop(&mut self) {
+        self.board.clear();
+    }
+}
+
 /// A lock whose holder may have panicked: every change under it is whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

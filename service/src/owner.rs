@@ -536,8 +536,8 @@ impl<H: Handler> Owner<H> {
 /// The task that had the session was dropped, or its handler panicked: those who wait are told.
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
-        if let Some(memory) = &self.memory {
-            memory.change(self.counted, 0);
+        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.change(self.counted, 0)) {
+            memory.tell();
         }
         if self.over {
             self.shared.turn(LinkState::Closed);

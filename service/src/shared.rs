@@ -3,11 +3,12 @@
 //! The lock is short: encoding a frame, or swapping a queue. It is never held across I/O or while
 //! somebody's code runs. The owner's own sends do not come here at all.
 
+mod locked;
 mod room;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -20,11 +21,14 @@ use crate::board::{Board, LONGEST, Left, Parked, Seat};
 use crate::error::{Closed, RequestError, SendError};
 use crate::figures::Figures;
 use crate::home::Hosted;
-use crate::memory::Memory;
+use crate::memory::{Memory, Turn};
 use crate::outgoing::Outgoing;
 use crate::snapshots::Ticket;
 use crate::state::{LinkState, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
+use crate::waiters::Waiters;
+
+pub(crate) use locked::{Locked, Waiting};
 
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub(crate) struct Inner {
     /// How much of it is counted.
     granted: usize,
     memory: Option<Arc<Memory>>,
+    /// There is memory for those who wait for some: they are told once the lock is let go.
+    has_freed: bool,
     /// How long it may become now: 0 while nothing may be staged at all.
     gate: usize,
     /// Messages that found no room and were refused or dropped.
@@ -95,13 +101,15 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 struct Rare {
     /// Who waits for room.
-    waiting: Vec<Waker>,
+    waiting: Waiters,
     /// Requests whose responder was dropped, with what they are answered.
     late: Vec<(RequestId, Status)>,
     /// The newest value of each of these routes, until everything before it is with the transport.
     latest: Vec<(Route, Vec<u8>)>,
     /// Somebody waits for a snapshot.
     ticket: Option<Ticket>,
+    /// Where the owner waits for memory for them.
+    latest_turn: Option<Turn>,
 }
 
 /// What handles may know about the session without asking its owner.
@@ -185,8 +193,9 @@ impl Shared {
         &*self.timers
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked::new(self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether there is something for the owner.
@@ -196,7 +205,7 @@ impl Shared {
     }
 
     /// Locks for the owner, which now takes everything there is.
-    pub(crate) fn lock_clean(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock_clean(&self) -> Locked<'_> {
         let inner = self.lock();
         self.dirty.store(false, Ordering::Relaxed);
         inner
@@ -220,7 +229,7 @@ impl Shared {
 
     /// Lets go of the lock and wakes the owner if it sleeps.
     #[inline]
-    pub(crate) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
+    pub(crate) fn notify(&self, mut inner: Locked<'_>) {
         self.dirty.store(true, Ordering::Release);
         if inner.on_board {
             inner.land();
@@ -396,7 +405,7 @@ impl Inner {
 
     /// Who waited for room may try again.
     fn take_waiting(&mut self) -> Vec<Waker> {
-        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
+        self.rare.as_mut().map(|rare| rare.waiting.take()).unwrap_or_default()
     }
 
     pub(crate) fn asked(&mut self) -> &mut Asked {
@@ -502,7 +511,7 @@ impl Inner {
             // Whoever keeps a handle keeps nothing of what will not be sent.
             self.staged = Vec::new();
             self.give_back();
-            drop(self.take_ticket());
+            wake.extend(self.take_ticket().and_then(Ticket::give_up));
         }
         wake
     }
@@ -574,5 +583,8 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.give_back();
+        if let Some(memory) = self.memory.as_ref().filter(|_| self.has_freed) {
+            memory.tell();
+        }
     }
 }

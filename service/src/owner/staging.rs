@@ -53,8 +53,10 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn count_memory(&mut self) {
         let held = self.held_bytes();
         if held != self.counted {
-            if let Some(memory) = &self.memory {
-                memory.change(self.counted, held);
+            if let Some(memory) = &self.memory
+                && memory.change(self.counted, held)
+            {
+                memory.tell();
             }
             self.counted = held;
         }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use outlast_core::admission::Turned;
-use outlast_core::wire::Route;
 use outlast_formats::{FormatError, Packet};
 
 use super::error::{PlainClosed, PlainError};
@@ -14,8 +13,7 @@ use super::shared::Shared;
 use crate::events::Emitter;
 use crate::groups::sealed::Sealed;
 use crate::groups::{
-    GroupError, GroupMember, GroupReport, Groups, Member, MemberError, MemberId, MemberInfo,
-    Message, Named,
+    GroupMember, Groups, Member, MemberError, MemberId, MemberInfo, Message, Named, group_calls,
 };
 use crate::home::{Reached, ServerLimit, WhyRefused};
 
@@ -122,82 +120,18 @@ impl Sealed for PlainHandle {
     }
 }
 
-/// A connection of a server, in groups.
-impl PlainHandle {
-    /// Puts this connection into a group, if the group's rule allows it; whether it was not in it
-    /// before. It stays until it leaves or is over.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::Denied`], which [limit](GroupError::Limit) leaves no room, that the name is
-    /// empty, that the connection is over or a client's.
-    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
-        Groups::ask_to_join(&self.named().ok_or(GroupError::NotServed)?, group)
-    }
-
-    /// Takes this connection out of a group; whether it was in it.
-    pub fn leave_group(&self, group: &str) -> bool {
-        self.named().is_some_and(|named| named.quit(group))
-    }
-
-    /// The groups that this connection is in, in the order in which it joined them.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.named().map_or_else(Vec::new, |named| named.joined())
-    }
-
-    /// Sends a one-way message to everybody in a group but this connection, without waiting for any
-    /// of them, if the group's rule allows it.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::Denied`], that the name cannot be one, or that this is no server's connection.
-    /// Who does not get the message is in the report.
-    pub fn send_to_group(
-        &self,
-        group: &str,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<GroupReport, GroupError> {
-        let named = self.named().ok_or(GroupError::NotServed)?;
-        Groups::ask_to_send(&named, group, route.into(), payload)
+impl Sealed for PlainPeer<'_> {
+    fn named(&self) -> Option<Named> {
+        self.handle().named()
     }
 }
 
-/// A connection of a server, in groups, from its handler.
-impl PlainPeer<'_> {
-    /// As [`PlainHandle::join_group`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainHandle::join_group`].
-    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
-        self.handle().join_group(group)
-    }
+group_calls! {
+    /// A connection of a server, in groups.
+    PlainHandle
+}
 
-    /// As [`PlainHandle::leave_group`].
-    pub fn leave_group(&self, group: &str) -> bool {
-        self.handle().leave_group(group)
-    }
-
-    /// As [`PlainHandle::groups`]. When the connection is told to be closed they are still those
-    /// that it was in; it leaves them behind that.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.handle().groups()
-    }
-
-    /// As [`PlainHandle::send_to_group`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainHandle::send_to_group`].
-    pub fn send_to_group(
-        &self,
-        group: &str,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<GroupReport, GroupError> {
-        self.handle().send_to_group(group, route, payload)
-    }
+group_calls! {
+    /// A connection of a server, in groups, from its handler.
+    PlainPeer<'_>
 }

@@ -6,12 +6,13 @@ use std::task::Waker;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
 use outlast_core::{CloseCode, Head};
 
-use super::Inner;
+use super::{Inner, Waiting};
 use crate::encode;
 use crate::error::SendError;
 use crate::memory::{FREE, Memory};
 use crate::outgoing::WhenFull;
 use crate::snapshots::Ticket;
+use crate::waiters::Key;
 
 /// Routes of which only the newest value waits.
 const LATEST_MAX: usize = 256;
@@ -59,8 +60,7 @@ impl Inner {
         }
         if size > self.granted.max(FREE) {
             let wanted = size.next_power_of_two().min(self.limit);
-            self.memory.iter().for_each(|memory| memory.change(self.granted, wanted));
-            self.granted = wanted;
+            self.count(wanted);
         }
         self.set_gate();
         true
@@ -69,10 +69,18 @@ impl Inner {
     /// The queue is empty: nothing of it counts any more.
     pub(super) fn give_back(&mut self) {
         if self.granted > 0 {
-            self.memory.iter().for_each(|memory| memory.change(self.granted, 0));
-            self.granted = 0;
+            self.count(0);
         }
         self.set_gate();
+    }
+
+    /// So many bytes of the queue are counted from now on. Those who wait for them are told when
+    /// the lock is let go.
+    fn count(&mut self, granted: usize) {
+        if let Some(memory) = &self.memory {
+            self.has_freed |= memory.change(self.granted, granted);
+        }
+        self.granted = granted;
     }
 
     /// What counts how much this session holds.
@@ -208,8 +216,12 @@ impl Inner {
         }
     }
 
-    /// Somebody wants a snapshot; a wish that nobody has looked at yet is forgotten.
+    /// Somebody wants a snapshot. Returns a wish that nobody will see to: an earlier one that
+    /// nobody has looked at yet, or this one if the session is over.
     pub(crate) fn leave_ticket(&mut self, ticket: Ticket) -> Option<Ticket> {
+        if self.over {
+            return Some(ticket);
+        }
         self.orders.snapshot = true;
         self.rare.get_or_insert_default().ticket.replace(ticket)
     }
@@ -220,21 +232,25 @@ impl Inner {
     }
 
     /// Calls `waker`, which is the owner's, when there is memory for newest values that have none.
-    pub(super) fn wait_for_latest(&self, waker: &Waker) {
-        let waits = self.rare.as_ref().is_some_and(|rare| !rare.latest.is_empty());
-        if let Some(memory) = self.memory.as_ref().filter(|memory| waits && memory.is_full()) {
-            memory.wait(waker);
+    pub(super) fn wait_for_latest(&mut self, waker: &Waker) {
+        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.latest.is_empty()) else {
+            return;
+        };
+        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.is_full()) {
+            self.has_freed |= memory.wait(&mut rare.latest_turn, waker);
         }
     }
 
-    /// Calls `waker` when there is room or the session is over.
-    pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
+    /// Calls `waker` when there is room or the session is over, unless `waiting` is dropped first.
+    pub(crate) fn wait_for_room(&mut self, waiting: &mut Waiting<'_>, waker: &Waker) {
         if let Some(memory) = self.memory.as_ref().filter(|memory| memory.is_full()) {
-            memory.wait(waker);
+            self.has_freed |= memory.wait(&mut waiting.memory, waker);
         }
-        let waiting = &mut self.rare.get_or_insert_default().waiting;
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+        self.rare.get_or_insert_default().waiting.wait(&mut waiting.room, waker);
+    }
+
+    /// Who waits there does not any more. The waker is for the caller to drop, without the lock.
+    pub(super) fn leave_room(&mut self, key: Key) -> Option<Waker> {
+        self.rare.as_mut()?.waiting.leave(key)
     }
 }

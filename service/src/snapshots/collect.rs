@@ -24,12 +24,13 @@ struct Inside {
 pub(crate) struct Ticket {
     collector: Arc<Collector>,
     origin: Origin,
+    spent: bool,
 }
 
 impl Collector {
     pub(super) fn ticket(self: &Arc<Self>, origin: Origin) -> Ticket {
         lock(&self.0).out += 1;
-        Ticket { collector: Arc::clone(self), origin }
+        Ticket { collector: Arc::clone(self), origin, spent: false }
     }
 
     /// Waits until every ticket is used or gone.
@@ -61,12 +62,25 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
+impl Ticket {
+    /// Nothing comes of it; whoever is returned has waited for nothing else. For those who hold a
+    /// lock.
+    pub(crate) fn give_up(mut self) -> Option<Waker> {
+        self.spend()
+    }
+
+    fn spend(&mut self) -> Option<Waker> {
+        if std::mem::replace(&mut self.spent, true) {
+            return None;
+        }
         let mut inside = lock(&self.collector.0);
         inside.out -= 1;
-        let waiting = if inside.out == 0 { inside.waiting.take() } else { None };
-        drop(inside);
-        waiting.into_iter().for_each(Waker::wake);
+        if inside.out == 0 { inside.waiting.take() } else { None }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.spend().into_iter().for_each(Waker::wake);
     }
 }

@@ -66,8 +66,10 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         for (left_s, shared) in inner.everybody() {
             let ticket = collector.ticket(inner.origin(&shared, left_s, false));
             let mut asked = shared.lock();
-            drop(asked.leave_ticket(ticket));
+            let left = asked.leave_ticket(ticket);
             shared.notify(asked);
+            // Whoever waited for one before is called without the lock.
+            drop(left);
         }
         let until = inner.runtime.now() + patience.min(LONGEST_GRACE);
         let complete = pin!(collector.complete());

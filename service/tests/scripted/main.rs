@@ -26,6 +26,7 @@ mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;
+mod routed_once;
 #[cfg(feature = "formats")]
 mod routed_plain;
 mod routed_queues;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use outlast_tokio::router::{Link, QueueLimits, Router};
-use tokio::sync::Notify;
+use outlast_core::Config;
+use outlast_service::net::Net;
+use outlast_service::router::{Link, QueueLimits, Router};
+use outlast_service::{Bytes, Incoming, Outgoing, Peer};
 
-use outlast_tokio::{Bytes, Client, Config, Incoming, Outgoing, Peer, Server};
+use super::tools::{Listening, a_client, a_server, dial, until};
 
 const COUNT: u64 = 1_000_000;
 
@@ -26,8 +27,7 @@ const NARROW: Config = Config {
 /// The handler awaits each echo, so that it is stopped as soon as its client takes nothing; the
 /// client takes nothing while it is stopped itself. Whoever stopped reading then would stop for
 /// ever.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_million_messages_pass_a_handler_that_awaits_each_echo() {
+pub async fn a_million_messages_pass_a_handler_that_awaits_each_echo<N: Net>(net: N) {
     NARROW.validate().unwrap();
     let outgoing = Outgoing { queue: 16_387, ..Outgoing::default() };
     let routes = Router::new()
@@ -37,36 +37,22 @@ async fn a_million_messages_pass_a_handler_that_awaits_each_echo() {
         })
         .build()
         .unwrap();
-    let server = Server::builder().config(NARROW).outgoing(outgoing).bind("127.0.0.1:0");
-    let server = server.await.unwrap().start(routes.factory()).unwrap();
+    let builder = a_server(&net).config(NARROW).outgoing(outgoing);
+    let server = Listening::start(&net, builder, routes.factory()).await;
     let heard = Arc::new(AtomicU64::new(0));
-    let (next, all) = (Arc::clone(&heard), Arc::new(Notify::new()));
-    let done = Arc::clone(&all);
+    let next = Arc::clone(&heard);
     let handler = move |_: &mut Peer<'_>, event: Incoming<'_>| {
         if let Incoming::Message { payload, .. } = event {
             let number = u64::from_le_bytes(payload.try_into().unwrap());
             assert_eq!(next.fetch_add(1, Ordering::Relaxed), number, "in order and once");
-            if number + 1 == COUNT {
-                done.notify_one();
-            }
         }
     };
-    let config = Config { max_requests_out: 0, ..NARROW };
-    let (client, runner) = Client::builder()
-        .address(server.local_addr().to_string())
-        .config(config)
-        .outgoing(outgoing)
-        .connect(handler)
-        .unwrap();
-    let runner = tokio::spawn(runner);
+    let builder = a_client(&net, server.local_addr()).config(NARROW).outgoing(outgoing);
+    let client = dial(&net, builder, handler);
     for number in 0..COUNT {
         client.send(1u8, &number.to_le_bytes()).await.unwrap();
     }
     // That it ends at all is what is tested: the limit is that of the whole test run.
     client.flushed().await.unwrap();
-    all.notified().await;
-    assert!(!runner.is_finished());
-    assert_eq!(routes.stats().handled, COUNT);
-    drop(client);
-    server.shutdown(Duration::ZERO).await;
+    until(|| heard.load(Ordering::Relaxed) == COUNT && routes.stats().handled == COUNT).await;
 }
