@@ -38,14 +38,24 @@ const NEVER: u64 = u64::MAX;
 
 /// A session with its transport, while its task sleeps.
 pub(crate) trait Parked: Send {
-    /// Takes whole frames.
-    fn take(&mut self, frames: &[u8]);
+    /// Takes whole frames, or refuses them, and writes what the transport takes without waiting.
+    fn carry(&mut self, frames: &[u8], now: Instant) -> Carried;
 
-    /// Writes what the transport takes without waiting; whether the task may sleep on.
-    fn write(&mut self, now: Instant) -> bool;
+    /// How many bytes of the entries before those it takes next it has only from the board, and
+    /// wants to have again.
+    fn lent(&self) -> u32;
 
     /// Itself, for its task.
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// What became of frames that were carried to a session.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Carried {
+    /// They are the session's now.
+    pub(crate) taken: bool,
+    /// Its task may sleep on.
+    pub(crate) sleeps: bool,
 }
 
 /// The entries, and the sessions that wait for them.
@@ -67,7 +77,7 @@ pub(crate) struct Seat {
 
 #[derive(Default)]
 struct Inside {
-    /// Entries that somebody has not got yet: whole frames.
+    /// Entries that somebody has not got yet, or was only lent: whole frames.
     entries: Vec<u8>,
     /// Bytes that were ever put up before them.
     base: u64,
@@ -75,6 +85,8 @@ struct Inside {
     room: Vec<u32>,
     /// How far each has got the entries; [`NEVER`] for those who do not want more.
     got: Vec<u64>,
+    /// From where on each was lent what it has got; [`NEVER`] for those who need nothing again.
+    lent: Vec<u64>,
     seats: Vec<Option<Spot>>,
     /// Seats ever taken.
     taken: u64,
@@ -103,6 +115,8 @@ struct Spot {
     wanted: bool,
     /// Its task is gone.
     gone: bool,
+    /// Its task was called, which sees to the rest.
+    called: bool,
 }
 
 /// A body on its way, and which of the entries are for it.
@@ -111,7 +125,7 @@ struct Errand {
     body: Box<dyn Parked>,
     from: u64,
     to: u64,
-    sleeps: bool,
+    carried: Carried,
 }
 
 /// What a task finds when it comes back.
@@ -210,10 +224,7 @@ impl Board {
         for errand in &mut bag.errands {
             let (from, to) = ((errand.from - bag.low) as usize, (errand.to - bag.low) as usize);
             let frames = bag.frames.get(from..to).unwrap_or_default();
-            errand.body.take(frames);
-        }
-        for errand in &mut bag.errands {
-            errand.sleeps = errand.body.write(now);
+            errand.carried = errand.body.carry(frames, now);
         }
         let mut rouse = Vec::new();
         let abandoned = self.lock().unload(bag, &mut rouse);
@@ -250,7 +261,7 @@ impl Seat {
         let parked = self.with(|inside, index| {
             let all = inside.base + inside.entries.len() as u64;
             let spot = inside.spot(index).filter(|spot| spot.listed)?;
-            (spot.body, spot.end) = (Some(body()?), NEVER);
+            (spot.body, spot.end, spot.called) = (Some(body()?), NEVER, false);
             (inside.got[index], inside.room[index]) = (all, ROOM);
             Some(())
         });
@@ -285,9 +296,21 @@ impl Seat {
             let spot = inside.spot(index)?;
             spot.gone = spot.out;
             let body = spot.body.take();
-            inside.got[index] = NEVER;
+            (inside.got[index], inside.lent[index]) = (NEVER, NEVER);
             inside.free_if_over(index);
             body
+        })
+    }
+
+    /// Shows a task that has taken back what it left what that was lent, `len` bytes; `None` if it
+    /// is not there.
+    pub(crate) fn recall(&self, len: usize, show: impl FnOnce(&[u8])) -> Option<()> {
+        self.with(|inside, index| {
+            let from = std::mem::replace(&mut inside.lent[index], NEVER);
+            let begin = usize::try_from(from.checked_sub(inside.base)?).ok()?;
+            show(inside.entries.get(begin..begin.checked_add(len)?)?);
+            inside.free_if_over(index);
+            Some(())
         })
     }
 
@@ -308,8 +331,8 @@ impl Inside {
         self.taken += 1;
         let number = self.taken;
         let (listed, end) = (true, 0);
-        let (body, out, wanted, gone) = (None, false, false, false);
-        let spot = Spot { number, id, shared, listed, end, body, out, wanted, gone };
+        let (body, out, wanted, gone, called) = (None, false, false, false, false);
+        let spot = Spot { number, id, shared, listed, end, body, out, wanted, gone, called };
         if let Some(index) = self.free.pop() {
             self.seats[index] = Some(spot);
             return (index, number);
@@ -317,6 +340,7 @@ impl Inside {
         self.seats.push(Some(spot));
         self.room.push(0);
         self.got.push(NEVER);
+        self.lent.push(NEVER);
         (self.seats.len() - 1, number)
     }
 
@@ -356,7 +380,7 @@ impl Inside {
     fn free_if_over(&mut self, index: usize) {
         let over =
             self.spot(index).is_some_and(|spot| !spot.listed && !spot.out && spot.body.is_none());
-        if over {
+        if over && self.lent[index] == NEVER {
             self.seats[index] = None;
             self.got[index] = NEVER;
             self.free.push(index);
@@ -380,7 +404,7 @@ impl Inside {
             if from >= end {
                 continue;
             }
-            let Some(spot) = &mut self.seats[index] else {
+            let Some(spot) = self.seats[index].as_mut().filter(|spot| !spot.called) else {
                 continue;
             };
             let Some(body) = spot.body.take() else {
@@ -390,7 +414,8 @@ impl Inside {
             let to = spot.end.min(end);
             self.got[index] = if spot.end == NEVER { end } else { NEVER };
             low = low.min(from);
-            bag.errands.push(Errand { index, body, from, to, sleeps: true });
+            let carried = Carried { taken: false, sleeps: false };
+            bag.errands.push(Errand { index, body, from, to, carried });
             if bag.errands.len() == ROUND {
                 break;
             }
@@ -405,11 +430,15 @@ impl Inside {
         true
     }
 
-    /// Entries that everybody has got are of no more use.
+    /// Entries that everybody has got, and has for itself, are of no more use.
     fn forget(&mut self) {
-        let end = self.end();
-        let least = self.got.iter().fold(end, |least, got| least.min(*got));
+        let all = self.got.iter().chain(&self.lent);
+        let least = all.fold(self.end(), |least, at| least.min(*at));
         let count = (least - self.base) as usize;
+        // What is left is moved: not for every entry.
+        if count < self.entries.len() / 2 {
+            return;
+        }
         self.entries.drain(..count);
         self.base = least;
         if self.entries.is_empty() && self.entries.capacity() > 2 * ROOM as usize {
@@ -421,7 +450,7 @@ impl Inside {
     fn unload(&mut self, bag: &mut Bag, rouse: &mut Vec<Arc<Shared>>) -> Vec<Box<dyn Parked>> {
         let mut abandoned = Vec::new();
         let end = self.end();
-        for Errand { index, body, sleeps, .. } in bag.errands.drain(..) {
+        for Errand { index, body, from, to, carried } in bag.errands.drain(..) {
             let Some(spot) = &mut self.seats[index] else {
                 continue;
             };
@@ -429,12 +458,19 @@ impl Inside {
             if spot.gone {
                 spot.gone = false;
                 abandoned.push(body);
+                self.lent[index] = NEVER;
                 self.free_if_over(index);
                 continue;
             }
+            if carried.taken {
+                let lent = u64::from(body.lent());
+                self.lent[index] = if lent > 0 { to - lent } else { NEVER };
+            } else {
+                self.got[index] = from;
+            }
             spot.body = Some(body);
-            if !sleeps || spot.wanted {
-                spot.wanted = false;
+            if !carried.sleeps || spot.wanted {
+                (spot.wanted, spot.called) = (false, true);
                 rouse.push(Arc::clone(&spot.shared));
                 self.land(index);
             } else if spot.end == NEVER {

@@ -260,7 +260,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         // An order to disconnect is done already.
         owner.take_orders(now);
         owner.settle(now);
-        owner.count_memory();
+        owner.count_memory(0);
         let Some(code) = owner.ordered_end else {
             if owner.wants_staged() {
                 // In another turn: others want the lock.

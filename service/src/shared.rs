@@ -281,6 +281,11 @@ impl Shared {
         inner.seat.as_ref().and_then(|seat| seat.evict())
     }
 
+    /// Shows the owner what was lent to what it left at the board; `None` if that is not there.
+    pub(crate) fn recall(&self, len: usize, show: impl FnOnce(&[u8])) -> Option<()> {
+        self.lock().seat.as_ref()?.recall(len, show)
+    }
+
     /// The board at which it has a seat.
     pub(crate) fn board(&self) -> Option<Arc<Board>> {
         self.lock().seat.as_ref().and_then(|seat| seat.board())
