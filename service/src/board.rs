@@ -23,9 +23,10 @@ use outlast_core::Instant;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
 
 use crate::directory::Directory;
+use crate::outgoing::Batch;
 use crate::overview::lock;
 use crate::shared::Shared;
-use crate::transport::{Clock, Runtime};
+use crate::transport::{Clock, Runtime, Timer};
 
 /// Longest frame that is put up for all, in bytes; what is longer is queued for each.
 pub(crate) const LONGEST: usize = 4 << 10;
@@ -91,6 +92,10 @@ struct Inside {
     /// Seats ever taken.
     taken: u64,
     free: Vec<usize>,
+    /// Up to where the entries are carried: they may wait for others.
+    due: u64,
+    /// Messages that were put up since that was settled.
+    undue: u32,
     /// Whom the courier looks at next.
     next: usize,
     /// There is a courier.
@@ -177,9 +182,20 @@ impl Board {
         });
     }
 
-    /// Puts a message up for everybody who is here. Returns for how many that was, and the others.
-    pub(crate) fn post(&self, route: Route, payload: &[u8]) -> (usize, Vec<(u64, Arc<Shared>)>) {
+    /// Puts a message up for everybody who is here, but for whoever has the seat `except`. Returns
+    /// for how many that was, and the others.
+    pub(crate) fn post(
+        &self,
+        route: Route,
+        payload: &[u8],
+        except: Option<&Seat>,
+    ) -> (usize, Vec<(u64, Arc<Shared>)>) {
         let mut inside = self.lock();
+        if let Some(seat) = except
+            && inside.spot(seat.index).is_some_and(|spot| spot.number == seat.number)
+        {
+            inside.land(seat.index);
+        }
         let front = &route.to_bytes()[..route.encoded_len()];
         let body = front.len() + payload.len();
         let size = if HEADER_LEN + body <= LONGEST { (HEADER_LEN + body) as u32 } else { u32::MAX };
@@ -200,6 +216,7 @@ impl Board {
             inside.entries.extend_from_slice(&header.to_bytes());
             inside.entries.extend_from_slice(front);
             inside.entries.extend_from_slice(payload);
+            inside.undue += 1;
             let courier = inside.courier.take();
             drop(inside);
             courier.into_iter().for_each(Waker::wake);
@@ -213,14 +230,26 @@ impl Board {
     }
 
     /// Sees to some of those who have not got everything; whether there may be more of them.
-    fn carry(&self, cx: &Context<'_>, bag: &mut Bag, now: impl FnOnce() -> Instant) -> bool {
+    /// `ready` says of so many bytes and messages that were put up since whether they are due.
+    fn carry(
+        &self,
+        cx: &mut Context<'_>,
+        bag: &mut Bag,
+        now: Instant,
+        ready: impl FnOnce(&mut Context<'_>, usize, u32) -> bool,
+    ) -> bool {
         let mut inside = self.lock();
-        if !inside.load(bag) {
+        let mut loaded = inside.load(bag);
+        let waits = (inside.end() - inside.due) as usize;
+        if !loaded && waits > 0 && ready(cx, waits, inside.undue) {
+            (inside.due, inside.undue) = (inside.end(), 0);
+            loaded = inside.load(bag);
+        }
+        if !loaded {
             inside.courier = Some(cx.waker().clone());
             return false;
         }
         drop(inside);
-        let now = now();
         for errand in &mut bag.errands {
             let (from, to) = ((errand.from - bag.low) as usize, (errand.to - bag.low) as usize);
             let frames = bag.frames.get(from..to).unwrap_or_default();
@@ -389,7 +418,7 @@ impl Inside {
 
     /// Packs for some of those who have not got everything; false if there is nobody.
     fn load(&mut self, bag: &mut Bag) -> bool {
-        let end = self.end();
+        let end = self.due;
         let mut low = end;
         for _ in 0..self.got.len() {
             if self.next >= self.got.len() {
@@ -412,7 +441,7 @@ impl Inside {
             };
             spot.out = true;
             let to = spot.end.min(end);
-            self.got[index] = if spot.end == NEVER { end } else { NEVER };
+            self.got[index] = if to < spot.end { to } else { NEVER };
             low = low.min(from);
             let carried = Carried { taken: false, sleeps: false };
             bag.errands.push(Errand { index, body, from, to, carried });
@@ -425,7 +454,8 @@ impl Inside {
             return false;
         }
         bag.frames.clear();
-        bag.frames.extend_from_slice(&self.entries[(low - self.base) as usize..]);
+        let frames = (low - self.base) as usize..(end - self.base) as usize;
+        bag.frames.extend_from_slice(&self.entries[frames]);
         bag.low = low;
         true
     }
@@ -506,16 +536,22 @@ struct Bag {
 }
 
 /// The task that carries entries to the sessions that sleep.
-pub(crate) struct Courier<R> {
+pub(crate) struct Courier<R: Runtime> {
     board: Weak<Board>,
     runtime: R,
     clock: Clock,
     bag: Bag,
+    /// Whether small messages wait for others.
+    batch: Option<Batch>,
+    /// For how long they do, and when that is over.
+    timer: R::Timer,
+    until: Option<Instant>,
 }
 
 impl<R: Runtime> Courier<R> {
-    pub(crate) fn new(board: &Arc<Board>, runtime: R, clock: Clock) -> Self {
-        Self { board: Arc::downgrade(board), runtime, clock, bag: Bag::default() }
+    pub(crate) fn new(board: &Arc<Board>, runtime: R, clock: Clock, batch: Option<Batch>) -> Self {
+        let (board, timer) = (Arc::downgrade(board), runtime.timer());
+        Self { board, runtime, clock, bag: Bag::default(), batch, timer, until: None }
     }
 }
 
@@ -527,7 +563,19 @@ impl<R: Runtime> Future for Courier<R> {
         let Some(board) = this.board.upgrade() else {
             return Poll::Ready(());
         };
-        if board.carry(cx, &mut this.bag, || this.clock.core(this.runtime.now())) {
+        let Self { runtime, clock, bag, batch, timer, until, .. } = this;
+        let now = clock.core(runtime.now());
+        let ready = |cx: &mut Context<'_>, bytes: usize, messages: u32| {
+            let Some(batch) = batch.filter(|batch| batch.holds(bytes, messages)) else {
+                *until = None;
+                return true;
+            };
+            let at = *until.get_or_insert_with(|| now.after(batch.delay_us()));
+            let over = at <= now || timer.poll_until(cx, clock.std(at)).is_ready();
+            *until = until.filter(|_| !over);
+            over
+        };
+        if board.carry(cx, bag, now, ready) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -535,7 +583,7 @@ impl<R: Runtime> Future for Courier<R> {
 }
 
 /// A runtime that ends takes its courier along.
-impl<R> Drop for Courier<R> {
+impl<R: Runtime> Drop for Courier<R> {
     fn drop(&mut self) {
         if let Some(board) = self.board.upgrade() {
             let rouse = board.lock().disband();

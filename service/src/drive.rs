@@ -66,7 +66,7 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     /// Since when the transport takes nothing.
     pub(crate) blocked_since: Option<Instant>,
     /// Small messages wait for others until then.
-    lingering: Option<Box<Lingering>>,
+    pub(crate) lingering: Option<Box<Lingering>>,
     /// Where the owner and the transport can be had again.
     pub(crate) parked: Option<Arc<Shared>>,
     /// What the owner had to tell when it was left there.

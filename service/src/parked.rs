@@ -149,13 +149,14 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             return;
         }
         let carries = self.pieces.as_deref().is_some_and(Pieces::is_carrying);
-        let idle = owner.is_clear() && !carries && self.blocked_since.is_none();
+        let lingers = self.lingering.as_ref().is_some_and(|lingering| lingering.until.is_some());
+        let idle = owner.is_clear() && !carries && !lingers && self.blocked_since.is_none();
         if !idle || owner.session.link_state() != LinkState::Open {
             return;
         }
         self.news = owner.take_news();
         let shared = Arc::clone(&owner.shared);
-        let board = shared.board();
+        let (board, batch) = (shared.board(), shared.outgoing.batch);
         let parked = shared.park(|| {
             let (owner, io) = (self.owner.take()?, self.io.take()?);
             let (pieces, timer_at) = (self.pieces.take(), self.timer_at);
@@ -169,7 +170,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         self.parked = Some(shared);
         if let Some(board) = board.filter(|board| board.hire()) {
-            self.runtime.spawn(Courier::new(&board, self.runtime.clone(), self.clock));
+            let courier = Courier::new(&board, self.runtime.clone(), self.clock, batch);
+            self.runtime.spawn(courier);
         }
     }
 
