@@ -6,9 +6,9 @@ use super::*;
 struct Rng(u64);
 
 impl Rng {
-    fn below(&mut self, most: u64) -> u64 {
+    fn below(&mut self, most: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 33) % most
+        usize::try_from(self.0 >> 33).unwrap() % most
     }
 }
 
@@ -40,7 +40,7 @@ impl Pair {
 
     /// The server takes what is on its way, and says what it has to.
     fn listen(&mut self) {
-        assert_eq!(take(&mut self.server, &std::mem::take(&mut self.up)).1, None);
+        assert_eq!(take(&mut self.server, &core::mem::take(&mut self.up)).1, None);
         self.down.extend(output(&mut self.server));
     }
 }
@@ -48,9 +48,10 @@ impl Pair {
 fn messages(rng: &mut Rng) -> Vec<u8> {
     let mut frames = Vec::new();
     for _ in 0..=rng.below(4) {
-        let size = if rng.below(2) == 0 { 20 } else { rng.below(40) as usize };
-        frames.extend(Header::new(Op::Message, ROUTE, size as u16).to_bytes());
-        frames.resize(frames.len() + size, size as u8);
+        let size = if rng.below(2) == 0 { 20 } else { rng.below(40) };
+        let byte = u8::try_from(size).unwrap();
+        frames.extend(Header::new(Op::Message, ROUTE, byte.into()).to_bytes());
+        frames.resize(frames.len() + size, byte);
     }
     frames
 }
@@ -72,10 +73,10 @@ fn history(seed: u64) -> (usize, usize) {
         }
         // The transport may have taken less; nobody hears more than it has taken.
         let short = rng.below(6) == 0 && !lent.is_empty() && lends;
-        let unwritten = if short { rng.below(frames.len() as u64) as usize } else { 0 };
+        let unwritten = if short { rng.below(frames.len()) } else { 0 };
         let there = other.down.len() - unwritten;
         assert_eq!(one.down, other.down, "seed {seed}");
-        let heard = rng.below(there as u64 + 1) as usize;
+        let heard = rng.below(there + 1);
         one.hear(heard);
         other.hear(heard);
         assert_eq!((&one.client, one.heard), (&other.client, other.heard), "seed {seed}");
