@@ -130,10 +130,12 @@ impl Lingering {
         let given = session.stats().messages_out;
         let messages = given.wrapping_sub(self.written);
         let few = bytes > 0 && batch.holds(bytes, messages);
-        if few && !other && !session.has_control_output() {
-            if *self.until.get_or_insert_with(|| now.after(batch.delay_us())) > now {
-                return true;
-            }
+        if few
+            && !other
+            && !session.has_control_output()
+            && *self.until.get_or_insert_with(|| now.after(batch.delay_us())) > now
+        {
+            return true;
         }
         *self = Self { until: None, written: given };
         false
