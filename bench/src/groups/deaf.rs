@@ -13,7 +13,7 @@ const CONNECTIONS: usize = 1000;
 /// Bytes sent to everybody before anything is measured: more than may be kept for one session.
 const FILL: usize = 1 << 20;
 /// Most of these, until memory grows by no more than [`STEADY`] bytes with one of them.
-const FILLS: usize = 20;
+const FILLS: usize = 4;
 const STEADY: u64 = 32 << 10;
 /// What may be kept for a session that takes nothing: its send buffer, what waits behind that (256
 /// KiB, and what one look into the queue adds), the queue, and what is put up ahead of it for all.
