@@ -23,9 +23,10 @@ use outlast_core::Instant;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
 
 use crate::directory::Directory;
+use crate::outgoing::Batch;
 use crate::overview::lock;
 use crate::shared::Shared;
-use crate::transport::{Clock, Runtime};
+use crate::transport::{Clock, Runtime, Timer};
 
 /// Longest frame that is put up for all, in bytes; what is longer is queued for each.
 pub(crate) const LONGEST: usize = 4 << 10;
@@ -38,14 +39,24 @@ const NEVER: u64 = u64::MAX;
 
 /// A session with its transport, while its task sleeps.
 pub(crate) trait Parked: Send {
-    /// Takes whole frames.
-    fn take(&mut self, frames: &[u8]);
+    /// Takes whole frames, or refuses them, and writes what the transport takes without waiting.
+    fn carry(&mut self, frames: &[u8], now: Instant) -> Carried;
 
-    /// Writes what the transport takes without waiting; whether the task may sleep on.
-    fn write(&mut self, now: Instant) -> bool;
+    /// How many bytes of the entries before those it takes next it has only from the board, and
+    /// wants to have again.
+    fn lent(&self) -> u32;
 
     /// Itself, for its task.
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// What became of frames that were carried to a session.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Carried {
+    /// They are the session's now.
+    pub(crate) taken: bool,
+    /// Its task may sleep on.
+    pub(crate) sleeps: bool,
 }
 
 /// The entries, and the sessions that wait for them.
@@ -67,7 +78,7 @@ pub(crate) struct Seat {
 
 #[derive(Default)]
 struct Inside {
-    /// Entries that somebody has not got yet: whole frames.
+    /// Entries that somebody has not got yet, or was only lent: whole frames.
     entries: Vec<u8>,
     /// Bytes that were ever put up before them.
     base: u64,
@@ -75,10 +86,16 @@ struct Inside {
     room: Vec<u32>,
     /// How far each has got the entries; [`NEVER`] for those who do not want more.
     got: Vec<u64>,
+    /// From where on each was lent what it has got; [`NEVER`] for those who need nothing again.
+    lent: Vec<u64>,
     seats: Vec<Option<Spot>>,
     /// Seats ever taken.
     taken: u64,
     free: Vec<usize>,
+    /// Up to where the entries are carried: they may wait for others.
+    due: u64,
+    /// Messages that were put up since that was settled.
+    undue: u32,
     /// Whom the courier looks at next.
     next: usize,
     /// There is a courier.
@@ -103,6 +120,8 @@ struct Spot {
     wanted: bool,
     /// Its task is gone.
     gone: bool,
+    /// Its task was called, which sees to the rest.
+    called: bool,
 }
 
 /// A body on its way, and which of the entries are for it.
@@ -111,7 +130,7 @@ struct Errand {
     body: Box<dyn Parked>,
     from: u64,
     to: u64,
-    sleeps: bool,
+    carried: Carried,
 }
 
 /// What a task finds when it comes back.
@@ -163,9 +182,20 @@ impl Board {
         });
     }
 
-    /// Puts a message up for everybody who is here. Returns for how many that was, and the others.
-    pub(crate) fn post(&self, route: Route, payload: &[u8]) -> (usize, Vec<(u64, Arc<Shared>)>) {
+    /// Puts a message up for everybody who is here, but for whoever has the seat `except`. Returns
+    /// for how many that was, and the others.
+    pub(crate) fn post(
+        &self,
+        route: Route,
+        payload: &[u8],
+        except: Option<&Seat>,
+    ) -> (usize, Vec<(u64, Arc<Shared>)>) {
         let mut inside = self.lock();
+        if let Some(seat) = except
+            && inside.spot(seat.index).is_some_and(|spot| spot.number == seat.number)
+        {
+            inside.land(seat.index);
+        }
         let front = &route.to_bytes()[..route.encoded_len()];
         let body = front.len() + payload.len();
         let size = if HEADER_LEN + body <= LONGEST { (HEADER_LEN + body) as u32 } else { u32::MAX };
@@ -186,6 +216,7 @@ impl Board {
             inside.entries.extend_from_slice(&header.to_bytes());
             inside.entries.extend_from_slice(front);
             inside.entries.extend_from_slice(payload);
+            inside.undue += 1;
             let courier = inside.courier.take();
             drop(inside);
             courier.into_iter().for_each(Waker::wake);
@@ -199,17 +230,30 @@ impl Board {
     }
 
     /// Sees to some of those who have not got everything; whether there may be more of them.
-    fn carry(&self, cx: &Context<'_>, bag: &mut Bag, now: impl FnOnce() -> Instant) -> bool {
+    /// `ready` says of so many bytes and messages that were put up since whether they are due.
+    fn carry(
+        &self,
+        cx: &mut Context<'_>,
+        bag: &mut Bag,
+        now: Instant,
+        ready: impl FnOnce(&mut Context<'_>, usize, u32) -> bool,
+    ) -> bool {
         let mut inside = self.lock();
-        if !inside.load(bag) {
+        let mut loaded = inside.load(bag);
+        let waits = (inside.end() - inside.due) as usize;
+        if !loaded && waits > 0 && ready(cx, waits, inside.undue) {
+            (inside.due, inside.undue) = (inside.end(), 0);
+            loaded = inside.load(bag);
+        }
+        if !loaded {
             inside.courier = Some(cx.waker().clone());
             return false;
         }
         drop(inside);
-        let now = now();
-        bag.hand_out();
         for errand in &mut bag.errands {
-            errand.sleeps = errand.body.write(now);
+            let (from, to) = ((errand.from - bag.low) as usize, (errand.to - bag.low) as usize);
+            let frames = bag.frames.get(from..to).unwrap_or_default();
+            errand.carried = errand.body.carry(frames, now);
         }
         self.put_back(bag);
         true
@@ -261,7 +305,7 @@ impl Seat {
         let parked = self.with(|inside, index| {
             let all = inside.base + inside.entries.len() as u64;
             let spot = inside.spot(index).filter(|spot| spot.listed)?;
-            (spot.body, spot.end) = (Some(body()?), NEVER);
+            (spot.body, spot.end, spot.called) = (Some(body()?), NEVER, false);
             (inside.got[index], inside.room[index]) = (all, ROOM);
             Some(())
         });
@@ -296,9 +340,21 @@ impl Seat {
             let spot = inside.spot(index)?;
             spot.gone = spot.out;
             let body = spot.body.take();
-            inside.got[index] = NEVER;
+            (inside.got[index], inside.lent[index]) = (NEVER, NEVER);
             inside.free_if_over(index);
             body
+        })
+    }
+
+    /// Shows a task that has taken back what it left what that was lent, `len` bytes; `None` if it
+    /// is not there.
+    pub(crate) fn recall(&self, len: usize, show: impl FnOnce(&[u8])) -> Option<()> {
+        self.with(|inside, index| {
+            let from = std::mem::replace(&mut inside.lent[index], NEVER);
+            let begin = usize::try_from(from.checked_sub(inside.base)?).ok()?;
+            show(inside.entries.get(begin..begin.checked_add(len)?)?);
+            inside.free_if_over(index);
+            Some(())
         })
     }
 
@@ -319,8 +375,8 @@ impl Inside {
         self.taken += 1;
         let number = self.taken;
         let (listed, end) = (true, 0);
-        let (body, out, wanted, gone) = (None, false, false, false);
-        let spot = Spot { number, id, shared, listed, end, body, out, wanted, gone };
+        let (body, out, wanted, gone, called) = (None, false, false, false, false);
+        let spot = Spot { number, id, shared, listed, end, body, out, wanted, gone, called };
         if let Some(index) = self.free.pop() {
             self.seats[index] = Some(spot);
             return (index, number);
@@ -328,6 +384,7 @@ impl Inside {
         self.seats.push(Some(spot));
         self.room.push(0);
         self.got.push(NEVER);
+        self.lent.push(NEVER);
         (self.seats.len() - 1, number)
     }
 
@@ -367,7 +424,7 @@ impl Inside {
     fn free_if_over(&mut self, index: usize) {
         let over =
             self.spot(index).is_some_and(|spot| !spot.listed && !spot.out && spot.body.is_none());
-        if over {
+        if over && self.lent[index] == NEVER {
             self.seats[index] = None;
             self.got[index] = NEVER;
             self.free.push(index);
@@ -376,7 +433,7 @@ impl Inside {
 
     /// Packs for some of those who have not got everything; false if there is nobody.
     fn load(&mut self, bag: &mut Bag) -> bool {
-        let end = self.end();
+        let end = self.due;
         let mut low = end;
         for _ in 0..self.got.len() {
             if self.next >= self.got.len() {
@@ -391,7 +448,7 @@ impl Inside {
             if from >= end {
                 continue;
             }
-            let Some(spot) = &mut self.seats[index] else {
+            let Some(spot) = self.seats[index].as_mut().filter(|spot| !spot.called) else {
                 continue;
             };
             let Some(body) = spot.body.take() else {
@@ -399,9 +456,10 @@ impl Inside {
             };
             spot.out = true;
             let to = spot.end.min(end);
-            self.got[index] = if spot.end == NEVER { end } else { NEVER };
+            self.got[index] = if to < spot.end { to } else { NEVER };
             low = low.min(from);
-            bag.errands.push(Errand { index, body, from, to, sleeps: false });
+            let carried = Carried { taken: false, sleeps: false };
+            bag.errands.push(Errand { index, body, from, to, carried });
             if bag.errands.len() == ROUND {
                 break;
             }
@@ -411,16 +469,21 @@ impl Inside {
             return false;
         }
         bag.frames.clear();
-        bag.frames.extend_from_slice(&self.entries[(low - self.base) as usize..]);
+        let frames = (low - self.base) as usize..(end - self.base) as usize;
+        bag.frames.extend_from_slice(&self.entries[frames]);
         bag.low = low;
         true
     }
 
-    /// Entries that everybody has got are of no more use.
+    /// Entries that everybody has got, and has for itself, are of no more use.
     fn forget(&mut self) {
-        let end = self.end();
-        let least = self.got.iter().fold(end, |least, got| least.min(*got));
+        let all = self.got.iter().chain(&self.lent);
+        let least = all.fold(self.end(), |least, at| least.min(*at));
         let count = (least - self.base) as usize;
+        // What is left is moved: not for every entry.
+        if count < self.entries.len() / 2 {
+            return;
+        }
         self.entries.drain(..count);
         self.base = least;
         if self.entries.is_empty() && self.entries.capacity() > 2 * ROOM as usize {
@@ -432,7 +495,7 @@ impl Inside {
     fn unload(&mut self, bag: &mut Bag, rouse: &mut Vec<Arc<Shared>>) -> Vec<Box<dyn Parked>> {
         let mut abandoned = Vec::new();
         let end = self.end();
-        for Errand { index, body, sleeps, .. } in bag.errands.drain(..) {
+        for Errand { index, body, from, to, carried } in bag.errands.drain(..) {
             let Some(spot) = self.seats.get_mut(index).and_then(Option::as_mut) else {
                 abandoned.push(body);
                 continue;
@@ -441,12 +504,19 @@ impl Inside {
             if spot.gone {
                 spot.gone = false;
                 abandoned.push(body);
+                self.lent[index] = NEVER;
                 self.free_if_over(index);
                 continue;
             }
+            if carried.taken {
+                let lent = u64::from(body.lent());
+                self.lent[index] = if lent > 0 { to - lent } else { NEVER };
+            } else {
+                self.got[index] = from;
+            }
             spot.body = Some(body);
-            if !sleeps || spot.wanted {
-                spot.wanted = false;
+            if !carried.sleeps || spot.wanted {
+                (spot.wanted, spot.called) = (false, true);
                 rouse.push(Arc::clone(&spot.shared));
                 self.land(index);
             } else if spot.end == NEVER {
@@ -483,30 +553,23 @@ struct Bag {
     rouse: Vec<Arc<Shared>>,
 }
 
-impl Bag {
-    /// Gives everybody the entries that are for it and that it has not got yet.
-    fn hand_out(&mut self) {
-        for errand in &mut self.errands {
-            let (from, to) = ((errand.from - self.low) as usize, (errand.to - self.low) as usize);
-            if from < to {
-                errand.body.take(self.frames.get(from..to).unwrap_or_default());
-                errand.from = errand.to;
-            }
-        }
-    }
-}
-
 /// The task that carries entries to the sessions that sleep.
-pub(crate) struct Courier<R> {
+pub(crate) struct Courier<R: Runtime> {
     board: Weak<Board>,
     runtime: R,
     clock: Clock,
     bag: Bag,
+    /// Whether small messages wait for others.
+    batch: Option<Batch>,
+    /// For how long they do, and when that is over.
+    timer: R::Timer,
+    until: Option<Instant>,
 }
 
 impl<R: Runtime> Courier<R> {
-    pub(crate) fn new(board: &Arc<Board>, runtime: R, clock: Clock) -> Self {
-        Self { board: Arc::downgrade(board), runtime, clock, bag: Bag::default() }
+    pub(crate) fn new(board: &Arc<Board>, runtime: R, clock: Clock, batch: Option<Batch>) -> Self {
+        let (board, timer) = (Arc::downgrade(board), runtime.timer());
+        Self { board, runtime, clock, bag: Bag::default(), batch, timer, until: None }
     }
 }
 
@@ -518,7 +581,19 @@ impl<R: Runtime> Future for Courier<R> {
         let Some(board) = this.board.upgrade() else {
             return Poll::Ready(());
         };
-        if board.carry(cx, &mut this.bag, || this.clock.core(this.runtime.now())) {
+        let Self { runtime, clock, bag, batch, timer, until, .. } = this;
+        let now = clock.core(runtime.now());
+        let ready = |cx: &mut Context<'_>, bytes: usize, messages: u32| {
+            let Some(batch) = batch.filter(|batch| batch.holds(bytes, messages)) else {
+                *until = None;
+                return true;
+            };
+            let at = *until.get_or_insert_with(|| now.after(batch.delay_us()));
+            let over = at <= now || timer.poll_until(cx, clock.std(at)).is_ready();
+            *until = until.filter(|_| !over);
+            over
+        };
+        if board.carry(cx, bag, now, ready) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -526,12 +601,11 @@ impl<R: Runtime> Future for Courier<R> {
 }
 
 /// A runtime that ends takes its courier along, and so does a panic, whatever it was about: what it
-/// has with it is its sessions'.
-impl<R> Drop for Courier<R> {
+/// has with it is its sessions', and what they have not got yet is given to them by their tasks.
+impl<R: Runtime> Drop for Courier<R> {
     fn drop(&mut self) {
         if let Some(board) = self.board.upgrade() {
-            self.bag.hand_out();
-            self.bag.errands.iter_mut().for_each(|errand| errand.sleeps = false);
+            self.bag.errands.iter_mut().for_each(|errand| errand.carried.sleeps = false);
             board.put_back(&mut self.bag);
             let rouse = board.lock().disband();
             rouse.iter().for_each(|shared| shared.rouse());
@@ -563,7 +637,7 @@ mod tests {
         }
     }
 
-    impl crate::transport::Timer for Still {
+    impl Timer for Still {
         fn poll_until(&mut self, _: &mut Context<'_>, _: std::time::Instant) -> Poll<()> {
             Poll::Pending
         }
@@ -584,6 +658,6 @@ mod tests {
         assert_eq!(Arc::strong_count(&shared), 1);
         // Who still comes finds nobody.
         shared.leave_board();
-        assert!(shared.evict().is_none() && board.post(Route::from(1u8), b"?").0 == 0);
+        assert!(shared.evict().is_none() && board.post(Route::from(1u8), b"?", None).0 == 0);
     }
 }

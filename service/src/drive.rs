@@ -17,6 +17,7 @@ use crate::error::SpeaksTls;
 use crate::handler::Handler;
 use crate::outgoing::Lingering;
 use crate::owner::{Ending, News, Owner};
+use crate::parked::Loan;
 use crate::shared::Shared;
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
@@ -65,7 +66,7 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     /// Since when the transport takes nothing.
     pub(crate) blocked_since: Option<Instant>,
     /// Small messages wait for others until then.
-    lingering: Option<Box<Lingering>>,
+    pub(crate) lingering: Option<Box<Lingering>>,
     /// Where the owner and the transport can be had again.
     pub(crate) parked: Option<Arc<Shared>>,
     /// What the owner had to tell when it was left there.
@@ -166,7 +167,14 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     }
 
     /// Reads once and handles what came. Ready means that another read may bring more.
-    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+    ///
+    /// What the session was lent, if anything, it is told with that, or without.
+    pub(crate) fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        loan: Option<Loan>,
+    ) -> Poll<io::Result<()>> {
         let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Poll::Pending;
         };
@@ -175,7 +183,12 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             let kept = tail.len();
             //= DRV-10
             scratch[..kept].copy_from_slice(tail);
-            let read = ready!(io.poll_read(cx, &mut scratch[kept..]))?;
+            let polled = io.poll_read(cx, &mut scratch[kept..]);
+            if let Some(loan) = loan {
+                let came = if let Poll::Ready(Ok(count)) = polled { count } else { 0 };
+                owner.recall(loan, &scratch[..kept + came]);
+            }
+            let read = ready!(polled)?;
             if read == 0 {
                 self.eof = true;
                 return Poll::Ready(Ok(()));
@@ -321,7 +334,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// connection is over.
     fn read_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
         for _ in 0..READS {
-            match self.read(cx, now) {
+            match self.read(cx, now, None) {
                 Poll::Ready(Ok(())) if !self.eof => {}
                 Poll::Ready(ended) => {
                     self.error = ended.err();
@@ -401,7 +414,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Turn::Over;
         };
-        owner.count_memory();
+        owner.count_memory(0);
         owner.written(blocked);
         let patience = owner.shared.outgoing.write_timeout_us();
         let stuck = self.blocked_since.is_some_and(|since| since.after(patience) <= now);

@@ -292,29 +292,34 @@ impl ServerHandle {
     /// Sends a one-way message to every session, without waiting for any of them.
     ///
     /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead
-    /// of each, and written to them by one task; for the others it is queued one by one, as it is
-    /// for all where small messages wait for others ([`Outgoing::batch`](crate::Outgoing::batch)).
+    /// of each, and written to them by one task, all that came until then with one write; for the
+    /// others it is queued one by one. Where small messages wait for others
+    /// ([`Outgoing::batch`](crate::Outgoing::batch)) that task waits for them.
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let (route, board) = (route.into(), &self.common.board);
-        board.open(&self.common.directory);
-        let (sent, others) = if self.common.memory.is_full() {
-            // Each is asked whether there is room nevertheless.
-            (0, self.common.directory.all())
-        } else {
-            board.post(route, payload)
-        };
-        let mut report = Report { sent, failed: Vec::new() };
-        for (id, shared) in others {
-            report.note(id, Handle::new(shared).try_send(route, payload));
-        }
-        report
+        self.send_to_all(None, route.into(), payload)
     }
 
     /// As [`broadcast`](Self::broadcast), to every session but one: whom the message is from,
-    /// mostly. It is queued for each.
+    /// mostly.
     pub fn broadcast_except(&self, id: u64, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let all = self.common.directory.all();
-        self.send_to_many(all.into_iter().map(|(id, _)| id).filter(|to| *to != id), route, payload)
+        self.send_to_all(Some(id), route.into(), payload)
+    }
+
+    fn send_to_all(&self, except: Option<u64>, route: Route, payload: &[u8]) -> Report {
+        let (board, directory) = (&self.common.board, &self.common.directory);
+        board.open(directory);
+        let (sent, others) = if self.common.memory.is_full() {
+            // Each is asked whether there is room nevertheless.
+            (0, directory.all())
+        } else {
+            let seat = except.and_then(|id| directory.get(id)?.seat());
+            board.post(route, payload, seat.as_ref())
+        };
+        let mut report = Report { sent, failed: Vec::new() };
+        for (id, shared) in others.into_iter().filter(|(id, _)| Some(*id) != except) {
+            report.note(id, Handle::new(shared).try_send(route, payload));
+        }
+        report
     }
 
     /// Closes the present connection of a session, which lives on and may be resumed; false if

@@ -513,7 +513,7 @@ impl<H: Handler> Owner<H> {
             self.rare = None;
         }
         self.shared.lock().shrink();
-        self.count_memory();
+        self.count_memory(0);
     }
 
     /// Does something that may run the handler where no connection's task does: a panic ends with

@@ -260,7 +260,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         // An order to disconnect is done already.
         let wanted = owner.take_orders(now).snapshot;
         owner.settle(now);
-        owner.count_memory();
+        owner.count_memory(0);
         let Some(code) = owner.ordered_end else {
             if wanted {
                 return self.hand_in_here(state, lease);

@@ -258,13 +258,9 @@ impl Shared {
         }
     }
 
-    /// Whether there is a board at which the owner could leave what it has. Where small messages
-    /// wait for others only the owner knows for how long.
+    /// Whether there is a board at which the owner could leave what it has.
     #[inline]
     pub(crate) fn may_park(&self) -> bool {
-        if self.outgoing.batch.is_some() {
-            return false;
-        }
         let inner = self.lock();
         inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
     }
@@ -298,6 +294,16 @@ impl Shared {
         let mut inner = self.lock();
         inner.on_board = false;
         inner.seat.as_ref().and_then(|seat| seat.evict())
+    }
+
+    /// Shows the owner what was lent to what it left at the board; `None` if that is not there.
+    pub(crate) fn recall(&self, len: usize, show: impl FnOnce(&[u8])) -> Option<()> {
+        self.lock().seat.as_ref()?.recall(len, show)
+    }
+
+    /// Its seat at the board.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        self.lock().seat.as_deref().cloned()
     }
 
     /// The board at which it has a seat.

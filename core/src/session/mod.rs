@@ -30,6 +30,7 @@ mod open;
 mod output;
 mod positions;
 mod send;
+mod written;
 
 pub use attach::Attach;
 pub(crate) use events::Pending;

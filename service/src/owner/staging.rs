@@ -48,10 +48,11 @@ impl<H: Handler> Owner<H> {
         self.session.held_bytes() + self.rare.as_ref().map_or(0, |rare| rare.held_bytes())
     }
 
-    /// Says how much memory it holds, if that has changed.
+    /// Says how much memory it holds, if that has changed. What it was lent counts, too: it may
+    /// have to hold that for itself at any time.
     #[inline]
-    pub(crate) fn count_memory(&mut self) {
-        let held = self.held_bytes();
+    pub(crate) fn count_memory(&mut self, lent: usize) {
+        let held = self.held_bytes() + lent;
         if held != self.counted {
             if let Some(memory) = &self.memory
                 && memory.change(self.counted, held)

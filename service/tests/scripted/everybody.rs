@@ -105,12 +105,21 @@ async fn say(
                 Err(error) => panic!("{error}"),
             },
             _ => {
-                let report = server.broadcast(1u8, &payload);
+                let to: Vec<u64> = if rng.chance(30) {
+                    ids.iter().copied().filter(|other| *other != id).collect()
+                } else {
+                    ids.clone()
+                };
+                let report = if to.len() < ids.len() {
+                    server.broadcast_except(id, 1u8, &payload)
+                } else {
+                    server.broadcast(1u8, &payload)
+                };
                 // There may be sessions whose clients never learnt of them.
-                assert!(report.sent + report.failed.len() >= ids.len());
+                assert!(report.sent + report.failed.len() >= to.len());
                 let failed: BTreeMap<_, _> = report.failed.into_iter().collect();
                 assert!(failed.values().all(|error| *error == SendError::Full), "{failed:?}");
-                note(&book, &failed, &ids, sender, number);
+                note(&book, &failed, &to, sender, number);
                 if rng.chance(50) {
                     sim.sleep(rng.range(0, 20_000)).await;
                 }

@@ -416,6 +416,26 @@ fn messages_to_everybody_wait_for_others_where_messages_do() {
         assert_eq!(net.last().down().log.len(), before, "it waits for others");
         world.sleep(100_000).await;
         assert!(net.last().down().log.len() > before);
+        // They wait where the session was left, and go with one write that its task does not make.
+        let seen = || {
+            let link = net.last();
+            let down = link.down();
+            (down.tries, down.log.len())
+        };
+        let (tries, before) = seen();
+        for _ in 0..10 {
+            assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+            world.sleep(1_000).await;
+        }
+        assert_eq!(seen(), (tries, before));
+        world.sleep(100_000).await;
+        assert_eq!(seen(), (tries + 1, before + 10 * 9));
+        // As many as need not wait.
+        for _ in 0..100 {
+            assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+        }
+        world.sleep(1_000).await;
+        assert_eq!(seen(), (tries + 2, before + 110 * 9));
     });
 }
 
