@@ -18,7 +18,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `bench serve KIND MODE` and waits until it listens.
     pub(crate) fn start(kind: Kind, mode: Mode) -> io::Result<Self> {
-        let mut child = servers::child()?
+        let mut child = servers::server_child()?
             .args(["serve", kind.name(), mode.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -88,7 +88,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if servers::is_profiled() {
+            // It ends by itself, so that the profiler writes down what it saw.
+            drop(self.child.stdin.take());
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

@@ -11,6 +11,7 @@ use outlast_core::{CloseCode, Head, Instant, Position, Release, Retry, Session};
 
 use crate::error::SendError;
 use crate::handle::{Handle, Responder};
+use crate::messages::Messages;
 use crate::owner::Rare;
 use crate::shared::Shared;
 
@@ -34,6 +35,17 @@ pub trait Handler: Send + 'static {
     #[inline]
     fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
         self.handle(peer, Incoming::Message { route, payload });
+    }
+
+    /// One-way messages came, as many as one read brought: for handlers that do something once for
+    /// all of them, such as locking or guarding what they keep.
+    ///
+    /// By default each is given to [`message`](Self::message), and so is what is left of them.
+    #[inline]
+    fn messages(&mut self, messages: &mut Messages<'_, '_>) {
+        while let Some((route, payload)) = messages.next() {
+            self.message(messages.peer(), route, payload);
+        }
     }
 
     /// Whether parts of messages longer than a frame are wanted as they come, as

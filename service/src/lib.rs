@@ -127,6 +127,7 @@ mod home;
 pub mod inbox;
 mod limits;
 mod memory;
+mod messages;
 #[cfg(feature = "net")]
 pub mod net;
 mod outgoing;
@@ -167,6 +168,7 @@ pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use home::{ServerEvent, ServerLimit, WhyRefused};
 pub use limits::{Limits, ServerConfig};
 pub use memory::MemoryLimits;
+pub use messages::Messages;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats};

@@ -22,6 +22,7 @@ use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::home::ServerEvent;
 use crate::memory::Memory;
+use crate::messages::Messages;
 use crate::queues::Queues;
 use crate::shared::Shared;
 use crate::state::LinkState;
@@ -216,19 +217,17 @@ impl<H: Handler> Owner<H> {
         now: Instant,
         input: &mut &'b [u8],
     ) -> Result<Option<Event<'b>>, Violation> {
-        let (mut peer, handler) = self.peer(now);
-        loop {
-            peer.before = peer.session.received();
-            match peer.session.handle_input(now, input)? {
-                Some(Event::Message { route, payload, .. }) => {
-                    handler.message(&mut peer, route, payload);
-                }
-                other => {
-                    self.before = peer.before;
-                    return Ok(other);
-                }
-            }
+        let (peer, handler) = self.peer(now);
+        let mut messages = Messages::new(peer, input);
+        handler.messages(&mut messages);
+        while let Some((route, payload)) = messages.next() {
+            handler.message(messages.peer(), route, payload);
         }
+        let (event, rest, peer) = messages.finish();
+        let before = peer.before;
+        *input = rest;
+        self.before = before;
+        event
     }
 
     fn dispatch(&mut self, now: Instant, event: Event<'_>) {

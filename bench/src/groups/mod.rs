@@ -66,6 +66,7 @@ impl Group {
 /// Measures every selected group.
 pub(crate) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     servers::choose_runtime(options.runtime);
+    options.under.iter().for_each(|under| servers::choose_profiler(under));
     let files = sys::raise_open_file_limit()?;
     let cores = std::thread::available_parallelism()?.get();
     println!("{cores} cores, {files} open files, load {}", load_average());

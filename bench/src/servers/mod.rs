@@ -266,15 +266,46 @@ pub(crate) fn choose_runtime(name: &'static str) {
     let _ = CHOSEN.set(name);
 }
 
-/// This program again, as a child.
+static PROFILER: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Decides what the servers are run under: a command with its arguments.
+pub(crate) fn choose_profiler(words: &str) {
+    let _ = PROFILER.set(words.split_whitespace().map(str::to_owned).collect());
+}
+
+/// Whether servers are run under something that wants to see them end.
+pub(crate) fn is_profiled() -> bool {
+    PROFILER.get().is_some()
+}
+
+/// This program again, as a server.
+pub(crate) fn server_child() -> io::Result<Command> {
+    let mut command = match PROFILER.get().map(Vec::as_slice) {
+        Some([profiler, words @ ..]) => {
+            let mut command = Command::new(profiler);
+            command.args(words).arg(std::env::current_exe()?);
+            command
+        }
+        Some([]) | None => Command::new(std::env::current_exe()?),
+    };
+    surround(&mut command);
+    Ok(command)
+}
+
+/// This program again, as a client.
 pub(crate) fn child() -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
+    surround(&mut command);
+    Ok(command)
+}
+
+/// What all children find around them.
+fn surround(command: &mut Command) {
     if let Some(name) = CHOSEN.get() {
         command.env(RUNTIME, name);
     }
     // As many threads for tasks as the others have; for smol that is what it takes by itself.
     command.env("ASYNC_STD_THREAD_COUNT", "1");
-    Ok(command)
 }
 
 /// The runtime of every server and client over tokio, the same for everybody.

@@ -11,7 +11,9 @@ use crate::shared::{Orders, Staged};
 impl<H: Handler> Owner<H> {
     /// Takes what handles staged and ordered since the last time.
     pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
-        let mut taken = Staged::default();
+        // Two pieces of memory take turns, so that neither is had anew for every read.
+        let spare = self.rare.as_mut().map(|rare| rare.queues.take_spare()).unwrap_or_default();
+        let mut taken = Staged { frames: spare, ..Staged::default() };
         let caught_up = self.has_caught_up();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
@@ -32,6 +34,8 @@ impl<H: Handler> Owner<H> {
         wake.into_iter().for_each(Waker::wake);
         if !taken.is_empty() {
             self.rare.get_or_insert_default().queues.stage(taken);
+        } else if let Some(rare) = &mut self.rare {
+            rare.queues.return_spare(taken.frames);
         }
         for (id, status) in late {
             self.respond(now, id, status);
