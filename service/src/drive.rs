@@ -186,7 +186,13 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             }
             // The violation's CLOSE is among the output, and the event was told.
             //= DRV-17
-            let _ = owner.handle_input(now, &mut input);
+            let _ = match owner.untimed.checked_sub(1) {
+                Some(untimed) => {
+                    owner.untimed = untimed;
+                    owner.handle_input(now, &mut input)
+                }
+                None => owner.handle_timed(now, &mut input, || self.runtime.now()),
+            };
             if input.is_empty() {
                 Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.tail);
             } else {

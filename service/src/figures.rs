@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as StdInstant};
 
 use outlast_core::Instant;
 
+use crate::directory::{Carries, Totals};
 use crate::error::Closed;
 use crate::handler::{Handler, Incoming};
 use crate::home::{Home, Hosted, ServerEvent};
@@ -52,7 +53,8 @@ impl fmt::Display for SessionState {
 ///
 /// Counts, bytes and times are those of the moment in which the session's task last went to sleep,
 /// or of a moment while it was busy: no message costs anything for them. They are over all its
-/// connections. Times are on the runtime's clock.
+/// connections, and stay zero where [statistics](crate::ServerConfig::statistics) are off. Times are
+/// on the runtime's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
@@ -111,6 +113,9 @@ pub(crate) struct Figures {
     queued: u32,
     resumes: u32,
     errors: u32,
+    replayed: u64,
+    /// When the round trip was last counted: a number of seconds, roughly, from 1 on.
+    rtt_counted: u32,
 }
 
 impl Figures {
@@ -121,6 +126,10 @@ impl Figures {
 
     /// Takes over what the owner counts.
     fn renew<H>(&mut self, owner: &Owner<H>, active_at: Option<Instant>) {
+        let ledger = owner.shared.hosted().map(|hosted| &hosted.home.ledger);
+        if ledger.is_some_and(|ledger| !ledger.is_on()) {
+            return;
+        }
         let (session, stats) = (&owner.session, owner.session.stats());
         self.bytes_in = session.received().get();
         self.bytes_out = session.sent().get();
@@ -132,6 +141,16 @@ impl Figures {
         self.queued = owner.queued() as u32;
         self.resumes = stats.attaches.saturating_sub(1);
         self.errors = stats.violations.wrapping_add(stats.silences);
+        self.replayed = Self::advance(self.replayed, stats.resent);
+        // Once a second of a session that does something, so that none counts more than others.
+        let second = self.active_at.map_or(0, |at| (at.as_micros() >> 20) as u32 + 1);
+        let rtt = session.rtt_us();
+        if second != self.rtt_counted && rtt > 0 {
+            self.rtt_counted = second;
+            if let Some(ledger) = ledger {
+                ledger.rtt.record(Duration::from_micros(rtt.into()));
+            }
+        }
     }
 }
 
@@ -186,6 +205,18 @@ impl<H> Owner<H> {
     /// Writes down what is to be shown, for those who have no time to sleep.
     pub(crate) fn show(&self, now: Instant) {
         self.shared.lock().figures.renew(self, Some(now));
+    }
+}
+
+impl Carries for Shared {
+    fn carried(&self) -> Totals {
+        let figures = self.lock().figures;
+        Totals {
+            messages: [figures.messages_in, figures.messages_out],
+            bytes: [figures.bytes_in, figures.bytes_out],
+            resumes: figures.resumes.into(),
+            replayed: figures.replayed,
+        }
     }
 }
 
@@ -252,6 +283,7 @@ impl Shared {
             return;
         };
         hosted.home.groups.depart(hosted.member());
+        hosted.home.ledger.session_ended(&closed);
         hosted.home.events.publish(|| ServerEvent::Closed { id: hosted.id, closed });
     }
 }

@@ -13,6 +13,7 @@ use crate::events::Emitter;
 use crate::groups::Groups;
 use crate::handler::Cause;
 use crate::overview::lock;
+use crate::statistics::Ledger;
 use crate::transport::Clock;
 
 /// Something that happened on a server.
@@ -186,15 +187,16 @@ pub(crate) struct Home {
     pub(crate) clock: Clock,
     pub(crate) groups: Groups,
     pub(crate) events: Emitter<ServerEvent>,
+    pub(crate) ledger: Ledger,
     reached: Reached,
     /// This end's address as a connection had it last; most have the same.
     local: Mutex<Option<Arc<SocketAddr>>>,
 }
 
 impl Home {
-    pub(crate) fn new(clock: Clock, groups: Groups) -> Self {
+    pub(crate) fn new(clock: Clock, groups: Groups, ledger: Ledger) -> Self {
         let (events, reached) = (Emitter::default(), Reached::default());
-        Self { clock, groups, events, reached, local: Mutex::default() }
+        Self { clock, groups, events, ledger, reached, local: Mutex::default() }
     }
 
     /// A connection was turned away.
@@ -208,6 +210,7 @@ impl Home {
 
     /// A client was told this instead of getting its session.
     pub(crate) fn handshake_failed(&self, remote: Option<SocketAddr>, code: CloseCode) {
+        self.ledger.handshake_failed(code);
         self.events.publish(|| ServerEvent::HandshakeFailed { remote, code });
     }
 
@@ -266,7 +269,11 @@ mod tests {
 
     #[test]
     fn addresses_that_are_the_same_are_kept_once() {
-        let home = Home::new(Clock::new(std::time::Instant::now()), Groups::default());
+        let home = Home::new(
+            Clock::new(std::time::Instant::now()),
+            Groups::default(),
+            Ledger::new(std::time::Instant::now),
+        );
         let [one, two] = ["192.0.2.1:7", "[::1]:7"].map(|name| name.parse().ok());
         let first = home.intern(one).unwrap();
         assert!(Arc::ptr_eq(&first, &home.intern(one).unwrap()));

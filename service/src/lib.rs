@@ -145,6 +145,7 @@ mod security;
 mod server;
 mod shared;
 mod state;
+mod statistics;
 mod traffic;
 mod transport;
 
@@ -172,5 +173,6 @@ pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::Server;
 pub use state::{LinkState, States, Watcher};
+pub use statistics::{Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics};
 pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

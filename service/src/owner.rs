@@ -24,6 +24,7 @@ use crate::memory::Memory;
 use crate::queues::Queues;
 use crate::shared::Shared;
 use crate::state::LinkState;
+use crate::statistics::{Ledger, UNTIMED};
 use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
@@ -73,6 +74,8 @@ pub(crate) struct Owner<H> {
     counted: usize,
     /// Until when the peer gets no credit.
     pub(crate) held_until: Option<Instant>,
+    /// Reads until the handler is timed again.
+    pub(crate) untimed: u8,
 }
 
 /// What only some connections need, and only while there is traffic.
@@ -166,6 +169,7 @@ impl<H: Handler> Owner<H> {
             memory: None,
             counted: 0,
             held_until: None,
+            untimed: 0,
         }
     }
 
@@ -202,6 +206,33 @@ impl<H: Handler> Owner<H> {
             self.dispatch(now, event);
         }
         Ok(())
+    }
+
+    /// As [`handle_input`](Self::handle_input), and counts how long the handler of a server takes
+    /// for the first of what came in.
+    #[cold]
+    pub(crate) fn handle_timed(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        clock: impl Fn() -> std::time::Instant,
+    ) -> Result<(), Violation> {
+        self.untimed = UNTIMED;
+        let ledger = self.shared.hosted().map(|hosted| &hosted.home.ledger);
+        if !ledger.is_some_and(Ledger::is_on) {
+            return self.handle_input(now, input);
+        }
+        self.before = self.session.received();
+        let Some(event) = self.session.handle_input(now, input)? else {
+            return Ok(());
+        };
+        let counts = matches!(event, Event::Message { .. } | Event::Request { .. });
+        let begin = clock();
+        self.dispatch(now, event);
+        if let Some(hosted) = self.shared.hosted().filter(|_| counts) {
+            hosted.home.ledger.handler.record(clock().saturating_duration_since(begin));
+        }
+        self.handle_input(now, input)
     }
 
     /// Hands messages to the handler, up to the first event that is something else.
@@ -477,6 +508,12 @@ impl<H: Handler> Owner<H> {
         };
         let ending = self.ending.take().unwrap_or(gone);
         self.publish(false, now);
+        if self.opened_at.is_some()
+            && let Some(hosted) = self.shared.hosted()
+        {
+            let code = if self.over { CloseCode::OK } else { ending.code };
+            hosted.home.ledger.connection_ended(cause, code);
+        }
         // An attempt that never got so far is told of elsewhere.
         if !self.over && self.opened_at.is_some() {
             let code = ending.code;

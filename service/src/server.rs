@@ -29,6 +29,7 @@ use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::security::{SecurityLog, is_denial};
 use crate::shared::Shared;
+use crate::statistics::Ledger;
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
@@ -77,7 +78,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let ServerConfig { session: wanted, limits, outgoing, groups, .. } = config;
-        let ServerConfig { authenticator, rotate_keys, security, .. } = config;
+        let ServerConfig { authenticator, rotate_keys, security, statistics, .. } = config;
         wanted.validate()?;
         outgoing.validate()?;
         let mut sessions = limits.sessions;
@@ -93,7 +94,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let clock = Clock::new(runtime.now());
-        let home = Home::new(clock, groups.unwrap_or_default());
+        let ledger = Ledger::of(&runtime).turned(statistics);
+        let home = Home::new(clock, groups.unwrap_or_default(), ledger);
         let inner = Inner {
             clock,
             runtime,

@@ -18,6 +18,7 @@ use crate::groups::{
     Message, Named,
 };
 use crate::home::{Reached, ServerLimit, WhyRefused};
+use crate::statistics::Ledger;
 
 /// Something that happened on a server whose connections have no sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +51,17 @@ pub enum PlainServerEvent {
 }
 
 /// What all connections of a server share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Home {
     pub(super) groups: Groups,
     pub(super) events: Emitter<PlainServerEvent>,
+    pub(super) ledger: Ledger,
     reached: Reached,
 }
 
 impl Home {
-    pub(super) fn new(groups: Groups) -> Self {
-        Self { groups, ..Self::default() }
+    pub(super) fn new(groups: Groups, ledger: Ledger) -> Self {
+        Self { groups, ledger, events: Emitter::default(), reached: Reached::default() }
     }
 
     /// A connection was turned away.
@@ -83,6 +85,7 @@ impl Home {
     /// A connection is over, and in no group any more.
     pub(super) fn closed(&self, id: u64, closed: PlainClosed) {
         self.groups.depart(MemberId::Connection(id));
+        self.ledger.plain_ended(&closed.cause);
         self.events.publish(|| PlainServerEvent::Closed { id, closed });
     }
 }

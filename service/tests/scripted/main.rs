@@ -32,6 +32,8 @@ mod routed_queues;
 mod security;
 #[cfg(feature = "formats")]
 mod states;
+#[cfg(feature = "formats")]
+mod statistics;
 mod takeover;
 mod traffic;
 mod world;
