@@ -270,7 +270,7 @@ impl Shared {
     /// Tells those who read of it what happened to this session, if a server has it.
     pub(crate) fn report(&self, event: impl FnOnce(&Hosted) -> ServerEvent) {
         if let Some(hosted) = self.hosted() {
-            hosted.home.events.publish(|| event(hosted));
+            hosted.home.happened(|| event(hosted));
         }
     }
 
@@ -284,7 +284,7 @@ impl Shared {
         };
         hosted.home.groups.depart(hosted.member());
         hosted.home.ledger.session_ended(&closed);
-        hosted.home.events.publish(|| ServerEvent::Closed { id: hosted.id, closed });
+        hosted.home.happened(|| ServerEvent::Closed { id: hosted.id, closed });
     }
 }
 

@@ -14,6 +14,7 @@ use crate::groups::Groups;
 use crate::handler::Cause;
 use crate::overview::lock;
 use crate::statistics::Ledger;
+use crate::trace::Trace;
 use crate::transport::Clock;
 
 /// Something that happened on a server.
@@ -188,6 +189,7 @@ pub(crate) struct Home {
     pub(crate) groups: Groups,
     pub(crate) events: Emitter<ServerEvent>,
     pub(crate) ledger: Ledger,
+    trace: Trace,
     reached: Reached,
     /// This end's address as a connection had it last; most have the same.
     local: Mutex<Option<Arc<SocketAddr>>>,
@@ -195,35 +197,49 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(clock: Clock, groups: Groups, ledger: Ledger) -> Self {
-        let (events, reached) = (Emitter::default(), Reached::default());
-        Self { clock, groups, events, ledger, reached, local: Mutex::default() }
+        let (events, trace, reached) = (Emitter::default(), Trace::default(), Reached::default());
+        Self { clock, groups, events, ledger, trace, reached, local: Mutex::default() }
+    }
+
+    /// Tells whoever wants to know.
+    pub(crate) fn happened(&self, event: impl FnOnce() -> ServerEvent) {
+        if Trace::is_on() {
+            let event = event();
+            self.trace.server(self.clock.core(self.ledger.now()), &event);
+            self.events.publish(|| event);
+        } else {
+            self.events.publish(event);
+        }
     }
 
     /// A connection was turned away.
     pub(crate) fn refused(&self, remote: Option<SocketAddr>, turned: Turned) {
         let why = WhyRefused::from(turned);
-        self.events.publish(|| ServerEvent::Refused { remote, why });
+        self.happened(|| ServerEvent::Refused { remote, why });
         if let Some(limit) = self.reached.refused(why) {
-            self.events.publish(|| ServerEvent::LimitReached(limit));
+            self.happened(|| ServerEvent::LimitReached(limit));
         }
     }
 
     /// A client was told this instead of getting its session.
     pub(crate) fn handshake_failed(&self, remote: Option<SocketAddr>, code: CloseCode) {
         self.ledger.handshake_failed(code);
-        self.events.publish(|| ServerEvent::HandshakeFailed { remote, code });
+        self.happened(|| ServerEvent::HandshakeFailed { remote, code });
     }
 
     /// There is no room for another session.
     pub(crate) fn no_session(&self) {
         if self.reached.reached(ServerLimit::Sessions) {
-            self.events.publish(|| ServerEvent::LimitReached(ServerLimit::Sessions));
+            self.happened(|| ServerEvent::LimitReached(ServerLimit::Sessions));
         }
     }
 
     /// A connection, or a session, was let in.
     pub(crate) fn let_in(&self, session: bool) {
         self.reached.let_in(session);
+        if !session {
+            self.trace.begun(|| self.clock.core(self.ledger.now()));
+        }
     }
 
     /// One value for all connections that have the same address at this end.

@@ -146,6 +146,7 @@ mod server;
 mod shared;
 mod state;
 mod statistics;
+mod trace;
 mod traffic;
 mod transport;
 

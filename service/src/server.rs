@@ -30,6 +30,7 @@ use crate::places::Places;
 use crate::security::{SecurityLog, is_denial};
 use crate::shared::Shared;
 use crate::statistics::Ledger;
+use crate::trace::Span;
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
@@ -240,7 +241,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         match visit.opened() {
             Some(stay) => {
                 let runtime = self.runtime.clone();
-                runtime.spawn(Connection { drive, lease, inner: self, _stay: stay, done: false });
+                let span = Span::of_session(drive.session_id(), addresses[1]);
+                let inner = self;
+                let connection = Connection { drive, lease, inner, _stay: stay, done: false, span };
+                runtime.spawn(connection);
             }
             // It had to make room in the same moment: its client may come again.
             None => drive.leave(self.now()).into_iter().for_each(|driven| {
@@ -478,6 +482,7 @@ struct Connection<R: Runtime, T, H> {
     _stay: Stay,
     /// The session was given back.
     done: bool,
+    span: Span,
 }
 
 impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
@@ -485,7 +490,7 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.drive).poll(cx);
+        let polled = this.span.within(|| Pin::new(&mut this.drive).poll(cx));
         if let Some(news) = this.drive.take_news() {
             this.inner.heed(this.lease, news);
         }

@@ -91,8 +91,9 @@ pub struct Statistics {
     pub throttled: u64,
     /// Bytes that sessions hold now for what is under way.
     pub memory: u64,
-    /// Smoothed round trips, once a second of each session that does something. Empty where
-    /// connections have no sessions.
+    /// Smoothed round trips, at most once a second of each session that does something and has had
+    /// reason to measure its own: a peer that was silent for long, or much that comes in. Empty
+    /// where connections have no sessions.
     pub rtt: Distribution,
     /// How long handlers took for a message or request, of one in some dozens of reads: the first
     /// that the read brought. What a handler gives to other tasks is not in it.
@@ -244,6 +245,11 @@ impl Ledger {
         self.on.load(Ordering::Relaxed)
     }
 
+    /// The runtime's clock.
+    pub(crate) fn now(&self) -> Instant {
+        (self.now)()
+    }
+
     /// A connection that had been greeted is over.
     pub(crate) fn connection_ended(&self, cause: Cause, code: CloseCode) {
         self.errors.connection_ended(cause, code);
@@ -268,7 +274,7 @@ impl Ledger {
     pub(crate) fn read(&self, present: Present) -> Statistics {
         let Present { draining, door, connections_peak, refusals, throttled, memory, carried } =
             present;
-        let now = (self.now)();
+        let now = self.now();
         let uptime = now.saturating_duration_since(self.started_at);
         let current = u64::from(door.connections);
         let connections = Level { total: door.admitted, now: current, peak: connections_peak };

@@ -35,5 +35,6 @@ mod states;
 #[cfg(feature = "formats")]
 mod statistics;
 mod takeover;
+mod tracing_told;
 mod traffic;
 mod world;

@@ -72,7 +72,6 @@ fn totals_outlive_their_sessions_and_a_reset_begins_anew() {
         assert_eq!((all.connections.peak, all.disconnections), (1, 5));
         assert_eq!(all.error_count(), 0, "{:?}", all.errors);
         assert!(all.handler.count() >= 5, "the first message of each is timed");
-        assert!(all.rtt.count() >= 5 && all.rtt.quantile(0.5) >= Duration::from_millis(1));
         assert!(all.rates.messages_in > 0.0 && all.uptime == all.counted);
         // From here on anew, and from the start as before.
         server.reset_statistics();
@@ -127,6 +126,33 @@ fn resumes_and_what_was_sent_again_are_counted_and_so_is_what_went_wrong() {
         while raw.frame().await.is_some() {}
         let all = shown.statistics();
         assert_eq!((errors(&all, "handshake", "BAD_FRAME"), all.error_count()), (1, 4));
+    });
+}
+
+/// Who is silent for long is asked for a sign of life, and that is when it is measured.
+#[test]
+fn round_trips_are_counted_when_they_were_measured() {
+    let sim = Sim::new(6);
+    let (server, net) = serve(&sim, Config::SERVER, |_: &SessionInfo| Echo);
+    delayed(&net);
+    let (handle, runner) = client(&sim, &net, eager(1), deaf);
+    sim.aside(runner);
+    let (world, server) = (sim.clone(), server.handle());
+    sim.run(async move {
+        handle.send_receipted(2u8, b"x").await.unwrap().await.unwrap();
+        world.sleep(2_000_000).await;
+        assert_eq!(server.statistics().rtt.count(), 0, "nobody had to ask");
+        net.last().change(true, |faults| faults.stalled = true);
+        world.sleep(36_000_000).await;
+        net.last().change(true, |faults| faults.stalled = false);
+        let since = world.micros();
+        while server.statistics().rtt.count() == 0 {
+            assert!(world.micros() < since + 60_000_000, "it was never measured");
+            world.sleep(500).await;
+        }
+        let rtt = server.statistics().rtt;
+        assert!(rtt.quantile(0.5) >= Duration::from_millis(1), "{rtt:?}");
+        assert!(rtt.count() <= 2, "once in a second, however often it was awake: {rtt:?}");
     });
 }
 
