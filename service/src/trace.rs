@@ -26,7 +26,7 @@ mod off {
 
         pub(crate) const fn server(&self, _: Instant, _: &ServerEvent) {}
 
-        pub(crate) const fn begun(&self, _: impl FnOnce() -> Instant) {}
+        pub(crate) fn begun(&self, _: impl FnOnce() -> Instant) {}
 
         pub(crate) const fn dials(&self, _: Instant, _: u32) {}
 
