@@ -72,7 +72,7 @@ mod tests {
         let mut first = hub.follow(2, || bytes("a")).unwrap();
         let second = hub.follow(2, || bytes("a")).unwrap();
         assert!(hub.follow(2, || panic!("there is no room")).is_none());
-        ["b", "c", "d"].map(|text| hub.tell(|| bytes(text)));
+        ["b", "c", "d"].into_iter().for_each(|text| hub.tell(|| bytes(text)));
         assert_eq!(first.try_recv().unwrap(), "a");
         assert_eq!(first.try_recv().unwrap(), "b");
         assert!(first.try_recv().is_err(), "what found no room is not kept");

@@ -149,7 +149,7 @@ mod tests {
         let guesses = (0..20).filter(|_| status(&[]) == Err(429)).count();
         assert!(guesses >= 10, "{guesses}");
         assert_eq!(status(&[right]), Ok(()));
-        let none = super::Guard::new(None, "127.0.0.1:1".parse().unwrap());
+        let none = Guard::new(None, "127.0.0.1:1".parse().unwrap());
         assert_eq!(none.may_act(&headers(&[host, right])).unwrap_err().0.as_u16(), 403);
     }
 }

@@ -53,8 +53,8 @@ impl fmt::Display for SessionState {
 ///
 /// Counts, bytes and times are those of the moment in which the session's task last went to sleep,
 /// or of a moment while it was busy: no message costs anything for them. They are over all its
-/// connections, and stay zero where [statistics](crate::ServerConfig::statistics) are off. Times are
-/// on the runtime's clock.
+/// connections, and stay zero where [statistics](crate::ServerConfig::statistics) are off. Times
+/// are on the runtime's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {

@@ -151,7 +151,10 @@ mod on {
             match event {
                 ServerEvent::Opened { id, remote, principal } => {
                     let (session, remote) = (named(id), from(remote));
-                    info!(target: "outlast", session, remote, principal, left_out, "session opened");
+                    info!(
+                        target: "outlast",
+                        session, remote, principal, left_out, "session opened"
+                    );
                 }
                 ServerEvent::Resumed { id, remote, resent } => {
                     let (session, remote) = (named(id), from(remote));
@@ -232,22 +235,33 @@ mod on {
     }
 
     /// What is told while a session's task does something is told within it.
+    /// Where nobody wants it there is none, and it takes a pointer: connections are many.
     #[derive(Debug)]
-    pub(crate) struct Span(tracing::Span);
+    pub(crate) struct Span(Option<Box<tracing::Span>>);
 
     impl Span {
         pub(crate) fn of_session(id: Option<u64>, remote: Option<SocketAddr>) -> Self {
+            if LevelFilter::current() < LevelFilter::INFO {
+                return Self(None);
+            }
             let (id, remote) = (id.map(|id| format!("{id:016x}")), remote.map(display));
-            Self(info_span!(target: "outlast", parent: None, "session", id, remote))
+            Self::wanted(info_span!(target: "outlast", parent: None, "session", id, remote))
         }
 
         pub(crate) fn of_client() -> Self {
-            Self(info_span!(target: "outlast", "client"))
+            Self::wanted(info_span!(target: "outlast", "client"))
+        }
+
+        fn wanted(span: tracing::Span) -> Self {
+            Self((!span.is_disabled()).then(|| Box::new(span)))
         }
 
         #[inline]
         pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-            self.0.in_scope(work)
+            match &self.0 {
+                Some(span) => span.in_scope(work),
+                None => work(),
+            }
         }
     }
 }

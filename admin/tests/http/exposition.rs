@@ -155,8 +155,8 @@ fn series(line: &str) -> Result<(Key, f64), String> {
 fn what_is_wrong_is_refused() {
     let good = "# HELP a b\n# TYPE a counter\na{x=\"y\"} 1\n";
     assert_eq!(Exposition::parse(good).unwrap().value("a", &[("x", "y")]), Some(1.0));
-    let histogram = "# HELP h b\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 1\nh_bucket{le=\"+Inf\"} 2\n\
-        h_sum 3\nh_count 2\n";
+    let histogram = "# HELP h b\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 1\n\
+        h_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
     assert!(Exposition::parse(histogram).is_ok());
     for (what, with) in [("1\nh_b", "3\nh_b"), ("+Inf", "9"), ("h_count 2", "h_count 3")] {
         assert!(Exposition::parse(&histogram.replace(what, with)).is_err(), "{with}");

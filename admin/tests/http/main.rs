@@ -154,8 +154,8 @@ async fn draining_is_for_those_who_have_the_token() {
     // Without a token nobody may.
     let open = Admin::new(server.handle()).token("").on_drain(|| panic!("nobody may"));
     let open = open.bind("127.0.0.1:0").await.unwrap().start();
-    let text = "POST /api/drain HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \r\nconnection: \
-         close";
+    let text = "POST /api/drain HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \r\n\
+        connection: close";
     assert_eq!(request(open.local_addr(), text).await.status, 403);
 }
 

@@ -215,7 +215,8 @@ mod tests {
         errors.connection_ended(Cause::Transport(None), CloseCode::IDLE);
         errors.connection_ended(Cause::Transport(None), CloseCode::OK);
         errors.connection_ended(Cause::Transport(Some(std::io::ErrorKind::Other)), CloseCode::IDLE);
-        [Why::Lost, Why::Dropped, Why::Finished, Why::Stopped].map(|why| errors.session_ended(why));
+        let ends = [Why::Lost, Why::Dropped, Why::Finished, Why::Stopped];
+        ends.into_iter().for_each(|why| errors.session_ended(why));
         let told: Vec<&str> =
             errors.read().iter().filter(|error| error.count == 1).map(|error| error.kind).collect();
         assert_eq!(told, ["STREAM_ENDED", "TRANSPORT", "LOST", "DROPPED"]);

@@ -50,8 +50,8 @@ pub struct Level {
 /// What a server has counted.
 ///
 /// [`ServerHandle::statistics`] counts from the last [reset](ServerHandle::reset_statistics) on,
-/// [`ServerHandle::statistics_since_start`] from the beginning. Numbers of sessions are those of the
-/// moment in which each went to sleep last.
+/// [`ServerHandle::statistics_since_start`] from the beginning. Figures of sessions are those of
+/// the moment in which each went to sleep last.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Statistics {
