@@ -3,8 +3,8 @@
 usage: top.py COLUMNS ROWS PROGRAM ARGUMENT...
 
 Reads orders from standard input, one a line: `screen` prints the screen and a line `--`, `type
-TEXT` types, `size COLUMNS ROWS` changes the size, `wait` waits for the end and prints `exit CODE` and
-whether the terminal is as it was before. Only the standard library is used.
+TEXT` types, `size COLUMNS ROWS` changes the size, `wait` waits for the end and prints `exit CODE`
+and whether the terminal is as it was before. Only the standard library is used.
 """
 
 import fcntl
