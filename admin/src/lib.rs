@@ -83,7 +83,7 @@ pub(crate) type Routed = Vec<(&'static str, u64)>;
 pub struct AdminLimits {
     /// Connections; what is beyond is closed at once. At least 1.
     pub connections: usize,
-    /// Of these, how many may follow [events](crate#); others are told to come again. At least 1.
+    /// Of these, how many may follow `/events`; others are told to come again. At least 1.
     pub followers: usize,
     /// Bytes of a request's line and headers, 8,192 or more.
     pub header_bytes: usize,

@@ -28,7 +28,7 @@ usage: cargo run --release -p bench -- [OPTIONS]
   --runtime multi|current
                        tokio's default scheduler or the single-threaded one, for all (multi)
   --no-syscalls        do not count system calls
-  --instructions       count instructions of the groups core and observe under valgrind
+  --instructions       count instructions of the core group under valgrind
   --json FILE          also write everything as JSON
   --gate[=goal]        exit with 1 if a figure misses its floor (its goal)
 
