@@ -17,7 +17,7 @@ mod off {
 
     /// Nobody is told anything.
     #[derive(Debug, Default)]
-    pub(crate) struct Trace;
+    pub(crate) struct Trace(());
 
     impl Trace {
         pub(crate) const fn is_on() -> bool {
