@@ -14,7 +14,7 @@ bench: outlast against the machine's limit and against its peers, side by side
 usage: cargo run --release -p bench -- [OPTIONS]
 
   --quick              fewer and shorter rounds: all groups in two minutes
-  --groups A,B         of: core oneway echo fanout own idle resume tls
+  --groups A,B         of: core oneway echo fanout own idle resume tls observe
   --peers A,B          of: tokio-raw tokio-lp tokio-util msgtrans tarpc outlast
                        outlast-routed smol-raw outlast-smol async-std-raw outlast-async-std
                        std-raw outlast-std

@@ -10,6 +10,9 @@ pub(crate) const DEFAULT_HOST: &str = "127.0.0.1";
 pub(crate) const DEFAULT_PORT: u16 = 7411;
 /// Both together, for the command line.
 pub(crate) const DEFAULT: &str = "127.0.0.1:7411";
+/// The port of what a server shows of itself, and host and port together.
+pub(crate) const ADMIN_PORT: u16 = 7412;
+pub(crate) const ADMIN: &str = "127.0.0.1:7412";
 
 /// A host and a port, not looked up yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +35,21 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text, DEFAULT_PORT)
+    }
+}
+
+impl Address {
+    /// As `parse` of a string, for what a server shows of itself.
+    pub(crate) fn of_admin(text: &str) -> Result<Self, String> {
+        Self::parse(text, ADMIN_PORT)
+    }
+
+    fn parse(text: &str, default_port: u16) -> Result<Self, String> {
         let text = text.trim();
         // A bare IPv6 address has colons of its own and no port.
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
-            return Ok(Self { host: ip.to_string(), port: DEFAULT_PORT });
+            return Ok(Self { host: ip.to_string(), port: default_port });
         }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -57,7 +71,7 @@ impl FromStr for Address {
             }
         };
         let port = match port.as_str() {
-            "" => DEFAULT_PORT,
+            "" => default_port,
             digits => digits.parse().map_err(|_| {
                 format!("`{digits}` is no port: write host:port, for instance {DEFAULT}")
             })?,
@@ -98,6 +112,7 @@ mod tests {
         assert_eq!(parsed("[::1]"), "[::1]:7411");
         assert_eq!(parsed("[::1]:0"), "[::1]:0");
         assert_eq!(parsed(DEFAULT), DEFAULT);
+        assert_eq!(Address::of_admin("").unwrap().to_string(), ADMIN);
     }
 
     #[test]

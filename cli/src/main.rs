@@ -11,6 +11,7 @@ mod progress;
 mod proxy;
 mod rng;
 mod text;
+mod top;
 mod transfer;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ enum Command {
     Bench(commands::bench::Args),
     Cert(commands::cert::Args),
     Conformance(commands::conformance::Args),
+    Top(commands::top::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args),
         Command::Cert(args) => commands::cert::run(&args),
         Command::Conformance(args) => commands::conformance::run(&args),
+        Command::Top(args) => commands::top::run(&args),
     };
     match result {
         Ok(code) => code,

@@ -130,6 +130,9 @@ pub use outlast_service::{
     GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
     SessionState, WhyRefused,
 };
+pub use outlast_service::{
+    Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics,
+};
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::{Client, ClientBuilder, Server, ServerBuilder};

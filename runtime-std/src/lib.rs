@@ -149,6 +149,9 @@ pub use outlast_service::{
     GroupReport, GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent,
     ServerLimit, SessionState, WhyRefused,
 };
+pub use outlast_service::{
+    Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics,
+};
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};
 pub use states::States;

@@ -114,6 +114,9 @@ pub use outlast_service::{
     GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
     SessionState, WhyRefused,
 };
+pub use outlast_service::{
+    Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics,
+};
 pub use runtime::Tokio;
 
 /// A client over tokio's TCP. See [`Client::builder`].

@@ -25,6 +25,7 @@ use crate::outgoing::Outgoing;
 use crate::owner::{Owner, core_config};
 use crate::shared::Shared;
 use crate::state::{LinkState, Watch, Watcher};
+use crate::trace::{Span, Trace};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How a client makes connections. A runtime crate implements it for its sockets.
@@ -74,6 +75,7 @@ pub struct ClientConfig {
 #[must_use = "a client does nothing unless its runner is spawned or awaited"]
 pub struct Runner {
     task: Pin<Box<dyn Future<Output = Closed> + Send>>,
+    span: Span,
 }
 
 impl std::fmt::Debug for Runner {
@@ -113,8 +115,10 @@ impl Runner {
             owner: Some(owner),
             failed_by: None,
             dialled: 0,
+            trace: Trace::default(),
         };
-        Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
+        let (task, span) = (Box::pin(client.run()), Span::of_client());
+        Ok((Handle::new(shared), Self { task, span }))
     }
 }
 
@@ -122,7 +126,8 @@ impl Future for Runner {
     type Output = Closed;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
-        self.task.as_mut().poll(cx)
+        let Self { task, span } = &mut *self;
+        span.within(|| task.as_mut().poll(cx))
     }
 }
 
@@ -139,6 +144,7 @@ struct Client<R, C, H> {
     failed_by: Option<CloseCode>,
     /// Number of the last attempt.
     dialled: u32,
+    trace: Trace,
 }
 
 impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
@@ -172,6 +178,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let deadline = self.clock.std(dial.deadline);
         self.dialled = dial.attempt.get();
         self.turn(LinkState::Connecting { attempt: self.dialled });
+        self.trace.dials(self.now(), self.dialled);
         let dialed = match self.dial(address, deadline).await {
             Some(Ok(dialed)) => dialed,
             _ if self.ordered_to_end(self.now()) => return self.dialer.handle_stop(),
@@ -350,6 +357,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let stopped = self.dialer.state() == DialState::Stopped;
         let due = self.dialer.poll_timeout().filter(|_| !stopped);
         let wait = |at: Instant| at.saturating_since(now);
+        self.trace.failed(now, attempt.get(), &error);
         let event = Incoming::DialFailed { attempt: attempt.get(), error, retry_in: due.map(wait) };
         if let Some(owner) = self.owner.as_deref_mut() {
             owner.tell(now, event);

@@ -41,6 +41,8 @@ struct Inside {
     refusing: usize,
     /// Connections that wait to be let in.
     patient: usize,
+    /// The most connections there were at the same time.
+    peak: u32,
 }
 
 /// Where somebody waits. Dropped, it does not any more.
@@ -75,6 +77,7 @@ impl Door {
             next: 0,
             refusing: 0,
             patient: 0,
+            peak: 0,
         };
         Self { inside: Mutex::new(inside), waiting: Mutex::default() }
     }
@@ -101,6 +104,15 @@ impl Door {
 
     pub(crate) fn stats(&self) -> GateStats {
         *lock(&self.inside).gate.stats()
+    }
+
+    /// The most connections there were at the same time, since this was last asked to begin anew.
+    pub(crate) fn peak(&self, anew: bool) -> u32 {
+        let mut inside = lock(&self.inside);
+        if anew {
+            inside.peak = inside.gate.stats().connections;
+        }
+        inside.peak
     }
 
     /// Waits until there is room for a handshake, or `stop` says so; whether there is room.
@@ -174,6 +186,7 @@ impl Door {
         }
         shown_out.into_iter().for_each(Waker::wake);
         let mut ticket = entered?;
+        inside.peak = inside.peak.max(inside.gate.stats().connections);
         // The accept loop waits for room, so a handshake begins at once.
         inside.gate.poll_handshake(&mut ticket);
         let number = inside.next;

@@ -161,6 +161,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         self.news.take().or_else(|| self.owner.as_deref_mut().and_then(Owner::take_news))
     }
 
+    /// The session's number, if it is here and has one.
+    pub(crate) fn session_id(&self) -> Option<u64> {
+        self.owner.as_ref().and_then(|owner| owner.session.id())
+    }
+
     /// Whether the handshake is not over yet.
     pub(crate) fn is_greeting(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.opened_at.is_none())
@@ -199,7 +204,14 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             }
             // The violation's CLOSE is among the output, and the event was told.
             //= DRV-17
-            let _ = owner.handle_input(now, &mut input);
+            let timed = match owner.untimed.checked_sub(1) {
+                Some(untimed) => {
+                    owner.untimed = untimed;
+                    Ok(())
+                }
+                None => owner.time_first(now, &mut input, || self.runtime.now()),
+            };
+            let _ = timed.and_then(|()| owner.handle_input(now, &mut input));
             if input.is_empty() {
                 Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.tail);
             } else {

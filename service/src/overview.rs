@@ -19,7 +19,7 @@ use crate::figures::SessionInfo;
 use crate::greet::Refusal;
 use crate::groups::Groups;
 use crate::handle::Handle;
-use crate::home::{Home, ServerEvent};
+use crate::home::{Home, ServerEvent, WhyRefused};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::places::Bell;
@@ -95,6 +95,31 @@ pub struct Refusals {
 }
 
 impl Refusals {
+    /// All of them, by name.
+    #[must_use]
+    pub const fn all(&self) -> [(WhyRefused, u64); 6] {
+        [
+            (WhyRefused::Full, self.full),
+            (WhyRefused::SourceFull, self.source_full),
+            (WhyRefused::SourceRate, self.source_rate),
+            (WhyRefused::TotalRate, self.total_rate),
+            (WhyRefused::LockedOut, self.locked_out),
+            (WhyRefused::Denied, self.denied),
+        ]
+    }
+
+    /// Those that came since `earlier`.
+    pub(crate) const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            full: self.full.saturating_sub(earlier.full),
+            source_full: self.source_full.saturating_sub(earlier.source_full),
+            source_rate: self.source_rate.saturating_sub(earlier.source_rate),
+            total_rate: self.total_rate.saturating_sub(earlier.total_rate),
+            locked_out: self.locked_out.saturating_sub(earlier.locked_out),
+            denied: self.denied.saturating_sub(earlier.denied),
+        }
+    }
+
     pub(crate) const fn count(&mut self, turned: Turned) {
         let counter = match turned {
             Turned::Full | Turned::MakeRoom | Turned::TableFull => &mut self.full,
@@ -167,12 +192,16 @@ impl Common {
     /// A session has begun.
     pub(crate) fn enter(&self, id: u64, shared: &Arc<Shared>) {
         self.directory.insert(id, Arc::clone(shared));
+        self.home.ledger.sessions.enter();
         self.board.enlist(id, shared);
     }
 
     /// A session is over.
     pub(crate) fn forget(&self, id: u64) {
         let shared = self.directory.remove(id);
+        if shared.is_some() {
+            self.home.ledger.sessions.leave();
+        }
         shared.iter().for_each(|shared| shared.leave_board());
     }
 
@@ -232,6 +261,12 @@ impl ServerHandle {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
         self.common.directory.all().iter().filter_map(|(_, shared)| shared.info()).collect()
+    }
+
+    /// At most so many of them, in no order, but mostly the same ones each time.
+    #[must_use]
+    pub fn some_sessions(&self, most: usize) -> Vec<SessionInfo> {
+        self.common.directory.some(most).iter().filter_map(|shared| shared.info()).collect()
     }
 
     /// What the session with this number shows of itself.

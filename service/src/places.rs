@@ -501,9 +501,8 @@ impl<R: Runtime, H> Inner<R, H> {
             let wake = shared.lock().close(closed);
             shared.depart();
             wake.into_iter().chain(waiter).for_each(Waker::wake);
-            shared.leave_board();
             if let Some(hosted) = shared.hosted() {
-                self.common.directory.remove(hosted.id);
+                self.common.forget(hosted.id);
             }
         }
     }

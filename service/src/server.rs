@@ -29,6 +29,8 @@ use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::security::{SecurityLog, is_denial};
 use crate::shared::Shared;
+use crate::statistics::Ledger;
+use crate::trace::Span;
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
@@ -77,7 +79,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let ServerConfig { session: wanted, limits, outgoing, groups, .. } = config;
-        let ServerConfig { authenticator, rotate_keys, security, .. } = config;
+        let ServerConfig { authenticator, rotate_keys, security, statistics, .. } = config;
         wanted.validate()?;
         outgoing.validate()?;
         let mut sessions = limits.sessions;
@@ -93,7 +95,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let clock = Clock::new(runtime.now());
-        let home = Home::new(clock, groups.unwrap_or_default());
+        let ledger = Ledger::of(&runtime).turned(statistics);
+        let home = Home::new(clock, groups.unwrap_or_default(), ledger);
         let inner = Inner {
             clock,
             runtime,
@@ -238,7 +241,10 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         match visit.opened() {
             Some(stay) => {
                 let runtime = self.runtime.clone();
-                runtime.spawn(Connection { drive, lease, inner: self, _stay: stay, done: false });
+                let span = Span::of_session(drive.session_id(), addresses[1]);
+                let inner = self;
+                let connection = Connection { drive, lease, inner, _stay: stay, done: false, span };
+                runtime.spawn(connection);
             }
             // It had to make room in the same moment: its client may come again.
             None => drive.leave(self.now()).into_iter().for_each(|driven| {
@@ -483,6 +489,7 @@ struct Connection<R: Runtime, T, H> {
     _stay: Stay,
     /// The session was given back.
     done: bool,
+    span: Span,
 }
 
 impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
@@ -490,7 +497,7 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.drive).poll(cx);
+        let polled = this.span.within(|| Pin::new(&mut this.drive).poll(cx));
         if let Some(news) = this.drive.take_news() {
             this.inner.heed(this.lease, news);
         }

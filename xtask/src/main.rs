@@ -4,6 +4,7 @@
 //! the named ones. A few take options when run alone: see `cargo xtask help`.
 
 mod builds;
+mod dashboard;
 mod firmware;
 mod footprint;
 mod fuzz;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
 use crate::{
-    builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools, wireshark,
+    builds, dashboard, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools,
+    wireshark,
 };
 
 /// How a step that did not fail ended, with a word on what it saw.
@@ -36,12 +37,21 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "tools", about: "targets, components and valgrind are there", run: tools::step },
+    Step {
+        name: "tools",
+        about: "targets, components, valgrind and a browser are there",
+        run: tools::step,
+    },
     Step { name: "fmt", about: "every crate is formatted", run: quality::fmt },
     Step { name: "tidy", about: "house rules, spec and receipt coverage", run: tidy::step },
     Step { name: "clippy", about: "no lint in any crate, test or example", run: quality::clippy },
     Step { name: "doc", about: "rustdoc without a warning", run: quality::doc },
     Step { name: "tests", about: "unit, integration and doc tests", run: quality::tests },
+    Step {
+        name: "dashboard",
+        about: "the page of a server in headless Chromium",
+        run: dashboard::step,
+    },
     Step { name: "bench", about: "the benches' own tests", run: quality::bench },
     Step {
         name: "mutants",

@@ -27,6 +27,7 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
         valgrind(),
         qemu(),
         tshark(),
+        chromium(),
     ];
     let missing: Vec<String> = needs.into_iter().filter_map(Result::err).collect();
     if missing.is_empty() {
@@ -103,6 +104,14 @@ pub(crate) fn qemu() -> Result<(), String> {
 /// Tshark, which is Wireshark without windows.
 pub(crate) fn tshark() -> Result<(), String> {
     debian("tshark", "tshark")
+}
+
+/// The browser in which the page of a server is looked at.
+pub(crate) const CHROMIUM: &str = "chromium";
+
+/// That browser, and a font for it.
+pub(crate) fn chromium() -> Result<(), String> {
+    debian(CHROMIUM, "chromium fonts-dejavu-core")
 }
 
 /// Whether this runs as root.

@@ -203,6 +203,17 @@ fn mean(a: Sample, b: Sample) -> Sample {
     Sample { cpu: mid(a.cpu, b.cpu), rate: mid(a.rate, b.rate), latency }
 }
 
+/// CPU per message of one run, in ns.
+pub(super) fn cpu_of(
+    kind: Kind,
+    mode: Mode,
+    echo: EchoWith,
+    load: Load,
+    duration: Duration,
+) -> io::Result<f64> {
+    Ok(run(Subject { name: kind.name(), kind, mode }, echo, load, duration)?.cpu)
+}
+
 /// A fresh server, a short warm-up, one measured run.
 fn run(subject: Subject, echo: EchoWith, load: Load, duration: Duration) -> io::Result<Sample> {
     let (server, mut session) = connect(subject, echo, load)?;

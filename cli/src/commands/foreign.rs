@@ -16,6 +16,7 @@ use outlast_tokio::plain::{
 };
 use tokio::sync::mpsc;
 
+use super::admin::{Admin, Drained};
 use super::print;
 use crate::address::Address;
 use crate::inspect::readable;
@@ -65,8 +66,7 @@ pub(super) async fn serve(
     builder: PlainServerBuilder<MaybeTls<Tokio>, AnyFormat>,
     name: &str,
     address: &Address,
-    idle_ms: u32,
-    quiet: bool,
+    (idle_ms, quiet, admin): (u32, bool, &Admin),
 ) -> Result<ExitCode, String> {
     let idle_timeout = Duration::from_millis(idle_ms.into());
     let builder = builder.config(PlainConfig { idle_timeout, ..PlainConfig::default() });
@@ -77,7 +77,12 @@ pub(super) async fn serve(
     let running = listener.start(move |info: &PlainInfo| Echo { remote: info.remote, quiet });
     let running = running.map_err(|error| error.to_string())?;
     let handle = running.handle();
-    let _ = tokio::signal::ctrl_c().await;
+    let drained = Drained::default();
+    let _showing = admin.show(handle.clone(), "outlast serve", &drained).await?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = drained.wait() => {}
+    }
     let stats = handle.stats();
     running.shutdown(GRACE).await;
     eprintln!("\n{} connections, {} refused", stats.accepted, stats.refused);

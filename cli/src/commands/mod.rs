@@ -1,6 +1,7 @@
 //! One module for each subcommand: its arguments and what it does with them. What they share is in
 //! `common`.
 
+mod admin;
 pub(crate) mod bench;
 pub(crate) mod cert;
 mod common;
@@ -14,6 +15,7 @@ pub(crate) mod receive;
 mod security;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod top;
 
 use std::future::Future;
 use std::io::{self, Write};

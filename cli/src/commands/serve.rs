@@ -14,6 +14,7 @@ use outlast_tokio::{
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
+use super::admin::{Admin, Drained};
 use super::common::{Access, short};
 use super::foreign::Foreign;
 use super::receive::announce;
@@ -70,6 +71,8 @@ pub(crate) struct Args {
     access: Access,
     #[command(flatten)]
     security: ServerSecurity,
+    #[command(flatten)]
+    admin: Admin,
     /// Do not print messages
     #[arg(long, short)]
     quiet: bool,
@@ -81,6 +84,7 @@ Examples:
   outlast serve --relay                # a chat: connect from several terminals
   outlast serve --echo '[::]:7411'     # reachable from other machines, IPv4 and IPv6
   outlast serve --token-file token     # only for clients that have the same file
+  outlast serve --admin :7412          # with metrics and a page; see also outlast top
   outlast serve --format ndjson        # an echo for clients of another system";
 
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -130,8 +134,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let running = running.map_err(|error| error.to_string())?;
         let _ = everybody.set(running.handle());
         let handle = running.handle();
+        let drained = Drained::default();
+        let _showing = args.admin.show(handle.clone(), "outlast serve", &drained).await?;
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
+            () = drained.wait() => {}
             never = reload_when_told(tls) => match never {},
         }
         let stats = handle.stats();
@@ -158,7 +165,8 @@ fn serve_foreign(args: &Args, format: AnyFormat) -> Outcome {
     let tls = args.security.layer()?;
     let name = format.kind().name();
     let server = args.security.guard(Server::builder().layer(Maybe(tls)), None)?.format(format);
-    block_on(super::foreign::serve(server, name, &args.address, args.idle, args.quiet))
+    let options = (args.idle, args.quiet, &args.admin);
+    block_on(super::foreign::serve(server, name, &args.address, options))
 }
 
 /// A sentence about a port that cannot be had.

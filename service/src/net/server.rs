@@ -176,6 +176,14 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Sets whether messages, bytes and times are counted for
+    /// [`Statistics`](crate::Statistics); they are otherwise.
+    #[must_use]
+    pub fn statistics(mut self, count: bool) -> Self {
+        self.config.statistics = count;
+        self
+    }
+
     /// Sets the groups that sessions, or connections without, may join: those of another server, to
     /// have them in common, or ones with other limits. It has its own otherwise.
     #[must_use]
@@ -193,6 +201,7 @@ impl<N: Net> ServerBuilder<N> {
         let groups = config.groups.unwrap_or_default();
         let (limits, security) = (config.limits, config.security);
         super::PlainServerBuilder::new(net, format, limits, security, socket, groups)
+            .statistics(config.statistics)
     }
 
     /// Puts a layer between the sockets and the sessions, such as TLS.

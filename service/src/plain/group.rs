@@ -16,6 +16,9 @@ use crate::groups::{
     GroupMember, Groups, Member, MemberError, MemberId, MemberInfo, Message, Named, group_calls,
 };
 use crate::home::{Reached, ServerLimit, WhyRefused};
+use crate::statistics::Ledger;
+use crate::trace::Trace;
+use crate::transport::Clock;
 
 /// Something that happened on a server whose connections have no sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,24 +51,40 @@ pub enum PlainServerEvent {
 }
 
 /// What all connections of a server share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Home {
     pub(super) groups: Groups,
     pub(super) events: Emitter<PlainServerEvent>,
+    pub(super) ledger: Ledger,
+    clock: Clock,
+    trace: Trace,
     reached: Reached,
 }
 
 impl Home {
-    pub(super) fn new(groups: Groups) -> Self {
-        Self { groups, ..Self::default() }
+    pub(super) fn new(groups: Groups, ledger: Ledger) -> Self {
+        let (clock, events) = (Clock::new(ledger.now()), Emitter::default());
+        let (trace, reached) = (Trace::default(), Reached::default());
+        Self { groups, events, ledger, clock, trace, reached }
+    }
+
+    /// Tells whoever wants to know.
+    fn happened(&self, event: impl FnOnce() -> PlainServerEvent) {
+        if Trace::is_on() {
+            let event = event();
+            self.trace.plain(self.clock.core(self.ledger.now()), &event);
+            self.events.publish(|| event);
+        } else {
+            self.events.publish(event);
+        }
     }
 
     /// A connection was turned away.
     pub(super) fn refused(&self, remote: Option<SocketAddr>, turned: Turned) {
         let why = WhyRefused::from(turned);
-        self.events.publish(|| PlainServerEvent::Refused { remote, why });
+        self.happened(|| PlainServerEvent::Refused { remote, why });
         if let Some(limit) = self.reached.refused(why) {
-            self.events.publish(|| PlainServerEvent::LimitReached(limit));
+            self.happened(|| PlainServerEvent::LimitReached(limit));
         }
     }
 
@@ -75,13 +94,14 @@ impl Home {
     }
 
     pub(super) fn connected(&self, id: u64, remote: Option<SocketAddr>) {
-        self.events.publish(|| PlainServerEvent::Connected { id, remote });
+        self.happened(|| PlainServerEvent::Connected { id, remote });
     }
 
     /// A connection is over, and in no group any more.
     pub(super) fn closed(&self, id: u64, closed: PlainClosed) {
         self.groups.depart(MemberId::Connection(id));
-        self.events.publish(|| PlainServerEvent::Closed { id, closed });
+        self.ledger.plain_ended(&closed.cause);
+        self.happened(|| PlainServerEvent::Closed { id, closed });
     }
 }
 

@@ -16,6 +16,7 @@ use super::calls::Calls;
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::group::Home;
 use super::{PlainConfig, WhenFull};
+use crate::directory::{Carries, Totals};
 use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
 use crate::waiters::{Key, Waiters};
@@ -138,6 +139,17 @@ impl Drop for Waiting<'_> {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("info", &self.lock().info).finish_non_exhaustive()
+    }
+}
+
+impl Carries for Shared {
+    fn carried(&self) -> Totals {
+        let info = self.lock().info;
+        Totals {
+            messages: [info.packets_in, info.packets_out],
+            bytes: [info.bytes_in, info.bytes_out],
+            ..Totals::default()
+        }
     }
 }
 

@@ -34,6 +34,9 @@ mod security;
 mod snapshots;
 #[cfg(feature = "formats")]
 mod states;
+#[cfg(feature = "formats")]
+mod statistics;
 mod takeover;
+mod tracing_told;
 mod traffic;
 mod world;
