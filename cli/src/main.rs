@@ -1,7 +1,6 @@
 //! The `outlast` command: sessions that outlast their connections, from the command line.
 #![forbid(unsafe_code)]
 
-mod address;
 mod commands;
 mod demo;
 mod health;

@@ -14,6 +14,7 @@ pub(crate) mod receive;
 mod security;
 pub(crate) mod send;
 pub(crate) mod serve;
+mod settings;
 
 use std::future::Future;
 use std::io::{self, Write};
