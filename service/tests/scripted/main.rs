@@ -31,6 +31,8 @@ mod routed_plain;
 mod routed_queues;
 mod security;
 #[cfg(feature = "formats")]
+mod settings;
+#[cfg(feature = "formats")]
 mod states;
 mod takeover;
 mod traffic;
