@@ -46,6 +46,7 @@ enum Command {
     Inspect(commands::inspect::Args),
     Bench(commands::bench::Args),
     Cert(commands::cert::Args),
+    Password(commands::password::Args),
     Conformance(commands::conformance::Args),
 }
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Cert(args) => commands::cert::run(&args),
+        Command::Password(args) => commands::password::run(&args),
         Command::Conformance(args) => commands::conformance::run(&args),
     };
     match result {

@@ -9,6 +9,7 @@ pub(crate) mod connect;
 pub(crate) mod demo;
 mod foreign;
 pub(crate) mod inspect;
+pub(crate) mod password;
 pub(crate) mod proxy;
 pub(crate) mod receive;
 mod security;
