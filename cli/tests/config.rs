@@ -179,6 +179,8 @@ fn a_client_dials_whom_the_settings_name() {
     assert!(good, "{said}");
     let (good, said) = say(&["--config", &file, "--set", "dial.attempts=1", &gone.to_string()]);
     assert!(!good && said.contains("gave up"), "{said}");
+    let (status, said) = run(&["connect", "--set", "pool.keep=2"]);
+    assert!(!status.success() && said.contains("pool.keep has no effect here"), "{said}");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Item<S> {
     pub(crate) none: Option<&'static str>,
     pub(crate) when: When,
     pub(crate) doc: &'static str,
+    /// The names on the way to the field.
+    pub(crate) field: &'static [&'static str],
     pub(crate) get: fn(&S) -> Datum,
     /// Whether it fits.
     pub(crate) set: fn(&mut S, &Datum) -> bool,
@@ -37,7 +39,8 @@ pub enum When {
 /// Declares items: key, kind, word for none, unit and field, when it takes effect, what it is.
 macro_rules! items {
     ($settings:ty; $(
-        $key:literal $kind:expr, $none:expr, $unit:ident $($place:ident).+, $when:ident, $doc:literal;
+        $key:literal $kind:expr, $none:expr, $unit:ident $($place:ident).+, $when:ident,
+            $doc:literal;
     )*) => {
         vec![$($crate::item::Item::<$settings> {
             key: $key,
@@ -45,6 +48,7 @@ macro_rules! items {
             none: $none,
             when: $crate::item::When::$when,
             doc: $doc,
+            field: &[$(stringify!($place)),+],
             get: |settings| $crate::item::$unit::get(&settings.$($place).+),
             set: |settings, datum| $crate::item::$unit::set(&mut settings.$($place).+, datum),
         }),*]

@@ -162,9 +162,8 @@ impl Kind {
             }
             Self::Time(min, max, _) => {
                 let (min, max) = (units::show_time(*min), units::show_time(*max));
-                format!(
-                    "it must be from {min} to {max}, such as \"1.5 s\" or, in milliseconds, 1500{or}"
-                )
+                let range = format!("it must be from {min} to {max}");
+                format!("{range}, such as \"1.5 s\" or, in milliseconds, 1500{or}")
             }
             Self::Rate => format!("it must be a rate, such as \"64/s burst 256\"{or}"),
             Self::Choice(words) => format!("it must be {}{or}", words.join(" or ")),
@@ -237,7 +236,8 @@ impl Kind {
 }
 
 fn bytes(number: u64) -> String {
-    if number < 1024 { format!("{number} B") } else { units::show_size(number) }
+    let shown = units::show_size(number);
+    if shown.contains(' ') { shown } else { format!("{shown} B") }
 }
 
 /// The options of another system's format, if they are some.

@@ -116,8 +116,8 @@ fn declare() -> Vec<Item<Listener>> {
         "options" Kind::Options, None, plain options, Restart,
             "Options of that format, as `max = 65536` in a table of its own.";
         "tls_cert" Kind::Path, Some("none"), plain tls_cert, AtOnce,
-            "PEM file with the certificate: TLS is spoken. Read again with the settings; to begin or \
-             to end with TLS takes a restart.";
+            "PEM file with the certificate: TLS is spoken. Read again with the settings; to begin \
+             or to end with TLS takes a restart.";
         "tls_key" Kind::Path, Some("none"), plain tls_key, AtOnce,
             "PEM file with its private key.";
         "tls_client_ca" Kind::Path, Some("none"), plain tls_client_ca, Restart,

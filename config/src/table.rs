@@ -38,7 +38,8 @@ pub fn tables() -> String {
 
 fn table<S>(items: &[Item<S>], default: &S, prefix: &str) -> String {
     let mut out = String::from(
-        "| key | what it is | values | default | variable | takes effect |\n|---|---|---|---|---|---|\n",
+        "| key | what it is | values | default | field | variable | takes effect |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for item in items {
         let key = format!("{prefix}{}", item.key);
@@ -53,9 +54,9 @@ fn table<S>(items: &[Item<S>], default: &S, prefix: &str) -> String {
             When::AtOnce => "at once",
             When::Restart => "restart",
         };
-        let (range, name) = (item.kind.range(), variable(&key));
+        let (range, name, field) = (item.kind.range(), variable(&key), item.field.join("."));
         out.push_str(&format!(
-            "| `{key}` | {} | {range}{words} | {value} | `{name}` | {when} |\n",
+            "| `{key}` | {} | {range}{words} | {value} | `{field}` | `{name}` | {when} |\n",
             item.doc
         ));
     }

@@ -6,6 +6,7 @@ use outlast_core::admission::Rate;
 use outlast_core::backoff::Jitter;
 use proptest::prelude::*;
 
+use crate::item::Item;
 use crate::kind::{Datum, Kind};
 use crate::layers::variable;
 use crate::listener::Listener;
@@ -300,6 +301,41 @@ fn every_preset_is_valid_and_differs_and_has_reasons() {
     }
     let error = Sources::new().preset("low-latancy").load::<ServerSettings>().unwrap_err();
     assert!(error.to_string().ends_with("do you mean low-latency?"), "{error}");
+}
+
+/// No key is that of another one's field.
+#[test]
+fn keys_are_named_after_their_fields() {
+    const OTHERS: &[(&str, &str)] = &[
+        ("session.rotate_keys", "rotate_keys"),
+        ("connections.patience", "patience"),
+        ("access.default", "access.otherwise"),
+        ("connect.", ""),
+        ("auth.", ""),
+        ("tls.", "tls_"),
+        ("security.", "security_"),
+        ("drain.", "drain_"),
+        ("outgoing.batch_", "outgoing.batch"),
+        ("plain.batch_", "plain.batch"),
+    ];
+    fn check<S>(items: &[Item<S>]) {
+        for item in items {
+            let field = item.field.join(".");
+            let bare = ["_ms", "_s"].iter().find_map(|unit| field.strip_suffix(unit));
+            let named = [Some(field.as_str()), bare].contains(&Some(item.key));
+            let other = OTHERS.iter().any(|(key, start)| {
+                let rest = item.key.strip_prefix(key);
+                rest.is_some_and(|rest| {
+                    let batch = start.ends_with("batch");
+                    if batch { field == *start } else { field == format!("{start}{rest}") }
+                })
+            });
+            assert!(named || other, "{} is {field}", item.key);
+        }
+    }
+    check(ServerSettings::items());
+    check(ClientSettings::items());
+    check(Listener::items());
 }
 
 /// `OUTLAST_BLESS=1` writes the tables into the document.

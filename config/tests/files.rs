@@ -124,7 +124,7 @@ fn mistakes_name_file_line_key_value_and_range() {
             "[[listen]]\noptions.max = 1",
             "s.toml:2: listen.0.options cannot be used: `max` has no e",
         ),
-        ("[[listen]]\nformat=\"raw\"\noptions.x = 1", "s.toml:3: listen.0.options.x is 1: "),
+        ("[[listen]]\nformat=\"raw\"\noptions.x = 1", "s.toml:3: listen.0.options is a table: "),
         ("[[listen]]\ntls_cert = \"x\"", "listen.0.tls_key is missing: tls_cert needs it"),
         ("memory.low = 9\nmemory.high = 8", "s.toml:2: memory.high is 8: it must be from 9 to"),
         (

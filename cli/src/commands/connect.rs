@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use outlast_config::Address;
+use outlast_config::{Address, ClientSettings, Effective, Origin};
 use outlast_core::wire::HEADER_LEN;
 use outlast_tokio::{Handle, Handler, Incoming, Peer, RequestError, Route, SendError};
 use tokio::sync::{Notify, mpsc};
@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let Some(read) = read(sources, base(), args.configured.print_config)? else {
         return Ok(ExitCode::SUCCESS);
     };
+    need_no_pool(read.current())?;
     let settings = &read.current().settings;
     let address = settings.addresses.first().cloned().unwrap_or_default();
     if let Some(format) = settings.format()? {
@@ -114,6 +115,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         Err(stopped(&closed, &address))
     })
+}
+
+/// What is said of a pool is for programs that open one; a preset may say it to everybody.
+fn need_no_pool(effective: &Effective<ClientSettings>) -> Result<(), String> {
+    let said = effective
+        .origins()
+        .iter()
+        .find(|(key, origin)| key.starts_with("pool.") && !matches!(origin, Origin::Preset(_)));
+    match said {
+        Some((key, origin)) => {
+            Err(format!("{origin}: {key} has no effect here: this command opens one session"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Lines of standard input. A thread reads them, since there is no other way that works for
