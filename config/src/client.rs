@@ -112,10 +112,10 @@ impl Settings for ClientSettings {
         static ITEMS: OnceLock<Vec<Item<ClientSettings>>> = OnceLock::new();
         ITEMS.get_or_init(|| {
             let mut all = declare_connect();
-            all.extend(session_items!(ClientSettings));
-            all.extend(outgoing_items!(ClientSettings));
-            all.extend(socket_items!(ClientSettings));
-            all.extend(plain_items!(ClientSettings));
+            all.extend(session_items!(Self));
+            all.extend(outgoing_items!(Self));
+            all.extend(socket_items!(Self));
+            all.extend(plain_items!(Self));
             all.extend(declare_rest());
             all
         })

@@ -208,7 +208,7 @@ impl Kind {
     }
 
     /// A value as it is printed, and read again.
-    pub(crate) fn to_value(&self, datum: &Datum, none: Option<&str>) -> Value {
+    pub(crate) fn show(&self, datum: &Datum, none: Option<&str>) -> Value {
         match datum {
             Datum::None => Value::Text(none.unwrap_or("none").to_owned()),
             Datum::Flag(flag) => Value::Flag(*flag),

@@ -8,16 +8,16 @@ macro_rules! session_items {
                 "Longest frame body taken; longer messages come in parts.";
             "session.max_message" Kind::Size(60, 1 << 30), None, plain session.max_message, Restart,
                 "Longest message taken, when its parts are put together. At least \
- `session.max_body`.";
+`session.max_body`.";
             "session.window" Kind::Size(64, 1 << 30), None, plain session.window, Restart,
                 "Bytes that the peer may send beyond what was taken, at first. At least \
- `session.max_body` and 4.";
+`session.max_body` and 4.";
             "session.window_max" Kind::Size(64, 1 << 30), None, plain session.window_max, Restart,
                 "Bytes that the window may grow to where a link needs it. At least \
- `session.window`.";
+`session.window`.";
             "session.send_buffer" Kind::Size(64, 1 << 30), None, plain session.send_buffer, Restart,
                 "Bytes that are kept until the peer has them: what can be said while there is no \
- connection.";
+connection.";
             "session.max_requests" Kind::Count(0, 32_768), None,
                 plain session.max_requests, Restart,
                 "Requests of the peer's that may be open at once; 0: none is taken.";
@@ -33,7 +33,7 @@ macro_rules! session_items {
             "session.retention" Kind::Time(0, u32::MAX as u64 * SECOND, SECOND), None,
                 seconds session.retention_s, Restart,
                 "How long a session without a connection is kept or asked for; the shorter one of \
- both ends counts.";
+both ends counts.";
             "session.handshake_timeout" Kind::Time(MILLISECOND, 600 * SECOND, MILLISECOND), None,
                 millis session.handshake_timeout_ms, Restart,
                 "Time for the whole handshake, rounded up to 10 ms.";

@@ -166,15 +166,15 @@ impl Settings for ServerSettings {
     fn items() -> &'static [Item<Self>] {
         static ITEMS: OnceLock<Vec<Item<ServerSettings>>> = OnceLock::new();
         ITEMS.get_or_init(|| {
-            let mut all = session_items!(ServerSettings);
+            let mut all = session_items!(Self);
             all.extend(declare_session());
-            all.extend(outgoing_items!(ServerSettings));
+            all.extend(outgoing_items!(Self));
             all.extend(declare_connections());
             all.extend(declare_sessions());
             all.extend(declare_traffic());
-            all.extend(socket_items!(ServerSettings));
+            all.extend(socket_items!(Self));
             all.extend(declare_socket());
-            all.extend(plain_items!(ServerSettings));
+            all.extend(plain_items!(Self));
             all.extend(declare_rest());
             all
         })

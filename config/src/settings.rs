@@ -135,7 +135,7 @@ impl<S> Item<S> {
     pub(crate) fn value(&self, settings: &S) -> Option<Value> {
         let datum = (self.get)(settings);
         let empty = matches!(&datum, Datum::Pairs(pairs) if pairs.is_empty());
-        (!empty).then(|| self.kind.to_value(&datum, self.none))
+        (!empty).then(|| self.kind.show(&datum, self.none))
     }
 }
 
@@ -203,7 +203,7 @@ fn out_of_range<S>(item: &Item<S>, settings: &S) -> Option<Fault> {
     }
     let value = match datum {
         Datum::Number(number) => item.kind.show_number(number),
-        _ => item.kind.to_value(&datum, item.none).to_string(),
+        _ => item.kind.show(&datum, item.none).to_string(),
     };
     Some(Fault::new(item.key, format!("is {value}: {}", item.kind.must(item.none))))
 }

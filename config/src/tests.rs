@@ -143,6 +143,11 @@ proptest! {
         comes_back(&random::<ClientSettings>(seed));
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
     #[test]
     fn no_bytes_make_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         read_all(&bytes);

@@ -120,6 +120,7 @@ pub(crate) fn show_rate(rate: &Rate) -> Option<String> {
         let period = unit / MICROSECOND;
         let events = period.checked_div(interval).unwrap_or(0);
         if events > 0 && u32::try_from(events).is_ok() && period / events == interval {
+            let events = roundest(period / (interval + 1) + 1, events);
             return Some(format!("{events}/{name} burst {burst}"));
         }
     }
@@ -128,6 +129,17 @@ pub(crate) fn show_rate(rate: &Rate) -> Option<String> {
     }
     let period = show_time(interval.saturating_mul(MICROSECOND));
     Some(format!("1/{period} burst {burst}"))
+}
+
+/// The number from `low` to `high` that somebody most probably wrote: the multiple of the greatest
+/// power of ten or two.
+fn roundest(low: u64, high: u64) -> u64 {
+    let powers = |base: u64| {
+        let steps = (1..20).map_while(move |power| base.checked_pow(power));
+        let multiples = steps.map(|step| (step, high / step * step));
+        multiples.filter(|(_, multiple)| *multiple >= low && *multiple > 0).last()
+    };
+    powers(10).max(powers(2)).map_or(high, |(_, multiple)| multiple)
 }
 
 #[cfg(test)]
@@ -215,5 +227,10 @@ mod tests {
         }
         assert_eq!(show_rate(&Rate::per_second(64, 256)).unwrap(), "64/s burst 256");
         assert_eq!(show_rate(&Rate::UNLIMITED), None);
+        // Many rates are the same in whole microseconds.
+        for events in [8_192, 3_000, 7, 100_000, 65_536] {
+            let shown = show_rate(&Rate::per_second(events, 1)).unwrap();
+            assert_eq!(shown, format!("{events}/s burst 1"));
+        }
     }
 }

@@ -21,9 +21,9 @@ pub enum Value {
     /// A text.
     Text(String),
     /// Several values.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// A table.
-    Map(BTreeMap<String, Value>),
+    Map(BTreeMap<String, Self>),
 }
 
 impl From<bool> for Value {

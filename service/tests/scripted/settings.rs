@@ -28,7 +28,7 @@ fn a_resumed_session_gets_another_key_unless_it_is_to_keep_its_own() {
         let config = ServerConfig { rotate_keys, ..served(Config::SERVER) };
         let server = Server::new(sim.clone(), config, |_: &SessionInfo| deaf).unwrap();
         let house = server.clone();
-        sim.aside(async move { drop(house.keep_house().await) });
+        sim.aside(async move { house.keep_house().await });
         let net = Net::serving(&sim, &server);
         let (handle, runner) = client(&sim, &net, eager(1), deaf);
         sim.aside(runner);
