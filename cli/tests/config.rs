@@ -238,6 +238,18 @@ fn users_prove_their_passwords() {
     }
     let (good, said) = say(&["--tls-ca", &ca, &address]);
     assert!(!good, "{said}");
+    #[cfg(unix)]
+    {
+        folder.write("users", &user("eve", "lovelace"));
+        server.signal("HUP");
+        server.wait_for("settings were read again");
+        for (name, expected) in [("auth.user=eve", true), ("auth.user=ada", false)] {
+            let password = format!("auth.password_file={}", folder.write("password", "lovelace"));
+            let args = ["--tls-ca", &ca, "--set", name, "--set", &password, &address];
+            let (good, said) = say(&args);
+            assert_eq!(good, expected, "{name}: {said}");
+        }
+    }
     let broken = format!("auth.passwords_file={}", folder.write("broken", "\nada:secret\n"));
     let (status, said) = run(&["serve", "--set", &broken, "127.0.0.1:0"]);
     assert!(!status.success() && said.contains("broken:2: "), "{said}");
@@ -269,6 +281,47 @@ fn settings_are_read_again_or_stay_as_they_were() {
     assert!(say(&[&address]).0);
     server.signal("HUP");
     server.wait_for("settings were read again: nothing changed");
+}
+
+/// Whoever closes the terminal does not leave a server behind that nobody asked for.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_nothing_to_read_a_hangup_is_the_end() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    let mut server = Running::start(&["serve", "127.0.0.1:0"]);
+    server.address();
+    server.signal("HUP");
+    // What is ignored here is ignored there: whoever started this wants it to outlive a terminal.
+    if ignored & 1 == 0 {
+        let (status, said) = server.finish();
+        assert!(!status.success(), "{said}");
+    } else {
+        server.signal("INT");
+        assert!(server.finish().0.success());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn tokens_are_read_again() {
+    let folder = Folder::new("tokens");
+    let token = folder.write("token", "one");
+    let (one, two) = (folder.write("one", "one"), folder.write("two", "two"));
+    let mut server = Running::start(&["serve", "--echo", "--token-file", &token, "127.0.0.1:0"]);
+    let address = server.address();
+    assert!(say(&["--token-file", &one, &address]).0);
+    assert!(!say(&["--token-file", &two, &address]).0);
+    folder.write("token", "two");
+    server.signal("HUP");
+    server.wait_for("settings were read again");
+    assert!(say(&["--token-file", &two, &address]).0);
+    assert!(!say(&["--token-file", &one, &address]).0);
+    std::fs::remove_file(&token).unwrap();
+    server.signal("HUP");
+    server.wait_for("the settings stay as they were: cannot read");
+    assert!(say(&["--token-file", &two, &address]).0);
 }
 
 #[cfg(unix)]

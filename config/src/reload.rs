@@ -1,10 +1,12 @@
 //! Settings that are read again while they are in use.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::assign::{Assigning, order};
 use crate::error::{Error, Origin};
 use crate::item::When;
+use crate::kind::Kind;
 use crate::layers::{Effective, Sources};
 use crate::listener::Listener;
 use crate::settings::{LIST, Settings};
@@ -41,6 +43,12 @@ impl<S: Settings> Reloader<S> {
     pub fn new(sources: Sources, base: S) -> Result<Self, Error> {
         let current = sources.load_over(&base)?;
         Ok(Self { sources, base, current })
+    }
+
+    /// The file that is read, if there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.sources.path()
     }
 
     /// What holds now.
@@ -96,16 +104,16 @@ fn takes_effect<S: Settings>(
     old: &BTreeMap<String, Value>,
     new: &BTreeMap<String, Value>,
 ) -> When {
-    if let Some(item) = S::items().iter().find(|item| item.key == key) {
-        return item.when;
-    }
     let field = key.strip_prefix(LIST).and_then(|rest| rest.splitn(3, '.').nth(2));
-    let item = Listener::items().iter().find(|item| Some(item.key) == field);
-    // To begin or to end with TLS is another listener.
-    let none = item.and_then(|item| item.none).map(Value::from);
+    let own = S::items().iter().find(|item| item.key == key);
+    let own = own.map(|item| (item.when, item.kind, item.none));
+    let listed = Listener::items().iter().find(|item| Some(item.key) == field);
+    let listed = listed.map(|item| (item.when, item.kind, item.none));
+    let Some((when, kind, none)) = own.or(listed) else {
+        return When::Restart;
+    };
+    // A file can be another one; to begin or to end with TLS or tokens is another server.
+    let none = none.filter(|_| kind == Kind::Path).map(Value::from);
     let is_none = |value: Option<&Value>| none.is_some() && value == none.as_ref();
-    match item {
-        Some(item) if !is_none(old.get(key)) && !is_none(new.get(key)) => item.when,
-        _ => When::Restart,
-    }
+    if is_none(old.get(key)) || is_none(new.get(key)) { When::Restart } else { when }
 }

@@ -316,9 +316,10 @@ fn declare_socket() -> Vec<Item<ServerSettings>> {
 
 fn declare_rest() -> Vec<Item<ServerSettings>> {
     items! { ServerSettings;
-        "auth.token_file" Kind::Path, Some("none"), plain token_file, Restart,
-            "File with the token that clients must show.";
-        "auth.passwords_file" Kind::Path, Some("none"), plain passwords_file, Restart,
+        "auth.token_file" Kind::Path, Some("none"), plain token_file, AtOnce,
+            "File with the token that clients must show. Read again with the settings; to begin or \
+             to end with tokens takes a restart.";
+        "auth.passwords_file" Kind::Path, Some("none"), plain passwords_file, AtOnce,
             "File with a line `NAME:STORED` for each user: a password is asked for, and is not in \
              the file.";
         "security.log" Kind::Path, Some("none"), plain security_log, Restart,

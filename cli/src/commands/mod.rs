@@ -8,6 +8,7 @@ pub(crate) mod conformance;
 pub(crate) mod connect;
 pub(crate) mod demo;
 mod foreign;
+mod gate;
 pub(crate) mod inspect;
 pub(crate) mod password;
 pub(crate) mod proxy;

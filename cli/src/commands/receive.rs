@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use tokio::task::block_in_place;
 
 use super::common::{Access, short};
-use super::security::{ServerSecurity, Shown, guard, log_at, reload_certificate, server_layer};
+use super::gate::{Shown, guard};
+use super::security::{ServerSecurity, log_at, reload_certificate, server_layer};
 use super::serve::cannot_listen;
 use super::{Outcome, block_on, print};
 use crate::inspect::escape;
@@ -81,13 +82,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     block_on(async {
         let server = Server::builder().layer(Maybe(tls.clone())).config(Config::SERVER);
         let shown = match token {
-            Some(token) => Shown::Token(token),
+            Some(token) => Shown::token(&token),
             None if listener.tls_client_ca.is_some() => Shown::Certificate,
             None => Shown::Nothing,
         };
-        let asks = !matches!(shown, Shown::Nothing);
+        let asks = !shown.is_nothing();
         let open = !asks && !args.address.is_loopback();
-        let server = guard(server, shown, log.as_ref());
+        let server = guard(server, &shown, log.as_ref());
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;

@@ -1,23 +1,19 @@
 //! What commands are told about TLS, and whom they tell about those they keep out.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use outlast_config::{ClientSettings, Listener, Sources};
-use outlast_tls::{Certificates, ClientTls, MaybeTls, ServerTls};
-use outlast_tokio::{PasswordError, Passwords, SecurityEvent, SecurityLog, StoredPassword, Tokio};
-use sha2::{Digest, Sha256};
+use outlast_tls::{ClientTls, ServerTls};
+use outlast_tokio::{SecurityEvent, SecurityLog};
 
 use super::settings::{over, path_text};
 
 /// Lines that wait to be written; what comes beyond is left out.
 const LINES_AHEAD: usize = 1024;
-
-/// A server, with TLS or without.
-type ServerBuilder = outlast_tokio::net::ServerBuilder<MaybeTls<Tokio>>;
 
 /// TLS at a client
 #[derive(Debug, clap::Args)]
@@ -142,69 +138,9 @@ pub(super) fn server_layer(listener: &Listener) -> Result<Option<ServerTls>, Str
     tls.build().map(Some).map_err(|error| error.to_string())
 }
 
-/// What clients have to show.
-#[derive(Clone)]
-pub(super) enum Shown {
-    Nothing,
-    Token(Vec<u8>),
-    Password(Passwords),
-    Certificate,
-}
-
-/// Asks clients for what they have to show, and tells the log who has not.
-pub(super) fn guard(
-    server: ServerBuilder,
-    shown: Shown,
-    log: Option<&SecurityLog>,
-) -> ServerBuilder {
-    let server = match shown {
-        Shown::Nothing => server,
-        Shown::Token(token) => server.token(token),
-        Shown::Password(passwords) => server.authenticator(passwords),
-        Shown::Certificate => server.authenticator(Certificates::by_name()),
-    };
-    match log {
-        Some(log) => server.security_log(log.clone()),
-        None => server,
-    }
-}
-
 /// The log at this path, if there is to be one.
 pub(super) fn log_at(path: Option<&Path>) -> Result<Option<SecurityLog>, String> {
     path.map(open_log).transpose()
-}
-
-/// Users and what is stored of their passwords: lines of `NAME:STORED`, as `outlast password`
-/// makes them. Empty lines and those that begin with # do not count.
-pub(super) fn passwords(path: &Path) -> Result<Passwords, String> {
-    let origin = path.display();
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("cannot read {origin}: {error}"))?;
-    let mut users: Vec<(String, StoredPassword, u64)> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        // Names are said, and what is stored is not.
-        let wrong = |why: &str| format!("{origin}:{}: {why}", index + 1);
-        let (name, stored) = line.split_once(':').ok_or_else(|| wrong("this is no NAME:STORED"))?;
-        let stored = stored.parse().map_err(|error: PasswordError| wrong(&error.to_string()))?;
-        if users.iter().any(|(other, _, _)| other == name) {
-            return Err(wrong(&format!("{name} is there twice")));
-        }
-        users.push((name.to_owned(), stored, principal(name)));
-    }
-    if users.is_empty() {
-        return Err(format!("{origin} has no users"));
-    }
-    Ok(Passwords::new(users))
-}
-
-/// The same number for the same name, whatever other users there are.
-fn principal(name: &str) -> u64 {
-    let digest = Sha256::digest(name.as_bytes());
-    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Writes lines as they come, until nobody sends any more or they cannot be written.

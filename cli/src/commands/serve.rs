@@ -16,10 +16,11 @@ use outlast_tokio::{
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
-use super::common::{Access, short, token};
+use super::common::{Access, short};
 use super::foreign::Foreign;
+use super::gate::{Shown, guard};
 use super::receive::announce;
-use super::security::{ServerSecurity, Shown, guard, log_at, passwords, server_layer};
+use super::security::{ServerSecurity, log_at, server_layer};
 use super::settings::{self, Configured, Live, is_native, over, reload_when_told};
 use super::{Outcome, block_on, print};
 use crate::inspect::readable;
@@ -126,8 +127,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let shown = shown(&begun)?;
     let log = log_at(begun.security_log.as_deref())?;
     block_on(async {
-        let mut live = Live { server: None, plain: Vec::new(), tls: Vec::new() };
-        let bound = bind(&begun, shown, log.as_ref(), &mut live).await?;
+        let mut live = Live { server: None, plain: Vec::new(), tls: Vec::new(), shown };
+        let bound = bind(&begun, log.as_ref(), &mut live).await?;
         let running = match bound {
             Some(server) => Some(start(server, args, &begun, folder)?),
             None => None,
@@ -156,17 +157,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// What clients have to show.
 fn shown(settings: &ServerSettings) -> Result<Shown, String> {
-    let token = token(settings.token_file.as_deref())?;
+    let shown = Shown::of(settings)?;
     let asks = |listener: &Listener| listener.tls_client_ca.is_some();
-    let shown = match (&settings.passwords_file, token) {
-        (Some(path), _) => Shown::Password(passwords(path)?),
-        (None, Some(token)) => Shown::Token(token),
-        (None, None) if settings.listen.iter().any(asks) => Shown::Certificate,
-        (None, None) => Shown::Nothing,
-    };
-    let foreign = settings.listen.iter().filter(|listener| !is_native(listener));
+    let mut foreign = settings.listen.iter().filter(|listener| !is_native(listener));
     let mixed = settings.listen.iter().any(is_native);
-    if !matches!(shown, Shown::Nothing) && (foreign.clone().any(asks) || !mixed) {
+    if !shown.is_nothing() && (!mixed || foreign.any(asks)) {
         return Err("another system's clients show no token and have no name".to_owned());
     }
     Ok(shown)
@@ -182,12 +177,11 @@ fn tls_at(index: usize, listener: &Listener, live: &mut Live) -> Result<Option<S
 /// Listens wherever sessions are spoken: one server.
 async fn bind(
     settings: &ServerSettings,
-    shown: Shown,
     log: Option<&SecurityLog>,
     live: &mut Live,
 ) -> Result<Option<SessionServer>, String> {
     let mut all: Option<SessionServer> = None;
-    let open = matches!(shown, Shown::Nothing);
+    let open = live.shown.is_nothing();
     for (index, listener) in settings.listen.iter().enumerate() {
         if !is_native(listener) {
             continue;
@@ -195,7 +189,7 @@ async fn bind(
         let tls = tls_at(index, listener, live)?;
         let secure = tls.is_some();
         let server = settings.apply(Server::builder().layer(Maybe(tls)));
-        let server = guard(server, shown.clone(), log).bind(listener.address.to_string()).await;
+        let server = guard(server, &live.shown, log).bind(listener.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&listener.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;
         eprintln!("serving on {local}; Ctrl-C stops");
@@ -256,7 +250,7 @@ async fn start_foreign(
     let tls = tls_at(index.unwrap_or(0), listener, live)?;
     let name = format.kind().name();
     let server = settings.apply(Server::builder().layer(Maybe(tls)));
-    let server = guard(server, Shown::Nothing, log).format(format).config(settings.plain);
+    let server = guard(server, &Shown::Nothing, log).format(format).config(settings.plain);
     super::foreign::start(server, name, &listener.address, quiet).await
 }
 

@@ -8,6 +8,8 @@ use outlast_tls::ServerTls;
 use outlast_tokio::ServerHandle;
 use outlast_tokio::plain::PlainServerHandle;
 
+use super::gate::Shown;
+
 /// Settings from files, presets and the environment
 #[derive(Debug, clap::Args)]
 pub(super) struct Configured {
@@ -85,11 +87,13 @@ pub(super) struct Live {
     pub(super) plain: Vec<PlainServerHandle>,
     /// By the numbers of their listeners.
     pub(super) tls: Vec<(usize, ServerTls)>,
+    pub(super) shown: Shown,
 }
 
 impl Live {
-    /// Goes by these settings from now on. All certificates are looked at before one is changed.
+    /// Goes by these settings from now on. All files are looked at before anything is changed.
     fn apply(&self, settings: &ServerSettings) -> Result<(), String> {
+        let secrets = self.shown.read(settings)?;
         let mut read = Vec::new();
         for (index, tls) in &self.tls {
             let listener = settings.listen.get(*index);
@@ -103,6 +107,7 @@ impl Live {
         for (tls, chain, secret) in read {
             tls.replace(chain, secret).map_err(stays)?;
         }
+        self.shown.renew(secrets);
         let limits = settings.limits();
         let error = |error| format!("{error}");
         for plain in &self.plain {
@@ -150,6 +155,11 @@ pub(super) async fn reload_when_told(
     reloader: &mut Reloader<ServerSettings>,
 ) -> std::convert::Infallible {
     use tokio::signal::unix::{SignalKind, signal};
+    // With nothing to be read, it is what a terminal says that was closed.
+    let reads = reloader.path().is_some() || !live.tls.is_empty() || !live.shown.is_nothing();
+    if !reads {
+        return std::future::pending().await;
+    }
     let Ok(mut told) = signal(SignalKind::hangup()) else {
         return std::future::pending().await;
     };
