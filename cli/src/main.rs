@@ -1,7 +1,6 @@
 //! The `outlast` command: sessions that outlast their connections, from the command line.
 #![forbid(unsafe_code)]
 
-mod address;
 mod commands;
 mod demo;
 mod health;
@@ -48,6 +47,7 @@ enum Command {
     Inspect(commands::inspect::Args),
     Bench(commands::bench::Args),
     Cert(commands::cert::Args),
+    Password(commands::password::Args),
     Conformance(commands::conformance::Args),
     Top(commands::top::Args),
 }
@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Cert(args) => commands::cert::run(&args),
+        Command::Password(args) => commands::password::run(&args),
         Command::Conformance(args) => commands::conformance::run(&args),
         Command::Top(args) => commands::top::run(&args),
     };

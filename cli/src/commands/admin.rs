@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use outlast_admin::{Showing, Source};
+use outlast_config::Address;
 use tokio::sync::Notify;
-
-use crate::address::Address;
 
 /// What the server shows of itself
 #[derive(Debug, clap::Args)]

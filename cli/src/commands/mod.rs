@@ -9,12 +9,15 @@ pub(crate) mod conformance;
 pub(crate) mod connect;
 pub(crate) mod demo;
 mod foreign;
+mod gate;
 pub(crate) mod inspect;
+pub(crate) mod password;
 pub(crate) mod proxy;
 pub(crate) mod receive;
 mod security;
 pub(crate) mod send;
 pub(crate) mod serve;
+mod settings;
 pub(crate) mod top;
 
 use std::future::Future;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Outcome, print};
-use crate::address::{ADMIN, Address};
 use crate::top::{self, Feed, Shown};
+use outlast_config::Address;
 
 /// A server's sessions and rates, live in the terminal
 ///
@@ -14,7 +14,7 @@ use crate::top::{self, Feed, Shown};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where the server shows itself: host:port, of which either part may be left out
-    #[arg(value_name = "ADDR", default_value = ADMIN, value_parser = Address::of_admin)]
+    #[arg(value_name = "ADDR", default_value = Address::ADMIN, value_parser = Address::of_admin)]
     address: Address,
     /// Look every so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1,

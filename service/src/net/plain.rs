@@ -10,7 +10,7 @@ use outlast_core::client::DialerConfig;
 use outlast_formats::Format;
 
 use super::client::{Dial, need_address, seed};
-use super::server::{Host, Running, listen, run};
+use super::server::{Host, Port, Running, listen, run};
 use super::{Layer, Net, SocketOptions, invalid};
 use crate::groups::Groups;
 use crate::limits::Limits;
@@ -141,7 +141,8 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
             server = server.security_log(log);
         }
         let handle = server.handle();
-        Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
+        let port = Port { net: net.clone(), listener, local, socket };
+        Ok(Running { handle, local, switch: run(&net, vec![port], server) })
     }
 }
 

@@ -43,6 +43,16 @@ pub struct Server<N: Net> {
     listener: N::Listener,
     local: SocketAddr,
     options: ServerBuilder<N>,
+    more: Vec<Port<N>>,
+}
+
+/// A listener, and how connections are made of what it accepts.
+#[derive(Debug)]
+pub(super) struct Port<N: Net> {
+    pub(super) net: N,
+    pub(super) listener: N::Listener,
+    pub(super) local: SocketAddr,
+    pub(super) socket: SocketOptions,
 }
 
 impl<N: Net> Server<N> {
@@ -71,6 +81,17 @@ impl<N: Net> Server<N> {
         Ok(self.local)
     }
 
+    /// Listens where `other` does, too. It is one server: a session may come back to either, and
+    /// limits count for both together. Of `other` only the layers and socket options remain.
+    #[must_use]
+    pub fn also(mut self, other: Self) -> Self {
+        let Self { listener, local, options, more } = other;
+        let ServerBuilder { net, socket, .. } = options;
+        self.more.push(Port { net, listener, local, socket });
+        self.more.extend(more);
+        self
+    }
+
     /// Makes a handler for each session with `factory` and serves, in tasks of the runtime,
     /// until [`Running::shutdown`].
     ///
@@ -82,13 +103,15 @@ impl<N: Net> Server<N> {
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
-        let Self { listener, local, options } = self;
+        let Self { listener, local, options, more } = self;
         let ServerBuilder { net, config, snapshots, socket } = options;
         let server = Sessions::new(net.clone(), config, factory).map_err(invalid)?;
-        let handle = server.handle();
+        let (handle, runtime) = (server.handle(), net.clone());
         let server = Lasting::new(server, net.clone(), snapshots);
         server.load()?;
-        Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
+        let mut ports = vec![Port { net, listener, local, socket }];
+        ports.extend(more);
+        Ok(Running { handle, local, switch: run(&runtime, ports, server) })
     }
 
     /// As [`start`](Self::start), and never returns unless it fails to. Dropping the future stops
@@ -220,7 +243,7 @@ impl<N: Net> ServerBuilder<N> {
     pub async fn bind(self, address: impl ToString) -> io::Result<Server<N>> {
         self.config.session.validate().map_err(invalid)?;
         let (listener, local) = listen(&self.net, &self.socket, &address.to_string()).await?;
-        Ok(Server { listener, local, options: self })
+        Ok(Server { listener, local, options: self, more: Vec::new() })
     }
 }
 
@@ -267,27 +290,24 @@ pub(super) trait Host<T>: Send + Sync + 'static {
 
 /// Serves in tasks of the runtime until the switch says otherwise.
 pub(super) fn run<N: Net>(
-    net: &N,
-    listener: N::Listener,
+    runtime: &N,
+    ports: Vec<Port<N>>,
     server: impl Host<N::Stream>,
-    local: SocketAddr,
-    socket: SocketOptions,
 ) -> Switch {
     let switch = Switch::default();
     let (ordered, over) = (switch.clone(), switch.over_when_dropped());
-    let runtime = net.clone();
-    net.spawn(async move {
+    runtime.spawn(async move {
         let _over = over;
         let mut house = pin!(async {
             server.keep_house().await;
             pending().await
         });
         let accepting = async {
-            accept(&runtime, &listener, &server, local, &socket).await;
+            all(ports.iter().map(|port| accept(port, &server)).collect()).await;
             Stop::Drain(Duration::ZERO)
         };
         let stop = beside(house.as_mut(), either(ordered.ordered(), accepting)).await;
-        drop(listener);
+        drop(ports);
         match stop {
             Stop::Drain(grace) => beside(house, server.drain(grace)).await,
             Stop::HandOver(grace) => {
@@ -307,6 +327,16 @@ async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = 
         Poll::Pending => second.as_mut().poll(cx),
     })
     .await
+}
+
+/// Waits for all of them.
+async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
+    let mut waiting: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|cx| {
+        waiting.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// The result of `main`; what never ends goes on beside it.
@@ -392,13 +422,8 @@ impl<S: Clone> Running<S> {
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Accepts for ever: an error of one connection is its own, and one of the system passes.
-async fn accept<N: Net>(
-    net: &N,
-    listener: &N::Listener,
-    server: &impl Host<N::Stream>,
-    local: SocketAddr,
-    socket: &SocketOptions,
-) {
+async fn accept<N: Net>(port: &Port<N>, server: &impl Host<N::Stream>) {
+    let Port { net, listener, local, socket } = port;
     let mut pause = PAUSES.0;
     let mut reserve = Reserve::new();
     while server.ready().await {
@@ -408,7 +433,7 @@ async fn accept<N: Net>(
                 reserve.renew();
                 // A connection that is gone already will say so itself.
                 let _ = socket.accepted(&N::socket(&stream), remote);
-                let local = own_address::<N>(&stream, local);
+                let local = own_address::<N>(&stream, *local);
                 server.spawn_connection(stream, local, canonical(remote));
             }
             Err(error) if concerns_one_connection(&error) => {}

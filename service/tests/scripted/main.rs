@@ -31,6 +31,8 @@ mod routed_once;
 mod routed_plain;
 mod routed_queues;
 mod security;
+#[cfg(feature = "formats")]
+mod settings;
 mod snapshots;
 #[cfg(feature = "formats")]
 mod states;

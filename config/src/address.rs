@@ -5,25 +5,45 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The host that is meant where none is given: this machine, reachable from nowhere else.
-pub(crate) const DEFAULT_HOST: &str = "127.0.0.1";
-/// The port that is meant where none is given.
-pub(crate) const DEFAULT_PORT: u16 = 7411;
-/// Both together, for the command line.
-pub(crate) const DEFAULT: &str = "127.0.0.1:7411";
-/// The port of what a server shows of itself, and host and port together.
-pub(crate) const ADMIN_PORT: u16 = 7412;
-pub(crate) const ADMIN: &str = "127.0.0.1:7412";
+const DEFAULT_HOST: &str = "127.0.0.1";
 
-/// A host and a port, not looked up yet.
+/// A host and a port, not looked up yet. Either may be left out where it is written: the host is
+/// then 127.0.0.1, the port 7411. IPv6 addresses with a port stand in brackets.
+///
+/// ```
+/// use outlast_config::Address;
+///
+/// let address: Address = "example.org".parse()?;
+/// assert_eq!(address.to_string(), "example.org:7411");
+/// assert!(Address::default().is_loopback());
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
+pub struct Address {
     host: String,
     port: u16,
 }
 
+impl Default for Address {
+    /// 127.0.0.1:7411.
+    fn default() -> Self {
+        Self { host: DEFAULT_HOST.to_owned(), port: Self::DEFAULT_PORT }
+    }
+}
+
 impl Address {
+    /// The port that is meant where none is given.
+    pub const DEFAULT_PORT: u16 = 7411;
+    /// Host and port that are meant where nothing is given.
+    pub const DEFAULT: &str = "127.0.0.1:7411";
+    /// The port of what a server shows of itself.
+    pub const ADMIN_PORT: u16 = 7412;
+    /// Host and port of that where nothing is given.
+    pub const ADMIN: &str = "127.0.0.1:7412";
+
     /// Whether only programs on this machine can reach it.
-    pub(crate) fn is_loopback(&self) -> bool {
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(ip) => ip.is_loopback(),
             Err(_) => self.host == "localhost",
@@ -34,15 +54,22 @@ impl Address {
 impl FromStr for Address {
     type Err = String;
 
+    /// # Errors
+    ///
+    /// A sentence that names what is wrong, and how addresses are written.
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::parse(text, DEFAULT_PORT)
+        Self::parse(text, Self::DEFAULT_PORT)
     }
 }
 
 impl Address {
     /// As `parse` of a string, for what a server shows of itself.
-    pub(crate) fn of_admin(text: &str) -> Result<Self, String> {
-        Self::parse(text, ADMIN_PORT)
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn of_admin(text: &str) -> Result<Self, String> {
+        Self::parse(text, Self::ADMIN_PORT)
     }
 
     fn parse(text: &str, default_port: u16) -> Result<Self, String> {
@@ -54,7 +81,7 @@ impl Address {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or_else(|| {
-                    format!("`{text}` has no `]`: write IPv6 addresses as [::1]:{DEFAULT_PORT}")
+                    format!("`{text}` has no `]`: write IPv6 addresses as [::1]:7411")
                 })?;
                 let ip = host.parse::<Ipv6Addr>();
                 let ip = ip.map_err(|_| format!("`{host}` in brackets is no IPv6 address"))?;
@@ -64,7 +91,7 @@ impl Address {
                 let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
                 if host.contains(':') {
                     return Err(format!(
-                        "`{text}` has too many colons: write IPv6 addresses as [::1]:{DEFAULT_PORT}"
+                        "`{text}` has too many colons: write IPv6 addresses as [::1]:7411"
                     ));
                 }
                 (host.to_owned(), port.to_owned())
@@ -73,13 +100,15 @@ impl Address {
         let port = match port.as_str() {
             "" => default_port,
             digits => digits.parse().map_err(|_| {
-                format!("`{digits}` is no port: write host:port, for instance {DEFAULT}")
+                format!("`{digits}` is no port: write host:port, for instance 127.0.0.1:7411")
             })?,
         };
         let host = if host.is_empty() { DEFAULT_HOST.to_owned() } else { host };
         let legal = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
         if !host.chars().all(legal) {
-            return Err(format!("`{host}` is no host: write host:port, for instance {DEFAULT}"));
+            return Err(format!(
+                "`{host}` is no host: write host:port, for instance 127.0.0.1:7411"
+            ));
         }
         Ok(Self { host, port })
     }
@@ -111,8 +140,8 @@ mod tests {
         assert_eq!(parsed("::1"), "[::1]:7411");
         assert_eq!(parsed("[::1]"), "[::1]:7411");
         assert_eq!(parsed("[::1]:0"), "[::1]:0");
-        assert_eq!(parsed(DEFAULT), DEFAULT);
-        assert_eq!(Address::of_admin("").unwrap().to_string(), ADMIN);
+        assert_eq!(parsed(Address::DEFAULT), Address::DEFAULT);
+        assert_eq!(Address::of_admin("").unwrap().to_string(), Address::ADMIN);
     }
 
     #[test]
