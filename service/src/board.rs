@@ -550,7 +550,7 @@ mod tests {
 
     use super::*;
     use crate::outgoing::Outgoing;
-    use crate::transport::{Clock, Runtime, Timer};
+    use crate::transport::{Runtime, Timer};
 
     #[derive(Clone)]
     struct Still;
