@@ -132,6 +132,8 @@ struct Wire {
     address: SocketAddr,
     target: String,
     open: Mutex<Vec<TcpStream>>,
+    /// Bytes after which a connection is cut, counted from the side that dialled.
+    most: usize,
     /// Nobody comes through.
     shut: AtomicBool,
     /// Connections that came through so far.
@@ -140,11 +142,17 @@ struct Wire {
 
 impl Relay {
     pub(crate) fn to(target: &str) -> Self {
+        Self::cutting(target, usize::MAX)
+    }
+
+    /// Cuts every connection by itself, once who dialled has sent so many bytes.
+    pub(crate) fn cutting(target: &str, most: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let relay = Self(Arc::new(Wire {
             address: listener.local_addr().expect("it is bound"),
             target: target.to_owned(),
             open: Mutex::default(),
+            most,
             shut: AtomicBool::new(false),
             carried: AtomicUsize::new(0),
         }));
@@ -175,11 +183,16 @@ impl Relay {
             return;
         };
         self.0.carried.fetch_add(1, Ordering::SeqCst);
-        for (from, to) in [(&near, &far), (&far, &near)] {
-            let mut from = from.try_clone().expect("a handle");
+        for (from, to, most) in [(&near, &far, self.0.most), (&far, &near, usize::MAX)] {
+            let from = from.try_clone().expect("a handle");
             let mut to = to.try_clone().expect("a handle");
             std::thread::spawn(move || {
-                let _ = std::io::copy(&mut from, &mut to);
+                let most = u64::try_from(most).unwrap_or(u64::MAX);
+                let carried = std::io::copy(&mut (&from).take(most), &mut to);
+                if carried.is_ok_and(|carried| carried == most) {
+                    let _ = from.shutdown(Shutdown::Both);
+                    let _ = to.shutdown(Shutdown::Both);
+                }
                 let _ = to.shutdown(Shutdown::Write);
             });
         }
