@@ -16,7 +16,7 @@ use outlast_service::plain::{PlainEvent, PlainPeer, PlainServerHandle};
 use outlast_service::router::{BuildError, Context, Flow, Hook, Link, Router, Routes, State};
 use outlast_service::{Bytes, Groups, Incoming, Peer};
 
-use crate::runtime::{Failure, Program, asked_to_end, at, show};
+use crate::runtime::{Failure, Program, asked_to_end, at, keep, show};
 
 /// Answered with [`PONG`].
 pub const PING: u32 = 1;
@@ -205,7 +205,7 @@ impl Call {
         };
         let client = Client::on(net.clone()).address(&self.server);
         let (handle, runner) = client.connect(beside)?;
-        net.spawn(async move { drop(runner.await) });
+        keep(net, runner);
         let answer = handle.request(self.id, self.text.as_bytes()).await?;
         let text = String::from_utf8_lossy(&answer.payload).into_owned();
         show(format_args!("{} ({:?}): {text}", self.id, answer.status));
@@ -231,9 +231,7 @@ impl Call {
         let net = net.clone();
         async move {
             let (handle, runner) = made?;
-            net.spawn(async move {
-                let _ = runner.await;
-            });
+            keep(&net, runner);
             handle.connected().await;
             handle.send(&Packet::one_way(self.id, self.text.as_bytes())).await?;
             let gone = async {

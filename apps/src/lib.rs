@@ -8,9 +8,10 @@
 //! | `industrial` | frames of devices over a session that outlasts its uplink |
 //! | `game` | positions of which only the newest counts, beside events that all count |
 //!
-//! Each is `cargo run --release -p outlast-apps --bin NAME`; `--help` says what else it does. All of
-//! them are generic over [`Net`](outlast_service::net::Net): the same handlers run on tokio and on
-//! smol, and `--runtime` chooses ([`runtime`]).
+//! Each is `cargo run --release -p outlast-apps --bin NAME`; `--help` says what else it does. All
+//! of them are generic over [`Net`](outlast_service::net::Net): the same handlers run on tokio and
+//! on smol, and `--runtime` chooses ([`runtime`]). The document `docs/examples.md` of the
+//! repository says how each is used, and how it is made.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -12,7 +12,7 @@ use outlast_service::plain::formats::rocketmq::Command;
 use outlast_service::plain::formats::{Cause, Extra, Key, Kind, Packet, RocketMq, RocketMqConfig};
 use outlast_service::plain::{PlainError, PlainEvent, PlainHandle, PlainHandler, PlainPeer};
 
-use crate::runtime::{Failure, Program, asked_to_end, at, show};
+use crate::runtime::{Failure, Program, asked_to_end, at, keep, show};
 
 /// `SEND_MESSAGE`: its body comes back.
 pub const SEND_MESSAGE: u32 = 10;
@@ -122,9 +122,7 @@ impl Program for Send {
     async fn run<N: Net>(self, net: N) -> Result<(), Failure> {
         let client = PlainClient::on(net.clone(), RocketMq::default()).address(&self.server);
         let (handle, runner) = client.connect(|_: &mut PlainPeer<'_>, _: PlainEvent<'_>| {})?;
-        net.spawn(async move {
-            let _ = runner.await;
-        });
+        keep(&net, runner);
         handle.connected().await;
         if self.one_way {
             self.tell(&handle).await?;

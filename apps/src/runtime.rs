@@ -85,6 +85,13 @@ impl std::fmt::Debug for Spawn {
     }
 }
 
+/// Runs a client in a task. How it ends is known by its handle.
+pub(crate) fn keep<N: Net, T>(net: &N, runner: impl Future<Output = T> + Send + 'static) {
+    net.spawn(async move {
+        let _ = runner.await;
+    });
+}
+
 /// Does what blocks in a thread for such.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     smol::unblock(work).await
@@ -140,6 +147,55 @@ impl Typed {
 impl std::fmt::Debug for Typed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Typed(..)")
+    }
+}
+
+impl Typed {
+    /// The next line, of which a terminal shows nothing.
+    pub async fn secret(&mut self) -> Option<String> {
+        let _quiet = Quiet::here();
+        self.line().await
+    }
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+#[cfg(unix)]
+struct Quiet(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Quiet {
+    fn here() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        // What is no terminal shows nothing anyway.
+        let Ok(before) = tcgetattr(std::io::stdin()) else {
+            return Self(None);
+        };
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        let done = tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet);
+        Self(done.is_ok().then_some(before))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        if let Some(before) = &self.0 {
+            // It was a terminal a moment ago.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+            println!();
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Quiet;
+
+#[cfg(not(unix))]
+impl Quiet {
+    const fn here() -> Self {
+        Self
     }
 }
 

@@ -346,7 +346,10 @@ fn files_go_to_everybody_and_stay_in_their_folder() {
         ));
         assert!(download(&mut cid) == bytes);
         // From lines, with a name that wants to be elsewhere.
-        let upload = r#"{"message_type": "file_upload_request", "filename": "../../../etc/x", "file_size": 5}"#;
+        let upload = concat!(
+            r#"{"message_type": "file_upload_request", "#,
+            r#""filename": "../../../etc/x", "file_size": 5}"#
+        );
         cid.say(upload);
         assert!(cid.hear_of("file_upload_response").contains("\"success\": true"));
         for piece in ["aGU=", "bGxv"] {

@@ -22,7 +22,7 @@ use super::files::{safe_name, save};
 use super::hall::PUBLIC;
 use super::messages::object;
 use super::{LINES, SESSIONS};
-use crate::runtime::{Failure, Program, Spawn, Typed, aside, lock, show};
+use crate::runtime::{Failure, Program, Spawn, Typed, aside, keep, lock, show};
 
 /// What the client can be told.
 #[derive(Debug, Clone, Args)]
@@ -287,7 +287,7 @@ impl Program for Join {
             None => {
                 print!("password: ");
                 std::io::stdout().flush()?;
-                lines.line().await.ok_or("a password is needed")?
+                lines.secret().await.ok_or("a password is needed")?
             }
         };
         if self.new {
@@ -311,7 +311,7 @@ impl Program for Join {
             .reconnect(policy)
             .credentials(Password::new(&self.name[..], password)?.allow_plaintext())
             .connect(routes(&screen)?.session())?;
-        net.spawn(async move { drop(runner.await) });
+        keep(&net, runner);
         let typing = async {
             while let Some(line) = lines.line().await {
                 if !typed(&screen, &handle, &line).await {
@@ -352,10 +352,7 @@ async fn register<N: Net>(net: &N, join: &Join, password: &str) -> Result<(), Fa
     };
     let client = PlainClient::on(net.clone(), Ndjson::default()).address(&join.lines);
     let (handle, runner) = client.connect(handler)?;
-    net.spawn(async move {
-        // How it ended is of no interest: there is an answer, or none.
-        let _ = runner.await;
-    });
+    keep(net, runner);
     handle.connected().await;
     let asked = object("register_request")
         .string("username", &join.name)

@@ -195,11 +195,18 @@ mod tests {
             sender: (2, "alice".into()),
             said: Said::Words("你好".into()),
         };
-        let expected = r#"{"message_type": "chat_message", "timestamp": 1700000000.5, "sender_id": 2, "sender_username": "alice", "chat_group_id": 1, "chat_group_name": "public", "content": "你好", "message_id": 7}"#;
+        let expected = concat!(
+            r#"{"message_type": "chat_message", "timestamp": 1700000000.5, "sender_id": 2, "#,
+            r#""sender_username": "alice", "chat_group_id": 1, "chat_group_name": "public", "#,
+            r#""content": "你好", "message_id": 7}"#
+        );
         assert_eq!(line(&said, (1, "public"), false), ("chat_message", expected.to_owned()));
         let old = expected.replace("chat_message", "chat_history");
         assert_eq!(line(&said, (1, "public"), true), ("chat_history", old));
-        let login = r#"{"message_type": "login_request", "timestamp": 1700000000.5, "username": "alice", "password": "passw0rd"}"#;
+        let login = concat!(
+            r#"{"message_type": "login_request", "timestamp": 1700000000.5, "#,
+            r#""username": "alice", "password": "passw0rd"}"#
+        );
         let login: Login = serde_json::from_str(login).unwrap();
         assert_eq!((&login.username[..], &login.password[..]), ("alice", "passw0rd"));
         let unsaid: Login = serde_json::from_str(r#"{"message_type": "login_request"}"#).unwrap();

@@ -10,6 +10,28 @@
 //! | files, and names that are safe | [`files`] |
 //! | the client for a terminal | [`client`] |
 //!
+//! ```
+//! use clap::Parser;
+//! use outlast_apps::chat::Serve;
+//! use outlast_tokio::Tokio;
+//!
+//! /// The same as the program does, in a program of one's own.
+//! #[derive(Parser)]
+//! struct Cli {
+//!     #[command(flatten)]
+//!     serve: Serve,
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), outlast_apps::runtime::Failure> {
+//! let args = ["chat", "--sessions", "127.0.0.1:0", "--lines", "127.0.0.1:0"];
+//! let chat = Cli::parse_from(args).serve.start(&Tokio).await?;
+//! println!("sessions on {}", chat.sessions.local_addr());
+//! chat.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A client with a session misses nothing while it is cut off, and its words arrive once. A client
 //! of lines can be written in ten minutes in any language: one object on each line, as
 //! [`messages`] has them. It dials again by itself, logs in, and says in `enter_chat_request` with

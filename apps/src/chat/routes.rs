@@ -82,8 +82,8 @@ fn number(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }
 
-/// The answer to what is followed by messages. On lines it goes ahead of them; with a session, where
-/// an answer finds its question by itself, it comes when all of them have been sent.
+/// The answer to what is followed by messages. On lines it goes ahead of them; with a session,
+/// where an answer finds its question by itself, it comes when all of them have been sent.
 async fn ahead(link: &Link, kind: &str, answer: String) -> String {
     if link.session().is_some() {
         return answer;

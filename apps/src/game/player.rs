@@ -10,7 +10,7 @@ use outlast_service::net::{Client, Net};
 use outlast_service::{Handle, Incoming, Peer};
 
 use super::{JOIN, MOVE, Place, SIZE, Told};
-use crate::runtime::{Failure, Program, Spawn, Typed, lock, show};
+use crate::runtime::{Failure, Program, Spawn, Typed, keep, lock, show};
 
 /// Where the board is, and who comes.
 #[derive(Debug, Clone, Args)]
@@ -82,7 +82,7 @@ impl Who {
             .address(&self.server)
             .reconnect(DialerConfig { backoff_base, backoff_cap, ..usual })
             .connect(handler)?;
-        net.spawn(async move { drop(runner.await) });
+        keep(net, runner);
         joining.recv().await?;
         Ok(handle)
     }

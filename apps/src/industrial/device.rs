@@ -13,7 +13,7 @@ use smol::channel::{Receiver, Sender};
 
 use super::DEVICES;
 use super::frame::{Frame, format};
-use crate::runtime::{Failure, Program, pause, show};
+use crate::runtime::{Failure, Program, keep, pause, show};
 
 /// What a device can be told.
 #[derive(Debug, Clone, Args)]
@@ -128,9 +128,7 @@ impl Program for Device {
             .address(&self.gateway)
             .reconnect(DialerConfig { backoff_base, backoff_cap, ..usual })
             .connect(self.handler(Arc::clone(&acknowledged), wake))?;
-        net.spawn(async move {
-            let _ = runner.await;
-        });
+        keep(&net, runner);
         self.talk(&net, &handle, &acknowledged, &woken).await?;
         handle.finish();
         handle.closed().await;

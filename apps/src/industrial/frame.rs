@@ -131,7 +131,7 @@ mod tests {
                 Step::Need(_) => panic!("it is whole"),
             }
         }
-        assert_eq!(found, [frame.clone()]);
+        assert_eq!(found, [&frame[..]]);
         let mut out = Vec::new();
         format.encode(&Packet::plain(&frame), &mut out).unwrap();
         assert_eq!(out, frame);

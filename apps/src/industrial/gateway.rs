@@ -15,7 +15,7 @@ use outlast_service::{Bytes, Handle, Incoming, Peer};
 use super::frame::{self, Frame};
 use super::plant::message;
 use super::{DEVICES, PLANT, READING};
-use crate::runtime::{Failure, Program, asked_to_end, at, lock, show};
+use crate::runtime::{Failure, Program, asked_to_end, at, keep, lock, show};
 
 /// What the gateway can be told.
 #[derive(Debug, Clone, Args)]
@@ -43,7 +43,10 @@ struct Accepting {
 
 /// What a lost session left: sent again in the next one, ahead of everything new.
 #[derive(Debug, Clone, Default)]
-struct Rescued(Arc<Mutex<VecDeque<(Route, Vec<u8>)>>>);
+struct Rescued(Arc<Mutex<VecDeque<Sent>>>);
+
+/// A message that was sent.
+type Sent = (Route, Vec<u8>);
 
 /// What is to be done with a reading.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -161,7 +164,7 @@ impl Serve {
             .address(&self.uplink)
             .reconnect(DialerConfig { backoff_base, backoff_cap, ..usual })
             .connect(uplink(rescued.clone()))?;
-        net.spawn(async move { drop(runner.await) });
+        keep(net, runner);
         let accepting = Accepting { uplink: uplink.clone(), last: Arc::default(), rescued };
         let listener = Server::on(net.clone()).format(frame::format()?).bind(&self.devices).await;
         let listener = listener.map_err(|error| at(&self.devices, error))?;

@@ -5,11 +5,11 @@
 //!          <── acknowledgements ──
 //! ```
 //!
-//! The gateway acknowledges a reading when the session has it. From then on it arrives: the session
-//! outlasts every break of the uplink, and should it be lost as a whole, what is not known to have
-//! arrived is sent again in the next one, ahead of everything new. A device sends again whatever was
-//! not acknowledged, so that a cut on its side costs nothing either. Numbers of readings make that
-//! no reading counts twice.
+//! The gateway acknowledges a reading when the session has it. From then on it arrives: the
+//! session outlasts every break of the uplink, and should it be lost as a whole, what is not known
+//! to have arrived is sent again in the next one, ahead of everything new. A device sends again
+//! whatever was not acknowledged, so that a cut on its side costs nothing either. Numbers of
+//! readings make that no reading counts twice.
 //!
 //! | part | where |
 //! |---|---|
