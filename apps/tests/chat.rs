@@ -410,6 +410,35 @@ fn who_reads_slowly_misses_nothing_and_holds_up_nobody() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_server_that_starts_anew_is_entered_again() {
+    let accounts = folder("anew").join("accounts");
+    let accounts = ["--accounts", accounts.to_str().unwrap()];
+    for runtime in RUNTIMES {
+        let chat = Chat::start(runtime, &accounts);
+        let (wire, name) = (Relay::to(&chat.sessions), format!("ann_{runtime}"));
+        let mut ann = chat.join(&name, &wire.address(), &[]);
+        for n in 0..3 {
+            ann.type_line(&format!("line {n}"));
+            ann.wait_for(&format!("{name}: line {n}"));
+        }
+        let (sessions, lines) = (chat.sessions.clone(), chat.lines.clone());
+        chat.server.terminate();
+        assert!(chat.server.finish().0.success());
+        let there = ["--sessions", &sessions, "--lines", &lines, "--runtime", runtime];
+        let _again = Running::start(PROGRAM, &[&there[..], &accounts].concat());
+        ann.wait_for("(in public)");
+        // The numbers of its lines begin again, and are heard all the same.
+        ann.type_line("anew");
+        ann.wait_for(&format!("[public] {name}: anew"));
+        ann.type_line("/quit");
+        let (status, all) = ann.finish();
+        assert!(status.success(), "{all}");
+        assert_eq!(all.matches("[public] ").count(), 4, "{all}");
+    }
+}
+
 #[test]
 fn rooms_are_apart_and_accounts_outlast_the_server() {
     let accounts = folder("accounts").join("accounts");

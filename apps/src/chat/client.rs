@@ -77,16 +77,17 @@ impl Screen {
         lock(&self.0.room).clone()
     }
 
-    /// Shows a line of the room, unless it was shown before.
+    /// Shows a line, and keeps its number, should another session have to begin behind it. None
+    /// is told twice: a session repeats nothing, and the next one is told what was heard.
     fn line(&self, cx: &Context<'_>, show_it: impl FnOnce(&Head<'_>)) {
         let Ok(head) = Head::of(cx.payload()) else {
             return;
         };
         let number = head.object.get("message_id").and_then(|id| id.text().parse().ok());
-        // A session tells nothing twice. A new one begins with what the client had not heard.
-        if number.is_some_and(|id| self.0.heard.fetch_max(id, Ordering::SeqCst) < id) {
-            show_it(&head);
+        if let Some(number) = number.filter(|_| field(&head, "chat_group_name") == self.room()) {
+            self.0.heard.store(number, Ordering::SeqCst);
         }
+        show_it(&head);
     }
 }
 
