@@ -105,9 +105,10 @@ fn a_plant_that_starts_anew_gets_what_the_last_one_had_not_taken() {
         // Other readings, which come at once, wait for those that were accepted before.
         let mut third = device(runtime, &at, "3", "50");
         let mut next = [0, 0];
-        for _ in 0..350 {
+        while next != [300, 50] {
             let line = new.wait_for(" reading ");
             if line.starts_with("device 1 ") {
+                // The old plant had it, and nobody could tell the gateway any more.
                 continue;
             }
             let (device, number) = shown(&line);
@@ -116,7 +117,6 @@ fn a_plant_that_starts_anew_gets_what_the_last_one_had_not_taken() {
             *next += 1;
         }
         third.wait_for("are accepted");
-        assert_eq!(next, [300, 50]);
     }
 }
 
