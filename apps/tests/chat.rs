@@ -170,6 +170,33 @@ async fn native_json_and_terminal_share_a_room_on_smol() {
 }
 
 #[test]
+fn a_client_in_another_language_needs_nothing_of_this() {
+    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/chat.py");
+    for runtime in RUNTIMES {
+        let chat = Chat::start(runtime, &[]);
+        let mut ann = chat.join("ann", &chat.sessions, &[]);
+        ann.type_line("before");
+        ann.wait_for("before");
+        let mut bob = Running::start("python3", &[client, "bob", "hunter2x", &chat.lines]);
+        bob.wait_for("ann: before");
+        bob.type_line("from Python: 你好");
+        assert_eq!(ann.wait_for("Python"), "[public] bob: from Python: 你好");
+        bob.wait_for("bob: from Python");
+        ann.type_line("to Python");
+        bob.wait_for("ann: to Python");
+        bob.type_line("the last word");
+        bob.end_input();
+        ann.wait_for("[public] bob: the last word");
+        ann.wait_for("(bob is offline)");
+        assert!(bob.finish().0.success());
+        let mut again = Running::start("python3", &[client, "bob", "wrongpass1", &chat.lines]);
+        again.end_input();
+        let (_, said) = again.finish();
+        assert_eq!(said, "(this name is taken)\n(wrong name or password)");
+    }
+}
+
+#[test]
 fn who_comes_in_is_told_the_last_fifty_lines() {
     for runtime in RUNTIMES {
         let chat = Chat::start(runtime, &[]);
