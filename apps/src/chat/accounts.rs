@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use outlast_service::core::auth::{AuthContext, AuthStep, Reply, Verdict};
 use outlast_service::{Authenticator, Credentials, Password, Passwords, StoredPassword};
+use smol::lock::Semaphore;
 
-use crate::runtime::lock;
+use crate::runtime::{aside, lock};
 
 /// Accounts that there may be.
 const MOST: usize = 100_000;
@@ -23,7 +24,12 @@ pub struct Accounts {
     known: Arc<Mutex<Known>>,
     iterations: u32,
     file: Option<Arc<Path>>,
+    /// Passwords that may be hashed at the same time.
+    turns: Arc<Semaphore>,
 }
+
+/// Whoever guesses keeps so many cores busy, and no more.
+const AT_ONCE: usize = 2;
 
 #[derive(Debug, Default)]
 struct Known {
@@ -61,7 +67,8 @@ impl Accounts {
     /// In memory only. A guess at a password costs `iterations` hashes, 4,096 to 10,000,000.
     #[must_use]
     pub fn in_memory(iterations: u32) -> Self {
-        Self { known: Arc::default(), iterations, file: None }
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { known: Arc::default(), iterations, file: None, turns }
     }
 
     /// In a file too, with what is in it: on each line a name, a number and the stored password, as
@@ -88,8 +95,8 @@ impl Accounts {
             };
             known.add(name, stored, id);
         }
-        let known = Arc::new(Mutex::new(known));
-        Ok(Self { known, iterations, file: Some(path.into()) })
+        let (known, file) = (Arc::new(Mutex::new(known)), Some(path.into()));
+        Ok(Self { known, file, ..Self::in_memory(iterations) })
     }
 
     /// What a server of sessions asks its clients.
@@ -101,6 +108,17 @@ impl Accounts {
             // The chat is for local networks. Over TLS (`.layer(..)` on both builders) this line
             // goes.
             .allow_plaintext()
+    }
+
+    /// Does what takes long, [`register`](Self::register) and [`check`](Self::check), in a thread
+    /// for such, two at the same time.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let _turn = self.turns.acquire().await;
+        let accounts = self.clone();
+        aside(move || work(&accounts)).await
     }
 
     /// Makes an account, and says its number. It takes as long as a guess at a password does.

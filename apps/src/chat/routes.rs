@@ -14,11 +14,11 @@ use outlast_service::router::{
     hooked, named, rate_limit,
 };
 
+use super::accounts::Accounts;
 use super::files::{Shared, Upload};
 use super::hall::{Hall, Member, PUBLIC, complain};
 use super::log::Said;
 use super::messages::{self, PIECE, code, cut, maybe, object};
-use crate::runtime::aside;
 
 /// Wrong names and wrong passwords look alike.
 const WRONG: &str = "wrong name or password";
@@ -98,9 +98,9 @@ async fn register(
     State(Open(open)): State<Open>,
     Json(asked): Json<messages::Login>,
 ) -> String {
-    let accounts = hall.accounts().clone();
     let made = if open {
-        let made = aside(move || accounts.register(&asked.username, &asked.password)).await;
+        let register = move |it: &Accounts| it.register(&asked.username, &asked.password);
+        let made = hall.accounts().aside(register).await;
         made.map_err(|why| why.text())
     } else {
         Err("accounts are made by whoever runs this server")
@@ -146,8 +146,8 @@ async fn login(State(hall): State<Hall>, Json(asked): Json<messages::Login>, lin
 }
 
 async fn check(hall: &Hall, asked: messages::Login) -> Option<Member> {
-    let accounts = hall.accounts().clone();
-    let id = aside(move || accounts.check(&asked.username, &asked.password)).await?;
+    let check = move |it: &Accounts| it.check(&asked.username, &asked.password);
+    let id = hall.accounts().aside(check).await?;
     Some(Member { id: number(id), name: hall.accounts().name(id)? })
 }
 
