@@ -100,7 +100,10 @@ impl Device {
             next = next.max(done);
             while next < self.readings.min(done + WINDOW) {
                 let data = Self::reading(next);
-                let frame = Frame { device: self.number, number: next, data: data.as_bytes() };
+                // Others may be acknowledged meanwhile; they were not when this was sent.
+                let open = u8::try_from(next - done).unwrap_or(u8::MAX);
+                let (device, number, data) = (self.number, next, data.as_bytes());
+                let frame = Frame { device, number, open, data };
                 if handle.send(&Packet::plain(&frame.to_bytes())).await.is_err() {
                     break;
                 }

@@ -5,8 +5,9 @@
 //! | 0 | 2 | `a5 5a` |
 //! | 2 | 2 | number of the device |
 //! | 4 | 4 | number of the reading, counted from 0 |
-//! | 8 | 1 | length of the data |
-//! | 9 | length | the data; none in an acknowledgement |
+//! | 8 | 1 | how many readings right before it were not acknowledged when it was sent |
+//! | 9 | 1 | length of the data |
+//! | 10 | length | the data; none in an acknowledgement |
 //! | behind | 2 | CRC-16/MODBUS of all before it, low byte first |
 //!
 //! [`LengthField`] finds where frames begin and end, and passes over what is none; the checksum is
@@ -18,7 +19,7 @@ use outlast_service::plain::formats::{ConfigError, LengthField, LengthFieldConfi
 /// What every frame begins with.
 pub const MAGIC: [u8; 2] = [0xA5, 0x5A];
 
-const HEAD: usize = 9;
+const HEAD: usize = 10;
 const SUM: usize = 2;
 
 /// One frame.
@@ -28,6 +29,9 @@ pub struct Frame<'b> {
     pub device: u16,
     /// Which reading.
     pub number: u32,
+    /// How many readings right before it were not acknowledged when it was sent: who sees a device
+    /// for the first time knows by that with which reading it begins.
+    pub open: u8,
     /// What was read; up to 255 bytes.
     pub data: &'b [u8],
 }
@@ -58,12 +62,12 @@ impl<'b> Frame<'b> {
     pub fn read(bytes: &'b [u8]) -> Option<Self> {
         let (front, sum) = bytes.split_last_chunk::<SUM>()?;
         let (head, data) = front.split_first_chunk::<HEAD>()?;
-        let [a, b, device @ .., _] = head;
-        let [d, e, number @ ..] = device;
-        let whole = crc16(front).to_le_bytes() == *sum && data.len() == usize::from(head[8]);
+        let [a, b, d, e, number @ .., open, length] = head;
+        let whole = crc16(front).to_le_bytes() == *sum && data.len() == usize::from(*length);
         (whole && [*a, *b] == MAGIC).then(|| Self {
             device: u16::from_be_bytes([*d, *e]),
             number: u32::from_be_bytes(*number),
+            open: *open,
             data,
         })
     }
@@ -75,6 +79,7 @@ impl<'b> Frame<'b> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&self.device.to_be_bytes());
         bytes.extend_from_slice(&self.number.to_be_bytes());
+        bytes.push(self.open);
         bytes.push(u8::try_from(data.len()).unwrap_or(u8::MAX));
         bytes.extend_from_slice(data);
         bytes.extend_from_slice(&crc16(&bytes).to_le_bytes());
@@ -103,9 +108,9 @@ mod tests {
     #[test]
     fn frames_are_read_as_they_are_written() {
         assert_eq!(crc16(b"123456789"), 0x4B37, "the check value of the catalogue");
-        let frame = Frame { device: 7, number: 0x0102_0304, data: b"21.5" };
+        let frame = Frame { device: 7, number: 0x0102_0304, open: 5, data: b"21.5" };
         let bytes = frame.to_bytes();
-        assert_eq!(bytes[..9], *b"\xa5\x5a\0\x07\x01\x02\x03\x04\x04");
+        assert_eq!(bytes[..10], *b"\xa5\x5a\0\x07\x01\x02\x03\x04\x05\x04");
         assert_eq!(Frame::read(&bytes), Some(frame));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn what_is_no_frame_is_passed_over() {
         let mut format = format().unwrap();
-        let frame = Frame { device: 1, number: 2, data: &[0xA5; 255] }.to_bytes();
+        let frame = Frame { device: 1, number: 2, open: 0, data: &[0xA5; 255] }.to_bytes();
         let input = [b"noise \xa5 noise".as_slice(), &frame].concat();
         let (mut at, mut found) = (0, Vec::new());
         while at < input.len() {

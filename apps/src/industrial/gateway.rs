@@ -1,5 +1,6 @@
 //! The gateway: frames of devices in, messages of one session out.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,8 +37,8 @@ pub struct Serve {
 #[derive(Debug, Clone)]
 struct Accepting {
     uplink: Handle,
-    /// The last reading of each device that the session has.
-    last: Arc<Mutex<HashMap<u16, u32>>>,
+    /// The reading of each device that is next: the session has those before it.
+    next: Arc<Mutex<HashMap<u16, u32>>>,
     rescued: Rescued,
 }
 
@@ -60,18 +61,21 @@ enum Turn {
 }
 
 impl Accepting {
-    fn turn(&self, device: u16, number: u32) -> Turn {
-        match lock(&self.last).get(&device) {
-            Some(last) if number <= *last => Turn::Before,
-            Some(last) if number > last.saturating_add(1) => Turn::Later,
-            Some(_) | None => Turn::Now,
+    /// A device that comes for the first time begins with what it has no acknowledgement for.
+    fn turn(&self, frame: &Frame<'_>) -> Turn {
+        let begin = frame.number.saturating_sub(frame.open.into());
+        let next = *lock(&self.next).entry(frame.device).or_insert(begin);
+        match frame.number.cmp(&next) {
+            Ordering::Less => Turn::Before,
+            Ordering::Equal => Turn::Now,
+            Ordering::Greater => Turn::Later,
         }
     }
 
     /// The acknowledgement of everything that was accepted of a device.
     fn acknowledge(&self, device: u16) -> Vec<u8> {
-        let last = lock(&self.last).get(&device).copied();
-        let frame = |number| Frame { device, number, data: &[] }.to_bytes();
+        let last = lock(&self.next).get(&device).and_then(|next| next.checked_sub(1));
+        let frame = |number| Frame { device, number, open: 0, data: &[] }.to_bytes();
         last.map_or_else(Vec::new, frame)
     }
 }
@@ -81,11 +85,12 @@ impl Accepting {
 /// While the session's queue is full, this waits, and so does the device: it is not read from. What
 /// has a wrong checksum is not answered, and is sent again.
 async fn accept(State(gateway): State<Accepting>, bytes: Bytes) -> Vec<u8> {
-    let Some(Frame { device, number, data }) = Frame::read(&bytes) else {
+    let Some(frame) = Frame::read(&bytes) else {
         show("a frame is damaged");
         return Vec::new();
     };
-    match gateway.turn(device, number) {
+    let Frame { device, number, data, .. } = frame;
+    match gateway.turn(&frame) {
         Turn::Before | Turn::Later => gateway.acknowledge(device),
         Turn::Now if !lock(&gateway.rescued.0).is_empty() => {
             // What was accepted earlier goes first. The device will ask again.
@@ -94,9 +99,9 @@ async fn accept(State(gateway): State<Accepting>, bytes: Bytes) -> Vec<u8> {
         Turn::Now => {
             let reading = message(device, number, data);
             if gateway.uplink.send(READING, &reading).await.is_ok() {
-                let mut last = lock(&gateway.last);
-                let known = last.entry(device).or_insert(number);
-                *known = number.max(*known);
+                let mut next = lock(&gateway.next);
+                let known = next.entry(device).or_default();
+                *known = number.saturating_add(1).max(*known);
             }
             gateway.acknowledge(device)
         }
@@ -165,7 +170,7 @@ impl Serve {
             .reconnect(DialerConfig { backoff_base, backoff_cap, ..usual })
             .connect(uplink(rescued.clone()))?;
         keep(net, runner);
-        let accepting = Accepting { uplink: uplink.clone(), last: Arc::default(), rescued };
+        let accepting = Accepting { uplink: uplink.clone(), next: Arc::default(), rescued };
         let listener = Server::on(net.clone()).format(frame::format()?).bind(&self.devices).await;
         let listener = listener.map_err(|error| at(&self.devices, error))?;
         let devices = listener.start(routes(accepting)?.plain_factory())?;
