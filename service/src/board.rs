@@ -616,6 +616,7 @@ impl<R: Runtime> Drop for Courier<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::Ground;
     use crate::outgoing::Outgoing;
 
     #[derive(Clone)]
@@ -648,8 +649,9 @@ mod tests {
     fn a_board_without_a_server_has_nothing_to_drop() {
         let board = Arc::new(Board::default());
         let directory = Directory::default();
-        let outgoing = Arc::new(Outgoing::default());
-        let shared = Arc::new(Shared::new(None, 0, &Still, outgoing));
+        let clock = Clock::new(Still.now());
+        let ground = Ground::new(&Still, clock, Outgoing::default(), None);
+        let shared = Arc::new(Shared::new(None, 0, ground));
         directory.insert(1, Arc::clone(&shared));
         board.open(&directory);
         drop(directory);
