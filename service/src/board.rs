@@ -549,8 +549,9 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+    use crate::ground::Ground;
     use crate::outgoing::Outgoing;
-    use crate::transport::{Runtime, Timer};
+    use crate::transport::{Clock, Runtime, Timer};
 
     #[derive(Clone)]
     struct Still;
@@ -582,8 +583,9 @@ mod tests {
     fn a_board_without_a_server_has_nothing_to_drop() {
         let board = Arc::new(Board::default());
         let directory = Directory::default();
-        let outgoing = Arc::new(Outgoing::default());
-        let shared = Arc::new(Shared::new(None, 0, &Still, outgoing));
+        let clock = Clock::new(Still.now());
+        let ground = Ground::new(&Still, clock, Outgoing::default(), None);
+        let shared = Arc::new(Shared::new(None, 0, ground));
         directory.insert(1, Arc::clone(&shared));
         board.open(&directory);
         drop(directory);

@@ -19,6 +19,7 @@ use outlast_core::{
 use crate::auth::{Credentials, Proving};
 use crate::drive::{Drive, Driven};
 use crate::error::{Closed, Why};
+use crate::ground::Ground;
 use crate::handle::Handle;
 use crate::handler::{DialError, Handler, Incoming};
 use crate::outgoing::Outgoing;
@@ -100,10 +101,10 @@ impl Runner {
         config.dialer.validate()?;
         let session = Session::client(core_config(wanted), Vec::new())?;
         config.outgoing.validate()?;
-        let (watch, outgoing) = (Watch::dialling(config.watcher), Arc::new(config.outgoing));
-        let shared = Arc::new(Shared::dialling(watch, &runtime, outgoing));
-        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
+        let ground = Ground::new(&runtime, clock, config.outgoing, None);
+        let shared = Arc::new(Shared::dialling(Watch::dialling(config.watcher), ground));
+        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let client = Client {
             dialer: Dialer::new(config.dialer, config.seed),
             seed: config.seed,
@@ -218,7 +219,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let before = moved(&owner);
         let Dialed { io, remote } = dialed;
         owner.shared.lock().remote = remote;
-        let mut drive = Drive::new(owner, io, self.runtime.clone(), self.clock, greeting);
+        let mut drive = Drive::new(owner, io, self.runtime.clone(), &greeting);
         let driven = carry(&self.runtime, self.clock, &mut drive, deadline).await;
         self.ended(dial.attempt, driven, before);
     }

@@ -155,6 +155,12 @@ impl Door {
         .await
     }
 
+    /// An open connection has left.
+    pub(crate) fn left(&self, ticket: Ticket) {
+        lock(&self.inside).gate.handle_disconnect(ticket);
+        self.wake_all();
+    }
+
     pub(crate) fn wake_all(&self) {
         let waiting = lock(&self.waiting).take();
         waiting.into_iter().for_each(Waker::wake);
@@ -362,11 +368,18 @@ pub(crate) struct Stay {
     ticket: Option<Ticket>,
 }
 
+impl Stay {
+    /// For whom a pointer to the door is too much: they say by themselves that they
+    /// [left](Door::left).
+    pub(crate) fn into_ticket(mut self) -> Option<Ticket> {
+        self.ticket.take()
+    }
+}
+
 impl Drop for Stay {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            lock(&self.door.inside).gate.handle_disconnect(ticket);
-            self.door.wake_all();
+            self.door.left(ticket);
         }
     }
 }

@@ -177,10 +177,11 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn publish(&self, connected: bool, now: Instant) {
         let session = &self.session;
         let facts = Facts {
-            id: session.id(),
+            sid: session.id().unwrap_or_default(),
+            has_sid: session.id().is_some(),
             connected,
-            max_body: usize::from(session.max_body()),
-            max_message: session.max_message() as usize,
+            max_body: session.max_body(),
+            max_message: session.max_message(),
             max_requests: session.max_requests(),
             rtt_us: session.rtt_us(),
         };
@@ -240,7 +241,7 @@ impl Shared {
         let Hosted { home, id, local, opened_at } = self.hosted()?;
         let inner = self.lock();
         let (facts, figures) = (inner.facts, inner.figures);
-        let state = match (inner.closed(), facts.id) {
+        let state = match (inner.closed(), facts.id()) {
             (Some(_), _) => SessionState::Closed,
             (None, None) => SessionState::Opening,
             (None, Some(_)) if facts.connected => SessionState::Connected,

@@ -63,7 +63,9 @@ impl Handle {
         }
         let mut inner = self.shared.lock();
         let result = match inner.stage_message(route, payload) {
-            Err(SendError::Full) => inner.overflow(self.shared.outgoing.when_full, route, payload),
+            Err(SendError::Full) => {
+                inner.overflow(self.shared.ground.outgoing.when_full, route, payload)
+            }
             result => result,
         };
         self.shared.notify(inner);
@@ -150,7 +152,7 @@ impl Handle {
             if let Some(closed) = inner.closed() {
                 return if closed.complete { Ok(()) } else { Err(closed.clone()) };
             }
-            if inner.facts.id.is_none() {
+            if !inner.facts.has_sid {
                 return Ok(());
             }
             let number = inner.receipt();
@@ -266,7 +268,7 @@ impl Handle {
     /// The session's number, once the server gave it one.
     #[must_use]
     pub fn id(&self) -> Option<u64> {
-        self.shared.lock().facts.id
+        self.shared.lock().facts.id()
     }
 
     /// Whether a connection carries the session now.
@@ -435,8 +437,8 @@ impl<'a> Sending<'a> {
         // A message that began in a session that is lost must not go on in the next.
         let generation = *self.generation.get_or_insert_with(|| inner.generation());
         inner.check_generation(generation).map_err(SendError::Closed)?;
-        let limit = inner.facts.max_message;
-        if inner.facts.id.is_some() && self.payload.len() > limit {
+        let limit = inner.facts.max_message as usize;
+        if inner.facts.has_sid && self.payload.len() > limit {
             return Err(SendError::TooLarge { limit });
         }
         loop {
@@ -446,7 +448,7 @@ impl<'a> Sending<'a> {
             let front = Front::of(self.head);
             let ahead = if mine { &[][..] } else { front.as_slice() };
             let rest = &self.payload[self.at.unwrap_or(0)..];
-            let fits = inner.facts.max_body.saturating_sub(ahead.len());
+            let fits = usize::from(inner.facts.max_body).saturating_sub(ahead.len());
             let part = &rest[..rest.len().min(fits)];
             let more = part.len() < rest.len();
             let checked = inner.check(ahead.len() + part.len());
@@ -478,7 +480,7 @@ impl Drop for Sending<'_> {
         }
         let mut inner = self.shared.lock();
         // What began in a session that is over ended with it.
-        if self.generation == Some(inner.generation()) && inner.facts.id.is_some() {
+        if self.generation == Some(inner.generation()) && inner.facts.has_sid {
             inner.set_open(false);
             inner.stage(Header::new(Op::Continue, 1, 0), &[], &[]);
         }

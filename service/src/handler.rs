@@ -312,8 +312,8 @@ pub struct Peer<'a> {
     pub(crate) asked: &'a mut Option<RequestId>,
     /// Behind everything that came before the frame whose message is being handled.
     pub(crate) before: Position,
-    /// Up to where the application says that everything is taken.
-    pub(crate) taken: &'a mut Option<Position>,
+    /// Up to where the application says that everything is taken; 0 if it has not said so.
+    pub(crate) taken: &'a mut Position,
 }
 
 impl Peer<'_> {
@@ -418,8 +418,7 @@ impl Peer<'_> {
     pub fn release(&mut self, position: Position) {
         if self.release == Release::Manual {
             // There may be no credit for it yet.
-            let before = self.taken.filter(|taken| taken.get() > position.get());
-            *self.taken = before.or(Some(position));
+            *self.taken = position.max(*self.taken);
         }
     }
 

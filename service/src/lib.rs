@@ -120,6 +120,7 @@ mod error;
 mod events;
 mod figures;
 mod greet;
+mod ground;
 mod groups;
 mod handle;
 mod handler;
@@ -135,6 +136,7 @@ mod overview;
 mod owner;
 mod parked;
 mod password;
+mod pieces;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;

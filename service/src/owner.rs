@@ -21,7 +21,6 @@ use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::home::ServerEvent;
-use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::queues::Queues;
 use crate::shared::Shared;
@@ -47,8 +46,8 @@ pub(crate) struct Owner<H> {
     asked: Option<RequestId>,
     /// Behind everything that came before the frame that was taken in last.
     before: Position,
-    /// Up to where the application says that everything is taken, if it says so by itself.
-    taken_by_hand: Option<Position>,
+    /// Up to where the application says that everything is taken; 0 if it has not said so.
+    taken_by_hand: Position,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     /// Newest values were left where they are, because something before them is not written yet.
@@ -74,11 +73,8 @@ pub(crate) struct Owner<H> {
     pub(crate) ending: Option<Ending>,
     /// How much the peer may send.
     pub(crate) allowance: Allowance,
-    /// What counts how much it holds, and how much of that was counted.
-    pub(crate) memory: Option<Arc<Memory>>,
-    counted: usize,
-    /// Until when the peer gets no credit.
-    pub(crate) held_until: Option<Instant>,
+    /// How much of what it holds was counted.
+    counted: u32,
     /// Reads until the handler is timed again.
     pub(crate) untimed: u8,
 }
@@ -94,6 +90,8 @@ pub(crate) struct Rare {
     proving: Option<Box<Proving>>,
     /// Handshake frames to transmit.
     handshake: Vec<u8>,
+    /// Until when the peer gets no credit.
+    pub(crate) held_until: Option<Instant>,
 }
 
 impl Rare {
@@ -107,7 +105,7 @@ impl Rare {
         if self.assembly.is_empty() {
             self.assembly = Vec::new();
         }
-        let needed = self.queues.is_in_use() || self.proving.is_some();
+        let needed = self.queues.is_in_use() || self.proving.is_some() || self.held_until.is_some();
         needed || self.held_bytes() > 0 || !self.handshake.is_empty()
     }
 }
@@ -158,7 +156,7 @@ impl<H: Handler> Owner<H> {
             finish: false,
             asked: None,
             before,
-            taken_by_hand: None,
+            taken_by_hand: Position::default(),
             left_staged: false,
             left_latest: false,
             latest_later: false,
@@ -172,9 +170,7 @@ impl<H: Handler> Owner<H> {
             carried: false,
             ending: None,
             allowance: Allowance::default(),
-            memory: None,
             counted: 0,
-            held_until: None,
             untimed: 0,
         }
     }
@@ -492,7 +488,7 @@ impl<H: Handler> Owner<H> {
         self.session = session;
         self.over = false;
         self.finish = false;
-        self.taken_by_hand = None;
+        self.taken_by_hand = Position::default();
         self.ending = None;
         self.shared.lock().replace();
     }
@@ -573,7 +569,9 @@ impl<H: Handler> Owner<H> {
 /// The task that had the session was dropped, or its handler panicked: those who wait are told.
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
-        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.change(self.counted, 0)) {
+        if let Some(memory) = &self.shared.ground.memory
+            && memory.change(self.counted as usize, 0)
+        {
             memory.tell();
         }
         if self.over {

@@ -10,9 +10,10 @@ use outlast_core::state::LinkState;
 use outlast_core::{CloseCode, Instant};
 
 use crate::board::{Carried, Courier, Parked};
-use crate::drive::{Drive, Pieces, QUIET, write_out};
+use crate::drive::{Drive, QUIET, write_out};
 use crate::handler::Handler;
 use crate::owner::Owner;
+use crate::pieces::Pieces;
 use crate::shared::Staged;
 use crate::transport::{Runtime, Transport};
 
@@ -24,7 +25,7 @@ const LENT_MAX: usize = 64 << 10;
 struct Body<T, H> {
     owner: Box<Owner<H>>,
     io: T,
-    pieces: Option<Box<Pieces>>,
+    pieces: Pieces,
     /// When the task's timer will fire.
     timer_at: Option<Instant>,
     /// When something was last sent from here, if anything was.
@@ -53,12 +54,8 @@ impl<T: Transport, H: Handler> Body<T, H> {
     /// Whether so many bytes may be written without the session's knowing.
     fn may_lend(&self, len: usize) -> bool {
         let all = self.lent as usize + len;
-        let idle = self.owner.is_clear() && !self.carries();
+        let idle = self.owner.is_clear() && !self.pieces.is_carrying();
         idle && all <= LENT_MAX && all <= self.owner.session.room_for_written()
-    }
-
-    fn carries(&self) -> bool {
-        self.pieces.as_deref().is_some_and(Pieces::is_carrying)
     }
 
     /// Writes straight from the board. The session is told when its task wakes, and most of it is
@@ -148,18 +145,17 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         if !owner.shared.may_park() {
             return;
         }
-        let carries = self.pieces.as_deref().is_some_and(Pieces::is_carrying);
-        let lingers = self.lingering.as_ref().is_some_and(|lingering| lingering.until.is_some());
-        let idle = owner.is_clear() && !carries && !lingers && self.blocked_since.is_none();
+        let held_up = self.pieces.is_carrying() || self.pieces.blocked_since().is_some();
+        let idle = owner.is_clear() && !held_up && self.pieces.lingers_until().is_none();
         if !idle || owner.session.link_state() != LinkState::Open {
             return;
         }
         self.news = owner.take_news();
         let shared = Arc::clone(&owner.shared);
-        let (board, batch) = (shared.board(), shared.outgoing.batch);
+        let (board, batch) = (shared.board(), shared.ground.outgoing.batch);
         let parked = shared.park(|| {
             let (owner, io) = (self.owner.take()?, self.io.take()?);
-            let (pieces, timer_at) = (self.pieces.take(), self.timer_at);
+            let (pieces, timer_at) = (std::mem::take(&mut self.pieces), self.timer_at);
             let (sent_at, calls, error) = (None, false, None);
             let (lent, unwritten) = (0, 0);
             let body = Body { owner, io, pieces, timer_at, sent_at, calls, error, lent, unwritten };
@@ -170,7 +166,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         self.parked = Some(shared);
         if let Some(board) = board.filter(|board| board.hire()) {
-            let courier = Courier::new(&board, self.runtime.clone(), self.clock, batch);
+            let courier = Courier::new(&board, self.runtime.clone(), self.ground.clock, batch);
             self.runtime.spawn(courier);
         }
     }
@@ -190,7 +186,8 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         };
         let Body { mut owner, io, pieces, sent_at, calls, error, lent, unwritten, .. } = *body;
         owner.queue(frames);
-        (self.owner, self.io, self.pieces, self.error) = (Some(owner), Some(io), pieces, error);
+        (self.owner, self.io, self.pieces) = (Some(owner), Some(io), pieces);
+        error.into_iter().for_each(|error| self.pieces.fail(error));
         if let Some(sent_at) = sent_at {
             (self.active_at, self.shrunk) = (self.active_at.max(sent_at), false);
             if lent > 0 {
@@ -205,12 +202,12 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// Tells the session what it was lent, before anything else happens to it, but with what came
     /// from the peer.
     fn recall(&mut self, cx: &mut Context<'_>, loan: Loan) {
-        let now = self.clock.core(self.runtime.now());
-        if let (Some(_), Some(owner)) = (&self.error, self.owner.as_deref_mut()) {
+        let now = self.ground.clock.core(self.runtime.now());
+        if let (Some(_), Some(owner)) = (self.pieces.error(), self.owner.as_deref_mut()) {
             return owner.recall(loan, &[]);
         }
         if let Poll::Ready(Err(error)) = self.read(cx, now, Some(loan)) {
-            self.error = Some(error);
+            self.pieces.fail(error);
         }
     }
 }

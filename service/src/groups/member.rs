@@ -159,7 +159,9 @@ impl Shared {
             Ok(())
         } else {
             match inner.stage_message(route, payload) {
-                Err(SendError::Full) => inner.overflow(self.outgoing.when_full, route, payload),
+                Err(SendError::Full) => {
+                    inner.overflow(self.ground.outgoing.when_full, route, payload)
+                }
                 staged => staged,
             }
         };

@@ -22,7 +22,7 @@ impl<H: Handler> Owner<H> {
             self.left_latest = inner.stage_latest(is_time);
             // Whoever is in the middle of a long message says when it is not any more.
             self.latest_later = inner.is_open();
-            let limit = self.shared.outgoing.queue;
+            let limit = self.shared.ground.outgoing.queue;
             let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit));
             self.left_staged = inner.has_staged() && !room;
             let wake =
@@ -56,10 +56,11 @@ impl<H: Handler> Owner<H> {
     /// have to hold that for itself at any time.
     #[inline]
     pub(crate) fn count_memory(&mut self, lent: usize) {
-        let held = self.held_bytes() + lent;
+        // More than 4 GiB in one session count as so much.
+        let held = u32::try_from(self.held_bytes() + lent).unwrap_or(u32::MAX);
         if held != self.counted {
-            if let Some(memory) = &self.memory
-                && memory.change(self.counted, held)
+            if let Some(memory) = &self.shared.ground.memory
+                && memory.change(self.counted as usize, held as usize)
             {
                 memory.tell();
             }
@@ -75,7 +76,7 @@ impl<H: Handler> Owner<H> {
 
     /// Whether newest values that were left where they are can be taken now.
     fn wants_latest(&self) -> bool {
-        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        let full = self.shared.ground.is_full();
         self.left_latest && !self.latest_later && !full && self.has_caught_up()
     }
 
@@ -91,7 +92,7 @@ impl<H: Handler> Owner<H> {
 
     /// Whether handles' frames that were left staged can be taken now.
     pub(crate) fn wants_staged(&self) -> bool {
-        let limit = self.shared.outgoing.queue;
+        let limit = self.shared.ground.outgoing.queue;
         self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit))
     }
 
@@ -111,7 +112,8 @@ impl<H: Handler> Owner<H> {
         //= CRD-10
         let received = self.session.received();
         let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic).or(self.taken_by_hand)
+        let by_hand = Some(self.taken_by_hand).filter(|taken| taken.get() > 0);
+        if let Some(taken) = self.handler.taken(received).or(automatic).or(by_hand)
             && self.may_release(now)
         {
             self.session.release(now, taken.min(received));

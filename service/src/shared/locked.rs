@@ -49,7 +49,16 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         if self.inner.has_freed {
             self.inner.has_freed = false;
-            self.tells.0.clone_from(&self.inner.memory);
+            self.tells.0.clone_from(&self.inner.ground.memory);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.give_back();
+        if let Some(memory) = self.ground.memory.as_ref().filter(|_| self.has_freed) {
+            memory.tell();
         }
     }
 }
