@@ -100,8 +100,8 @@ impl Queues {
             let empty = std::mem::replace(&mut self.backlog, frames);
             self.return_spare(empty);
         } else {
+            // Whoever has to wait keeps no memory for what might go faster.
             self.backlog.extend_from_slice(&frames);
-            self.return_spare(frames);
         }
     }
 
