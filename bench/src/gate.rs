@@ -60,6 +60,8 @@ const THRESHOLDS: &[Threshold] = &[
     less("idle.outlast.beat_us_over_limit", 2.0, 1.0),
     less("idle.outlast.accept_vs_limit", 2.5, 1.5),
     less("idle.outlast.refused", 0.0, 0.0),
+    less("observe.16.statistics_instructions_percent", 2.0, 2.0),
+    less("observe.16.tracing_instructions_percent", 3.0, 3.0),
     more("own.calls128.outlast.vs_tarpc", 5.0, 10.0),
     more("own.calls128.outlast.vs_msgtrans", 5.0, 10.0),
     more("own.send16.outlast.vs_thin", 0.5, 0.8),

@@ -2,8 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::servers::{self, Kind, Mode};
@@ -18,7 +18,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `bench serve KIND MODE` and waits until it listens.
     pub(crate) fn start(kind: Kind, mode: Mode) -> io::Result<Self> {
-        let mut child = servers::child()?
+        Self::start_with(servers::server_child()?, kind, mode)
+    }
+
+    /// The same, started by a command that runs this program as the last thing it does.
+    pub(crate) fn start_with(mut command: Command, kind: Kind, mode: Mode) -> io::Result<Self> {
+        let mut child = command
             .args(["serve", kind.name(), mode.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -34,6 +39,17 @@ impl Server {
             return Err(io::Error::other(format!("server {} did not start", kind.name())));
         }
         Ok(server)
+    }
+
+    /// Lets it end by itself; what it complained of, if that was kept.
+    pub(crate) fn finish(mut self) -> io::Result<String> {
+        drop(self.child.stdin.take());
+        let mut said = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut said)?;
+        }
+        self.child.wait()?;
+        Ok(said)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -88,7 +104,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if servers::is_profiled() {
+            // It ends by itself, so that the profiler writes down what it saw.
+            drop(self.child.stdin.take());
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

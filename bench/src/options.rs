@@ -14,7 +14,7 @@ bench: outlast against the machine's limit and against its peers, side by side
 usage: cargo run --release -p bench -- [OPTIONS]
 
   --quick              fewer and shorter rounds: all groups in two minutes
-  --groups A,B         of: core oneway echo fanout own idle resume tls
+  --groups A,B         of: core oneway echo fanout own idle resume tls observe
   --peers A,B          of: tokio-raw tokio-lp tokio-util msgtrans tarpc outlast
                        outlast-routed smol-raw outlast-smol async-std-raw outlast-async-std
                        std-raw outlast-std
@@ -27,6 +27,8 @@ usage: cargo run --release -p bench -- [OPTIONS]
                        what an outlast echo is made of (request)
   --runtime multi|current
                        tokio's default scheduler or the single-threaded one, for all (multi)
+  --under 'CMD ARGS'   run the servers under a profiler: perf record -o /tmp/a,
+                       valgrind --tool=callgrind; says how many messages each took
   --no-syscalls        do not count system calls
   --instructions       count instructions of the core group under valgrind
   --json FILE          also write everything as JSON
@@ -48,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) echo: EchoWith,
     /// Value of the variable that tells the children which runtime to take.
     pub(crate) runtime: &'static str,
+    /// What the servers are run under.
+    pub(crate) under: Option<String>,
     pub(crate) syscalls: bool,
     pub(crate) instructions: bool,
     pub(crate) json: Option<PathBuf>,
@@ -69,6 +73,7 @@ impl Options {
             connections: 10_000,
             echo: EchoWith::Request,
             runtime: "multi",
+            under: None,
             syscalls: true,
             instructions: false,
             json: None,
@@ -99,6 +104,7 @@ impl Options {
                         other => return Err(format!("unknown runtime {other}")),
                     }
                 }
+                "--under" => options.under = Some(value()?.to_owned()),
                 "--no-syscalls" => options.syscalls = false,
                 "--instructions" => options.instructions = true,
                 "--json" => options.json = Some(PathBuf::from(value()?)),

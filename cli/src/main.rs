@@ -1,7 +1,6 @@
 //! The `outlast` command: sessions that outlast their connections, from the command line.
 #![forbid(unsafe_code)]
 
-mod address;
 mod commands;
 mod demo;
 mod health;
@@ -11,6 +10,7 @@ mod progress;
 mod proxy;
 mod rng;
 mod text;
+mod top;
 mod transfer;
 
 use std::process::ExitCode;
@@ -47,7 +47,9 @@ enum Command {
     Inspect(commands::inspect::Args),
     Bench(commands::bench::Args),
     Cert(commands::cert::Args),
+    Password(commands::password::Args),
     Conformance(commands::conformance::Args),
+    Top(commands::top::Args),
 }
 
 fn main() -> ExitCode {
@@ -61,7 +63,9 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Cert(args) => commands::cert::run(&args),
+        Command::Password(args) => commands::password::run(&args),
         Command::Conformance(args) => commands::conformance::run(&args),
+        Command::Top(args) => commands::top::run(&args),
     };
     match result {
         Ok(code) => code,

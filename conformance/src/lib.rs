@@ -9,6 +9,7 @@
 //! | [`cases`], [`driver`], [`mod@bench`] | named cases, written once, run on every runtime |
 //! | [`memory`], [`raw`] | a driver in memory and virtual time; a peer made of bytes |
 //! | `net` | drivers of runtimes with sockets, real time; behind the feature of that name |
+//! | `sockets` | limits, deadlines and policies over real sockets; feature of that name |
 //! | [`judge`] | servers and clients judged on the wire, without anything else of them |
 //! | [`explore`] | every order of events within small bounds |
 //! | [`sim`] | long histories from one number |
@@ -89,6 +90,8 @@ pub mod plain;
 pub mod raw;
 pub mod rng;
 pub mod sim;
+#[cfg(feature = "sockets")]
+pub mod sockets;
 #[cfg(feature = "strategies")]
 pub mod strategies;
 pub mod vectors;

@@ -280,6 +280,18 @@ impl ConfigError {
     pub const fn key(&self) -> &'static str {
         self.key
     }
+
+    /// What it is.
+    #[must_use]
+    pub const fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// The least and the greatest value it may have.
+    #[must_use]
+    pub const fn range(&self) -> (u64, u64) {
+        (self.min, self.max)
+    }
 }
 
 impl fmt::Display for ConfigError {

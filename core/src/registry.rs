@@ -266,6 +266,9 @@ pub struct Stored {
     pub ttl_left_s: u32,
     /// Position of the next sequenced byte the session has not received.
     pub rx_next: u64,
+    /// Whether the session was over for whoever took the snapshot: otherwise more may have been
+    /// received after it, and that end is said of no session before a client has resumed it.
+    pub is_last: bool,
 }
 
 /// A session that time or want of room has ended. Drop it; its entry answers for it.

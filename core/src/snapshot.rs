@@ -25,6 +25,7 @@ use crate::storage::Storage;
 use crate::wire::{RequestId, Route, Status};
 use core::fmt;
 
+mod claims;
 mod fixed;
 
 use fixed::Fixed;
@@ -259,19 +260,8 @@ impl<S: Storage> Session<S> {
     ) -> Result<Restored<'_, S>, SnapshotError> {
         config.validate().map_err(SnapshotError::Config)?;
         let corrupt = SnapshotError::Corrupt;
-        let (body, crc) = bytes
-            .len()
-            .checked_sub(CRC_LEN)
-            .and_then(|at| bytes.split_at_checked(at))
-            .ok_or(corrupt)?;
-        if crc != crc32c(body).to_le_bytes() {
-            return Err(corrupt);
-        }
-        let (fixed, rest) = body.split_first_chunk().ok_or(corrupt)?;
-        let (fixed, mut reader) = (Fixed::new(fixed), Reader { rest });
-        if !fixed.is_sane() {
-            return Err(corrupt);
-        }
+        let (fixed, rest) = checked(bytes)?;
+        let mut reader = Reader { rest };
         let mut ring = Ring::new(storage, config.send_limit());
         fixed.check_limits(&config, &mut ring)?;
         let mut found = Found::default();
@@ -292,6 +282,23 @@ impl<S: Storage> Session<S> {
         }
         found.restored(&config, fixed, partial, ring)
     }
+}
+
+/// The fixed part of what is a snapshot and not damaged, and what is behind it.
+#[inline]
+fn checked(bytes: &[u8]) -> Result<(Fixed<'_>, &[u8]), SnapshotError> {
+    let corrupt = SnapshotError::Corrupt;
+    let (body, crc) = bytes
+        .len()
+        .checked_sub(CRC_LEN)
+        .and_then(|at| bytes.split_at_checked(at))
+        .ok_or(corrupt)?;
+    if crc != crc32c(body).to_le_bytes() {
+        return Err(corrupt);
+    }
+    let (fixed, rest) = body.split_first_chunk().ok_or(corrupt)?;
+    let fixed = Fixed::new(fixed);
+    if fixed.is_sane() { Ok((fixed, rest)) } else { Err(corrupt) }
 }
 
 /// What is found behind the fixed part. The session is made last of all, where the caller wants it:

@@ -108,6 +108,8 @@ pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
 pub use outlast_service as service;
+#[cfg(feature = "snapshots")]
+pub use outlast_service::FileStore;
 pub use outlast_service::inbox;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
@@ -120,13 +122,16 @@ pub use outlast_service::{
     Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits, NetworkError, Outgoing,
     Password, PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder,
     Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, States, StoredPassword, Timer, Token, Tokens,
-    TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+    ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots, States, StoredPassword, Timer,
+    Token, Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,
     GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
     SessionState, WhyRefused,
+};
+pub use outlast_service::{
+    Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics,
 };
 
 #[cfg(feature = "async-std")]

@@ -130,6 +130,8 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
+#[cfg(feature = "snapshots")]
+pub use outlast_service::FileStore;
 pub use outlast_service::net::{self, SocketOptions};
 #[cfg(feature = "router")]
 pub use outlast_service::router;
@@ -138,13 +140,17 @@ pub use outlast_service::{
     Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits,
     NetworkError, Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report,
     RequestError, Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError,
-    ServerHandle, ServerStats, SessionInfo, SharedKeys, States as AsyncStates, StoredPassword,
-    Timer, Token, Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+    ServerHandle, ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots,
+    States as AsyncStates, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport,
+    Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events as AsyncEvents, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember,
     GroupReport, GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent,
     ServerLimit, SessionState, WhyRefused,
+};
+pub use outlast_service::{
+    Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics,
 };
 pub use runtime::{Listener, Std, Tcp, ThreadTimer};
 pub use server::{Running, Server, ServerBuilder};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use outlast_core::Config;
 use outlast_service::net::{Layer, Net, SocketOptions};
 use outlast_service::{
-    Authenticator, Groups, Handler, Limits, Outgoing, SecurityLog, ServerHandle, SessionInfo, net,
+    Authenticator, Groups, Handler, Limits, Outgoing, SecurityLog, ServerHandle, SessionInfo,
+    Snapshots, net,
 };
 
 #[cfg(feature = "formats")]
@@ -155,6 +156,13 @@ impl<N: Net> ServerBuilder<N> {
         Self { inner: self.inner.security_log(log) }
     }
 
+    /// Stores the sessions, and goes on with those that are stored: the server resumes what an
+    /// earlier one had. Nothing is stored otherwise.
+    #[must_use]
+    pub fn snapshots(self, snapshots: Snapshots) -> Self {
+        Self { inner: self.inner.snapshots(snapshots) }
+    }
+
     /// Sets the groups that sessions, or connections without, may join: those of another server, to
     /// have them in common, or ones with other limits. It has its own otherwise.
     #[must_use]
@@ -208,6 +216,17 @@ impl<S: Clone> Running<S> {
     /// After that every session is over on this side, those without connection too.
     pub fn shutdown(self, grace: Duration) {
         block_on(self.inner.shutdown(grace));
+    }
+
+    /// Ends as [`shutdown`](Self::shutdown) does, but its sessions go on: they are
+    /// [stored](ServerBuilder::snapshots), and the server that finds them there resumes them. Says
+    /// how many they are. See [`net::Running::hand_over`].
+    ///
+    /// # Errors
+    ///
+    /// They could not be stored.
+    pub fn hand_over(self, grace: Duration) -> io::Result<usize> {
+        block_on(self.inner.hand_over(grace))
     }
 
     /// Waits for the end of the server.

@@ -92,6 +92,8 @@ pub use outlast_core::client::{Attempts, DialerConfig as ReconnectPolicy, OnLost
 pub use outlast_core::registry::RegistryConfig;
 pub use outlast_core::wire::{RequestId, Route, Status};
 pub use outlast_core::{CloseCode, Config, ConfigError, Head, Position, Release, Session, Stats};
+#[cfg(feature = "snapshots")]
+pub use outlast_service::FileStore;
 pub use outlast_service::inbox;
 pub use outlast_service::net::{self, Running, SocketOptions};
 #[cfg(feature = "formats")]
@@ -104,13 +106,16 @@ pub use outlast_service::{
     Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits, NetworkError, Outgoing,
     Password, PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder,
     Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, States, StoredPassword, Timer, Token, Tokens,
-    TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+    ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots, States, StoredPassword, Timer,
+    Token, Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,
     GroupStats, Groups, Lagged, MemberError, MemberId, MemberInfo, ServerEvent, ServerLimit,
     SessionState, WhyRefused,
+};
+pub use outlast_service::{
+    Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics,
 };
 pub use runtime::Tokio;
 
@@ -139,4 +144,8 @@ mod documents {
 
     #[doc = include_str!("../../docs/porting.md")]
     struct Porting;
+
+    #[cfg(all(feature = "formats", feature = "router"))]
+    #[doc = include_str!("../../docs/moving.md")]
+    struct Moving;
 }

@@ -73,6 +73,19 @@ impl Asked {
         Some(RequestId(id))
     }
 
+    /// Requests with these numbers are open, and nobody waits for them: their responses will free
+    /// the slots.
+    pub(crate) fn occupy(&mut self, ids: &[RequestId]) {
+        for id in ids {
+            while self.calls.len() <= usize::from(id.0) {
+                self.free.push(self.calls.len() as u16);
+                self.calls.push(Call::Free);
+            }
+            self.free.retain(|free| *free != id.0);
+            self.set(*id, Call::Abandoned);
+        }
+    }
+
     /// Gives a slot back of which nothing was staged.
     pub(crate) fn release(&mut self, id: RequestId) {
         self.set(id, Call::Free);

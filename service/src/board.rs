@@ -12,12 +12,12 @@
 //!
 //! Locks are taken in this order: a session's [`Shared`], the board.
 
+mod courier;
+
 use std::any::Any;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use outlast_core::Instant;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
@@ -25,7 +25,10 @@ use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
 use crate::directory::Directory;
 use crate::overview::lock;
 use crate::shared::Shared;
-use crate::transport::{Clock, Runtime};
+
+use courier::Bag;
+
+pub(crate) use courier::Courier;
 
 /// Longest frame that is put up for all, in bytes; what is longer is queued for each.
 pub(crate) const LONGEST: usize = 4 << 10;
@@ -38,14 +41,24 @@ const NEVER: u64 = u64::MAX;
 
 /// A session with its transport, while its task sleeps.
 pub(crate) trait Parked: Send {
-    /// Takes whole frames.
-    fn take(&mut self, frames: &[u8]);
+    /// Takes whole frames, or refuses them, and writes what the transport takes without waiting.
+    fn carry(&mut self, frames: &[u8], now: Instant) -> Carried;
 
-    /// Writes what the transport takes without waiting; whether the task may sleep on.
-    fn write(&mut self, now: Instant) -> bool;
+    /// How many bytes of the entries before those it takes next it has only from the board, and
+    /// wants to have again.
+    fn lent(&self) -> u32;
 
     /// Itself, for its task.
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// What became of frames that were carried to a session.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Carried {
+    /// They are the session's now.
+    pub(crate) taken: bool,
+    /// Its task may sleep on.
+    pub(crate) sleeps: bool,
 }
 
 /// The entries, and the sessions that wait for them.
@@ -67,7 +80,7 @@ pub(crate) struct Seat {
 
 #[derive(Default)]
 struct Inside {
-    /// Entries that somebody has not got yet: whole frames.
+    /// Entries that somebody has not got yet, or was only lent: whole frames.
     entries: Vec<u8>,
     /// Bytes that were ever put up before them.
     base: u64,
@@ -75,10 +88,16 @@ struct Inside {
     room: Vec<u32>,
     /// How far each has got the entries; [`NEVER`] for those who do not want more.
     got: Vec<u64>,
+    /// From where on each was lent what it has got; [`NEVER`] for those who need nothing again.
+    lent: Vec<u64>,
     seats: Vec<Option<Spot>>,
     /// Seats ever taken.
     taken: u64,
     free: Vec<usize>,
+    /// Up to where the entries are carried: they may wait for others.
+    due: u64,
+    /// Messages that were put up since that was settled.
+    undue: u32,
     /// Whom the courier looks at next.
     next: usize,
     /// There is a courier.
@@ -103,6 +122,8 @@ struct Spot {
     wanted: bool,
     /// Its task is gone.
     gone: bool,
+    /// Its task was called, which sees to the rest.
+    called: bool,
 }
 
 /// A body on its way, and which of the entries are for it.
@@ -111,7 +132,7 @@ struct Errand {
     body: Box<dyn Parked>,
     from: u64,
     to: u64,
-    sleeps: bool,
+    carried: Carried,
 }
 
 /// What a task finds when it comes back.
@@ -163,9 +184,20 @@ impl Board {
         });
     }
 
-    /// Puts a message up for everybody who is here. Returns for how many that was, and the others.
-    pub(crate) fn post(&self, route: Route, payload: &[u8]) -> (usize, Vec<(u64, Arc<Shared>)>) {
+    /// Puts a message up for everybody who is here, but for whoever has the seat `except`. Returns
+    /// for how many that was, and the others.
+    pub(crate) fn post(
+        &self,
+        route: Route,
+        payload: &[u8],
+        except: Option<&Seat>,
+    ) -> (usize, Vec<(u64, Arc<Shared>)>) {
         let mut inside = self.lock();
+        if let Some(seat) = except
+            && inside.spot(seat.index).is_some_and(|spot| spot.number == seat.number)
+        {
+            inside.land(seat.index);
+        }
         let front = &route.to_bytes()[..route.encoded_len()];
         let body = front.len() + payload.len();
         let size = if HEADER_LEN + body <= LONGEST { (HEADER_LEN + body) as u32 } else { u32::MAX };
@@ -186,6 +218,7 @@ impl Board {
             inside.entries.extend_from_slice(&header.to_bytes());
             inside.entries.extend_from_slice(front);
             inside.entries.extend_from_slice(payload);
+            inside.undue += 1;
             let courier = inside.courier.take();
             drop(inside);
             courier.into_iter().for_each(Waker::wake);
@@ -199,28 +232,52 @@ impl Board {
     }
 
     /// Sees to some of those who have not got everything; whether there may be more of them.
-    fn carry(&self, cx: &Context<'_>, bag: &mut Bag, now: impl FnOnce() -> Instant) -> bool {
+    /// `ready` says of so many bytes and messages that were put up since whether they are due.
+    fn carry(
+        &self,
+        cx: &mut Context<'_>,
+        bag: &mut Bag,
+        now: Instant,
+        ready: impl FnOnce(&mut Context<'_>, usize, u32) -> bool,
+    ) -> bool {
         let mut inside = self.lock();
-        if !inside.load(bag) {
+        let mut loaded = inside.load(bag);
+        let waits = (inside.end() - inside.due) as usize;
+        if !loaded && waits > 0 && ready(cx, waits, inside.undue) {
+            (inside.due, inside.undue) = (inside.end(), 0);
+            loaded = inside.load(bag);
+        }
+        if !loaded {
             inside.courier = Some(cx.waker().clone());
             return false;
         }
         drop(inside);
-        let now = now();
         for errand in &mut bag.errands {
             let (from, to) = ((errand.from - bag.low) as usize, (errand.to - bag.low) as usize);
             let frames = bag.frames.get(from..to).unwrap_or_default();
-            errand.body.take(frames);
+            errand.carried = errand.body.carry(frames, now);
         }
-        for errand in &mut bag.errands {
-            errand.sleeps = errand.body.write(now);
-        }
-        let mut rouse = Vec::new();
+        self.put_back(bag);
+        true
+    }
+
+    /// Puts back what was taken along, and wakes whose task has to see to it.
+    fn put_back(&self, bag: &mut Bag) {
+        let mut rouse = std::mem::take(&mut bag.rouse);
         let abandoned = self.lock().unload(bag, &mut rouse);
-        rouse.iter().for_each(|shared| shared.rouse());
+        bag.rouse = rouse;
+        while let Some(shared) = bag.rouse.pop() {
+            shared.rouse();
+        }
         // Not under the lock: they tell others of their end.
         drop(abandoned);
-        true
+    }
+
+    /// The server is gone, and nobody puts anything up any more. What is here goes now: not when
+    /// the board does, which may be under the lock of any session.
+    pub(crate) fn clear(&self) {
+        let inside = std::mem::take(&mut *self.lock());
+        inside.courier.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -250,7 +307,7 @@ impl Seat {
         let parked = self.with(|inside, index| {
             let all = inside.base + inside.entries.len() as u64;
             let spot = inside.spot(index).filter(|spot| spot.listed)?;
-            (spot.body, spot.end) = (Some(body()?), NEVER);
+            (spot.body, spot.end, spot.called) = (Some(body()?), NEVER, false);
             (inside.got[index], inside.room[index]) = (all, ROOM);
             Some(())
         });
@@ -285,9 +342,21 @@ impl Seat {
             let spot = inside.spot(index)?;
             spot.gone = spot.out;
             let body = spot.body.take();
-            inside.got[index] = NEVER;
+            (inside.got[index], inside.lent[index]) = (NEVER, NEVER);
             inside.free_if_over(index);
             body
+        })
+    }
+
+    /// Shows a task that has taken back what it left what that was lent, `len` bytes; `None` if it
+    /// is not there.
+    pub(crate) fn recall(&self, len: usize, show: impl FnOnce(&[u8])) -> Option<()> {
+        self.with(|inside, index| {
+            let from = std::mem::replace(&mut inside.lent[index], NEVER);
+            let begin = usize::try_from(from.checked_sub(inside.base)?).ok()?;
+            show(inside.entries.get(begin..begin.checked_add(len)?)?);
+            inside.free_if_over(index);
+            Some(())
         })
     }
 
@@ -308,8 +377,8 @@ impl Inside {
         self.taken += 1;
         let number = self.taken;
         let (listed, end) = (true, 0);
-        let (body, out, wanted, gone) = (None, false, false, false);
-        let spot = Spot { number, id, shared, listed, end, body, out, wanted, gone };
+        let (body, out, wanted, gone, called) = (None, false, false, false, false);
+        let spot = Spot { number, id, shared, listed, end, body, out, wanted, gone, called };
         if let Some(index) = self.free.pop() {
             self.seats[index] = Some(spot);
             return (index, number);
@@ -317,6 +386,7 @@ impl Inside {
         self.seats.push(Some(spot));
         self.room.push(0);
         self.got.push(NEVER);
+        self.lent.push(NEVER);
         (self.seats.len() - 1, number)
     }
 
@@ -356,7 +426,7 @@ impl Inside {
     fn free_if_over(&mut self, index: usize) {
         let over =
             self.spot(index).is_some_and(|spot| !spot.listed && !spot.out && spot.body.is_none());
-        if over {
+        if over && self.lent[index] == NEVER {
             self.seats[index] = None;
             self.got[index] = NEVER;
             self.free.push(index);
@@ -365,7 +435,7 @@ impl Inside {
 
     /// Packs for some of those who have not got everything; false if there is nobody.
     fn load(&mut self, bag: &mut Bag) -> bool {
-        let end = self.end();
+        let end = self.due;
         let mut low = end;
         for _ in 0..self.got.len() {
             if self.next >= self.got.len() {
@@ -380,7 +450,7 @@ impl Inside {
             if from >= end {
                 continue;
             }
-            let Some(spot) = &mut self.seats[index] else {
+            let Some(spot) = self.seats[index].as_mut().filter(|spot| !spot.called) else {
                 continue;
             };
             let Some(body) = spot.body.take() else {
@@ -388,9 +458,10 @@ impl Inside {
             };
             spot.out = true;
             let to = spot.end.min(end);
-            self.got[index] = if spot.end == NEVER { end } else { NEVER };
+            self.got[index] = if to < spot.end { to } else { NEVER };
             low = low.min(from);
-            bag.errands.push(Errand { index, body, from, to, sleeps: true });
+            let carried = Carried { taken: false, sleeps: false };
+            bag.errands.push(Errand { index, body, from, to, carried });
             if bag.errands.len() == ROUND {
                 break;
             }
@@ -400,16 +471,21 @@ impl Inside {
             return false;
         }
         bag.frames.clear();
-        bag.frames.extend_from_slice(&self.entries[(low - self.base) as usize..]);
+        let frames = (low - self.base) as usize..(end - self.base) as usize;
+        bag.frames.extend_from_slice(&self.entries[frames]);
         bag.low = low;
         true
     }
 
-    /// Entries that everybody has got are of no more use.
+    /// Entries that everybody has got, and has for itself, are of no more use.
     fn forget(&mut self) {
-        let end = self.end();
-        let least = self.got.iter().fold(end, |least, got| least.min(*got));
+        let all = self.got.iter().chain(&self.lent);
+        let least = all.fold(self.end(), |least, at| least.min(*at));
         let count = (least - self.base) as usize;
+        // What is left is moved: not for every entry.
+        if count < self.entries.len() / 2 {
+            return;
+        }
         self.entries.drain(..count);
         self.base = least;
         if self.entries.is_empty() && self.entries.capacity() > 2 * ROOM as usize {
@@ -421,20 +497,28 @@ impl Inside {
     fn unload(&mut self, bag: &mut Bag, rouse: &mut Vec<Arc<Shared>>) -> Vec<Box<dyn Parked>> {
         let mut abandoned = Vec::new();
         let end = self.end();
-        for Errand { index, body, sleeps, .. } in bag.errands.drain(..) {
-            let Some(spot) = &mut self.seats[index] else {
+        for Errand { index, body, from, to, carried } in bag.errands.drain(..) {
+            let Some(spot) = self.seats.get_mut(index).and_then(Option::as_mut) else {
+                abandoned.push(body);
                 continue;
             };
             spot.out = false;
             if spot.gone {
                 spot.gone = false;
                 abandoned.push(body);
+                self.lent[index] = NEVER;
                 self.free_if_over(index);
                 continue;
             }
+            if carried.taken {
+                let lent = u64::from(body.lent());
+                self.lent[index] = if lent > 0 { to - lent } else { NEVER };
+            } else {
+                self.got[index] = from;
+            }
             spot.body = Some(body);
-            if !sleeps || spot.wanted {
-                spot.wanted = false;
+            if !carried.sleeps || spot.wanted {
+                (spot.wanted, spot.called) = (false, true);
                 rouse.push(Arc::clone(&spot.shared));
                 self.land(index);
             } else if spot.end == NEVER {
@@ -460,50 +544,56 @@ impl Inside {
     }
 }
 
-/// What the courier takes along, kept from one round to the next.
-#[derive(Default)]
-struct Bag {
-    errands: Vec<Errand>,
-    /// Entries, from this one on.
-    frames: Vec<u8>,
-    low: u64,
-}
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
 
-/// The task that carries entries to the sessions that sleep.
-pub(crate) struct Courier<R> {
-    board: Weak<Board>,
-    runtime: R,
-    clock: Clock,
-    bag: Bag,
-}
+    use super::*;
+    use crate::ground::Ground;
+    use crate::outgoing::Outgoing;
+    use crate::transport::{Clock, Runtime, Timer};
 
-impl<R: Runtime> Courier<R> {
-    pub(crate) fn new(board: &Arc<Board>, runtime: R, clock: Clock) -> Self {
-        Self { board: Arc::downgrade(board), runtime, clock, bag: Bag::default() }
-    }
-}
+    #[derive(Clone)]
+    struct Still;
 
-impl<R: Runtime> Future for Courier<R> {
-    type Output = ();
+    impl Runtime for Still {
+        type Timer = Self;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let Some(board) = this.board.upgrade() else {
-            return Poll::Ready(());
-        };
-        if board.carry(cx, &mut this.bag, || this.clock.core(this.runtime.now())) {
-            cx.waker().wake_by_ref();
+        fn now(&self) -> std::time::Instant {
+            std::time::Instant::now()
         }
-        Poll::Pending
-    }
-}
 
-/// A runtime that ends takes its courier along.
-impl<R> Drop for Courier<R> {
-    fn drop(&mut self) {
-        if let Some(board) = self.board.upgrade() {
-            let rouse = board.lock().disband();
-            rouse.iter().for_each(|shared| shared.rouse());
+        fn timer(&self) -> Self {
+            Self
         }
+
+        fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            drop(task);
+        }
+    }
+
+    impl Timer for Still {
+        fn poll_until(&mut self, _: &mut Context<'_>, _: std::time::Instant) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    /// Whoever has a board last may have a session's lock.
+    #[test]
+    fn a_board_without_a_server_has_nothing_to_drop() {
+        let board = Arc::new(Board::default());
+        let directory = Directory::default();
+        let clock = Clock::new(Still.now());
+        let ground = Ground::new(&Still, clock, Outgoing::default(), None);
+        let shared = Arc::new(Shared::new(None, 0, ground));
+        directory.insert(1, Arc::clone(&shared));
+        board.open(&directory);
+        drop(directory);
+        assert_eq!(Arc::strong_count(&shared), 2, "it has a seat");
+        board.clear();
+        assert_eq!(Arc::strong_count(&shared), 1);
+        // Who still comes finds nobody.
+        shared.leave_board();
+        assert!(shared.evict().is_none() && board.post(Route::from(1u8), b"?", None).0 == 0);
     }
 }

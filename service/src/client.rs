@@ -19,12 +19,14 @@ use outlast_core::{
 use crate::auth::{Credentials, Proving};
 use crate::drive::{Drive, Driven};
 use crate::error::{Closed, Why};
+use crate::ground::Ground;
 use crate::handle::Handle;
 use crate::handler::{DialError, Handler, Incoming};
 use crate::outgoing::Outgoing;
 use crate::owner::{Owner, core_config};
 use crate::shared::Shared;
 use crate::state::{LinkState, Watch, Watcher};
+use crate::trace::{Span, Trace};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// How a client makes connections. A runtime crate implements it for its sockets.
@@ -74,6 +76,7 @@ pub struct ClientConfig {
 #[must_use = "a client does nothing unless its runner is spawned or awaited"]
 pub struct Runner {
     task: Pin<Box<dyn Future<Output = Closed> + Send>>,
+    span: Span,
 }
 
 impl std::fmt::Debug for Runner {
@@ -98,10 +101,10 @@ impl Runner {
         config.dialer.validate()?;
         let session = Session::client(core_config(wanted), Vec::new())?;
         config.outgoing.validate()?;
-        let (watch, outgoing) = (Watch::dialling(config.watcher), Arc::new(config.outgoing));
-        let shared = Arc::new(Shared::dialling(watch, &runtime, outgoing));
-        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let clock = Clock::new(runtime.now());
+        let ground = Ground::new(&runtime, clock, config.outgoing, None);
+        let shared = Arc::new(Shared::dialling(Watch::dialling(config.watcher), ground));
+        let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let client = Client {
             dialer: Dialer::new(config.dialer, config.seed),
             seed: config.seed,
@@ -113,8 +116,10 @@ impl Runner {
             owner: Some(owner),
             failed_by: None,
             dialled: 0,
+            trace: Trace::default(),
         };
-        Ok((Handle::new(shared), Self { task: Box::pin(client.run()) }))
+        let (task, span) = (Box::pin(client.run()), Span::of_client());
+        Ok((Handle::new(shared), Self { task, span }))
     }
 }
 
@@ -122,7 +127,8 @@ impl Future for Runner {
     type Output = Closed;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
-        self.task.as_mut().poll(cx)
+        let Self { task, span } = &mut *self;
+        span.within(|| task.as_mut().poll(cx))
     }
 }
 
@@ -139,6 +145,7 @@ struct Client<R, C, H> {
     failed_by: Option<CloseCode>,
     /// Number of the last attempt.
     dialled: u32,
+    trace: Trace,
 }
 
 impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
@@ -172,6 +179,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let deadline = self.clock.std(dial.deadline);
         self.dialled = dial.attempt.get();
         self.turn(LinkState::Connecting { attempt: self.dialled });
+        self.trace.dials(self.now(), self.dialled);
         let dialed = match self.dial(address, deadline).await {
             Some(Ok(dialed)) => dialed,
             _ if self.ordered_to_end(self.now()) => return self.dialer.handle_stop(),
@@ -211,7 +219,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let before = moved(&owner);
         let Dialed { io, remote } = dialed;
         owner.shared.lock().remote = remote;
-        let mut drive = Drive::new(owner, io, self.runtime.clone(), self.clock, greeting);
+        let mut drive = Drive::new(owner, io, self.runtime.clone(), &greeting);
         let driven = carry(&self.runtime, self.clock, &mut drive, deadline).await;
         self.ended(dial.attempt, driven, before);
     }
@@ -350,6 +358,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         let stopped = self.dialer.state() == DialState::Stopped;
         let due = self.dialer.poll_timeout().filter(|_| !stopped);
         let wait = |at: Instant| at.saturating_since(now);
+        self.trace.failed(now, attempt.get(), &error);
         let event = Incoming::DialFailed { attempt: attempt.get(), error, retry_in: due.map(wait) };
         if let Some(owner) = self.owner.as_deref_mut() {
             owner.tell(now, event);

@@ -15,6 +15,7 @@ use outlast_core::admission::{Gate, GateConfig, GateStats, SourceEntry, Ticket, 
 use crate::access::AccessList;
 use crate::overview::{Refusals, lock};
 use crate::transport::{Clock, Runtime, Timer};
+use crate::waiters::{Key, Waiters};
 
 /// Refused connections that are told so at the same time; what comes beyond is just closed.
 const MAX_REFUSING: usize = 64;
@@ -26,7 +27,7 @@ const MAX_PATIENT: usize = 1024;
 pub(crate) struct Door {
     inside: Mutex<Inside>,
     /// Who waits for a free handshake, for the drain, or for its end.
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Mutex<Waiters>,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,21 @@ struct Inside {
     refusing: usize,
     /// Connections that wait to be let in.
     patient: usize,
+    /// The most connections there were at the same time.
+    peak: u32,
+}
+
+/// Where somebody waits. Dropped, it does not any more.
+struct Place<'a> {
+    door: &'a Door,
+    key: Key,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let waker = lock(&self.door.waiting).leave(self.key);
+        drop(waker);
+    }
 }
 
 /// A connection in its handshake.
@@ -61,8 +77,9 @@ impl Door {
             next: 0,
             refusing: 0,
             patient: 0,
+            peak: 0,
         };
-        Self { inside: Mutex::new(inside), waiting: Mutex::new(Vec::new()) }
+        Self { inside: Mutex::new(inside), waiting: Mutex::default() }
     }
 
     /// Goes by other limits from now on; who waited for room looks again.
@@ -87,6 +104,15 @@ impl Door {
 
     pub(crate) fn stats(&self) -> GateStats {
         *lock(&self.inside).gate.stats()
+    }
+
+    /// The most connections there were at the same time, since this was last asked to begin anew.
+    pub(crate) fn peak(&self, anew: bool) -> u32 {
+        let mut inside = lock(&self.inside);
+        if anew {
+            inside.peak = inside.gate.stats().connections;
+        }
+        inside.peak
     }
 
     /// Waits until there is room for a handshake, or `stop` says so; whether there is room.
@@ -117,19 +143,26 @@ impl Door {
 
     /// Polls whenever something has changed.
     async fn wait_with<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+        let mut place = Place { door: self, key: Key::NONE };
         poll_fn(|cx| {
             let mut waiting = lock(&self.waiting);
             let polled = poll(cx);
             if polled.is_pending() {
-                waiting.push(cx.waker().clone());
+                waiting.wait(&mut place.key, cx.waker());
             }
             polled
         })
         .await
     }
 
+    /// An open connection has left.
+    pub(crate) fn left(&self, ticket: Ticket) {
+        lock(&self.inside).gate.handle_disconnect(ticket);
+        self.wake_all();
+    }
+
     pub(crate) fn wake_all(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        let waiting = lock(&self.waiting).take();
         waiting.into_iter().for_each(Waker::wake);
     }
 
@@ -159,6 +192,7 @@ impl Door {
         }
         shown_out.into_iter().for_each(Waker::wake);
         let mut ticket = entered?;
+        inside.peak = inside.peak.max(inside.gate.stats().connections);
         // The accept loop waits for room, so a handshake begins at once.
         inside.gate.poll_handshake(&mut ticket);
         let number = inside.next;
@@ -334,11 +368,18 @@ pub(crate) struct Stay {
     ticket: Option<Ticket>,
 }
 
+impl Stay {
+    /// For whom a pointer to the door is too much: they say by themselves that they
+    /// [left](Door::left).
+    pub(crate) fn into_ticket(mut self) -> Option<Ticket> {
+        self.ticket.take()
+    }
+}
+
 impl Drop for Stay {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            lock(&self.door.inside).gate.handle_disconnect(ticket);
-            self.door.wake_all();
+            self.door.left(ticket);
         }
     }
 }

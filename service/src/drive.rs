@@ -14,11 +14,13 @@ use outlast_core::state::LinkState;
 use outlast_core::{CONTROL_MAX, CloseCode, Instant, Role, Session, Storage};
 
 use crate::error::SpeaksTls;
+use crate::ground::Ground;
 use crate::handler::Handler;
-use crate::outgoing::Lingering;
 use crate::owner::{Ending, News, Owner};
+use crate::parked::Loan;
+use crate::pieces::Pieces;
 use crate::shared::Shared;
-use crate::transport::{Clock, Runtime, Timer, Transport};
+use crate::transport::{Runtime, Timer, Transport};
 
 /// Bytes read at once, with the beginning of a frame from the last read: several frames of any
 /// length, and few enough to be in the nearest caches while they are handled.
@@ -50,22 +52,18 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     pub(crate) owner: Option<Box<Owner<H>>>,
     pub(crate) io: Option<T>,
     pub(crate) runtime: R,
-    pub(crate) clock: Clock,
+    pub(crate) ground: Arc<Ground>,
     timer: R::Timer,
     /// When the timer will fire, if it is armed.
     pub(crate) timer_at: Option<Instant>,
-    /// What is not whole yet, and what is not written yet.
-    pub(crate) pieces: Option<Box<Pieces>>,
+    /// What is not whole yet, what is not written yet, and what the transport said when it failed.
+    pub(crate) pieces: Pieces,
     /// When something last happened that was not just time passing.
     pub(crate) active_at: Instant,
     /// What memory could be given back was given back after that.
     pub(crate) shrunk: bool,
     /// The last round ended with the timer armed for whatever falls due first.
     pub(crate) slept: bool,
-    /// Since when the transport takes nothing.
-    pub(crate) blocked_since: Option<Instant>,
-    /// Small messages wait for others until then.
-    lingering: Option<Box<Lingering>>,
     /// Where the owner and the transport can be had again.
     pub(crate) parked: Option<Arc<Shared>>,
     /// What the owner had to tell when it was left there.
@@ -75,41 +73,6 @@ pub(crate) struct Drive<R: Runtime, T, H> {
     eof: bool,
     shut: bool,
     fenced: bool,
-    /// What the transport said when it failed.
-    pub(crate) error: Option<io::Error>,
-}
-
-/// What is not whole, on its way in and out. An idle connection has nothing of the kind.
-#[derive(Debug, Default)]
-pub(crate) struct Pieces {
-    /// Bytes of a frame that is not whole yet.
-    tail: Vec<u8>,
-    /// Control frames that the transport has not taken yet.
-    carry: Vec<u8>,
-}
-
-impl Pieces {
-    /// Whether there is something that the transport has not taken yet.
-    pub(crate) fn is_carrying(&self) -> bool {
-        !self.carry.is_empty()
-    }
-
-    /// Adds to what the transport has to take next.
-    fn carry(pieces: &mut Option<Box<Self>>, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            pieces.get_or_insert_default().carry.extend_from_slice(bytes);
-        }
-    }
-
-    /// One of them is not needed any more; without either there is nothing to keep.
-    fn used_up(pieces: &mut Option<Box<Self>>, which: fn(&mut Self) -> &mut Vec<u8>) {
-        if let Some(some) = pieces {
-            *which(some) = Vec::new();
-            if some.tail.is_empty() && some.carry.is_empty() {
-                *pieces = None;
-            }
-        }
-    }
 }
 
 /// What is left when a connection has ended.
@@ -122,35 +85,29 @@ pub(crate) struct Driven<H> {
 
 impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// `greeting` is what the handshake left to be written.
-    pub(crate) fn new(
-        mut owner: Box<Owner<H>>,
-        io: T,
-        runtime: R,
-        clock: Clock,
-        greeting: Vec<u8>,
-    ) -> Self {
+    pub(crate) fn new(mut owner: Box<Owner<H>>, io: T, runtime: R, greeting: &[u8]) -> Self {
         owner.carried = true;
         let (timer, now) = (runtime.timer(), runtime.now());
+        let ground = Arc::clone(&owner.shared.ground);
+        let (active_at, mut pieces) = (ground.clock.core(now), Pieces::default());
+        pieces.carry(greeting);
         Self {
             owner: Some(owner),
             io: Some(io),
             runtime,
-            clock,
+            ground,
             timer,
             timer_at: None,
-            pieces: Some(Box::new(Pieces { tail: Vec::new(), carry: greeting })),
-            active_at: clock.core(now),
+            pieces,
+            active_at,
             shrunk: false,
             slept: false,
-            blocked_since: None,
-            lingering: None,
             parked: None,
             news: None,
             gathered: false,
             eof: false,
             shut: false,
             fenced: false,
-            error: None,
         }
     }
 
@@ -160,22 +117,39 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         self.news.take().or_else(|| self.owner.as_deref_mut().and_then(Owner::take_news))
     }
 
+    /// The session's number, if it is here and has one.
+    pub(crate) fn session_id(&self) -> Option<u64> {
+        self.owner.as_ref().and_then(|owner| owner.session.id())
+    }
+
     /// Whether the handshake is not over yet.
     pub(crate) fn is_greeting(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.opened_at.is_none())
     }
 
     /// Reads once and handles what came. Ready means that another read may bring more.
-    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+    ///
+    /// What the session was lent, if anything, it is told with that, or without.
+    pub(crate) fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        loan: Option<Loan>,
+    ) -> Poll<io::Result<()>> {
         let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Poll::Pending;
         };
         with_scratch(|scratch| {
-            let tail = self.pieces.as_deref().map_or(&[][..], |pieces| &pieces.tail);
+            let tail = self.pieces.tail();
             let kept = tail.len();
             //= DRV-10
             scratch[..kept].copy_from_slice(tail);
-            let read = ready!(io.poll_read(cx, &mut scratch[kept..]))?;
+            let polled = io.poll_read(cx, &mut scratch[kept..]);
+            if let Some(loan) = loan {
+                let came = if let Poll::Ready(Ok(count)) = polled { count } else { 0 };
+                owner.recall(loan, &scratch[..kept + came]);
+            }
+            let read = ready!(polled)?;
             if read == 0 {
                 self.eof = true;
                 return Poll::Ready(Ok(()));
@@ -186,13 +160,16 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             }
             // The violation's CLOSE is among the output, and the event was told.
             //= DRV-17
-            let _ = owner.handle_input(now, &mut input);
-            if input.is_empty() {
-                Pieces::used_up(&mut self.pieces, |pieces| &mut pieces.tail);
-            } else {
-                let tail = &mut self.pieces.get_or_insert_default().tail;
-                tail.clear();
-                tail.extend_from_slice(input);
+            let timed = match owner.untimed.checked_sub(1) {
+                Some(untimed) => {
+                    owner.untimed = untimed;
+                    Ok(())
+                }
+                None => owner.time_first(now, &mut input, || self.runtime.now()),
+            };
+            let _ = timed.and_then(|()| owner.handle_input(now, &mut input));
+            self.pieces.keep_tail(input);
+            if !input.is_empty() {
                 // However slowly a frame comes, its bytes say that the peer lives.
                 //= DRV-11
                 owner.session.handle_partial(now);
@@ -215,7 +192,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let polled = write_out(&mut owner.session, &mut self.pieces, now, put);
         if took {
             // However slowly, it takes something.
-            self.blocked_since = None;
+            self.pieces.set_blocked(None);
         }
         polled
     }
@@ -235,8 +212,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         }
         match orders.close {
             Some((code, true)) => owner.session.end(now, code),
-            Some((code, false)) => owner.session.close(now, code, 0),
+            Some((code, false)) => owner.session.close(now, code, orders.retry_ms),
             None => {}
+        }
+        if orders.snapshot {
+            owner.hand_in(now);
         }
     }
 
@@ -251,14 +231,14 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             let at = self.active_at.after(QUIET);
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
-        if let Some(at) = self.lingering.as_ref().and_then(|lingering| lingering.until) {
+        if let Some(at) = self.pieces.lingers_until() {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
-        if let Some(at) = owner.held_until {
+        if let Some(at) = owner.held_until() {
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
-        if let Some(since) = self.blocked_since {
-            let at = since.after(owner.shared.outgoing.write_timeout_us());
+        if let Some(since) = self.pieces.blocked_since() {
+            let at = since.after(self.ground.outgoing.write_timeout_us());
             deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
         }
         let Some(deadline) = deadline else {
@@ -272,7 +252,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
             Some(at) if at <= deadline && at > now => Poll::Pending,
             Some(_) | None => {
                 self.timer_at = Some(deadline);
-                let at = self.clock.std(deadline);
+                let at = self.ground.clock.std(deadline);
                 self.timer.poll_until(cx, at)
             }
         }
@@ -291,11 +271,11 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let _ = owner.handle_input(now, &mut &[][..]);
         //= DRV-7
         owner.session.detach(now);
-        let ending = owner.disconnected(now, self.error.as_ref().map(io::Error::kind));
+        let ending = owner.disconnected(now, self.pieces.error().map(io::Error::kind));
         owner.carried = false;
         owner.said_all();
         owner.shrink();
-        Some(Driven { owner, ending, error: self.error.take() })
+        Some(Driven { owner, ending, error: self.pieces.take_error() })
     }
 
     /// Says goodbye to a connection whose session another one takes over.
@@ -307,10 +287,9 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let len = owner.session.fence(now, &mut bytes);
         let code = CloseCode::SUPERSEDED;
         owner.ending = Some(Ending { code, by_peer: false, retry_ms: 0, no_retry: false });
-        Pieces::carry(&mut self.pieces, &bytes[..len]);
-        let carry = self.pieces.as_deref().map_or(&[][..], |pieces| &pieces.carry);
+        self.pieces.carry(&bytes[..len]);
         // Best effort: a connection that takes nothing is not waited for.
-        let _ = io.poll_write(cx, &[IoSlice::new(carry)]);
+        let _ = io.poll_write(cx, &[IoSlice::new(self.pieces.carried())]);
         let _ = io.poll_shutdown(cx);
     }
 
@@ -318,10 +297,10 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
     /// connection is over.
     fn read_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
         for _ in 0..READS {
-            match self.read(cx, now) {
+            match self.read(cx, now, None) {
                 Poll::Ready(Ok(())) if !self.eof => {}
                 Poll::Ready(ended) => {
-                    self.error = ended.err();
+                    ended.err().into_iter().for_each(|error| self.pieces.fail(error));
                     return None;
                 }
                 Poll::Pending => return Some(false),
@@ -335,25 +314,24 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(owner) = self.owner.as_deref() else {
             return false;
         };
-        let Some(batch) = &owner.shared.outgoing.batch else {
+        let Some(batch) = &self.ground.outgoing.batch else {
             return false;
         };
-        let carries = self.pieces.as_ref().is_some_and(|pieces| !pieces.carry.is_empty());
-        let lingering = self.lingering.get_or_insert_default();
-        lingering.lingers(now, batch, &owner.session, carries)
+        let carries = self.pieces.is_carrying();
+        self.pieces.lingering().lingers(now, batch, &owner.session, carries)
     }
 
     /// Writes what there is and need not wait; whether the transport takes no more now. `None`: the
     /// connection is over.
     fn write_some(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
         // What the transport did not take has waited for others already.
-        if self.blocked_since.is_none() && self.lingers(now) {
+        if self.pieces.blocked_since().is_none() && self.lingers(now) {
             return Some(false);
         }
         match self.write(cx, now) {
             Poll::Ready(Ok(())) => Some(false),
             Poll::Ready(Err(error)) => {
-                self.error = Some(error);
+                self.pieces.fail(error);
                 None
             }
             Poll::Pending => Some(true),
@@ -384,7 +362,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         // Time may have caused events.
         let _ = owner.handle_input(now, &mut &[][..]);
         if let Some(handshake) = owner.take_handshake() {
-            Pieces::carry(&mut self.pieces, &handshake);
+            self.pieces.carry(&handshake);
         }
         owner.settle(now);
         if owner.wants_staged() {
@@ -394,16 +372,16 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         let Some(blocked) = self.write_some(cx, now) else {
             return Turn::Over;
         };
-        self.blocked_since = blocked.then(|| self.blocked_since.unwrap_or(now));
+        self.pieces.set_blocked(blocked.then(|| self.pieces.blocked_since().unwrap_or(now)));
         let (Some(owner), Some(io)) = (self.owner.as_deref_mut(), &mut self.io) else {
             return Turn::Over;
         };
-        owner.count_memory();
+        owner.count_memory(0);
         owner.written(blocked);
-        let patience = owner.shared.outgoing.write_timeout_us();
-        let stuck = self.blocked_since.is_some_and(|since| since.after(patience) <= now);
+        let patience = self.ground.outgoing.write_timeout_us();
+        let stuck = self.pieces.blocked_since().is_some_and(|since| since.after(patience) <= now);
         if stuck {
-            self.error = Some(io::ErrorKind::TimedOut.into());
+            self.pieces.fail(io::ErrorKind::TimedOut.into());
         }
         if stuck || owner.session.link_state() == LinkState::Closed {
             return Turn::Over;
@@ -439,23 +417,18 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
 #[inline]
 pub(crate) fn write_out(
     session: &mut Session<Vec<u8>>,
-    pieces: &mut Option<Box<Pieces>>,
+    pieces: &mut Pieces,
     now: Instant,
     mut put: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<()>> {
     loop {
         //= DRV-2
-        if let Some(some) = pieces.as_deref_mut()
-            && !some.carry.is_empty()
-        {
-            let written = ready!(put(&[IoSlice::new(&some.carry)]))?;
+        if pieces.is_carrying() {
+            let written = ready!(put(&[IoSlice::new(pieces.carried())]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            some.carry.drain(..written);
-            if some.carry.is_empty() {
-                Pieces::used_up(pieces, |pieces| &mut pieces.carry);
-            }
+            pieces.took(written);
             continue;
         }
         let mut control = [0; CONTROL_MAX];
@@ -470,14 +443,14 @@ pub(crate) fn write_out(
         let to = if second.is_empty() { 2 } else { 3 };
         match put(&all[from..to.max(from + 1)]) {
             Poll::Pending => {
-                Pieces::carry(pieces, &control[..ahead]);
+                pieces.carry(&control[..ahead]);
                 return Poll::Pending;
             }
             Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Ready(Ok(written)) => {
                 let rest = control[..ahead].get(written..).unwrap_or_default();
-                Pieces::carry(pieces, rest);
+                pieces.carry(rest);
                 //= DRV-12
                 session.handle_transmitted(now, written.saturating_sub(ahead));
             }
@@ -506,8 +479,8 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Drive<R, T, H> {
         ready!(this.unpark(cx));
         //= DRV-19
         for _ in 0..TURNS {
-            let now = this.clock.core(this.runtime.now());
-            if this.error.is_some() {
+            let now = this.ground.clock.core(this.runtime.now());
+            if this.pieces.error().is_some() {
                 return this.finish(now);
             }
             let Some(owner) = this.owner.as_deref() else {

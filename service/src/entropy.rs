@@ -56,6 +56,11 @@ pub(crate) fn seed() -> u32 {
     u32::from_le_bytes(bytes)
 }
 
+/// A number from 0 to `most`.
+pub(crate) fn up_to(most: u32) -> u32 {
+    (random_u64() % (u64::from(most) + 1)) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

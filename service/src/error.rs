@@ -35,6 +35,9 @@ pub enum Why {
     Stopped,
     /// Its task was dropped, or its handler panicked ([`INTERNAL`](CloseCode::INTERNAL)).
     Dropped,
+    /// It goes on in another process, from a snapshot: nothing of it is lost, and nothing more can
+    /// be sent here.
+    HandedOver,
 }
 
 impl Closed {
@@ -46,7 +49,7 @@ impl Closed {
         match self.why {
             Why::Lost => self.code.retry() != Retry::Never,
             Why::GaveUp(last) => last.is_none_or(|last| last.retry() != Retry::Never),
-            Why::Finished | Why::Refused | Why::Stopped | Why::Dropped => false,
+            Why::Finished | Why::Refused | Why::Stopped | Why::Dropped | Why::HandedOver => false,
         }
     }
 
@@ -71,6 +74,7 @@ impl fmt::Display for Closed {
             Why::Stopped => write!(f, "the session was ended here: {code}")?,
             Why::Dropped if code == CloseCode::INTERNAL => write!(f, "the handler panicked")?,
             Why::Dropped => write!(f, "the session's task was dropped")?,
+            Why::HandedOver => return f.write_str("the session goes on in another process"),
         }
         match self.peer_received {
             Some(position) => write!(f, "; the peer took what was sent up to byte {position}"),

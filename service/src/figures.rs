@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as StdInstant};
 
 use outlast_core::Instant;
 
+use crate::directory::{Carries, Totals};
 use crate::error::Closed;
 use crate::handler::{Handler, Incoming};
 use crate::home::{Home, Hosted, ServerEvent};
@@ -52,7 +53,8 @@ impl fmt::Display for SessionState {
 ///
 /// Counts, bytes and times are those of the moment in which the session's task last went to sleep,
 /// or of a moment while it was busy: no message costs anything for them. They are over all its
-/// connections. Times are on the runtime's clock.
+/// connections, and stay zero where [statistics](crate::ServerConfig::statistics) are off. Times
+/// are on the runtime's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
@@ -96,6 +98,9 @@ pub struct SessionInfo {
     pub turned_down: u64,
     /// Bytes that the session keeps because the peer's application has not taken them yet.
     pub unacknowledged: usize,
+    /// What the session's handler in an earlier process [saved](crate::Handler::save); shown to
+    /// whoever makes the handler in this one, and to nobody else.
+    pub saved: Option<Box<[u8]>>,
 }
 
 /// What the owner last wrote down.
@@ -111,6 +116,9 @@ pub(crate) struct Figures {
     queued: u32,
     resumes: u32,
     errors: u32,
+    replayed: u64,
+    /// When the round trip was last counted: a number of seconds, roughly, from 1 on.
+    rtt_counted: u32,
 }
 
 impl Figures {
@@ -121,6 +129,10 @@ impl Figures {
 
     /// Takes over what the owner counts.
     fn renew<H>(&mut self, owner: &Owner<H>, active_at: Option<Instant>) {
+        let ledger = owner.shared.hosted().map(|hosted| &hosted.home.ledger);
+        if ledger.is_some_and(|ledger| !ledger.is_on()) {
+            return;
+        }
         let (session, stats) = (&owner.session, owner.session.stats());
         self.bytes_in = session.received().get();
         self.bytes_out = session.sent().get();
@@ -132,6 +144,16 @@ impl Figures {
         self.queued = owner.queued() as u32;
         self.resumes = stats.attaches.saturating_sub(1);
         self.errors = stats.violations.wrapping_add(stats.silences);
+        self.replayed = Self::advance(self.replayed, stats.resent);
+        // Once a second of a session that does something, so that none counts more than others.
+        let second = self.active_at.map_or(0, |at| (at.as_micros() >> 20) as u32 + 1);
+        let rtt = session.rtt_us();
+        if second != self.rtt_counted && rtt > 0 {
+            self.rtt_counted = second;
+            if let Some(ledger) = ledger {
+                ledger.rtt.record(Duration::from_micros(rtt.into()));
+            }
+        }
     }
 }
 
@@ -155,10 +177,11 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn publish(&self, connected: bool, now: Instant) {
         let session = &self.session;
         let facts = Facts {
-            id: session.id(),
+            sid: session.id().unwrap_or_default(),
+            has_sid: session.id().is_some(),
             connected,
-            max_body: usize::from(session.max_body()),
-            max_message: session.max_message() as usize,
+            max_body: session.max_body(),
+            max_message: session.max_message(),
             max_requests: session.max_requests(),
             rtt_us: session.rtt_us(),
         };
@@ -189,6 +212,18 @@ impl<H> Owner<H> {
     }
 }
 
+impl Carries for Shared {
+    fn carried(&self) -> Totals {
+        let figures = self.lock().figures;
+        Totals {
+            messages: [figures.messages_in, figures.messages_out],
+            bytes: [figures.bytes_in, figures.bytes_out],
+            resumes: figures.resumes.into(),
+            replayed: figures.replayed,
+        }
+    }
+}
+
 impl Shared {
     /// It is a session of a server.
     pub(crate) fn of_server(mut self, hosted: Hosted) -> Self {
@@ -206,7 +241,7 @@ impl Shared {
         let Hosted { home, id, local, opened_at } = self.hosted()?;
         let inner = self.lock();
         let (facts, figures) = (inner.facts, inner.figures);
-        let state = match (inner.closed(), facts.id) {
+        let state = match (inner.closed(), facts.id()) {
             (Some(_), _) => SessionState::Closed,
             (None, None) => SessionState::Opening,
             (None, Some(_)) if facts.connected => SessionState::Connected,
@@ -233,13 +268,14 @@ impl Shared {
             queued: inner.staged.len() + figures.queued as usize,
             turned_down: inner.turned_down,
             unacknowledged: figures.unacknowledged as usize,
+            saved: None,
         })
     }
 
     /// Tells those who read of it what happened to this session, if a server has it.
     pub(crate) fn report(&self, event: impl FnOnce(&Hosted) -> ServerEvent) {
         if let Some(hosted) = self.hosted() {
-            hosted.home.events.publish(|| event(hosted));
+            hosted.home.happened(|| event(hosted));
         }
     }
 
@@ -252,7 +288,8 @@ impl Shared {
             return;
         };
         hosted.home.groups.depart(hosted.member());
-        hosted.home.events.publish(|| ServerEvent::Closed { id: hosted.id, closed });
+        hosted.home.ledger.session_ended(&closed);
+        hosted.home.happened(|| ServerEvent::Closed { id: hosted.id, closed });
     }
 }
 
@@ -295,6 +332,7 @@ impl SessionInfo {
             queued: 0,
             turned_down: 0,
             unacknowledged: 0,
+            saved: None,
         }
     }
 }

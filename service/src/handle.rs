@@ -14,7 +14,7 @@ use outlast_core::{CloseCode, Head};
 use crate::encode::Front;
 use crate::error::{Closed, RequestError, SendError};
 use crate::figures::SessionInfo;
-use crate::shared::{Inner, Shared};
+use crate::shared::{Inner, Shared, Waiting};
 use crate::state::{LinkState, States};
 
 /// A session, from any task: it survives reconnects, can be cloned, and needs no connection to
@@ -63,7 +63,9 @@ impl Handle {
         }
         let mut inner = self.shared.lock();
         let result = match inner.stage_message(route, payload) {
-            Err(SendError::Full) => inner.overflow(self.shared.outgoing.when_full, route, payload),
+            Err(SendError::Full) => {
+                inner.overflow(self.shared.ground.outgoing.when_full, route, payload)
+            }
             result => result,
         };
         self.shared.notify(inner);
@@ -150,7 +152,7 @@ impl Handle {
             if let Some(closed) = inner.closed() {
                 return if closed.complete { Ok(()) } else { Err(closed.clone()) };
             }
-            if inner.facts.id.is_none() {
+            if !inner.facts.has_sid {
                 return Ok(());
             }
             let number = inner.receipt();
@@ -247,6 +249,7 @@ impl Handle {
     /// has waited may end the program.
     pub async fn closed(&self) -> Closed {
         let mut generation = None;
+        let mut waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             // It may have been replaced before this task could look.
@@ -254,7 +257,7 @@ impl Handle {
             match inner.check_generation(generation) {
                 Err(closed) if !inner.is_parting() => Poll::Ready(closed),
                 Ok(()) | Err(_) => {
-                    inner.wait_for_room(cx.waker());
+                    inner.wait_for_room(&mut waiting, cx.waker());
                     Poll::Pending
                 }
             }
@@ -265,7 +268,7 @@ impl Handle {
     /// The session's number, once the server gave it one.
     #[must_use]
     pub fn id(&self) -> Option<u64> {
-        self.shared.lock().facts.id
+        self.shared.lock().facts.id()
     }
 
     /// Whether a connection carries the session now.
@@ -334,7 +337,9 @@ impl Call<'_> {
                 // Nobody else could have seen the request yet.
                 let _ = inner.poll_call(id, cx.waker());
             }
-            Err(SendError::Full | SendError::NotOpen) => inner.wait_for_room(cx.waker()),
+            Err(SendError::Full | SendError::NotOpen) => {
+                inner.wait_for_room(&mut sending.waiting, cx.waker());
+            }
             Err(error) => refused = Some(RequestError::NotSent(error)),
         }
         if self.id.is_some() {
@@ -398,11 +403,21 @@ struct Sending<'a> {
     /// Whether a receipt is wanted, and its number once everything is staged.
     receipted: bool,
     receipt: u64,
+    waiting: Waiting<'a>,
 }
 
 impl<'a> Sending<'a> {
-    const fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
-        Self { shared, head, payload, at: None, generation: None, receipted: false, receipt: 0 }
+    fn new(shared: &'a Arc<Shared>, head: Head, payload: &'a [u8]) -> Self {
+        Self {
+            shared,
+            head,
+            payload,
+            at: None,
+            generation: None,
+            receipted: false,
+            receipt: 0,
+            waiting: Waiting::new(shared),
+        }
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
@@ -410,7 +425,7 @@ impl<'a> Sending<'a> {
         let mut inner = shared.lock();
         let result = self.stage(&mut inner);
         if let Err(SendError::Full | SendError::NotOpen) = result {
-            inner.wait_for_room(cx.waker());
+            inner.wait_for_room(&mut self.waiting, cx.waker());
             shared.notify(inner);
             return Poll::Pending;
         }
@@ -422,8 +437,8 @@ impl<'a> Sending<'a> {
         // A message that began in a session that is lost must not go on in the next.
         let generation = *self.generation.get_or_insert_with(|| inner.generation());
         inner.check_generation(generation).map_err(SendError::Closed)?;
-        let limit = inner.facts.max_message;
-        if inner.facts.id.is_some() && self.payload.len() > limit {
+        let limit = inner.facts.max_message as usize;
+        if inner.facts.has_sid && self.payload.len() > limit {
             return Err(SendError::TooLarge { limit });
         }
         loop {
@@ -433,7 +448,7 @@ impl<'a> Sending<'a> {
             let front = Front::of(self.head);
             let ahead = if mine { &[][..] } else { front.as_slice() };
             let rest = &self.payload[self.at.unwrap_or(0)..];
-            let fits = inner.facts.max_body.saturating_sub(ahead.len());
+            let fits = usize::from(inner.facts.max_body).saturating_sub(ahead.len());
             let part = &rest[..rest.len().min(fits)];
             let more = part.len() < rest.len();
             let checked = inner.check(ahead.len() + part.len());
@@ -465,7 +480,7 @@ impl Drop for Sending<'_> {
         }
         let mut inner = self.shared.lock();
         // What began in a session that is over ended with it.
-        if self.generation == Some(inner.generation()) && inner.facts.id.is_some() {
+        if self.generation == Some(inner.generation()) && inner.facts.has_sid {
             inner.set_open(false);
             inner.stage(Header::new(Op::Continue, 1, 0), &[], &[]);
         }

@@ -11,6 +11,7 @@ use outlast_core::{CloseCode, Head, Instant, Position, Release, Retry, Session};
 
 use crate::error::SendError;
 use crate::handle::{Handle, Responder};
+use crate::messages::Messages;
 use crate::owner::Rare;
 use crate::shared::Shared;
 
@@ -36,6 +37,17 @@ pub trait Handler: Send + 'static {
         self.handle(peer, Incoming::Message { route, payload });
     }
 
+    /// One-way messages came, as many as one read brought: for handlers that do something once for
+    /// all of them, such as locking or guarding what they keep.
+    ///
+    /// By default each is given to [`message`](Self::message), and so is what is left of them.
+    #[inline]
+    fn messages(&mut self, messages: &mut Messages<'_, '_>) {
+        while let Some((route, payload)) = messages.next() {
+            self.message(messages.peer(), route, payload);
+        }
+    }
+
     /// Whether parts of messages longer than a frame are wanted as they come, as
     /// [`Incoming::Fragment`]. Otherwise they are put together, up to the configured length.
     fn wants_fragments(&self) -> bool {
@@ -50,6 +62,18 @@ pub trait Handler: Send + 'static {
     fn taken(&self, received: Position) -> Option<Position> {
         let _ = received;
         None
+    }
+
+    /// What this handler would have to know to go on in another process, for a snapshot of its
+    /// session: the handler that is made there finds it in [`SessionInfo::saved`].
+    ///
+    /// It is asked where the handler runs, at the interval of
+    /// [`Snapshots`](crate::Snapshots) and when a server hands its sessions over. By default
+    /// nothing is saved.
+    ///
+    /// [`SessionInfo::saved`]: crate::SessionInfo::saved
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
     }
 }
 
@@ -288,8 +312,8 @@ pub struct Peer<'a> {
     pub(crate) asked: &'a mut Option<RequestId>,
     /// Behind everything that came before the frame whose message is being handled.
     pub(crate) before: Position,
-    /// Up to where the application says that everything is taken.
-    pub(crate) taken: &'a mut Option<Position>,
+    /// Up to where the application says that everything is taken; 0 if it has not said so.
+    pub(crate) taken: &'a mut Position,
 }
 
 impl Peer<'_> {
@@ -394,8 +418,7 @@ impl Peer<'_> {
     pub fn release(&mut self, position: Position) {
         if self.release == Release::Manual {
             // There may be no credit for it yet.
-            let before = self.taken.filter(|taken| taken.get() > position.get());
-            *self.taken = before.or(Some(position));
+            *self.taken = position.max(*self.taken);
         }
     }
 

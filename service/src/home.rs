@@ -13,6 +13,8 @@ use crate::events::Emitter;
 use crate::groups::Groups;
 use crate::handler::Cause;
 use crate::overview::lock;
+use crate::statistics::Ledger;
+use crate::trace::Trace;
 use crate::transport::Clock;
 
 /// Something that happened on a server.
@@ -186,41 +188,58 @@ pub(crate) struct Home {
     pub(crate) clock: Clock,
     pub(crate) groups: Groups,
     pub(crate) events: Emitter<ServerEvent>,
+    pub(crate) ledger: Ledger,
+    trace: Trace,
     reached: Reached,
     /// This end's address as a connection had it last; most have the same.
     local: Mutex<Option<Arc<SocketAddr>>>,
 }
 
 impl Home {
-    pub(crate) fn new(clock: Clock, groups: Groups) -> Self {
-        let (events, reached) = (Emitter::default(), Reached::default());
-        Self { clock, groups, events, reached, local: Mutex::default() }
+    pub(crate) fn new(clock: Clock, groups: Groups, ledger: Ledger) -> Self {
+        let (events, trace, reached) = (Emitter::default(), Trace::default(), Reached::default());
+        Self { clock, groups, events, ledger, trace, reached, local: Mutex::default() }
+    }
+
+    /// Tells whoever wants to know.
+    pub(crate) fn happened(&self, event: impl FnOnce() -> ServerEvent) {
+        if Trace::is_on() {
+            let event = event();
+            self.trace.server(self.clock.core(self.ledger.now()), &event);
+            self.events.publish(|| event);
+        } else {
+            self.events.publish(event);
+        }
     }
 
     /// A connection was turned away.
     pub(crate) fn refused(&self, remote: Option<SocketAddr>, turned: Turned) {
         let why = WhyRefused::from(turned);
-        self.events.publish(|| ServerEvent::Refused { remote, why });
+        self.happened(|| ServerEvent::Refused { remote, why });
         if let Some(limit) = self.reached.refused(why) {
-            self.events.publish(|| ServerEvent::LimitReached(limit));
+            self.happened(|| ServerEvent::LimitReached(limit));
         }
     }
 
     /// A client was told this instead of getting its session.
     pub(crate) fn handshake_failed(&self, remote: Option<SocketAddr>, code: CloseCode) {
-        self.events.publish(|| ServerEvent::HandshakeFailed { remote, code });
+        self.ledger.handshake_failed(code);
+        self.happened(|| ServerEvent::HandshakeFailed { remote, code });
     }
 
     /// There is no room for another session.
     pub(crate) fn no_session(&self) {
         if self.reached.reached(ServerLimit::Sessions) {
-            self.events.publish(|| ServerEvent::LimitReached(ServerLimit::Sessions));
+            self.happened(|| ServerEvent::LimitReached(ServerLimit::Sessions));
         }
     }
 
     /// A connection, or a session, was let in.
     pub(crate) fn let_in(&self, session: bool) {
         self.reached.let_in(session);
+        if !session {
+            self.trace.begun(|| self.clock.core(self.ledger.now()));
+        }
     }
 
     /// One value for all connections that have the same address at this end.
@@ -266,7 +285,11 @@ mod tests {
 
     #[test]
     fn addresses_that_are_the_same_are_kept_once() {
-        let home = Home::new(Clock::new(std::time::Instant::now()), Groups::default());
+        let home = Home::new(
+            Clock::new(std::time::Instant::now()),
+            Groups::default(),
+            Ledger::new(std::time::Instant::now),
+        );
         let [one, two] = ["192.0.2.1:7", "[::1]:7"].map(|name| name.parse().ok());
         let first = home.intern(one).unwrap();
         assert!(Arc::ptr_eq(&first, &home.intern(one).unwrap()));

@@ -120,6 +120,7 @@ mod error;
 mod events;
 mod figures;
 mod greet;
+mod ground;
 mod groups;
 mod handle;
 mod handler;
@@ -127,6 +128,7 @@ mod home;
 pub mod inbox;
 mod limits;
 mod memory;
+mod messages;
 #[cfg(feature = "net")]
 pub mod net;
 mod outgoing;
@@ -134,6 +136,7 @@ mod overview;
 mod owner;
 mod parked;
 mod password;
+mod pieces;
 mod places;
 #[cfg(feature = "formats")]
 pub mod plain;
@@ -144,9 +147,13 @@ pub mod router;
 mod security;
 mod server;
 mod shared;
+mod snapshots;
 mod state;
+mod statistics;
+mod trace;
 mod traffic;
 mod transport;
+mod waiters;
 
 pub use bytes::Bytes;
 
@@ -165,12 +172,17 @@ pub use handler::{Cause, DialError, Handler, Incoming, Peer, Undelivered};
 pub use home::{ServerEvent, ServerLimit, WhyRefused};
 pub use limits::{Limits, ServerConfig};
 pub use memory::MemoryLimits;
+pub use messages::Messages;
 pub use outgoing::{Batch, Outgoing, WhenFull};
 pub use outlast_core as core;
 pub use overview::{Refusals, Report, ServerHandle, ServerStats};
 pub use password::{Password, PasswordError, Passwords, StoredPassword};
 pub use security::{SecurityEvent, SecurityKind, SecurityLog};
 pub use server::Server;
+#[cfg(feature = "snapshots")]
+pub use snapshots::FileStore;
+pub use snapshots::{RestoreError, SnapshotStore, Snapshots};
 pub use state::{LinkState, States, Watcher};
+pub use statistics::{Distribution, ErrorCount, ErrorStage, Level, Process, Rates, Statistics};
 pub use traffic::{TrafficLimits, WhenExceeded};
 pub use transport::{PeerIdentity, Runtime, Timer, Transport};

@@ -91,15 +91,27 @@ pub struct ServerConfig {
     pub groups: Option<Groups>,
     /// Where it is told who was kept out and who broke rules.
     pub security: Option<SecurityLog>,
+    /// Whether it counts what [`Statistics`](crate::Statistics) says of messages, bytes and times,
+    /// and what [`SessionInfo`](crate::SessionInfo) does. Connections and what became of them are
+    /// counted anyway.
+    pub statistics: bool,
 }
 
 impl Default for ServerConfig {
     /// [`Config::SERVER`], the default limits and queues, everybody let in, keys rotated, nothing
-    /// told.
+    /// told, everything counted.
     fn default() -> Self {
         let (session, limits) = (Config::SERVER, Limits::default());
         let (outgoing, rotate_keys, groups) = (Outgoing::default(), true, None);
-        let (authenticator, security) = (None, None);
-        Self { session, limits, outgoing, authenticator, rotate_keys, groups, security }
+        Self {
+            session,
+            limits,
+            outgoing,
+            authenticator: None,
+            rotate_keys,
+            groups,
+            security: None,
+            statistics: true,
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! are not whole. What every session takes that is idle, some two kilobytes, is limited by how many
 //! sessions there may be.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use outlast_core::ConfigError;
 
 use crate::overview::lock;
+use crate::waiters::{Key, Waiters};
 
 /// Bytes that each session may queue before they count.
 pub(crate) const FREE: usize = 1024;
@@ -60,7 +61,14 @@ pub(crate) struct Memory {
     /// How often it became too much.
     times_full: AtomicU64,
     /// Who waits until it is little enough.
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Mutex<Waiters>,
+}
+
+/// A place among those who wait for memory. Dropped, it is given up.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    memory: Arc<Memory>,
+    key: Key,
 }
 
 impl Memory {
@@ -79,7 +87,9 @@ impl Memory {
     pub(crate) fn set(&self, limits: MemoryLimits) {
         self.low.store(limits.low, Ordering::Relaxed);
         self.high.store(limits.high, Ordering::Relaxed);
-        self.look(self.used());
+        if self.look(self.used()) {
+            self.tell();
+        }
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -100,29 +110,42 @@ impl Memory {
         self.used() >= self.low.load(Ordering::Relaxed)
     }
 
-    /// Somebody holds `now` bytes who held `before`.
-    pub(crate) fn change(&self, before: usize, now: usize) {
+    /// Somebody holds `now` bytes who held `before`. Whether those who wait have to be
+    /// [told](Self::tell), which calls them and is not done under a lock.
+    #[must_use]
+    pub(crate) fn change(&self, before: usize, now: usize) -> bool {
         let used = if now >= before {
             self.used.fetch_add(now - before, Ordering::SeqCst).wrapping_add(now - before)
         } else {
             self.used.fetch_sub(before - now, Ordering::SeqCst).wrapping_sub(before - now)
         };
-        self.look(used);
+        self.look(used)
     }
 
-    /// Calls `waker` when sessions may hold more; at once if they may.
-    pub(crate) fn wait(&self, waker: &Waker) {
+    /// Calls `waker` when sessions may hold more, unless `turn` is dropped first. Whether they may
+    /// already: then it has to be [told](Self::tell).
+    #[must_use]
+    pub(crate) fn wait(self: &Arc<Self>, turn: &mut Option<Turn>, waker: &Waker) -> bool {
+        let turn = turn.get_or_insert_with(|| Turn { memory: Arc::clone(self), key: Key::NONE });
         let mut waiting = lock(&self.waiting);
-        if !self.is_full() {
-            drop(waiting);
-            return waker.wake_by_ref();
-        }
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+        waiting.wait(&mut turn.key, waker);
+        !self.is_full()
     }
 
-    fn look(&self, used: usize) {
+    /// Calls those who wait, if sessions may hold more.
+    pub(crate) fn tell(&self) {
+        let waiting = {
+            let mut waiting = lock(&self.waiting);
+            if self.is_full() {
+                return;
+            }
+            waiting.take()
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether there is room again, and those who wait have to be told.
+    fn look(&self, used: usize) -> bool {
         let (low, high) = (self.low.load(Ordering::Relaxed), self.high.load(Ordering::Relaxed));
         let full = self.full.load(Ordering::SeqCst);
         if !full && used >= high {
@@ -130,20 +153,22 @@ impl Memory {
             self.times_full.fetch_add(1, Ordering::Relaxed);
             // Whoever gave it back in between saw nothing to say, and may be the last who does.
             let used = self.used.load(Ordering::SeqCst);
-            if used <= low && used < high {
-                self.make_room();
+            if used > low || used >= high {
+                return false;
             }
-        } else if full && used <= low {
-            self.make_room();
+        } else if !full || used > low {
+            return false;
         }
+        // Under the lock: who begins to wait sees it, or is there when they are told.
+        let _waiting = lock(&self.waiting);
+        self.full.store(false, Ordering::SeqCst);
+        true
     }
+}
 
-    fn make_room(&self) {
-        let waiting = {
-            let mut waiting = lock(&self.waiting);
-            self.full.store(false, Ordering::SeqCst);
-            std::mem::take(&mut *waiting)
-        };
-        waiting.into_iter().for_each(Waker::wake);
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let waker = lock(&self.memory.waiting).leave(self.key);
+        drop(waker);
     }
 }

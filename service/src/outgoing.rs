@@ -92,6 +92,15 @@ impl Batch {
         ConfigError::check("batch.messages", u64::from(self.messages), 1, u64::from(u32::MAX))?;
         ConfigError::check("batch.delay_ms", millis(self.delay), 0, 10_000)
     }
+
+    /// Whether so little waits for more.
+    pub(crate) const fn holds(&self, bytes: usize, messages: u32) -> bool {
+        bytes < self.bytes && messages < self.messages
+    }
+
+    pub(crate) fn delay_us(&self) -> u64 {
+        u64::try_from(self.delay.as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -117,15 +126,16 @@ impl Lingering {
         session: &Session<Vec<u8>>,
         other: bool,
     ) -> bool {
-        let bytes = session.sent().get().saturating_sub(session.transmitted().get());
+        let bytes = session.sent().get().saturating_sub(session.transmitted().get()) as usize;
         let given = session.stats().messages_out;
         let messages = given.wrapping_sub(self.written);
-        let few = bytes > 0 && bytes < batch.bytes as u64 && messages < batch.messages;
-        if few && !other && !session.has_control_output() {
-            let delay = u64::try_from(batch.delay.as_micros()).unwrap_or(u64::MAX);
-            if *self.until.get_or_insert_with(|| now.after(delay)) > now {
-                return true;
-            }
+        let few = bytes > 0 && batch.holds(bytes, messages);
+        if few
+            && !other
+            && !session.has_control_output()
+            && *self.until.get_or_insert_with(|| now.after(batch.delay_us())) > now
+        {
+            return true;
         }
         *self = Self { until: None, written: given };
         false

@@ -19,7 +19,7 @@ use crate::figures::SessionInfo;
 use crate::greet::Refusal;
 use crate::groups::Groups;
 use crate::handle::Handle;
-use crate::home::{Home, ServerEvent};
+use crate::home::{Home, ServerEvent, WhyRefused};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::places::Bell;
@@ -63,6 +63,15 @@ pub struct ServerStats {
     pub created: u64,
     /// Sessions resumed on another connection.
     pub resumed: u64,
+    /// Sessions that go on from a snapshot of an earlier server's.
+    pub restored: u64,
+    /// Snapshots that were there and could not be gone on from: too old, or too large for what is
+    /// configured now. Their clients are told that their sessions are lost.
+    pub not_restored: u64,
+    /// How often snapshots of all sessions were stored.
+    pub stored: u64,
+    /// How often they could not be stored.
+    pub not_stored: u64,
     /// Failed authentications and failed claims to a session.
     pub denied: u64,
 }
@@ -86,6 +95,31 @@ pub struct Refusals {
 }
 
 impl Refusals {
+    /// All of them, by name.
+    #[must_use]
+    pub const fn all(&self) -> [(WhyRefused, u64); 6] {
+        [
+            (WhyRefused::Full, self.full),
+            (WhyRefused::SourceFull, self.source_full),
+            (WhyRefused::SourceRate, self.source_rate),
+            (WhyRefused::TotalRate, self.total_rate),
+            (WhyRefused::LockedOut, self.locked_out),
+            (WhyRefused::Denied, self.denied),
+        ]
+    }
+
+    /// Those that came since `earlier`.
+    pub(crate) const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            full: self.full.saturating_sub(earlier.full),
+            source_full: self.source_full.saturating_sub(earlier.source_full),
+            source_rate: self.source_rate.saturating_sub(earlier.source_rate),
+            total_rate: self.total_rate.saturating_sub(earlier.total_rate),
+            locked_out: self.locked_out.saturating_sub(earlier.locked_out),
+            denied: self.denied.saturating_sub(earlier.denied),
+        }
+    }
+
     pub(crate) const fn count(&mut self, turned: Turned) {
         let counter = match turned {
             Turned::Full | Turned::MakeRoom | Turned::TableFull => &mut self.full,
@@ -139,6 +173,10 @@ pub(crate) struct Common {
     pub(crate) tls_hellos: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) resumed: AtomicU64,
+    pub(crate) restored: AtomicU64,
+    pub(crate) not_restored: AtomicU64,
+    pub(crate) stored: AtomicU64,
+    pub(crate) not_stored: AtomicU64,
     pub(crate) directory: Directory<Shared>,
     pub(crate) home: Arc<Home>,
     pub(crate) bell: Arc<Bell>,
@@ -154,12 +192,16 @@ impl Common {
     /// A session has begun.
     pub(crate) fn enter(&self, id: u64, shared: &Arc<Shared>) {
         self.directory.insert(id, Arc::clone(shared));
+        self.home.ledger.sessions.enter();
         self.board.enlist(id, shared);
     }
 
     /// A session is over.
     pub(crate) fn forget(&self, id: u64) {
         let shared = self.directory.remove(id);
+        if shared.is_some() {
+            self.home.ledger.sessions.leave();
+        }
         shared.iter().for_each(|shared| shared.leave_board());
     }
 
@@ -180,6 +222,10 @@ impl Common {
             tls_hellos: AtomicU64::new(0),
             created: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
+            restored: AtomicU64::new(0),
+            not_restored: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            not_stored: AtomicU64::new(0),
             directory: Directory::default(),
             home: Arc::new(home),
             bell: Arc::default(),
@@ -215,6 +261,12 @@ impl ServerHandle {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
         self.common.directory.all().iter().filter_map(|(_, shared)| shared.info()).collect()
+    }
+
+    /// At most so many of them, in no order, but mostly the same ones each time.
+    #[must_use]
+    pub fn some_sessions(&self, most: usize) -> Vec<SessionInfo> {
+        self.common.directory.some(most).iter().filter_map(|shared| shared.info()).collect()
     }
 
     /// What the session with this number shows of itself.
@@ -275,29 +327,34 @@ impl ServerHandle {
     /// Sends a one-way message to every session, without waiting for any of them.
     ///
     /// A frame of up to 4 KiB is encoded once for all sessions that are quiet, up to 64 KiB ahead
-    /// of each, and written to them by one task; for the others it is queued one by one, as it is
-    /// for all where small messages wait for others ([`Outgoing::batch`](crate::Outgoing::batch)).
+    /// of each, and written to them by one task, all that came until then with one write; for the
+    /// others it is queued one by one. Where small messages wait for others
+    /// ([`Outgoing::batch`](crate::Outgoing::batch)) that task waits for them.
     pub fn broadcast(&self, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let (route, board) = (route.into(), &self.common.board);
-        board.open(&self.common.directory);
-        let (sent, others) = if self.common.memory.is_full() {
-            // Each is asked whether there is room nevertheless.
-            (0, self.common.directory.all())
-        } else {
-            board.post(route, payload)
-        };
-        let mut report = Report { sent, failed: Vec::new() };
-        for (id, shared) in others {
-            report.note(id, Handle::new(shared).try_send(route, payload));
-        }
-        report
+        self.send_to_all(None, route.into(), payload)
     }
 
     /// As [`broadcast`](Self::broadcast), to every session but one: whom the message is from,
-    /// mostly. It is queued for each.
+    /// mostly.
     pub fn broadcast_except(&self, id: u64, route: impl Into<Route>, payload: &[u8]) -> Report {
-        let all = self.common.directory.all();
-        self.send_to_many(all.into_iter().map(|(id, _)| id).filter(|to| *to != id), route, payload)
+        self.send_to_all(Some(id), route.into(), payload)
+    }
+
+    fn send_to_all(&self, except: Option<u64>, route: Route, payload: &[u8]) -> Report {
+        let (board, directory) = (&self.common.board, &self.common.directory);
+        board.open(directory);
+        let (sent, others) = if self.common.memory.is_full() {
+            // Each is asked whether there is room nevertheless.
+            (0, directory.all())
+        } else {
+            let seat = except.and_then(|id| directory.get(id)?.seat());
+            board.post(route, payload, seat.as_ref())
+        };
+        let mut report = Report { sent, failed: Vec::new() };
+        for (id, shared) in others.into_iter().filter(|(id, _)| Some(*id) != except) {
+            report.note(id, Handle::new(shared).try_send(route, payload));
+        }
+        report
     }
 
     /// Closes the present connection of a session, which lives on and may be resumed; false if
@@ -365,8 +422,18 @@ impl ServerHandle {
             tls_hellos: common.tls_hellos.load(Ordering::Relaxed),
             created: common.created.load(Ordering::Relaxed),
             resumed: common.resumed.load(Ordering::Relaxed),
+            restored: common.restored.load(Ordering::Relaxed),
+            not_restored: common.not_restored.load(Ordering::Relaxed),
+            stored: common.stored.load(Ordering::Relaxed),
+            not_stored: common.not_stored.load(Ordering::Relaxed),
             denied: door.failures,
         }
+    }
+}
+
+impl Drop for Common {
+    fn drop(&mut self) {
+        self.board.clear();
     }
 }
 

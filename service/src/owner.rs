@@ -3,6 +3,7 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
+mod snapshot;
 mod staging;
 
 use std::io::ErrorKind;
@@ -20,10 +21,11 @@ use crate::auth::Proving;
 use crate::error::{Closed, Why};
 use crate::handler::{Cause, Handler, Incoming, Peer, Undelivered};
 use crate::home::ServerEvent;
-use crate::memory::Memory;
+use crate::messages::Messages;
 use crate::queues::Queues;
 use crate::shared::Shared;
 use crate::state::LinkState;
+use crate::statistics::{Ledger, UNTIMED};
 use crate::traffic::Allowance;
 
 /// Memory for sending up to this is given back whenever nothing is under way.
@@ -44,8 +46,8 @@ pub(crate) struct Owner<H> {
     asked: Option<RequestId>,
     /// Behind everything that came before the frame that was taken in last.
     before: Position,
-    /// Up to where the application says that everything is taken, if it says so by itself.
-    taken_by_hand: Option<Position>,
+    /// Up to where the application says that everything is taken; 0 if it has not said so.
+    taken_by_hand: Position,
     /// Handles' frames were left where they are, because there was no room for them.
     left_staged: bool,
     /// Newest values were left where they are, because something before them is not written yet.
@@ -62,17 +64,19 @@ pub(crate) struct Owner<H> {
     news: News,
     /// The client was heard.
     confirmed: bool,
+    /// It is from an old snapshot, and its client was not heard since: what an earlier process
+    /// received after that is not known.
+    pub(crate) rx_unknown: bool,
     /// A connection's task has it.
     pub(crate) carried: bool,
     /// How the connection ended, if the session said so.
     pub(crate) ending: Option<Ending>,
     /// How much the peer may send.
     pub(crate) allowance: Allowance,
-    /// What counts how much it holds, and how much of that was counted.
-    pub(crate) memory: Option<Arc<Memory>>,
-    counted: usize,
-    /// Until when the peer gets no credit.
-    pub(crate) held_until: Option<Instant>,
+    /// How much of what it holds was counted.
+    counted: u32,
+    /// Reads until the handler is timed again.
+    pub(crate) untimed: u8,
 }
 
 /// What only some connections need, and only while there is traffic.
@@ -86,6 +90,8 @@ pub(crate) struct Rare {
     proving: Option<Box<Proving>>,
     /// Handshake frames to transmit.
     handshake: Vec<u8>,
+    /// Until when the peer gets no credit.
+    pub(crate) held_until: Option<Instant>,
 }
 
 impl Rare {
@@ -99,7 +105,7 @@ impl Rare {
         if self.assembly.is_empty() {
             self.assembly = Vec::new();
         }
-        let needed = self.queues.is_in_use() || self.proving.is_some();
+        let needed = self.queues.is_in_use() || self.proving.is_some() || self.held_until.is_some();
         needed || self.held_bytes() > 0 || !self.handshake.is_empty()
     }
 }
@@ -150,7 +156,7 @@ impl<H: Handler> Owner<H> {
             finish: false,
             asked: None,
             before,
-            taken_by_hand: None,
+            taken_by_hand: Position::default(),
             left_staged: false,
             left_latest: false,
             latest_later: false,
@@ -160,12 +166,12 @@ impl<H: Handler> Owner<H> {
             asked_to_leave: false,
             news: News::default(),
             confirmed: false,
+            rx_unknown: false,
             carried: false,
             ending: None,
             allowance: Allowance::default(),
-            memory: None,
             counted: 0,
-            held_until: None,
+            untimed: 0,
         }
     }
 
@@ -204,6 +210,34 @@ impl<H: Handler> Owner<H> {
         Ok(())
     }
 
+    /// Handles the first of what came in, and counts how long the handler of a server takes for it.
+    /// It has its own call of the handler, out of the way of the one that nearly all events take.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn time_first(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        clock: impl Fn() -> std::time::Instant,
+    ) -> Result<(), Violation> {
+        self.untimed = UNTIMED;
+        let ledger = self.shared.hosted().map(|hosted| &hosted.home.ledger);
+        if !ledger.is_some_and(Ledger::is_on) {
+            return Ok(());
+        }
+        self.before = self.session.received();
+        let Some(event) = self.session.handle_input(now, input)? else {
+            return Ok(());
+        };
+        let counts = matches!(event, Event::Message { .. } | Event::Request { .. });
+        let begin = clock();
+        self.dispatch(now, event);
+        if let Some(hosted) = self.shared.hosted().filter(|_| counts) {
+            hosted.home.ledger.handler.record(clock().saturating_duration_since(begin));
+        }
+        Ok(())
+    }
+
     /// Hands messages to the handler, up to the first event that is something else.
     #[inline]
     fn handle_messages<'b>(
@@ -211,19 +245,17 @@ impl<H: Handler> Owner<H> {
         now: Instant,
         input: &mut &'b [u8],
     ) -> Result<Option<Event<'b>>, Violation> {
-        let (mut peer, handler) = self.peer(now);
-        loop {
-            peer.before = peer.session.received();
-            match peer.session.handle_input(now, input)? {
-                Some(Event::Message { route, payload, .. }) => {
-                    handler.message(&mut peer, route, payload);
-                }
-                other => {
-                    self.before = peer.before;
-                    return Ok(other);
-                }
-            }
+        let (peer, handler) = self.peer(now);
+        let mut messages = Messages::new(peer, input);
+        handler.messages(&mut messages);
+        while let Some((route, payload)) = messages.next() {
+            handler.message(messages.peer(), route, payload);
         }
+        let (event, rest, peer) = messages.finish();
+        let before = peer.before;
+        *input = rest;
+        self.before = before;
+        event
     }
 
     fn dispatch(&mut self, now: Instant, event: Event<'_>) {
@@ -411,6 +443,7 @@ impl<H: Handler> Owner<H> {
     pub(crate) fn heed_confirmation(&mut self) {
         if !self.confirmed && self.session.is_confirmed() {
             (self.confirmed, self.news.confirmed) = (true, true);
+            self.rx_unknown = false;
         }
     }
 
@@ -455,7 +488,7 @@ impl<H: Handler> Owner<H> {
         self.session = session;
         self.over = false;
         self.finish = false;
-        self.taken_by_hand = None;
+        self.taken_by_hand = Position::default();
         self.ending = None;
         self.shared.lock().replace();
     }
@@ -477,6 +510,12 @@ impl<H: Handler> Owner<H> {
         };
         let ending = self.ending.take().unwrap_or(gone);
         self.publish(false, now);
+        if self.opened_at.is_some()
+            && let Some(hosted) = self.shared.hosted()
+        {
+            let code = if self.over { CloseCode::OK } else { ending.code };
+            hosted.home.ledger.connection_ended(cause, code);
+        }
         // An attempt that never got so far is told of elsewhere.
         if !self.over && self.opened_at.is_some() {
             let code = ending.code;
@@ -507,7 +546,7 @@ impl<H: Handler> Owner<H> {
             self.rare = None;
         }
         self.shared.lock().shrink();
-        self.count_memory();
+        self.count_memory(0);
     }
 
     /// Does something that may run the handler where no connection's task does: a panic ends with
@@ -530,8 +569,10 @@ impl<H: Handler> Owner<H> {
 /// The task that had the session was dropped, or its handler panicked: those who wait are told.
 impl<H> Drop for Owner<H> {
     fn drop(&mut self) {
-        if let Some(memory) = &self.memory {
-            memory.change(self.counted, 0);
+        if let Some(memory) = &self.shared.ground.memory
+            && memory.change(self.counted as usize, 0)
+        {
+            memory.tell();
         }
         if self.over {
             self.shared.turn(LinkState::Closed);

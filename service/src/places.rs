@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -258,10 +258,13 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         };
         let newest = *newest;
         // An order to disconnect is done already.
-        owner.take_orders(now);
+        let wanted = owner.take_orders(now).snapshot;
         owner.settle(now);
-        owner.count_memory();
+        owner.count_memory(0);
         let Some(code) = owner.ordered_end else {
+            if wanted {
+                return self.hand_in_here(state, lease);
+            }
             if owner.wants_staged() {
                 // In another turn: others want the lock.
                 owner.shared.order(|_| {});
@@ -277,6 +280,44 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         if let Some(At::Here(owner)) = here {
             self.end_here(lease, owner, code);
         }
+    }
+
+    /// Hands in a snapshot of a session that has no connection. No lock is held meanwhile.
+    fn hand_in_here(&self, mut state: MutexGuard<'_, Places<H>>, lease: Lease) {
+        let Some(place) = state.place(lease) else {
+            return;
+        };
+        let At::Here(owner) = &place.at else {
+            return;
+        };
+        let out = At::Out(Arc::clone(&owner.shared), None);
+        let here = std::mem::replace(&mut place.at, out);
+        drop(state);
+        if let At::Here(mut owner) = here {
+            owner.hand_in(self.now());
+            self.lay_down(lease, owner);
+        }
+    }
+
+    /// Puts a session that has no connection where it was; who came for it meanwhile has it next.
+    fn lay_down(&self, lease: Lease, owner: Box<Owner<H>>) {
+        let mut state = lock(&self.state);
+        let Some(place) = state.place(lease) else {
+            return;
+        };
+        self.listen(place.lease, &owner);
+        if let At::Out(_, Some(waiter)) = std::mem::replace(&mut place.at, At::Here(owner)) {
+            drop(state);
+            waiter.wake();
+        }
+    }
+
+    /// Takes in a session that has no connection; nobody has asked for it yet.
+    pub(crate) fn settle_in(&self, lease: Lease, owner: Box<Owner<H>>) {
+        let mut state = lock(&self.state);
+        state.send_out(lease, Arc::clone(&owner.shared));
+        drop(state);
+        self.lay_down(lease, owner);
     }
 
     /// Ends a session that has no connection. It stays where it is, so that its client is told why
@@ -354,20 +395,41 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     /// The server ends: sessions without connection are over, and those that have one will be when
     /// they lose it.
     pub(crate) fn retire(&self) {
+        for (_, mut owner) in self.clear_out() {
+            self.dismiss(&mut owner);
+        }
+    }
+
+    /// The server ends: takes all sessions that have no connection, with the time that each of them
+    /// is still to be kept.
+    pub(crate) fn clear_out(&self) -> Vec<(u32, Box<Owner<H>>)> {
         self.common.retired.store(true, Ordering::Release);
+        let now = self.now();
         let mut state = lock(&self.state);
         let mut here = Vec::new();
-        for slot in &mut state.places {
-            if let Some(Place { at: At::Here(_), .. }) = slot {
-                here.extend(slot.take().map(|place| place.at));
+        let Places { registry, places } = &mut *state;
+        for slot in places {
+            if let Some(Place { at: At::Here(_), .. }) = slot
+                && let Some(Place { lease, at: At::Here(owner), .. }) = slot.take()
+            {
+                here.push((registry.retention_left_s(now, lease), owner));
             }
         }
-        drop(state);
-        for at in here {
-            if let At::Here(mut owner) = at {
-                self.dismiss(&mut owner);
-            }
-        }
+        here
+    }
+
+    /// Every session there is, with the time that it would still be kept without a connection.
+    pub(crate) fn everybody(&self) -> Vec<(u32, Arc<Shared>)> {
+        let now = self.now();
+        let state = lock(&self.state);
+        let all = state.places.iter().flatten().map(|place| {
+            let shared = match &place.at {
+                At::Here(owner) => &owner.shared,
+                At::Out(shared, _) => shared,
+            };
+            (state.registry.retention_left_s(now, place.lease), Arc::clone(shared))
+        });
+        all.collect()
     }
 
     /// A session is over because its server is. Its client may ask another server for it.
@@ -439,9 +501,8 @@ impl<R: Runtime, H> Inner<R, H> {
             let wake = shared.lock().close(closed);
             shared.depart();
             wake.into_iter().chain(waiter).for_each(Waker::wake);
-            shared.leave_board();
             if let Some(hosted) = shared.hosted() {
-                self.common.directory.remove(hosted.id);
+                self.common.forget(hosted.id);
             }
         }
     }

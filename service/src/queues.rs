@@ -9,8 +9,11 @@ use crate::asked::Mark;
 use crate::encode;
 use crate::shared::Staged;
 
-/// Memory beyond this is given back when it is empty, and room in front of what waits is used.
+/// Room in front of what waits is used when it is more than this.
 const LIMIT: usize = 256 << 10;
+/// Memory beyond this is given back when it is empty; what grows to the limit by doubling may have
+/// nearly twice as much. Less would be had anew, page by page, for each queue of messages.
+const KEPT: usize = 2 * LIMIT;
 
 /// Encoded frames on their way into the session, in order.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub(crate) struct Queues {
     backlog: Vec<u8>,
     /// How much of the backlog is done.
     at: usize,
+    /// Memory for what handles stage next.
+    spare: Vec<u8>,
     /// Answers. They wait for the end of a message in fragments, which nothing may come between.
     answers: Vec<u8>,
     /// Requests whose answers are not in the session yet.
@@ -65,19 +70,51 @@ impl Queues {
         self.answered.contains(&id)
     }
 
+    /// Memory for the next frames of handles, which are staged there while these are sent.
+    pub(crate) fn take_spare(&mut self) -> Vec<u8> {
+        if self.backlog.is_empty() && self.spare.capacity() == 0 {
+            std::mem::take(&mut self.backlog)
+        } else {
+            std::mem::take(&mut self.spare)
+        }
+    }
+
+    /// It was not needed, or is not any more.
+    pub(crate) fn return_spare(&mut self, mut spare: Vec<u8>) {
+        spare.clear();
+        if self.spare.capacity() == 0 && spare.capacity() <= KEPT {
+            self.spare = spare;
+        }
+    }
+
     /// Queues handles' frames.
     pub(crate) fn stage(&mut self, staged: Staged) {
         let Staged { frames, from, marks } = staged;
+        self.forget_done();
         if !marks.is_empty() {
             let ahead = self.backlog.len();
             let queued = &mut self.marks.get_or_insert_default().queued;
             queued.extend(marks.into_iter().map(|(at, mark)| (ahead + (at - from) as usize, mark)));
         }
         if self.backlog.is_empty() {
-            self.backlog = frames;
+            let empty = std::mem::replace(&mut self.backlog, frames);
+            self.return_spare(empty);
         } else {
+            // Whoever has to wait keeps no memory for what might go faster.
             self.backlog.extend_from_slice(&frames);
         }
+    }
+
+    /// Uses the room of what is done for what waits.
+    fn forget_done(&mut self) {
+        if self.at == 0 {
+            return;
+        }
+        self.backlog.drain(..self.at);
+        if let Some(marks) = &mut self.marks {
+            marks.queued.iter_mut().for_each(|(at, _)| *at -= self.at);
+        }
+        self.at = 0;
     }
 
     /// Whether there is something to move into the session.
@@ -110,15 +147,11 @@ impl Queues {
         if self.at >= self.backlog.len() {
             self.at = 0;
             self.backlog.clear();
-            if self.backlog.capacity() > LIMIT {
+            if self.backlog.capacity() > KEPT {
                 self.backlog = Vec::new();
             }
         } else if self.at > LIMIT {
-            self.backlog.drain(..self.at);
-            if let Some(marks) = &mut self.marks {
-                marks.queued.iter_mut().for_each(|(at, _)| *at -= self.at);
-            }
-            self.at = 0;
+            self.forget_done();
         }
     }
 
@@ -165,6 +198,11 @@ impl Queues {
         newest
     }
 
+    /// What waits: handles' frames, and answers.
+    pub(crate) fn waiting(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.backlog.get(self.at..).unwrap_or_default().to_vec(), self.answers.clone())
+    }
+
     /// Takes everything that waits, because it will not be sent, and the requests that end in it
     /// or behind `arrived`.
     pub(crate) fn discard(&mut self, arrived: Position) -> (Vec<u8>, Vec<RequestId>) {
@@ -187,7 +225,7 @@ impl Queues {
     }
 
     pub(crate) const fn held_bytes(&self) -> usize {
-        self.backlog.capacity() + self.answers.capacity()
+        self.backlog.capacity() + self.answers.capacity() + self.spare.capacity()
     }
 
     /// Gives memory back that only traffic needs.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use outlast_core::admission::{Source, Turned};
+use outlast_core::admission::{Source, Ticket, Turned};
 use outlast_core::registry::{Admission, Lease, Peer, Registry};
 use outlast_core::wire::{CloseFlags, Grant, Hello};
 use outlast_core::{CloseCode, Config, ConfigError, HANDSHAKE_MAX, Instant, Session};
@@ -19,22 +19,24 @@ use crate::drive::{Drive, Driven};
 use crate::entropy;
 use crate::figures::SessionInfo;
 use crate::greet::{self, Greeted};
+use crate::ground::Ground;
 use crate::handler::Handler;
 use crate::home::{Home, Hosted};
 use crate::limits::ServerConfig;
 use crate::memory::Memory;
-use crate::outgoing::Outgoing;
 use crate::overview::{Common, ServerHandle, lock};
 use crate::owner::{Owner, core_config};
 use crate::places::Places;
 use crate::security::{SecurityLog, is_denial};
 use crate::shared::Shared;
+use crate::statistics::Ledger;
+use crate::trace::Span;
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// A server without its listener, which a runtime crate adds. Clones are the same server.
 pub struct Server<R: Runtime, H> {
-    inner: Arc<Inner<R, H>>,
+    pub(crate) inner: Arc<Inner<R, H>>,
 }
 
 impl<R: Runtime, H> Clone for Server<R, H> {
@@ -55,7 +57,8 @@ pub(crate) struct Inner<R, H> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
     pub(crate) wanted: Config,
-    outgoing: Arc<Outgoing>,
+    /// What its sessions stand on.
+    ground: Arc<Ground>,
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
@@ -77,7 +80,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let ServerConfig { session: wanted, limits, outgoing, groups, .. } = config;
-        let ServerConfig { authenticator, rotate_keys, security, .. } = config;
+        let ServerConfig { authenticator, rotate_keys, security, statistics, .. } = config;
         wanted.validate()?;
         outgoing.validate()?;
         let mut sessions = limits.sessions;
@@ -93,19 +96,23 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let traffic = Traffic::new(limits.traffic, limits.connections.v6_prefix);
         let door = Door::new(limits.connections, limits.access, entropy::random_u64());
         let clock = Clock::new(runtime.now());
-        let home = Home::new(clock, groups.unwrap_or_default());
+        let ledger = Ledger::of(&runtime).turned(statistics);
+        let home = Home::new(clock, groups.unwrap_or_default(), ledger);
+        let common = Common::new(door, traffic, memory, patience_ms, home);
+        let memory = Arc::clone(&common.memory);
+        let ground = Ground::new(&runtime, clock, outgoing, Some(memory));
         let inner = Inner {
             clock,
             runtime,
             wanted,
-            outgoing: Arc::new(outgoing),
+            ground,
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
             security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
-            common: Arc::new(Common::new(door, traffic, memory, patience_ms, home)),
+            common: Arc::new(common),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -235,10 +242,13 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         let Some((lease, mut drive)) = greeted else {
             return;
         };
-        match visit.opened() {
-            Some(stay) => {
-                let runtime = self.runtime.clone();
-                runtime.spawn(Connection { drive, lease, inner: self, _stay: stay, done: false });
+        match visit.opened().and_then(Stay::into_ticket) {
+            Some(ticket) => {
+                let stay = Inside { inner: self, ticket: Some(ticket) };
+                let runtime = stay.inner.runtime.clone();
+                let span = Span::of_session(drive.session_id(), addresses[1]);
+                let connection = Connection { drive, lease, stay, done: false, span };
+                runtime.spawn(connection);
             }
             // It had to make room in the same moment: its client may come again.
             None => drive.leave(self.now()).into_iter().for_each(|driven| {
@@ -269,8 +279,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         };
         match outcome {
             Ok((lease, owner, greeting)) => {
-                let (runtime, clock) = (self.runtime.clone(), self.clock);
-                Some((lease, Drive::new(owner, io, runtime, clock, greeting)))
+                Some((lease, Drive::new(owner, io, self.runtime.clone(), &greeting)))
             }
             Err(close) => {
                 self.common.failed_handshakes.fetch_add(1, Ordering::Relaxed);
@@ -409,23 +418,26 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             lock(&self.state).registry.ended(now, lease, code, 0);
             greet::refusal(code)
         })?;
-        let (principal, outgoing) = (info.principal.unwrap_or(0), Arc::clone(&self.outgoing));
-        let home = Arc::clone(&self.common.home);
+        let owner = self.own(accepted.session, info);
+        self.common.created.fetch_add(1, Ordering::Relaxed);
+        self.common.enter(grant.sid, &owner.shared);
+        lock(&self.state).send_out(lease, Arc::clone(&owner.shared));
+        Ok((owner, accepted.written))
+    }
+
+    /// An owner, with a handler, for a session that is new here.
+    pub(crate) fn own(&self, session: Session<Vec<u8>>, info: &SessionInfo) -> Box<Owner<H>> {
+        let (principal, ground) = (info.principal.unwrap_or(0), Arc::clone(&self.ground));
+        let (home, now) = (Arc::clone(&self.common.home), self.now());
         home.let_in(true);
-        let (id, local) = (grant.sid, home.intern(info.local));
+        let (id, local) = (info.id, home.intern(info.local));
         let hosted = Hosted { home, id, local, opened_at: now };
-        let shared = Shared::new(info.remote, principal, &self.runtime, outgoing);
+        let shared = Shared::new(info.remote, principal, ground);
         let shared = Arc::new(shared.of_server(hosted));
         let handler = (self.factory)(info);
-        let release = self.wanted.release;
-        let mut owner = Owner::new(accepted.session, handler, Arc::clone(&shared), release);
-        shared.lock().count_in(Arc::clone(&self.common.memory));
-        owner.memory = Some(Arc::clone(&self.common.memory));
+        let mut owner = Owner::new(session, handler, Arc::clone(&shared), self.wanted.release);
         owner.allowance = Allowance::of_new(&self.common.traffic, now, info.remote);
-        self.common.created.fetch_add(1, Ordering::Relaxed);
-        self.common.enter(grant.sid, &shared);
-        lock(&self.state).send_out(lease, shared);
-        Ok((Box::new(owner), accepted.written))
+        Box::new(owner)
     }
 
     /// The resume failed in a way that ends the session.
@@ -435,7 +447,9 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
         //= CLS-6
         if owner.session.death().is_some() {
             close.flags = CloseFlags::SESSION_ENDED;
-            close.rx_next = Some(owner.session.received().get());
+            //= REG-19
+            let received = owner.session.received().get();
+            close.rx_next = Some(received).filter(|_| !owner.rx_unknown);
             owner.guarded(|owner| {
                 let _ = owner.handle_input(now, &mut &[][..]);
             });
@@ -451,7 +465,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 
     /// Waits for the last connection to go; false if `until` comes first.
-    async fn emptied_before(&self, until: std::time::Instant) -> bool {
+    pub(crate) async fn emptied_before(&self, until: std::time::Instant) -> bool {
         let emptied = pin!(self.common.door.emptied());
         crate::client::before(&self.runtime, until, emptied).await.is_some()
     }
@@ -472,10 +486,25 @@ type Opening<H> = (Lease, Box<Owner<H>>, Vec<u8>);
 struct Connection<R: Runtime, T, H> {
     drive: Drive<R, T, H>,
     lease: Lease,
-    inner: Arc<Inner<R, H>>,
-    _stay: Stay,
+    /// Behind the drive: it counts until its transport is dropped.
+    stay: Inside<R, H>,
     /// The session was given back.
     done: bool,
+    span: Span,
+}
+
+/// An open connection, until it is dropped.
+struct Inside<R, H> {
+    inner: Arc<Inner<R, H>>,
+    ticket: Option<Ticket>,
+}
+
+impl<R, H> Drop for Inside<R, H> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.inner.common.door.left(ticket);
+        }
+    }
 }
 
 impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
@@ -483,19 +512,19 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.drive).poll(cx);
+        let polled = this.span.within(|| Pin::new(&mut this.drive).poll(cx));
         if let Some(news) = this.drive.take_news() {
-            this.inner.heed(this.lease, news);
+            this.stay.inner.heed(this.lease, news);
         }
         let mut driven = ready!(polled);
         // Before the session is put back: its client may have been heard in the last moment, and
         // what is not confirmed is not kept.
         //= REG-8
         if let Some(news) = driven.owner.take_news() {
-            this.inner.heed(this.lease, news);
+            this.stay.inner.heed(this.lease, news);
         }
         this.done = true;
-        this.inner.ended(this.lease, driven);
+        this.stay.inner.ended(this.lease, driven);
         Poll::Ready(())
     }
 }
@@ -504,7 +533,51 @@ impl<R: Runtime, T: Transport, H: Handler> Future for Connection<R, T, H> {
 impl<R: Runtime, T, H> Drop for Connection<R, T, H> {
     fn drop(&mut self) {
         if !self.done {
-            self.inner.abandoned(self.lease);
+            self.stay.inner.abandoned(self.lease);
         }
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Still;
+
+    /// As large as what runtimes have: a pointer.
+    struct Hand(#[expect(dead_code)] Box<u8>);
+
+    impl Runtime for Still {
+        type Timer = Hand;
+
+        fn now(&self) -> std::time::Instant {
+            std::time::Instant::now()
+        }
+
+        fn timer(&self) -> Hand {
+            Hand(Box::new(0))
+        }
+
+        fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) {}
+    }
+
+    impl Timer for Hand {
+        fn poll_until(&mut self, _: &mut Context<'_>, _: std::time::Instant) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    /// What every connection has that is idle. Whoever needs more bytes takes them from those that
+    /// are not: docs/performance.md says what each step costs.
+    #[test]
+    fn an_idle_connection_takes_little() {
+        // As large as tokio's socket, with room to say that it is not there.
+        type Io = (Box<u8>, [usize; 4]);
+        // A task of tokio's is 104 bytes larger, and a multiple of 128.
+        assert!(size_of::<Connection<Still, Io, ()>>() <= 152);
+        // What malloc gives is a multiple of 16, and its own 8 bytes are among them.
+        assert!(size_of::<Owner<()>>() <= 504);
+        assert!(size_of::<Shared>() + 2 * size_of::<usize>() <= 376);
     }
 }

@@ -3,11 +3,12 @@
 //! The lock is short: encoding a frame, or swapping a queue. It is never held across I/O or while
 //! somebody's code runs. The owner's own sends do not come here at all.
 
+mod locked;
 mod room;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -19,22 +20,24 @@ use crate::asked::{Asked, Mark};
 use crate::board::{Board, LONGEST, Left, Parked, Seat};
 use crate::error::{Closed, RequestError, SendError};
 use crate::figures::Figures;
+use crate::ground::Ground;
 use crate::home::Hosted;
-use crate::memory::Memory;
-use crate::outgoing::Outgoing;
+use crate::memory::Turn;
+use crate::snapshots::Ticket;
 use crate::state::{LinkState, Watch};
-use crate::transport::{Runtime, Sleeper, Timers};
+use crate::transport::Timers;
+use crate::waiters::Waiters;
+
+pub(crate) use locked::{Locked, Waiting};
 
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Whom authentication found, on a server; 0 is nobody in particular.
     principal: u64,
-    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) ground: Arc<Ground>,
     /// The server that has it, if one does.
     pub(crate) hosted: Option<Hosted>,
-    /// What handles wait with, whatever the runtime.
-    timers: Box<dyn Timers>,
     /// Something was staged or ordered since the owner last looked.
     dirty: AtomicBool,
     /// What its connection is doing: a client's from the beginning, others once somebody asks.
@@ -42,8 +45,9 @@ pub(crate) struct Shared {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inner {
+    ground: Arc<Ground>,
     pub(crate) facts: Facts,
     /// The other end's address, as far as the connection has one, now or last.
     pub(crate) remote: Option<SocketAddr>,
@@ -55,13 +59,12 @@ pub(crate) struct Inner {
     staged_total: u64,
     /// A fragmented message is being staged and nothing may come between its fragments.
     open: bool,
-    /// How long the queue may become.
-    limit: usize,
-    /// How much of it is counted.
-    granted: usize,
-    memory: Option<Arc<Memory>>,
+    /// How much of the queue is counted.
+    granted: u32,
+    /// There is memory for those who wait for some: they are told once the lock is let go.
+    has_freed: bool,
     /// How long it may become now: 0 while nothing may be staged at all.
-    gate: usize,
+    gate: u32,
     /// Messages that found no room and were refused or dropped.
     pub(crate) turned_down: u64,
     /// What is mostly not there.
@@ -94,22 +97,35 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 struct Rare {
     /// Who waits for room.
-    waiting: Vec<Waker>,
+    waiting: Waiters,
     /// Requests whose responder was dropped, with what they are answered.
     late: Vec<(RequestId, Status)>,
     /// The newest value of each of these routes, until everything before it is with the transport.
     latest: Vec<(Route, Vec<u8>)>,
+    /// Somebody waits for a snapshot.
+    ticket: Option<Ticket>,
+    /// Where the owner waits for memory for them.
+    latest_turn: Option<Turn>,
 }
 
 /// What handles may know about the session without asking its owner.
 #[derive(Debug, Copy, Clone, Default)]
 pub(crate) struct Facts {
-    pub(crate) id: Option<u64>,
+    /// The session's number, if it has one: an `Option` would be twice as large.
+    pub(crate) sid: u64,
+    pub(crate) has_sid: bool,
     pub(crate) connected: bool,
-    pub(crate) max_body: usize,
-    pub(crate) max_message: usize,
+    pub(crate) max_body: u16,
+    pub(crate) max_message: u32,
     pub(crate) max_requests: u16,
     pub(crate) rtt_us: u32,
+}
+
+impl Facts {
+    /// The session's number, if it has one.
+    pub(crate) fn id(&self) -> Option<u64> {
+        self.has_sid.then_some(self.sid)
+    }
 }
 
 /// What the owner was asked to do.
@@ -123,6 +139,10 @@ pub(crate) struct Orders {
     pub(crate) close: Option<(CloseCode, bool)>,
     /// Announce that this end leaves: grace and spread in milliseconds.
     pub(crate) drain: Option<(u32, u32)>,
+    /// When a closed connection's peer is to come again, in milliseconds.
+    pub(crate) retry_ms: u32,
+    /// Hand a snapshot in.
+    pub(crate) snapshot: bool,
 }
 
 /// What became of a request.
@@ -139,12 +159,6 @@ pub(crate) struct Staged {
     pub(crate) marks: Vec<(u64, Mark)>,
 }
 
-impl Rare {
-    const fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.late.is_empty() && self.latest.is_empty()
-    }
-}
-
 impl Staged {
     pub(crate) const fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.marks.is_empty()
@@ -152,18 +166,10 @@ impl Staged {
 }
 
 impl Shared {
-    pub(crate) fn new<R: Runtime>(
-        remote: Option<SocketAddr>,
-        principal: u64,
-        runtime: &R,
-        outgoing: Arc<Outgoing>,
-    ) -> Self {
-        let dirty = AtomicBool::new(false);
-        let mut inner = Inner::default();
-        (inner.remote, inner.limit) = (remote, outgoing.queue);
-        let (timers, inner) = (Box::new(Sleeper::of(runtime)), Mutex::new(inner));
-        let watch = OnceLock::new();
-        Self { principal, outgoing, hosted: None, timers, dirty, watch, inner }
+    pub(crate) fn new(remote: Option<SocketAddr>, principal: u64, ground: Arc<Ground>) -> Self {
+        let inner = Mutex::new(Inner::new(remote, Arc::clone(&ground)));
+        let (dirty, watch) = (AtomicBool::new(false), OnceLock::new());
+        Self { principal, ground, hosted: None, dirty, watch, inner }
     }
 
     pub(crate) const fn principal(&self) -> Option<u64> {
@@ -172,11 +178,12 @@ impl Shared {
 
     /// What handles wait with.
     pub(crate) fn timers(&self) -> &dyn Timers {
-        &*self.timers
+        &*self.ground.timers
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked::new(self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether there is something for the owner.
@@ -186,7 +193,7 @@ impl Shared {
     }
 
     /// Locks for the owner, which now takes everything there is.
-    pub(crate) fn lock_clean(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock_clean(&self) -> Locked<'_> {
         let inner = self.lock();
         self.dirty.store(false, Ordering::Relaxed);
         inner
@@ -210,7 +217,7 @@ impl Shared {
 
     /// Lets go of the lock and wakes the owner if it sleeps.
     #[inline]
-    pub(crate) fn notify(&self, mut inner: MutexGuard<'_, Inner>) {
+    pub(crate) fn notify(&self, mut inner: Locked<'_>) {
         self.dirty.store(true, Ordering::Release);
         if inner.on_board {
             inner.land();
@@ -239,21 +246,18 @@ impl Shared {
         }
     }
 
-    /// Whether there is a board at which the owner could leave what it has. Where small messages
-    /// wait for others only the owner knows for how long.
+    /// Whether there is a board at which the owner could leave what it has.
     #[inline]
     pub(crate) fn may_park(&self) -> bool {
-        if self.outgoing.batch.is_some() {
-            return false;
-        }
         let inner = self.lock();
-        inner.seat.is_some() && inner.gate > 0 && inner.facts.max_body >= LONGEST
+        inner.seat.is_some() && inner.gate > 0 && usize::from(inner.facts.max_body) >= LONGEST
     }
 
     /// The owner leaves what it has at the board while it sleeps; false if it cannot.
     pub(crate) fn park(&self, body: impl FnOnce() -> Option<Box<dyn Parked>>) -> bool {
         let mut inner = self.lock();
-        let may = inner.gate > 0 && inner.facts.max_body >= LONGEST && !inner.has_staged();
+        let may =
+            inner.gate > 0 && usize::from(inner.facts.max_body) >= LONGEST && !inner.has_staged();
         if !may || self.dirty.load(Ordering::Acquire) {
             return false;
         }
@@ -281,6 +285,16 @@ impl Shared {
         inner.seat.as_ref().and_then(|seat| seat.evict())
     }
 
+    /// Shows the owner what was lent to what it left at the board; `None` if that is not there.
+    pub(crate) fn recall(&self, len: usize, show: impl FnOnce(&[u8])) -> Option<()> {
+        self.lock().seat.as_ref()?.recall(len, show)
+    }
+
+    /// Its seat at the board.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        self.lock().seat.as_deref().cloned()
+    }
+
     /// The board at which it has a seat.
     pub(crate) fn board(&self) -> Option<Arc<Board>> {
         self.lock().seat.as_ref().and_then(|seat| seat.board())
@@ -302,6 +316,34 @@ impl Shared {
 }
 
 impl Inner {
+    fn new(remote: Option<SocketAddr>, ground: Arc<Ground>) -> Self {
+        Self {
+            ground,
+            facts: Facts::default(),
+            remote,
+            figures: Figures::default(),
+            staged: Vec::new(),
+            staged_total: 0,
+            open: false,
+            granted: 0,
+            has_freed: false,
+            gate: 0,
+            turned_down: 0,
+            rare: None,
+            asked: None,
+            orders: Orders::default(),
+            over: false,
+            departed: false,
+            parting: false,
+            peer_finished: false,
+            generation: 0,
+            closed: None,
+            owner: None,
+            seat: None,
+            on_board: false,
+        }
+    }
+
     /// What is put up at the board from now on is not for this session: it would come before what a
     /// handle has sent.
     #[cold]
@@ -333,15 +375,6 @@ impl Inner {
 
     pub(crate) fn take_late_answers(&mut self) -> Vec<(RequestId, Status)> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.late)).unwrap_or_default()
-    }
-
-    /// Bytes that handles have queued and the owner has not taken.
-    pub(crate) const fn staged_len(&self) -> usize {
-        self.staged.len()
-    }
-
-    pub(crate) fn has_staged(&self) -> bool {
-        !self.staged.is_empty() || self.asked.as_ref().is_some_and(|asked| asked.has_marks())
     }
 
     /// Which of the sessions that follow each other this is.
@@ -386,7 +419,7 @@ impl Inner {
 
     /// Who waited for room may try again.
     fn take_waiting(&mut self) -> Vec<Waker> {
-        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default()
+        self.rare.as_mut().map(|rare| rare.waiting.take()).unwrap_or_default()
     }
 
     pub(crate) fn asked(&mut self) -> &mut Asked {
@@ -441,7 +474,7 @@ impl Inner {
     /// Nobody waits for request `id` any more: the peer is told. That needs no room, because it may
     /// come between fragments, and there are only so many requests.
     pub(crate) fn abandon_call(&mut self, id: RequestId) -> Vec<Waker> {
-        let told = self.facts.id.is_some() && !self.over && !self.orders.finish;
+        let told = self.facts.has_sid && !self.over && !self.orders.finish;
         if self.asked().abandon(id) && told {
             self.stage(Header::new(Op::Cancel, 0, 2), &id.0.to_le_bytes(), &[]);
         }
@@ -492,6 +525,7 @@ impl Inner {
             // Whoever keeps a handle keeps nothing of what will not be sent.
             self.staged = Vec::new();
             self.give_back();
+            wake.extend(self.take_ticket().and_then(Ticket::give_up));
         }
         wake
     }
@@ -557,11 +591,5 @@ impl Inner {
     /// Why this session is over, if it is.
     pub(crate) fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref().filter(|_| self.over)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.give_back();
     }
 }

@@ -11,10 +11,9 @@ use std::time::Instant;
 use outlast_core::wire::RequestId;
 
 use crate::error::{Closed, Why};
-use crate::outgoing::Outgoing;
+use crate::ground::Ground;
 use crate::overview::lock;
 use crate::shared::{Facts, Inner, Shared};
-use crate::transport::Runtime;
 
 /// What a connection is doing.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
@@ -256,8 +255,8 @@ impl Drop for States {
 
 impl Shared {
     /// One of a client.
-    pub(crate) fn dialling<R: Runtime>(watch: Watch, runtime: &R, outgoing: Arc<Outgoing>) -> Self {
-        let mut shared = Self::new(None, 0, runtime, outgoing);
+    pub(crate) fn dialling(watch: Watch, ground: Arc<Ground>) -> Self {
+        let mut shared = Self::new(None, 0, ground);
         shared.watch = OnceLock::from(Arc::new(watch));
         shared
     }
@@ -286,7 +285,7 @@ impl Shared {
     pub(crate) fn publish(&self, facts: Facts, figures: impl FnOnce(&mut Inner)) {
         let mut inner = self.lock();
         figures(&mut inner);
-        let resumed = inner.facts.id.is_some();
+        let resumed = inner.facts.has_sid;
         let wake = inner.open_session(facts);
         drop(inner);
         let connected = LinkState::Connected { resumed };

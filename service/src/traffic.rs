@@ -315,13 +315,24 @@ impl<H: Handler> Owner<H> {
     /// Whether the peer may be given credit for what it sent.
     #[inline]
     pub(crate) fn may_release(&mut self, now: Instant) -> bool {
-        let is_full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        let is_full = self.shared.ground.is_full();
         if !is_full && !self.allowance.is_limited() {
-            self.held_until = None;
+            if let Some(rare) = &mut self.rare {
+                rare.held_until = None;
+            }
             return true;
         }
-        self.held_until = self.counts(now).or_else(|| is_full.then(|| now.after(RETRY)));
-        self.held_until.is_none()
+        let until = self.counts(now).or_else(|| is_full.then(|| now.after(RETRY)));
+        if until.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().held_until = until;
+        }
+        until.is_none()
+    }
+
+    /// Until when the peer gets no credit, if it gets none.
+    #[inline]
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.rare.as_deref().and_then(|rare| rare.held_until)
     }
 
     /// Counts what came since the last time, and says until when no more may come.

@@ -4,6 +4,7 @@
 //! the named ones. A few take options when run alone: see `cargo xtask help`.
 
 mod builds;
+mod dashboard;
 mod firmware;
 mod footprint;
 mod fuzz;
@@ -19,6 +20,7 @@ mod steps;
 mod suites;
 mod tidy;
 mod tools;
+mod wireshark;
 mod workspace;
 
 use std::process::ExitCode;

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{builds, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools};
+use crate::{
+    builds, dashboard, firmware, footprint, fuzz, instructions, proof, quality, tidy, tools,
+    wireshark,
+};
 
 /// How a step that did not fail ended, with a word on what it saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,12 +37,21 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "tools", about: "targets, components and valgrind are there", run: tools::step },
+    Step {
+        name: "tools",
+        about: "targets, components, valgrind and a browser are there",
+        run: tools::step,
+    },
     Step { name: "fmt", about: "every crate is formatted", run: quality::fmt },
     Step { name: "tidy", about: "house rules, spec and receipt coverage", run: tidy::step },
     Step { name: "clippy", about: "no lint in any crate, test or example", run: quality::clippy },
     Step { name: "doc", about: "rustdoc without a warning", run: quality::doc },
     Step { name: "tests", about: "unit, integration and doc tests", run: quality::tests },
+    Step {
+        name: "dashboard",
+        about: "the page of a server in headless Chromium",
+        run: dashboard::step,
+    },
     Step { name: "bench", about: "the benches' own tests", run: quality::bench },
     Step {
         name: "mutants",
@@ -47,6 +59,11 @@ const STEPS: &[Step] = &[
         run: quality::mutants,
     },
     Step { name: "demo", about: "the demo loses nothing over a hundred cuts", run: quality::demo },
+    Step {
+        name: "wireshark",
+        about: "the dissector shows what the specification says",
+        run: wireshark::step,
+    },
     Step { name: "msrv", about: "builds with the oldest Rust promised", run: builds::msrv },
     Step { name: "targets", about: "the core builds for four bare targets", run: builds::targets },
     Step { name: "features", about: "the core in every set of features", run: builds::features },

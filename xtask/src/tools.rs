@@ -26,6 +26,8 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
         targets(workspace, &firmware::TARGETS),
         valgrind(),
         qemu(),
+        tshark(),
+        chromium(),
     ];
     let missing: Vec<String> = needs.into_iter().filter_map(Result::err).collect();
     if missing.is_empty() {
@@ -97,6 +99,19 @@ pub(crate) fn qemu() -> Result<(), String> {
     let packages = "qemu-system-arm qemu-system-misc iproute2";
     debian("qemu-system-arm", packages)?;
     debian("qemu-system-riscv32", packages)
+}
+
+/// Tshark, which is Wireshark without windows.
+pub(crate) fn tshark() -> Result<(), String> {
+    debian("tshark", "tshark")
+}
+
+/// The browser in which the page of a server is looked at.
+pub(crate) const CHROMIUM: &str = "chromium";
+
+/// That browser, and a font for it.
+pub(crate) fn chromium() -> Result<(), String> {
+    debian(CHROMIUM, "chromium fonts-dejavu-core")
 }
 
 /// Whether this runs as root.

@@ -105,7 +105,8 @@ impl Session {
         }
     }
 
-    /// Publishes `bytes` to everybody in long messages.
+    /// Publishes `bytes` to everybody in long messages, one at a time: what the server's sessions
+    /// hold then does not depend on how far each has come.
     pub(crate) fn fill(&mut self, dialect: Dialect, bytes: usize) -> io::Result<()> {
         let Self::FanOut { engine, .. } = self else {
             return Ok(());
@@ -113,7 +114,7 @@ impl Session {
         let template = Template::message(dialect, FILL_SIZE);
         let mut left = bytes.div_ceil(FILL_SIZE) * engine.hearing();
         while left > 0 {
-            let tally = fanout::drive(engine, &template, 4, Duration::from_millis(100))?;
+            let tally = fanout::drive(engine, &template, 1, Duration::from_millis(100))?;
             left = left.saturating_sub(tally.messages as usize);
         }
         Ok(())

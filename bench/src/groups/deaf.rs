@@ -12,6 +12,9 @@ use crate::servers::{FAN_OUT_BUFFER, Kind, Mode};
 const CONNECTIONS: usize = 1000;
 /// Bytes sent to everybody before anything is measured: more than may be kept for one session.
 const FILL: usize = 1 << 20;
+/// Most of these, until memory grows by no more than [`STEADY`] bytes with one of them.
+const FILLS: usize = 4;
+const STEADY: u64 = 32 << 10;
 /// What may be kept for a session that takes nothing: its send buffer, what waits behind that (256
 /// KiB, and what one look into the queue adds), the queue, and what is put up ahead of it for all.
 const BOUND: usize = FAN_OUT_BUFFER + (256 << 10) * 3 + (64 << 10);
@@ -66,6 +69,22 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     Ok(())
 }
 
+/// Resident memory once filling it further hardly adds to it: what the sessions hold depends on
+/// what is under way when their peers acknowledge something.
+fn fullest(server: &Server, mut fill: impl FnMut() -> io::Result<()>) -> io::Result<u64> {
+    fill()?;
+    let mut before = server.resident()?;
+    for _ in 0..FILLS {
+        fill()?;
+        let now = server.resident()?;
+        if now < before + STEADY {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
 /// A fresh server, memory as full as it gets, one measured run.
 fn one(options: &Options, window: usize, deaf: bool) -> io::Result<Run> {
     let Some(dialect) = Kind::Outlast.dialect() else {
@@ -74,8 +93,7 @@ fn one(options: &Options, window: usize, deaf: bool) -> io::Result<Run> {
     let server = Server::start(Kind::Outlast, Mode::FanOut)?;
     let load = Load::FanOut { connections: CONNECTIONS, window };
     let mut session = Session::connect(server.address, dialect, EchoWith::Message, load)?;
-    session.fill(dialect, FILL)?;
-    let before = server.resident()?;
+    let before = fullest(&server, || session.fill(dialect, FILL))?;
     if deaf {
         session.deafen()?;
     }

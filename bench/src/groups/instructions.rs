@@ -39,7 +39,7 @@ fn collect(name: &str, rounds: u64) -> io::Result<Option<u64>> {
 }
 
 /// `==123== Collected : 4567`
-fn parse(text: &str) -> Option<u64> {
+pub(super) fn parse(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.split_once("Collected :"))?;
     line.1.trim().parse().ok()
 }

@@ -7,7 +7,7 @@ use crate::generator::{EchoWith, Load, Session};
 use crate::measure::{Server, Spread, percentile};
 use crate::options::Options;
 use crate::report::{Report, Table, digits, rate, spread, time};
-use crate::servers::{Kind, Mode};
+use crate::servers::{self, Kind, Mode};
 use crate::syscalls::{Counter, Tool};
 
 /// Runs between two runs of the limit.
@@ -203,13 +203,28 @@ fn mean(a: Sample, b: Sample) -> Sample {
     Sample { cpu: mid(a.cpu, b.cpu), rate: mid(a.rate, b.rate), latency }
 }
 
+/// CPU per message of one run, in ns.
+pub(super) fn cpu_of(
+    kind: Kind,
+    mode: Mode,
+    echo: EchoWith,
+    load: Load,
+    duration: Duration,
+) -> io::Result<f64> {
+    Ok(run(Subject { name: kind.name(), kind, mode }, echo, load, duration)?.cpu)
+}
+
 /// A fresh server, a short warm-up, one measured run.
 fn run(subject: Subject, echo: EchoWith, load: Load, duration: Duration) -> io::Result<Sample> {
     let (server, mut session) = connect(subject, echo, load)?;
-    session.drive(duration / 5)?;
+    let warm_up = session.drive(duration / 5)?;
     let before = server.cpu()?;
     let mut tally = session.drive(duration)?;
     let cpu = server.cpu()?.saturating_sub(before);
+    if servers::is_profiled() {
+        let (name, all) = (subject.name, warm_up.messages + tally.messages);
+        println!("{name}, process {}: {all} messages", server.pid());
+    }
     let latency = match [0.5, 0.99, 0.999].map(|share| percentile(&mut tally.latencies, share)) {
         [Some(p50), Some(p99), Some(p999)] => Some([p50, p99, p999]),
         _ => None,

@@ -6,6 +6,7 @@ mod deaf;
 mod idle;
 mod instructions;
 mod loopback;
+mod observe;
 mod own;
 mod resume;
 mod tls;
@@ -31,10 +32,11 @@ pub(crate) enum Group {
     Idle,
     Resume,
     Tls,
+    Observe,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Core,
         Self::OneWay,
         Self::Echo,
@@ -43,6 +45,7 @@ impl Group {
         Self::Idle,
         Self::Resume,
         Self::Tls,
+        Self::Observe,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Group {
             Self::Idle => "idle",
             Self::Resume => "resume",
             Self::Tls => "tls",
+            Self::Observe => "observe",
         }
     }
 
@@ -66,6 +70,7 @@ impl Group {
 /// Measures every selected group.
 pub(crate) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     servers::choose_runtime(options.runtime);
+    options.under.iter().for_each(|under| servers::choose_profiler(under));
     let files = sys::raise_open_file_limit()?;
     let cores = std::thread::available_parallelism()?.get();
     println!("{cores} cores, {files} open files, load {}", load_average());
@@ -87,6 +92,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
             Group::Idle => idle::run(options, report)?,
             Group::Resume => resume::run(options, report)?,
             Group::Tls => tls::run(options, report)?,
+            Group::Observe => observe::run(options, report)?,
         }
     }
     Ok(())

@@ -57,6 +57,10 @@ pub(crate) enum Kind {
     Outlast,
     /// This project, every message through a router with two hooks.
     OutlastRouted,
+    /// This project, without statistics.
+    OutlastUncounted,
+    /// This project, with a subscriber of `tracing` at `info`.
+    OutlastTraced,
     /// Bytes without framing over smol.
     SmolRaw,
     /// This project over smol.
@@ -99,6 +103,8 @@ impl Kind {
             Self::Tarpc => "tarpc",
             Self::Outlast => "outlast",
             Self::OutlastRouted => "outlast-routed",
+            Self::OutlastUncounted => "outlast-uncounted",
+            Self::OutlastTraced => "outlast-traced",
             Self::SmolRaw => "smol-raw",
             Self::OutlastSmol => "outlast-smol",
             Self::AsyncStdRaw => "async-std-raw",
@@ -109,7 +115,8 @@ impl Kind {
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        let watched = [Self::OutlastUncounted, Self::OutlastTraced];
+        Self::ALL.into_iter().chain(watched).find(|kind| kind.name() == name)
     }
 
     /// How the neutral load generator talks to it; `None` if only its own client can.
@@ -126,6 +133,8 @@ impl Kind {
             Self::Tarpc => None,
             Self::Outlast
             | Self::OutlastRouted
+            | Self::OutlastUncounted
+            | Self::OutlastTraced
             | Self::OutlastSmol
             | Self::OutlastAsyncStd
             | Self::OutlastStd => Some(Dialect::Outlast),
@@ -135,7 +144,9 @@ impl Kind {
     /// What the same runtime does with bytes alone, in the same mode.
     pub(crate) const fn raw(self) -> Option<Self> {
         match self {
-            Self::Outlast | Self::OutlastRouted => Some(Self::TokioRaw),
+            Self::Outlast | Self::OutlastRouted | Self::OutlastUncounted | Self::OutlastTraced => {
+                Some(Self::TokioRaw)
+            }
             Self::OutlastSmol => Some(Self::SmolRaw),
             Self::OutlastAsyncStd => Some(Self::AsyncStdRaw),
             Self::OutlastStd => Some(Self::StdRaw),
@@ -166,7 +177,9 @@ impl Kind {
             | Self::StdRaw
             | Self::OutlastStd => matches!(mode, Mode::Echo),
             Self::Outlast => outlast::AVAILABLE,
-            Self::OutlastRouted => matches!(mode, Mode::Sink),
+            Self::OutlastRouted | Self::OutlastUncounted | Self::OutlastTraced => {
+                matches!(mode, Mode::Sink)
+            }
         }
     }
 }
@@ -224,6 +237,8 @@ pub(crate) fn main(args: &[String]) -> io::Result<()> {
         Kind::Tarpc => run(tarpc::serve()),
         Kind::Outlast => run(outlast::serve(mode)),
         Kind::OutlastRouted => run(routed::serve()),
+        Kind::OutlastUncounted => run(outlast::uncounted()),
+        Kind::OutlastTraced => run(outlast::traced()),
         Kind::SmolRaw => async_io::smol_raw(),
         Kind::OutlastSmol => async_io::over_smol(),
         Kind::AsyncStdRaw => async_io::async_std_raw(),
@@ -266,15 +281,46 @@ pub(crate) fn choose_runtime(name: &'static str) {
     let _ = CHOSEN.set(name);
 }
 
-/// This program again, as a child.
+static PROFILER: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Decides what the servers are run under: a command with its arguments.
+pub(crate) fn choose_profiler(words: &str) {
+    let _ = PROFILER.set(words.split_whitespace().map(str::to_owned).collect());
+}
+
+/// Whether servers are run under something that wants to see them end.
+pub(crate) fn is_profiled() -> bool {
+    PROFILER.get().is_some()
+}
+
+/// This program again, as a server.
+pub(crate) fn server_child() -> io::Result<Command> {
+    let mut command = match PROFILER.get().map(Vec::as_slice) {
+        Some([profiler, words @ ..]) => {
+            let mut command = Command::new(profiler);
+            command.args(words).arg(std::env::current_exe()?);
+            command
+        }
+        Some([]) | None => Command::new(std::env::current_exe()?),
+    };
+    surround(&mut command);
+    Ok(command)
+}
+
+/// This program again, as a client.
 pub(crate) fn child() -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
+    surround(&mut command);
+    Ok(command)
+}
+
+/// What all children find around them.
+fn surround(command: &mut Command) {
     if let Some(name) = CHOSEN.get() {
         command.env(RUNTIME, name);
     }
     // As many threads for tasks as the others have; for smol that is what it takes by itself.
     command.env("ASYNC_STD_THREAD_COUNT", "1");
-    Ok(command)
 }
 
 /// The runtime of every server and client over tokio, the same for everybody.

@@ -33,6 +33,25 @@ pub(super) async fn serve(mode: Mode) -> io::Result<()> {
     Ok(())
 }
 
+/// As a sink, and counts nothing.
+pub(super) async fn uncounted() -> io::Result<()> {
+    let builder = Server::builder().config(config()).limits(limits()).statistics(false);
+    let server = builder.bind("127.0.0.1:0").await?;
+    let port = server.local_addr()?.port();
+    let mut running = server.start(|_| Sink { wants_fragments: false })?;
+    super::announce(port)?;
+    running.finished().await;
+    Ok(())
+}
+
+/// As a sink, and tells a subscriber what happens, who writes it down and nobody reads it.
+pub(super) async fn traced() -> io::Result<()> {
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO);
+    subscriber.with_writer(io::sink).init();
+    serve(Mode::Sink).await
+}
+
 /// The same on every runtime.
 pub(super) const fn config() -> Config {
     Config { max_requests: 256, ..Config::SERVER }

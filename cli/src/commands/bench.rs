@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use super::common::{Dialing, Notices, stopped};
 use super::{Outcome, block_on, print};
-use crate::address::Address;
 use crate::histogram::Histogram;
 use crate::progress::Board;
 use crate::text::{Table, bytes, grouped, per_second, span};
+use outlast_config::Address;
 
 /// Where messages and requests go.
 const ROUTE: Route = Route::new(1);

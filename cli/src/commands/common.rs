@@ -1,19 +1,20 @@
 //! What the commands that open or accept sessions have in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use outlast_config::{Address, ClientSettings, Sources};
 use outlast_tls::{Maybe, MaybeTls};
 use outlast_tokio::net::PlainClientBuilder;
 use outlast_tokio::plain::formats::AnyFormat;
 use outlast_tokio::{
-    Attempts, Client, CloseCode, Closed, DialError, Incoming, Peer, PlainClient, Position,
+    Client, CloseCode, Closed, DialError, Incoming, Password, Peer, PlainClient, Position,
     ReconnectPolicy, Tokio, Why,
 };
 
-use super::security::ClientSecurity;
-use crate::address::Address;
+use super::security::{ClientSecurity, client_layer};
+use super::settings::{over, path_text};
 use crate::health::Health;
 use crate::progress::Board;
 use crate::text::span;
@@ -39,25 +40,36 @@ pub(crate) struct Access {
 impl Access {
     /// The token, if there is one.
     pub(crate) fn token(&self) -> Result<Option<Vec<u8>>, String> {
-        let (token, origin) = match &self.token_file {
-            Some(path) => {
-                let read = std::fs::read(path);
-                let origin = path.display().to_string();
-                (read.map_err(|error| format!("cannot read {origin}: {error}"))?, origin)
-            }
-            None => match std::env::var_os(TOKEN_VARIABLE) {
-                Some(token) => (token.into_encoded_bytes(), TOKEN_VARIABLE.to_owned()),
-                None => return Ok(None),
-            },
-        };
-        // Editors end files with a line break that nobody means.
-        let token = token.trim_ascii_end().to_vec();
-        if token.is_empty() || token.len() > TOKEN_MAX {
-            let len = token.len();
-            return Err(format!("the token in {origin} has {len} bytes: 1 to {TOKEN_MAX} will do"));
-        }
-        Ok(Some(token))
+        token(self.token_file.as_deref())
     }
+
+    /// Puts this option over what other sources say.
+    pub(crate) fn over(&self, sources: Sources) -> Sources {
+        let path = path_text(self.token_file.as_ref());
+        over(sources, "auth.token_file", path, "--token-file")
+    }
+}
+
+/// The token in this file, or in the environment, if there is one.
+pub(crate) fn token(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
+    let (token, origin) = match path {
+        Some(path) => {
+            let read = std::fs::read(path);
+            let origin = path.display().to_string();
+            (read.map_err(|error| format!("cannot read {origin}: {error}"))?, origin)
+        }
+        None => match std::env::var_os(TOKEN_VARIABLE) {
+            Some(token) => (token.into_encoded_bytes(), TOKEN_VARIABLE.to_owned()),
+            None => return Ok(None),
+        },
+    };
+    // Editors end files with a line break that nobody means.
+    let token = token.trim_ascii_end().to_vec();
+    if token.is_empty() || token.len() > TOKEN_MAX {
+        let len = token.len();
+        return Err(format!("the token in {origin} has {len} bytes: 1 to {TOKEN_MAX} will do"));
+    }
+    Ok(Some(token))
 }
 
 /// A client, with TLS or without.
@@ -76,37 +88,59 @@ pub(crate) struct Dialing {
 }
 
 impl Dialing {
+    /// Puts these options over what other sources say.
+    pub(crate) fn over(&self, sources: Sources) -> Sources {
+        let sources = self.security.over(self.access.over(sources));
+        over(sources, "dial.attempts", self.attempts, "--attempts")
+    }
+
+    /// A client of the server at `address`, from these options alone.
     pub(crate) fn client(&self, address: &Address) -> Result<ClientBuilder, String> {
-        let client = Client::builder().address(address.to_string()).reconnect(self.policy());
-        let client = client.layer(Maybe(self.security.layer()?));
-        Ok(match self.access.token()? {
-            Some(token) => client.token(token),
-            None => client,
-        })
+        let sources = over(Sources::new(), "connect.addresses", Some(address), "ADDR");
+        let loaded = self.over(sources).load_over(&base());
+        client(&loaded.map_err(|error| error.to_string())?.settings)
     }
+}
 
-    /// A client of another system's server.
-    pub(crate) fn plain(
-        &self,
-        address: &Address,
-        format: AnyFormat,
-    ) -> Result<PlainClientBuilder<MaybeTls<Tokio>, AnyFormat>, String> {
-        if self.access.token()?.is_some() {
-            return Err("another system's server asks for no token".to_owned());
-        }
-        let client = PlainClient::builder(format).address(address.to_string());
-        Ok(client.reconnect(self.policy()).layer(Maybe(self.security.layer()?)))
-    }
+/// What clients of this command do by default: a person is there who waits.
+pub(crate) fn base() -> ClientSettings {
+    let dial = ReconnectPolicy {
+        backoff_base: 200_000,
+        backoff_cap: 3_000_000,
+        connect_limit: 5_000_000,
+        ..ReconnectPolicy::default()
+    };
+    ClientSettings { dial, ..ClientSettings::default() }
+}
 
-    fn policy(&self) -> ReconnectPolicy {
-        ReconnectPolicy {
-            backoff_base: 200_000,
-            backoff_cap: 3_000_000,
-            connect_limit: 5_000_000,
-            attempts: self.attempts.map_or(Attempts::Unlimited, Attempts::UpTo),
-            ..ReconnectPolicy::default()
-        }
+/// A client with these settings.
+pub(crate) fn client(settings: &ClientSettings) -> Result<ClientBuilder, String> {
+    let client = settings.apply(Client::builder()).layer(Maybe(client_layer(settings)?));
+    if let (Some(user), Some(path)) = (&settings.user, &settings.password_file) {
+        let origin = path.display();
+        let read = std::fs::read(path).map_err(|error| format!("cannot read {origin}: {error}"))?;
+        let password = Password::new(user.as_str(), read.trim_ascii_end());
+        let password = password.map_err(|error| format!("the password in {origin}: {error}"))?;
+        return Ok(client.credentials(password));
     }
+    Ok(match token(settings.token_file.as_deref())? {
+        Some(token) => client.token(token),
+        None => client,
+    })
+}
+
+/// A client of another system's server with these settings.
+pub(crate) fn plain_client(
+    settings: &ClientSettings,
+    format: AnyFormat,
+) -> Result<PlainClientBuilder<MaybeTls<Tokio>, AnyFormat>, String> {
+    if token(settings.token_file.as_deref())?.is_some() || settings.user.is_some() {
+        return Err("another system's server asks for no token".to_owned());
+    }
+    let client = PlainClient::builder(format).config(settings.plain).reconnect(settings.dial);
+    let addresses = settings.addresses.iter();
+    let client = addresses.fold(client, |client, address| client.address(address.to_string()));
+    Ok(client.socket(settings.socket.clone()).layer(Maybe(client_layer(settings)?)))
 }
 
 /// Tells a person what becomes of the connection.

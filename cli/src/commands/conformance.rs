@@ -10,8 +10,8 @@ use outlast_conformance::judge::{Failure, Options, Outcome, Reach, Role, Verdict
 
 use super::common::Access;
 use super::{Outcome as Ended, print};
-use crate::address::Address;
 use crate::inspect;
+use outlast_config::Address;
 
 /// Judge any server, or any client, by what it says on the wire
 ///

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use outlast_config::{Address, ClientSettings, Effective, Origin};
 use outlast_core::wire::HEADER_LEN;
 use outlast_tokio::{Handle, Handler, Incoming, Peer, RequestError, Route, SendError};
 use tokio::sync::{Notify, mpsc};
 
-use super::common::{Dialing, Notices, lost_words, stopped};
+use super::common::{Dialing, Notices, base, client, lost_words, plain_client, stopped};
 use super::foreign::Foreign;
+use super::settings::{Configured, over, read};
 use super::{Outcome, block_on, print};
-use crate::address::{Address, DEFAULT};
 use crate::inspect::readable;
 use crate::progress::Board;
 
@@ -31,8 +32,10 @@ const RETRY: Duration = Duration::from_millis(100);
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Where the server listens, host:port; either part may be left out
-    #[arg(value_name = "ADDR", default_value = DEFAULT)]
-    address: Address,
+    ///
+    /// Without it: 127.0.0.1:7411, or what the settings say.
+    #[arg(value_name = "ADDR")]
+    address: Option<Address>,
     /// Send lines as requests and print the answers, one after the other
     #[arg(long)]
     request: bool,
@@ -43,6 +46,8 @@ pub(crate) struct Args {
     foreign: Foreign,
     #[command(flatten)]
     dialing: Dialing,
+    #[command(flatten)]
+    configured: Configured,
     /// Say nothing about the connection
     #[arg(long, short)]
     quiet: bool,
@@ -56,21 +61,30 @@ Examples:
   outlast connect --format msgtrans --request # to another system's server; ends when it is quiet";
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    if let Some(format) = args.foreign.format()? {
-        let client = args.dialing.plain(&args.address, format)?;
+    let sources =
+        over(args.configured.sources()?, "connect.addresses", args.address.as_ref(), "ADDR");
+    let sources = args.dialing.over(args.foreign.over(sources, "connect")?);
+    let Some(read) = read(sources, base(), args.configured.print_config)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    need_no_pool(read.current())?;
+    let settings = &read.current().settings;
+    let address = settings.addresses.first().cloned().unwrap_or_default();
+    if let Some(format) = settings.format()? {
+        let client = plain_client(settings, format)?;
         let (board, lines) = (Arc::new(Board::new(args.quiet)), read_lines());
         return block_on(super::foreign::connect(client, lines, board, args.route, args.request));
     }
-    let client = args.dialing.client(&args.address)?;
+    let client = client(settings)?;
     let board = Arc::new(Board::new(args.quiet));
     block_on(async {
-        let notices = Notices::new(&board, &args.address);
+        let notices = Notices::new(&board, &address);
         let health = Arc::clone(&notices.health);
         let desk = Arc::new(Desk::default());
         let handler = Line { notices, board: Arc::clone(&board), desk: Arc::clone(&desk) };
         let (handle, runner) = client.connect(handler).map_err(|error| error.to_string())?;
         let mut runner = tokio::spawn(runner);
-        let hint = format!("no answer from {}: is `outlast serve` running there", args.address);
+        let hint = format!("no answer from {}: is `outlast serve` running there", address);
         tokio::spawn(Notices::complain(Arc::clone(&health), Arc::clone(&board), hint));
         let mut lines = read_lines();
         let route = Route::new(args.route);
@@ -89,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
                     board.say("* the server ended the session; everything arrived");
                     return Ok(ExitCode::SUCCESS);
                 }
-                return Err(stopped(&closed, &args.address));
+                return Err(stopped(&closed, &address));
             }
         };
         outcome?;
@@ -99,8 +113,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if closed.complete {
             return Ok(ExitCode::SUCCESS);
         }
-        Err(stopped(&closed, &args.address))
+        Err(stopped(&closed, &address))
     })
+}
+
+/// What is said of a pool is for programs that open one; a preset may say it to everybody.
+fn need_no_pool(effective: &Effective<ClientSettings>) -> Result<(), String> {
+    let said = effective
+        .origins()
+        .iter()
+        .find(|(key, origin)| key.starts_with("pool.") && !matches!(origin, Origin::Preset(_)));
+    match said {
+        Some((key, origin)) => {
+            Err(format!("{origin}: {key} has no effect here: this command opens one session"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Lines of standard input. A thread reads them, since there is no other way that works for

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use outlast_config::{Address, Sources};
 use outlast_tls::MaybeTls;
 use outlast_tokio::Tokio;
-use outlast_tokio::net::{PlainClientBuilder, PlainServerBuilder};
-use outlast_tokio::plain::formats::{AnyFormat, FormatKind, Key, Kind, Options, Packet};
+use outlast_tokio::net::{PlainClientBuilder, PlainServerBuilder, Running};
+use outlast_tokio::plain::formats::{AnyFormat, Key, Kind, Packet};
 use outlast_tokio::plain::{
-    PlainCause, PlainConfig, PlainError, PlainEvent, PlainHandle, PlainHandler, PlainInfo,
-    PlainPeer,
+    PlainCause, PlainError, PlainEvent, PlainHandle, PlainHandler, PlainInfo, PlainPeer,
+    PlainServerHandle,
 };
 use tokio::sync::mpsc;
 
 use super::print;
-use crate::address::Address;
+use super::settings::over;
 use crate::inspect::readable;
 use crate::progress::Board;
 
@@ -25,8 +26,6 @@ use crate::progress::Board;
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the server may say nothing after the last line.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How long connections get when the server stops.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Another system's format
 #[derive(Debug, clap::Args)]
@@ -43,45 +42,34 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
-    /// The format, if there is one.
-    pub(super) fn format(&self) -> Result<Option<AnyFormat>, String> {
-        let Some(name) = &self.format else {
-            return Ok(None);
-        };
-        let kind: FormatKind = name.parse().map_err(|error| format!("{error}"))?;
-        let mut options = Options::default();
+    /// Puts these options over what other sources say of the keys that begin with `prefix`.
+    pub(super) fn over(&self, sources: Sources, prefix: &str) -> Result<Sources, String> {
+        let format = format!("{prefix}.format");
+        let mut sources = over(sources, &format, self.format.as_ref(), "--format");
         for option in &self.options {
             let (key, value) = option
                 .split_once('=')
                 .ok_or_else(|| format!("`{option}` is no setting: KEY=VALUE, such as max=65536"))?;
-            options.set(key, value).map_err(|error| error.to_string())?;
+            let key = format!("{prefix}.options.{key}");
+            sources = sources.set(key, value, "--format-option");
         }
-        AnyFormat::new(kind, &options).map(Some).map_err(|error| error.to_string())
+        Ok(sources)
     }
 }
 
 /// Listens, and sends every packet back.
-pub(super) async fn serve(
+pub(super) async fn start(
     builder: PlainServerBuilder<MaybeTls<Tokio>, AnyFormat>,
     name: &str,
     address: &Address,
-    idle_ms: u32,
     quiet: bool,
-) -> Result<ExitCode, String> {
-    let idle_timeout = Duration::from_millis(idle_ms.into());
-    let builder = builder.config(PlainConfig { idle_timeout, ..PlainConfig::default() });
+) -> Result<Running<PlainServerHandle>, String> {
     let listener = builder.bind(address.to_string()).await;
     let listener = listener.map_err(|error| super::serve::cannot_listen(address, &error))?;
     eprintln!("serving on {}; Ctrl-C stops", listener.local_addr());
     eprintln!("  packets of {name} are sent back; there are no sessions");
     let running = listener.start(move |info: &PlainInfo| Echo { remote: info.remote, quiet });
-    let running = running.map_err(|error| error.to_string())?;
-    let handle = running.handle();
-    let _ = tokio::signal::ctrl_c().await;
-    let stats = handle.stats();
-    running.shutdown(GRACE).await;
-    eprintln!("\n{} connections, {} refused", stats.accepted, stats.refused);
-    Ok(ExitCode::SUCCESS)
+    running.map_err(|error| error.to_string())
 }
 
 /// The server's side of one connection.

@@ -1,6 +1,7 @@
 //! One module for each subcommand: its arguments and what it does with them. What they share is in
 //! `common`.
 
+mod admin;
 pub(crate) mod bench;
 pub(crate) mod cert;
 mod common;
@@ -8,12 +9,16 @@ pub(crate) mod conformance;
 pub(crate) mod connect;
 pub(crate) mod demo;
 mod foreign;
+mod gate;
 pub(crate) mod inspect;
+pub(crate) mod password;
 pub(crate) mod proxy;
 pub(crate) mod receive;
 mod security;
 pub(crate) mod send;
 pub(crate) mod serve;
+mod settings;
+pub(crate) mod top;
 
 use std::future::Future;
 use std::io::{self, Write};

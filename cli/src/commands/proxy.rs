@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::serve::cannot_listen;
 use super::{Outcome, block_on};
-use crate::address::Address;
 use crate::proxy::{Chaos, Happening, Proxy, Range, Watcher};
 use crate::rng::fresh_seed;
+use outlast_config::Address;
 
 /// A TCP proxy that makes trouble: cuts, stalls, splits, slows down, goes deaf
 ///

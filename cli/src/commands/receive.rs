@@ -11,12 +11,13 @@ use tokio::sync::Notify;
 use tokio::task::block_in_place;
 
 use super::common::{Access, short};
-use super::security::{ServerSecurity, reload_when_told};
+use super::gate::{Shown, guard};
+use super::security::{ServerSecurity, log_at, reload_certificate, server_layer};
 use super::serve::cannot_listen;
 use super::{Outcome, block_on, print};
-use crate::address::{Address, DEFAULT};
 use crate::inspect::escape;
 use crate::transfer::{Arrived, Folder, Receiver};
+use outlast_config::Address;
 
 /// How long senders get to leave when the receiver stops.
 const GRACE: Duration = Duration::from_millis(500);
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// Folder for the files; made if it does not exist
     dir: PathBuf,
     /// Where to listen, host:port; either part may be left out
-    #[arg(value_name = "ADDR", default_value = DEFAULT)]
+    #[arg(value_name = "ADDR", default_value = Address::DEFAULT)]
     address: Address,
     /// Replace files of the same name
     #[arg(long)]
@@ -75,12 +76,19 @@ pub(super) fn announce(session: &str, arrived: Option<&Arrived>) {
 pub(crate) fn run(args: &Args) -> Outcome {
     let folder = folder(&args.dir, args.overwrite, args.max_size)?;
     let token = args.access.token()?;
-    let tls = args.security.layer()?;
+    let listener = args.security.listener();
+    let tls = server_layer(&listener)?;
+    let log = log_at(args.security.log())?;
     block_on(async {
         let server = Server::builder().layer(Maybe(tls.clone())).config(Config::SERVER);
-        let asks = token.is_some() || args.security.asks();
+        let shown = match token {
+            Some(token) => Shown::token(&token),
+            None if listener.tls_client_ca.is_some() => Shown::Certificate,
+            None => Shown::Nothing,
+        };
+        let asks = !shown.is_nothing();
         let open = !asks && !args.address.is_loopback();
-        let server = args.security.guard(server, token)?;
+        let server = guard(server, &shown, log.as_ref());
         let server = server.bind(args.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;
@@ -100,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         tokio::select! {
             () = done.notified(), if args.once => {}
             _ = tokio::signal::ctrl_c() => {}
-            never = reload_when_told(tls) => match never {},
+            never = reload_certificate(tls) => match never {},
         }
         running.shutdown(GRACE).await;
         Ok(ExitCode::SUCCESS)

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use outlast_tls::{Certificates, ClientTls, MaybeTls, ServerTls};
-use outlast_tokio::{SecurityEvent, SecurityLog, Tokio};
+use outlast_config::{ClientSettings, Listener, Sources};
+use outlast_tls::{ClientTls, ServerTls};
+use outlast_tokio::{SecurityEvent, SecurityLog};
+
+use super::settings::{over, path_text};
 
 /// Lines that wait to be written; what comes beyond is left out.
 const LINES_AHEAD: usize = 1024;
-
-/// A server, with TLS or without.
-type ServerBuilder = outlast_tokio::net::ServerBuilder<MaybeTls<Tokio>>;
 
 /// TLS at a client
 #[derive(Debug, clap::Args)]
@@ -33,19 +33,28 @@ pub(super) struct ClientSecurity {
 }
 
 impl ClientSecurity {
-    pub(super) fn layer(&self) -> Result<Option<ClientTls>, String> {
-        let Some(roots) = &self.tls_ca else {
-            return Ok(None);
-        };
-        let mut tls = ClientTls::builder().roots_file(roots);
-        if let Some(name) = &self.tls_name {
-            tls = tls.server_name(name);
-        }
-        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            tls = tls.identity_files(cert, key);
-        }
-        tls.build().map(Some).map_err(|error| error.to_string())
+    /// Puts these options over what other sources say.
+    pub(super) fn over(&self, sources: Sources) -> Sources {
+        let sources = over(sources, "tls.ca", path_text(self.tls_ca.as_ref()), "--tls-ca");
+        let sources = over(sources, "tls.name", self.tls_name.as_ref(), "--tls-name");
+        let sources = over(sources, "tls.cert", path_text(self.tls_cert.as_ref()), "--tls-cert");
+        over(sources, "tls.key", path_text(self.tls_key.as_ref()), "--tls-key")
     }
+}
+
+/// TLS at a client with these settings.
+pub(super) fn client_layer(settings: &ClientSettings) -> Result<Option<ClientTls>, String> {
+    let Some(roots) = &settings.tls_ca else {
+        return Ok(None);
+    };
+    let mut tls = ClientTls::builder().roots_file(roots);
+    if let Some(name) = &settings.tls_name {
+        tls = tls.server_name(name);
+    }
+    if let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) {
+        tls = tls.identity_files(cert, key);
+    }
+    tls.build().map(Some).map_err(|error| error.to_string())
 }
 
 /// TLS at a server, and who is kept out
@@ -69,63 +78,69 @@ pub(super) struct ServerSecurity {
 }
 
 impl ServerSecurity {
-    /// The log, if there is to be one.
-    fn log(&self) -> Result<Option<SecurityLog>, String> {
-        let Some(path) = &self.security_log else {
-            return Ok(None);
-        };
-        let out: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(io::stderr())
-        } else {
-            let opened = File::options().append(true).create(true).open(path);
-            let opened =
-                opened.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-            Box::new(opened)
-        };
-        // The server does not wait for a disk.
-        let (lines, queue) = sync_channel(LINES_AHEAD);
-        std::thread::spawn(move || write_lines(out, &queue));
-        Ok(Some(SecurityLog::new(move |event: &SecurityEvent<'_>| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            // A full queue has lines enough.
-            let _ =
-                lines.try_send(format!("{}.{:03} {event}\n", now.as_secs(), now.subsec_millis()));
-        })))
+    /// Puts these options over what other sources say of the first listener.
+    pub(super) fn over(&self, sources: Sources) -> Sources {
+        let cert = path_text(self.tls_cert.as_ref());
+        let sources = over(sources, "listen.0.tls_cert", cert, "--tls-cert");
+        let key = path_text(self.tls_key.as_ref());
+        let sources = over(sources, "listen.0.tls_key", key, "--tls-key");
+        let roots = path_text(self.tls_client_ca.as_ref());
+        let sources = over(sources, "listen.0.tls_client_ca", roots, "--tls-client-ca");
+        let log = path_text(self.security_log.as_ref());
+        over(sources, "security.log", log, "--security-log")
     }
 
-    pub(super) fn layer(&self) -> Result<Option<ServerTls>, String> {
-        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else {
-            return Ok(None);
-        };
-        let mut tls =
-            ServerTls::files(cert, key).observe(|error| eprintln!("a connection failed: {error}"));
-        if let Some(roots) = &self.tls_client_ca {
-            tls = tls.client_roots_file(roots);
+    /// The same without other sources.
+    pub(super) fn listener(&self) -> Listener {
+        Listener {
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            tls_client_ca: self.tls_client_ca.clone(),
+            ..Listener::default()
         }
-        tls.build().map(Some).map_err(|error| error.to_string())
     }
 
-    /// Asks clients for what they have to show, and tells the log who has not.
-    pub(super) fn guard(
-        &self,
-        server: ServerBuilder,
-        token: Option<Vec<u8>>,
-    ) -> Result<ServerBuilder, String> {
-        let server = match token {
-            Some(token) => server.token(token),
-            None if self.asks() => server.authenticator(Certificates::by_name()),
-            None => server,
-        };
-        Ok(match self.log()? {
-            Some(log) => server.security_log(log),
-            None => server,
-        })
+    /// Where it is told who is kept out, if anywhere.
+    pub(super) fn log(&self) -> Option<&Path> {
+        self.security_log.as_deref()
     }
+}
 
-    /// Whether clients are asked for a certificate.
-    pub(super) const fn asks(&self) -> bool {
-        self.tls_client_ca.is_some()
+/// A log that is written to the end of this file.
+fn open_log(path: &Path) -> Result<SecurityLog, String> {
+    let out: Box<dyn Write + Send> = if path == Path::new("-") {
+        Box::new(io::stderr())
+    } else {
+        let opened = File::options().append(true).create(true).open(path);
+        let opened = opened.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Box::new(opened)
+    };
+    // The server does not wait for a disk.
+    let (lines, queue) = sync_channel(LINES_AHEAD);
+    std::thread::spawn(move || write_lines(out, &queue));
+    Ok(SecurityLog::new(move |event: &SecurityEvent<'_>| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A full queue has lines enough.
+        let _ = lines.try_send(format!("{}.{:03} {event}\n", now.as_secs(), now.subsec_millis()));
+    }))
+}
+
+/// TLS at this listener, if it is spoken there.
+pub(super) fn server_layer(listener: &Listener) -> Result<Option<ServerTls>, String> {
+    let (Some(cert), Some(key)) = (&listener.tls_cert, &listener.tls_key) else {
+        return Ok(None);
+    };
+    let mut tls =
+        ServerTls::files(cert, key).observe(|error| eprintln!("a connection failed: {error}"));
+    if let Some(roots) = &listener.tls_client_ca {
+        tls = tls.client_roots_file(roots);
     }
+    tls.build().map(Some).map_err(|error| error.to_string())
+}
+
+/// The log at this path, if there is to be one.
+pub(super) fn log_at(path: Option<&Path>) -> Result<Option<SecurityLog>, String> {
+    path.map(open_log).transpose()
 }
 
 /// Writes lines as they come, until nobody sends any more or they cannot be written.
@@ -139,7 +154,7 @@ fn write_lines(mut out: Box<dyn Write + Send>, queue: &Receiver<String>) {
 
 /// Reads the files again whenever the process is told to (SIGHUP). Never returns.
 #[cfg(unix)]
-pub(super) async fn reload_when_told(tls: Option<ServerTls>) -> std::convert::Infallible {
+pub(super) async fn reload_certificate(tls: Option<ServerTls>) -> std::convert::Infallible {
     use tokio::signal::unix::{SignalKind, signal};
     let (Some(tls), Ok(mut told)) = (tls, signal(SignalKind::hangup())) else {
         return std::future::pending().await;
@@ -154,6 +169,6 @@ pub(super) async fn reload_when_told(tls: Option<ServerTls>) -> std::convert::In
 }
 
 #[cfg(not(unix))]
-pub(super) async fn reload_when_told(_: Option<ServerTls>) -> std::convert::Infallible {
+pub(super) async fn reload_certificate(_: Option<ServerTls>) -> std::convert::Infallible {
     std::future::pending().await
 }

@@ -10,10 +10,10 @@ use outlast_tokio::{Handler, Incoming, Peer};
 
 use super::common::{Dialing, Notices, lost_words, stopped};
 use super::{Outcome, block_on};
-use crate::address::Address;
 use crate::progress::{Board, Unit};
 use crate::text::{bytes, per_second, span};
 use crate::transfer::{Progress, send_all, sources};
+use outlast_config::Address;
 
 /// Between two looks at the progress.
 const TICK: Duration = Duration::from_millis(100);

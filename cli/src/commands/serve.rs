@@ -4,28 +4,30 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use outlast_tls::Maybe;
-use outlast_tokio::plain::formats::AnyFormat;
+use outlast_config::{Address, Listener, ServerSettings, Sources};
+use outlast_tls::{Maybe, MaybeTls, ServerTls};
+use outlast_tokio::net::Running;
+use outlast_tokio::plain::PlainServerHandle;
 use outlast_tokio::{
-    Config, Handle, Handler, Incoming, Peer, Route, Server, ServerHandle, SessionInfo, Status,
+    Config, Handle, Handler, Incoming, Peer, Route, SecurityLog, Server, ServerHandle, SessionInfo,
+    Status, Tokio,
 };
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
+use super::admin::{Admin, Drained};
 use super::common::{Access, short};
 use super::foreign::Foreign;
+use super::gate::{Shown, guard};
 use super::receive::announce;
-use super::security::{ServerSecurity, reload_when_told};
+use super::security::{ServerSecurity, log_at, server_layer};
+use super::settings::{self, Configured, Live, is_native, over, reload_when_told};
 use super::{Outcome, block_on, print};
-use crate::address::{Address, DEFAULT};
 use crate::inspect::readable;
 use crate::text::bytes;
 use crate::transfer::{Folder, Receiver};
 
-/// How long clients get to leave when the server stops.
-const GRACE: Duration = Duration::from_millis(500);
 /// Messages that wait to be sent back to one client.
 const ECHO_AHEAD: usize = 4096;
 /// Their bytes. A longer message is sent back if no other one waits.
@@ -40,8 +42,10 @@ const ECHO_BYTES: usize = 4 << 20;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Where to listen, host:port; either part may be left out
-    #[arg(value_name = "ADDR", default_value = DEFAULT)]
-    address: Address,
+    ///
+    /// Without it: 127.0.0.1:7411, or what the settings say.
+    #[arg(value_name = "ADDR")]
+    address: Option<Address>,
     /// Send every message back to who sent it
     #[arg(long, conflicts_with = "format")]
     echo: bool,
@@ -53,23 +57,24 @@ pub(crate) struct Args {
     receive: Option<PathBuf>,
     /// Keep the session of an absent client for so many seconds, at most what the client asks for
     ///
-    /// The clients of this command ask for 600.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = Config::SERVER.retention_s,
-        conflicts_with = "format"
-    )]
-    keep: u32,
+    /// The clients of this command ask for 600. Without it: 600, or what the settings say.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "format")]
+    keep: Option<u32>,
     /// Give a silent connection up after so many milliseconds
-    #[arg(long, value_name = "MS", default_value_t = Config::SERVER.idle_timeout_ms)]
-    idle: u32,
+    ///
+    /// Without it: 45 seconds, 60 of another system's format, or what the settings say.
+    #[arg(long, value_name = "MS")]
+    idle: Option<u32>,
     #[command(flatten)]
     foreign: Foreign,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
     security: ServerSecurity,
+    #[command(flatten)]
+    admin: Admin,
+    #[command(flatten)]
+    configured: Configured,
     /// Do not print messages
     #[arg(long, short)]
     quiet: bool,
@@ -81,61 +86,189 @@ Examples:
   outlast serve --relay                # a chat: connect from several terminals
   outlast serve --echo '[::]:7411'     # reachable from other machines, IPv4 and IPv6
   outlast serve --token-file token     # only for clients that have the same file
-  outlast serve --format ndjson        # an echo for clients of another system";
+  outlast serve --admin :7412          # with metrics and a page; see also outlast top
+  outlast serve --format ndjson        # an echo for clients of another system
+  outlast serve --config server.toml   # SIGHUP reads it again
+  outlast serve --print-config         # every setting, as the beginning of such a file";
+
+impl Args {
+    /// Everything that is said of settings, this command's options last.
+    fn sources(&self) -> Result<Sources, String> {
+        let sources = self.configured.sources()?;
+        let sources = over(sources, "listen.0.address", self.address.as_ref(), "ADDR");
+        let keep = self.keep.map(|seconds| format!("{seconds} s"));
+        let sources = over(sources, "session.retention", keep, "--keep");
+        let sources = over(sources, "session.idle_timeout", self.idle, "--idle");
+        let sources = over(sources, "plain.idle_timeout", self.idle, "--idle");
+        let sources = self.foreign.over(sources, "listen.0")?;
+        Ok(self.security.over(self.access.over(sources)))
+    }
+
+    const fn mode(&self) -> Mode {
+        if self.relay {
+            Mode::Relay
+        } else if self.echo {
+            Mode::Echo
+        } else {
+            Mode::Print
+        }
+    }
+}
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let config = Config { retention_s: args.keep, idle_timeout_ms: args.idle, ..Config::SERVER };
+    let sources = args.sources()?;
+    let Some(mut reloader) =
+        settings::read(sources, ServerSettings::default(), args.configured.print_config)?
+    else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
     let folder = folder.transpose()?;
-    if let Some(format) = args.foreign.format()? {
-        return serve_foreign(args, format);
+    let begun = reloader.current().settings.clone();
+    if !begun.listen.iter().any(is_native) && (args.echo || args.relay || folder.is_some()) {
+        return Err("--echo, --relay and --receive are for sessions: no listener has any".into());
     }
-    let token = args.access.token()?;
-    let tls = args.security.layer()?;
-    let mode = if args.relay {
-        Mode::Relay
-    } else if args.echo {
-        Mode::Echo
-    } else {
-        Mode::Print
-    };
+    let shown = shown(&begun)?;
+    let log = log_at(begun.security_log.as_deref())?;
     block_on(async {
-        let server = Server::builder().layer(Maybe(tls.clone())).config(config);
-        let asks = token.is_some() || args.security.asks();
-        let open = !asks && !args.address.is_loopback();
-        let server = args.security.guard(server, token)?;
-        let server = server.bind(args.address.to_string()).await;
-        let server = server.map_err(|error| cannot_listen(&args.address, &error))?;
-        let local = server.local_addr().map_err(|error| error.to_string())?;
-        eprintln!("serving on {local}; Ctrl-C stops");
-        eprintln!("  {}", describe(&config, mode));
-        if tls.is_some() {
-            eprintln!("  over TLS; SIGHUP reads the certificate again");
+        let mut live = Live { server: None, plain: Vec::new(), tls: Vec::new(), shown };
+        let bound = bind(&begun, log.as_ref(), &mut live).await?;
+        let running = match bound {
+            Some(server) => Some(start(server, args, &begun, folder)?),
+            None => None,
+        };
+        live.server = running.as_ref().map(Running::handle);
+        let mut plain = Vec::new();
+        for listener in begun.listen.iter().filter(|listener| !is_native(listener)) {
+            plain.push(start_foreign(&begun, listener, log.as_ref(), &mut live, args.quiet).await?);
         }
-        folder.iter().for_each(|it| eprintln!("  files go to {}", it.root().display()));
-        if open {
-            eprintln!("  whoever reaches this port may use it: --token-file keeps others out");
-        }
-        let everybody = Arc::new(OnceLock::new());
-        let (all, quiet) = (Arc::clone(&everybody), args.quiet);
-        let running = server.start(move |info: &SessionInfo| Desk {
-            name: short(Some(info.id)),
-            id: info.id,
-            mode,
-            quiet,
-            everybody: Arc::clone(&all),
-            receiver: folder.clone().map(Receiver::new),
-            echo: None,
-        });
-        let running = running.map_err(|error| error.to_string())?;
-        let _ = everybody.set(running.handle());
-        let handle = running.handle();
+        live.plain = plain.iter().map(Running::handle).collect();
+        let drained = Drained::default();
+        let (admin, title) = (&args.admin, "outlast serve");
+        let _showing = match (&live.server, live.plain.first()) {
+            (Some(sessions), _) => admin.show(sessions.clone(), title, &drained).await?,
+            (None, Some(plain)) => admin.show(plain.clone(), title, &drained).await?,
+            (None, None) => None,
+        };
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
-            never = reload_when_told(tls) => match never {},
+            () = drained.wait() => {}
+            never = reload_when_told(&live, &mut reloader) => match never {},
         }
-        let stats = handle.stats();
-        running.shutdown(GRACE).await;
+        let grace = reloader.current().settings.drain_grace;
+        say_what_was(&live);
+        for plain in plain {
+            plain.shutdown(grace).await;
+        }
+        if let Some(running) = running {
+            running.shutdown(grace).await;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// What clients have to show.
+fn shown(settings: &ServerSettings) -> Result<Shown, String> {
+    let shown = Shown::of(settings)?;
+    let asks = |listener: &Listener| listener.tls_client_ca.is_some();
+    let mut foreign = settings.listen.iter().filter(|listener| !is_native(listener));
+    let mixed = settings.listen.iter().any(is_native);
+    if !shown.is_nothing() && (!mixed || foreign.any(asks)) {
+        return Err("another system's clients show no token and have no name".to_owned());
+    }
+    Ok(shown)
+}
+
+/// TLS at the listener with this number, if it is spoken there.
+fn tls_at(index: usize, listener: &Listener, live: &mut Live) -> Result<Option<ServerTls>, String> {
+    let tls = server_layer(listener)?;
+    live.tls.extend(tls.clone().map(|tls| (index, tls)));
+    Ok(tls)
+}
+
+/// Listens wherever sessions are spoken: one server.
+async fn bind(
+    settings: &ServerSettings,
+    log: Option<&SecurityLog>,
+    live: &mut Live,
+) -> Result<Option<SessionServer>, String> {
+    let mut all: Option<SessionServer> = None;
+    let open = live.shown.is_nothing();
+    for (index, listener) in settings.listen.iter().enumerate() {
+        if !is_native(listener) {
+            continue;
+        }
+        let tls = tls_at(index, listener, live)?;
+        let secure = tls.is_some();
+        let server = settings.apply(Server::builder().layer(Maybe(tls)));
+        let server = guard(server, &live.shown, log).bind(listener.address.to_string()).await;
+        let server = server.map_err(|error| cannot_listen(&listener.address, &error))?;
+        let local = server.local_addr().map_err(|error| error.to_string())?;
+        eprintln!("serving on {local}; Ctrl-C stops");
+        if secure {
+            eprintln!("  over TLS; SIGHUP reads the certificate again");
+        }
+        if open && !listener.address.is_loopback() {
+            eprintln!("  whoever reaches this port may use it: --token-file keeps others out");
+        }
+        all = Some(match all {
+            Some(first) => first.also(server),
+            None => server,
+        });
+    }
+    Ok(all)
+}
+
+/// A server of sessions, with TLS or without.
+type SessionServer = outlast_tokio::net::Server<MaybeTls<Tokio>>;
+
+fn start(
+    server: SessionServer,
+    args: &Args,
+    settings: &ServerSettings,
+    folder: Option<Folder>,
+) -> Result<Running, String> {
+    let (mode, quiet) = (args.mode(), args.quiet);
+    eprintln!("  {}", describe(&settings.session, mode));
+    folder.iter().for_each(|it| eprintln!("  files go to {}", it.root().display()));
+    let everybody = Arc::new(OnceLock::new());
+    let all = Arc::clone(&everybody);
+    let running = server.start(move |info: &SessionInfo| Desk {
+        name: short(Some(info.id)),
+        id: info.id,
+        mode,
+        quiet,
+        everybody: Arc::clone(&all),
+        receiver: folder.clone().map(Receiver::new),
+        echo: None,
+    });
+    let running = running.map_err(|error| error.to_string())?;
+    let _ = everybody.set(running.handle());
+    Ok(running)
+}
+
+/// A server of another system's clients.
+async fn start_foreign(
+    settings: &ServerSettings,
+    listener: &Listener,
+    log: Option<&SecurityLog>,
+    live: &mut Live,
+    quiet: bool,
+) -> Result<Running<PlainServerHandle>, String> {
+    let Some(format) = listener.format()? else {
+        return Err("this is no other system's format".to_owned());
+    };
+    let index = settings.listen.iter().position(|other| std::ptr::eq(other, listener));
+    let tls = tls_at(index.unwrap_or(0), listener, live)?;
+    let name = format.kind().name();
+    let server = settings.apply(Server::builder().layer(Maybe(tls)));
+    let server = guard(server, &Shown::Nothing, log).format(format).config(settings.plain);
+    super::foreign::start(server, name, &listener.address, quiet).await
+}
+
+/// What there was, when the server stops.
+fn say_what_was(live: &Live) {
+    if let Some(stats) = live.server.as_ref().map(ServerHandle::stats) {
         eprintln!(
             "\n{} sessions begun, {} times resumed, {} connections, {} handshakes failed",
             stats.created, stats.resumed, stats.accepted, stats.failed_handshakes
@@ -146,19 +279,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 stats.tls_hellos
             );
         }
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// A server of another system's clients.
-fn serve_foreign(args: &Args, format: AnyFormat) -> Outcome {
-    if args.access.token()?.is_some() || args.security.asks() {
-        return Err("another system's clients show no token and have no name".to_owned());
     }
-    let tls = args.security.layer()?;
-    let name = format.kind().name();
-    let server = args.security.guard(Server::builder().layer(Maybe(tls)), None)?.format(format);
-    block_on(super::foreign::serve(server, name, &args.address, args.idle, args.quiet))
+    for plain in &live.plain {
+        let stats = plain.stats();
+        eprintln!("\n{} connections, {} refused", stats.accepted, stats.refused);
+    }
 }
 
 /// A sentence about a port that cannot be had.

@@ -8,7 +8,7 @@ use outlast_core::wire::Frame;
 
 use super::pcap::{LINK_USER0, Packet};
 use super::{Conversation, Piece, Sender};
-use crate::address::DEFAULT_PORT;
+use outlast_config::Address;
 
 /// Segments kept out of order per direction; a capture that lost more is no use.
 const PENDING_MAX: usize = 4096;
@@ -149,7 +149,7 @@ impl Flow {
 
     /// Whether the first bytes of either direction open a connection of ours, or the port is ours.
     fn is_ours(&self, port: Option<u16>) -> bool {
-        let wanted = port.unwrap_or(DEFAULT_PORT);
+        let wanted = port.unwrap_or(Address::DEFAULT_PORT);
         if self.client.port() == wanted || self.server.port() == wanted {
             return true;
         }
@@ -168,7 +168,8 @@ impl Flow {
             let first = self.pieces.iter().find(|(from, _)| *from == by_client);
             first.is_some_and(|(_, piece)| piece.bytes.first() == Some(&1))
         };
-        let by_port = self.client.port() == DEFAULT_PORT && self.server.port() != DEFAULT_PORT;
+        let by_port = self.client.port() == Address::DEFAULT_PORT
+            && self.server.port() != Address::DEFAULT_PORT;
         if !self.certain && !greeted(true) && (greeted(false) || by_port) {
             std::mem::swap(&mut self.client, &mut self.server);
             for (by_client, piece) in &mut self.pieces {

@@ -96,6 +96,14 @@ impl Running {
         drop(self.child.stdin.take());
     }
 
+    /// Sends it a signal, by name.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.expect("there is `kill`").success());
+    }
+
     /// Ends it without warning, as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -34,6 +34,8 @@
 
 pub mod foreign;
 #[cfg(feature = "service")]
+mod ground;
+#[cfg(feature = "service")]
 mod over;
 #[cfg(feature = "service")]
 pub mod service;
@@ -47,6 +49,10 @@ use std::time::{Duration, Instant};
 use outlast_core::Config;
 use outlast_core::registry::RegistryConfig;
 
+#[cfg(feature = "service")]
+pub use ground::Ground;
+#[cfg(feature = "plain")]
+pub(crate) use ground::LONG;
 #[cfg(feature = "service")]
 pub use over::{Over, Task};
 

@@ -10,9 +10,10 @@ use outlast_service::net::Net;
 use outlast_service::plain::formats::{Format, FormatError, FormatKind};
 use outlast_service::plain::{PlainCause, PlainConfig, PlainError};
 
-use super::ground::{Ground, Host};
+use super::ground::Host;
 use super::subject::{ECHO, SUBJECTS, Subject};
 use super::wire::Wire;
+use crate::net::Ground;
 
 /// Tries once.
 fn once() -> DialerConfig {

@@ -1,9 +1,8 @@
 //! A runtime with sockets, and what the applications on it are told.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use outlast_core::client::DialerConfig;
 use outlast_service::Limits;
@@ -14,56 +13,9 @@ use outlast_service::plain::{
 };
 
 use super::subject::{NOBODY, UNKNOWN};
-use crate::net::Task;
-
-/// However busy the machine is, this is long.
-pub(super) const LONG: Duration = Duration::from_secs(60);
-
-/// A runtime that the cases run on.
-pub struct Ground<N> {
-    net: N,
-    spawn: Arc<dyn Fn(Task) + Send + Sync>,
-}
-
-impl<N> std::fmt::Debug for Ground<N> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ground").finish_non_exhaustive()
-    }
-}
+use crate::net::{Ground, LONG};
 
 impl<N: Net> Ground<N> {
-    /// A runtime that takes tasks from any thread.
-    pub fn new(net: N) -> Self {
-        let outside = net.clone();
-        Self::with(net, move |task| outside.spawn(task))
-    }
-
-    /// A runtime that takes tasks from threads of its own only, and from others with `spawn`.
-    pub fn with(net: N, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
-        Self { net, spawn: Arc::new(spawn) }
-    }
-
-    /// Runs a future on the runtime and waits for what comes of it.
-    ///
-    /// # Panics
-    ///
-    /// If nothing does within a minute.
-    pub fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        let (tell, told) = mpsc::sync_channel(1);
-        (self.spawn)(Box::pin(async move {
-            // Whoever waited may have given up.
-            let _ = tell.send(future.await);
-        }));
-        told.recv_timeout(LONG).expect("what the future gives")
-    }
-
-    /// Runs a future on the runtime; nobody waits for it.
-    pub(super) fn aside(&self, future: impl Future<Output: Send> + Send + 'static) {
-        (self.spawn)(Box::pin(async move {
-            let _ = future.await;
-        }));
-    }
-
     /// A server that sends everything back which is not for somebody unknown.
     pub(super) fn serve(&self, format: AnyFormat, config: PlainConfig, limits: Limits) -> Host {
         let told = Told::default();

@@ -11,7 +11,8 @@ mod python;
 mod subject;
 mod wire;
 
-pub use ground::{Ground, Told};
+pub use crate::net::Ground;
+pub use ground::Told;
 pub use python::peers_in_another_language_are_content;
 pub use subject::{SUBJECTS, Subject};
 pub use wire::Wire;

@@ -7,8 +7,8 @@ use outlast_service::Limits;
 use outlast_service::net::Net;
 use outlast_service::plain::PlainConfig;
 
-use super::ground::Ground;
 use super::subject::{SUBJECTS, Subject};
+use crate::net::Ground;
 
 /// Formats and the programs that speak them.
 const PROGRAMS: &[(&str, &str)] = &[

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use outlast_service::plain::formats::{AnyFormat, Format, FormatKind, Step};
 
-use super::ground::LONG;
+use crate::net::LONG;
 
 /// One end of a connection.
 #[derive(Debug)]

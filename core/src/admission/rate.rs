@@ -32,6 +32,22 @@ impl Rate {
     pub const fn per_second(events: u32, burst: u32) -> Self {
         Self::new(events, 1_000_000, burst)
     }
+
+    /// Time one event takes up, in microseconds: 0 if there is no limit, 2^64 - 1 if no event
+    /// conforms but for the burst.
+    #[must_use]
+    pub const fn interval(&self) -> u64 {
+        self.interval
+    }
+
+    /// Events that may come at once, at least 1.
+    #[must_use]
+    pub const fn burst(&self) -> u64 {
+        match self.tolerance.checked_div(self.interval) {
+            Some(ahead) => ahead.saturating_add(1),
+            None => u64::MAX,
+        }
+    }
 }
 
 /// What is remembered of the events so far: when they would have ended at the even rate.

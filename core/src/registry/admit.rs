@@ -78,6 +78,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             ttl_s,
             ttl_left_s: ttl_s,
             rx_next: 0,
+            is_last: true,
         };
         let deadline = now.after(millis(self.config.handshake_ms));
         let generation = self.enter(at, id, session, deadline);
@@ -86,24 +87,26 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         Ok(Admission::New { lease, grant, ttl_s })
     }
 
-    /// Takes in a session from a snapshot as a detached one; the answer is its entry.
+    /// Takes in a session from a snapshot as a detached one; the answer is the lease of the
+    /// connection it had last.
     ///
     /// The limits for detached sessions hold, so taking in may evict. `None`: there is no room, or
     /// a session of this number already.
-    pub fn restore(&mut self, now: Instant, session: Stored) -> Option<u32> {
+    pub fn restore(&mut self, now: Instant, session: Stored) -> Option<Lease> {
         let id = session.principal.map_or(OwnerId::Source(session.source), OwnerId::Principal);
         if self.find(session.sid).is_some() {
             return None;
         }
         let at = self.take_entry()?;
         let left = seconds(session.ttl_left_s.min(session.ttl_s));
-        self.enter(at, id, session, now);
+        let attach = session.last_attach;
+        let generation = self.enter(at, id, session, now);
         self.leave_state(at);
         if let Some(entry) = self.entry_mut(at) {
             entry.owned = false;
         }
         self.put_aside(now, at, now.after(left));
-        Some(at)
+        Some(Lease { index: at, generation, attach })
     }
 
     /// Writes a new session to entry `at`, unconfirmed; the answer is its generation.
@@ -130,6 +133,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.epoch = session.epoch;
         entry.ttl = seconds(session.ttl_s);
         entry.rx_next = session.rx_next;
+        entry.rx_unknown = !session.is_last;
         entry.code = CloseCode::OK;
         entry.owner = owner;
         let generation = entry.generation;
@@ -255,11 +259,12 @@ impl Entry {
                 let forgotten = self.deadline <= now;
                 let code = if forgotten { CloseCode::NO_SESSION } else { self.code };
                 //= REG-17
-                let says_rx = !forgotten && code != CloseCode::MOVED;
+                //= REG-19
+                let says_rx = !forgotten && code != CloseCode::MOVED && !self.rx_unknown;
                 Some((code, Some(self.rx_next).filter(|_| says_rx)))
             }
             SessionState::Detached if self.deadline <= now => {
-                Some((CloseCode::EXPIRED, Some(self.rx_next)))
+                Some((CloseCode::EXPIRED, Some(self.rx_next).filter(|_| !self.rx_unknown)))
             }
             SessionState::Unconfirmed if self.deadline <= now => {
                 Some((CloseCode::NO_SESSION, None))

@@ -36,6 +36,8 @@ pub struct Entry {
     pub(super) owned: bool,
     /// The tombstone stays after its report.
     pub(super) keep: bool,
+    /// What was received may be more than `rx_next` says.
+    pub(super) rx_unknown: bool,
     /// The tombstone is in the list of those to report.
     pub(super) fresh: bool,
     pub(super) last_attach: u32,
@@ -131,6 +133,7 @@ impl Entry {
         rotating: false,
         owned: false,
         keep: false,
+        rx_unknown: false,
         fresh: false,
         last_attach: 0,
         epoch: 0,

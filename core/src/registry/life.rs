@@ -13,6 +13,14 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let Some(entry) = self.leased(lease) else {
             return false;
         };
+        let unknown = entry.rx_unknown;
+        if unknown && let Some(entry) = self.entry_mut(lease.index) {
+            //= REG-19
+            entry.rx_unknown = false;
+        }
+        let Some(entry) = self.leased(lease) else {
+            return false;
+        };
         if entry.state == Some(SessionState::Unconfirmed) {
             //= REG-8
             self.leave_state(lease.index);
@@ -151,6 +159,23 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
                 }
             }
         }
+    }
+
+    /// How long the session of this lease is still kept without a connection: until its retention
+    /// ends if it has none now, and all of it if it has one. In whole seconds, rounded up; 0 if
+    /// the session is over.
+    #[must_use]
+    pub fn retention_left_s(&self, now: Instant, lease: Lease) -> u32 {
+        let Some(entry) = self.entry(lease.index).filter(|it| it.generation == lease.generation)
+        else {
+            return 0;
+        };
+        let left = match entry.state {
+            Some(SessionState::Detached) => entry.deadline.micros_since(now),
+            Some(SessionState::Attached | SessionState::Unconfirmed) => entry.ttl,
+            Some(SessionState::Tombstone) | None => 0,
+        };
+        u32::try_from(left.div_ceil(1_000_000)).unwrap_or(u32::MAX)
     }
 
     /// When [`poll_expired`](Self::poll_expired) has something to do next; a time in the past

@@ -26,6 +26,43 @@ pub(super) struct Taken<'b, 't> {
 const PLAIN: u32 = 0xC000_00FF;
 
 impl<S: Storage + ?Sized> Session<S> {
+    /// The short way: takes a one-way message from the front of `input`, its route and its payload,
+    /// if there is nothing unusual about it, and is what [`handle_input`](Self::handle_input) tries
+    /// first. `None` means only that that one has to look.
+    ///
+    /// Whoever can handle many messages in a row with less than an event for each takes them so.
+    #[inline(always)]
+    pub fn handle_message<'b>(
+        &mut self,
+        now: Instant,
+        input: &mut &'b [u8],
+    ) -> Option<(Route, &'b [u8])> {
+        // Header prediction: nearly every frame is a one-way message of an open session.
+        let (head, rest) = input.split_first_chunk::<HEADER_LEN>()?;
+        let header = Header::from_bytes(*head);
+        let len = header.body_len();
+        let next = self.rx.next + header.frame_size() as u64;
+        if header.word() & PLAIN == Op::Message as u32
+            && header.tag() <= 0xFB
+            && self.takes_plain()
+            && len <= self.config.max_body
+            && header.frame_size() as u64 <= u64::from(self.rx.credit())
+            && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
+        {
+            *input = rest;
+            //= HBT-12
+            let now = now.max(self.link.now);
+            if self.link.heartbeat.received_at != now || self.link.frame_since.is_some() {
+                self.link.received(now);
+                self.link.frame_since = None;
+            }
+            self.advance_rx(now, next);
+            self.stats.messages_in = self.stats.messages_in.wrapping_add(1);
+            return Some((Route::from(header.tag()), payload));
+        }
+        None
+    }
+
     /// Takes the next event: first those that wait, then from the front of `input`, advancing
     /// `input` past what was consumed.
     ///
@@ -42,31 +79,9 @@ impl<S: Storage + ?Sized> Session<S> {
         now: Instant,
         input: &mut &'b [u8],
     ) -> Result<Option<Event<'b>>, Violation> {
-        // Header prediction: nearly every frame is a one-way message of an open session.
-        if let Some((head, rest)) = input.split_first_chunk::<HEADER_LEN>() {
-            let header = Header::from_bytes(*head);
-            let len = header.body_len();
-            let next = self.rx.next + header.frame_size() as u64;
-            if header.word() & PLAIN == Op::Message as u32
-                && header.tag() <= 0xFB
-                && self.takes_plain()
-                && len <= self.config.max_body
-                && header.frame_size() as u64 <= u64::from(self.rx.credit())
-                && let Some((payload, rest)) = rest.split_at_checked(usize::from(len))
-            {
-                *input = rest;
-                //= HBT-12
-                let now = now.max(self.link.now);
-                if self.link.heartbeat.received_at != now || self.link.frame_since.is_some() {
-                    self.link.received(now);
-                    self.link.frame_since = None;
-                }
-                self.advance_rx(now, next);
-                self.stats.messages_in = self.stats.messages_in.wrapping_add(1);
-                let route = Route::from(header.tag());
-                let position = Position(next);
-                return Ok(Some(Event::Message { route, payload, position }));
-            }
+        if let Some((route, payload)) = self.handle_message(now, input) {
+            let position = Position(self.rx.next);
+            return Ok(Some(Event::Message { route, payload, position }));
         }
         let mut event = None;
         match self.handle_unpredicted(now, input, &mut event) {

@@ -30,6 +30,7 @@ mod open;
 mod output;
 mod positions;
 mod send;
+mod written;
 
 pub use attach::Attach;
 pub(crate) use events::Pending;
@@ -342,6 +343,12 @@ impl<S: Storage + ?Sized> Session<S> {
     //= REQ-14
     pub fn open_requests(&self) -> impl Iterator<Item = RequestId> + '_ {
         (0..self.peer.max_requests).map(RequestId).filter(|id| self.is_open_out(*id))
+    }
+
+    /// Requests of the peer's that want their response, the lowest number first: whoever restores
+    /// the session answers those of which nobody knows any more.
+    pub fn open_requests_in(&self) -> impl Iterator<Item = RequestId> + '_ {
+        (0..self.config.max_requests).map(RequestId).filter(|id| self.is_open_in(*id))
     }
 
     /// What counts and has been counted since the session began.

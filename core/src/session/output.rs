@@ -220,7 +220,7 @@ impl<S: Storage + ?Sized> Session<S> {
     //= CRD-2
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
-    fn open_gate(&mut self) {
+    pub(super) fn open_gate(&mut self) {
         let (end, credit) = (self.ring.len(), self.tx.credit() as usize);
         self.tx.gate = if end <= credit {
             end as u32

@@ -525,7 +525,7 @@ const fn body_len(len: usize) -> u16 {
 /// bytes and how many they are.
 ///
 /// What holds for the first of them holds for all, and the processor can look at several at a time.
-fn run_of(frames: &[u8], header: Header, most: usize) -> (usize, u32) {
+pub(super) fn run_of(frames: &[u8], header: Header, most: usize) -> (usize, u32) {
     let frames = frames.get(..most).unwrap_or(frames);
     let (size, bytes) = (header.frame_size(), header.to_bytes());
     let (mut end, mut count) = (0, 0);

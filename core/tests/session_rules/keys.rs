@@ -2,6 +2,8 @@
 
 use super::*;
 
+use outlast_core::registry::Stored;
+
 type Sessions = Registry<[Entry; 4]>;
 
 fn admit(sessions: &mut Sessions, hello: &Hello<'_>) -> Result<Admission, CloseCode> {
@@ -131,4 +133,34 @@ fn a_snapshot_tells_the_last_of_two_tokens() {
     let mut out = [0; 64];
     let len = client.poll_transmit(T.after(1_000_000), &mut out);
     assert_eq!(confirmed(&mut again, &out[..len]), Some(3));
+}
+
+/// What a registry is told of a restored session lets the client in that has it.
+//= test SNP-7
+#[test]
+fn a_snapshot_says_what_a_registry_and_a_configuration_need() {
+    let small = Config { max_body: 200, max_message: 5_000, max_requests: 3, ..config() };
+    let (client, mut server) = pair(config(), small);
+    server.rotate_key(GRANT.key_id.wrapping_add(1), [9; 16]).unwrap();
+    let bytes = snapshot(&server).unwrap();
+    let stored = Stored::of_snapshot(&bytes, Some(7), 8, 900, true).unwrap();
+    assert_eq!(
+        (stored.sid, stored.epoch, stored.key_id),
+        (GRANT.sid, GRANT.epoch + 1, GRANT.key_id)
+    );
+    assert_eq!((stored.principal, stored.source, stored.rx_next), (Some(7), 8, 0));
+    assert_eq!((stored.ttl_s, stored.ttl_left_s, stored.last_attach), (900, 600, 1));
+    assert!(stored.next_key.is_some());
+    let wide = config();
+    assert!(Session::restore(wide, &bytes, false, Vec::new()).is_err());
+    let fitting = wide.with_limits_of(&bytes).unwrap();
+    assert_eq!((fitting.max_body, fitting.max_message, fitting.max_requests), (200, 5_000, 3));
+    assert_eq!(fitting.idle_timeout_ms, wide.idle_timeout_ms);
+    assert!(Session::restore(fitting, &bytes, false, Vec::new()).is_ok());
+    // A client's snapshot is no server's, and a damaged one nobody's.
+    assert!(Stored::of_snapshot(&snapshot(&client).unwrap(), None, 0, 1, true).is_none());
+    let mut damaged = bytes;
+    damaged[30] ^= 1;
+    assert!(Stored::of_snapshot(&damaged, None, 0, 1, true).is_none());
+    assert!(wide.with_limits_of(&damaged).is_none());
 }

@@ -8,6 +8,7 @@
 )]
 
 mod keys;
+mod written;
 
 use outlast_core::auth::{AuthContext, Prover, Secret, SharedKeyProver, shared_key_server_proof};
 use outlast_core::registry::{

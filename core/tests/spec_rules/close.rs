@@ -68,14 +68,17 @@ fn close_is_the_last_frame_and_input_is_discarded_from_then_on() {
 //= test CLS-11
 #[test]
 fn a_close_that_nobody_takes_is_not_waited_for() {
-    let (mut client, _) = pair(config(), config());
-    client.close(T, CloseCode::GOING_AWAY, 0);
-    assert_eq!(client.next_deadline(), Some(ms(2_000)));
-    client.handle_timeout(T.after(1_999_999));
-    assert_eq!(client.link_state(), LinkState::Closing);
-    client.handle_timeout(ms(2_000));
-    assert_eq!(client.link_state(), LinkState::Closed);
-    assert_eq!(output_at(&mut client, ms(2_000)), []);
+    for linger_ms in [2_000, 310] {
+        let (mut client, _) = pair(Config { linger_ms, ..config() }, config());
+        client.close(T, CloseCode::GOING_AWAY, 0);
+        let end = ms(linger_ms.into());
+        assert_eq!(client.next_deadline(), Some(end));
+        client.handle_timeout(T.after(u64::from(linger_ms) * 1_000 - 1));
+        assert_eq!(client.link_state(), LinkState::Closing);
+        client.handle_timeout(end);
+        assert_eq!(client.link_state(), LinkState::Closed);
+        assert_eq!(output_at(&mut client, end), []);
+    }
 }
 
 //= test CLS-8

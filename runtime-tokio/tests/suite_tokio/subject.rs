@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use outlast_conformance::net::{Over, Task};
+use outlast_conformance::net::{Ground, Over, Task};
 use outlast_tokio::Tokio;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -14,8 +14,15 @@ pub(crate) fn over_tokio() -> Over<Tokio> {
     Over::with("tokio over sockets", net, spawn)
 }
 
+/// As [`over_tokio`], for cases of other kinds.
+#[allow(dead_code, reason = "each suite takes what it needs")]
+pub(crate) fn ground() -> Ground<Tokio> {
+    let (net, spawn) = tokio();
+    Ground::with(net, spawn)
+}
+
 /// A runtime, and how it is given tasks, with which it ends.
-pub(crate) fn tokio() -> (Tokio, impl Fn(Task) + Send + Sync + 'static) {
+fn tokio() -> (Tokio, impl Fn(Task) + Send + Sync + 'static) {
     let (end, ended) = oneshot::channel::<()>();
     let (tell, told) = mpsc::sync_channel(1);
     drop(std::thread::spawn(move || {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use outlast_core::wire::Route;
 
-use super::{GroupError, GroupReport, Groups, MemberError};
+use super::{Groups, MemberError, group_calls};
 use crate::error::SendError;
 use crate::handle::Handle;
 use crate::handler::Peer;
 use crate::home::Hosted;
 use crate::shared::Shared;
+use sealed::Sealed as _;
 
 /// Who is in a group: a session, or a connection that has none. Numbers of servers that share their
 /// groups are drawn at random from 2^64, and so are different.
@@ -158,7 +159,9 @@ impl Shared {
             Ok(())
         } else {
             match inner.stage_message(route, payload) {
-                Err(SendError::Full) => inner.overflow(self.outgoing.when_full, route, payload),
+                Err(SendError::Full) => {
+                    inner.overflow(self.ground.outgoing.when_full, route, payload)
+                }
                 staged => staged,
             }
         };
@@ -175,83 +178,18 @@ impl sealed::Sealed for Handle {
     }
 }
 
-/// A session of a server, in groups.
-impl Handle {
-    /// Puts this session into a group, if the group's rule allows it; whether it was not in it
-    /// before. It stays until it leaves or is over, with and without connection.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::Denied`], which [limit](GroupError::Limit) leaves no room, that the name is
-    /// empty, that the session is over or a client's.
-    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
-        let named = self.share().named().ok_or(GroupError::NotServed)?;
-        Groups::ask_to_join(&named, group)
-    }
-
-    /// Takes this session out of a group; whether it was in it.
-    pub fn leave_group(&self, group: &str) -> bool {
-        self.share().named().is_some_and(|named| named.quit(group))
-    }
-
-    /// The groups that this session is in, in the order in which it joined them.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.share().named().map_or_else(Vec::new, |named| named.joined())
-    }
-
-    /// Sends a one-way message to everybody in a group but this session, without waiting for any of
-    /// them, if the group's rule allows it.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::Denied`], that the name cannot be one, or that this is no server's session.
-    /// Who does not get the message is in the report.
-    pub fn send_to_group(
-        &self,
-        group: &str,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<GroupReport, GroupError> {
-        let named = self.share().named().ok_or(GroupError::NotServed)?;
-        Groups::ask_to_send(&named, group, route.into(), payload)
+impl sealed::Sealed for Peer<'_> {
+    fn named(&self) -> Option<Named> {
+        self.handle().share().named()
     }
 }
 
-/// A session of a server, in groups, from its handler.
-impl Peer<'_> {
-    /// As [`Handle::join_group`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::join_group`].
-    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
-        self.handle().join_group(group)
-    }
+group_calls! {
+    /// A session of a server, in groups.
+    Handle
+}
 
-    /// As [`Handle::leave_group`].
-    pub fn leave_group(&self, group: &str) -> bool {
-        self.handle().leave_group(group)
-    }
-
-    /// As [`Handle::groups`]. At the last event of a session they are still those that it was in;
-    /// it leaves them behind that.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.handle().groups()
-    }
-
-    /// As [`Handle::send_to_group`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::send_to_group`].
-    pub fn send_to_group(
-        &self,
-        group: &str,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<GroupReport, GroupError> {
-        self.handle().send_to_group(group, route, payload)
-    }
+group_calls! {
+    /// A session of a server, in groups, from its handler.
+    Peer<'_>
 }

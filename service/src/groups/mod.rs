@@ -4,6 +4,7 @@
 //! in none: the end of a member takes it out of all, and whoever comes too late to add it is told
 //! so. One lock covers the tables; it is not held while anything is sent or anybody is asked.
 
+mod calls;
 mod error;
 mod member;
 #[cfg(test)]
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use outlast_core::ConfigError;
 use outlast_core::wire::Route;
 
+pub(crate) use calls::group_calls;
 pub use error::{GroupError, GroupLimit, MemberError};
-#[cfg(any(feature = "formats", test))]
+#[cfg(any(feature = "formats", feature = "router", test))]
 pub(crate) use member::sealed;
 pub use member::{GroupMember, MemberId, MemberInfo};
 pub(crate) use member::{Member, Message, Named};
@@ -184,9 +186,10 @@ impl Groups {
     /// everybody may join, and whoever is in a group may send to it.
     ///
     /// The rule is asked in the task of whoever wants something, often that of a connection: it
-    /// must not block. No lock is held meanwhile.
+    /// must not block. No lock is held meanwhile, nor while a rule is dropped.
     pub fn set_rule(&self, rule: impl Fn(&Asking<'_>) -> bool + Send + Sync + 'static) {
-        lock(&self.0).rule = Some(Arc::new(rule));
+        let before = lock(&self.0).rule.replace(Arc::new(rule));
+        drop(before);
     }
 
     /// As [`set_rule`](Self::set_rule), for one group, whether it is there or not.
@@ -205,13 +208,16 @@ impl Groups {
         if inside.rules.len() >= limits.groups && !inside.rules.contains_key(group) {
             return Err(GroupError::limit(GroupLimit::Groups, limits.groups));
         }
-        inside.rules.insert(group.into(), Arc::new(rule));
+        let before = inside.rules.insert(group.into(), Arc::new(rule));
+        drop(inside);
+        drop(before);
         Ok(())
     }
 
     /// The group goes by the rule for all from now on; whether it had its own.
     pub fn clear_group_rule(&self, group: &str) -> bool {
-        lock(&self.0).rules.remove(group).is_some()
+        let before = lock(&self.0).rules.remove(group);
+        before.is_some()
     }
 
     /// Puts a session or connection into a group; whether it was not in it before. It stays until
@@ -245,6 +251,7 @@ impl Groups {
         for id in gone.members.keys() {
             inside.forget(*id, &name);
         }
+        drop(inside);
         gone.members.len()
     }
 

@@ -348,3 +348,35 @@ fn a_member_of_other_groups_is_not_let_in() {
     assert_eq!(groups.join(&stranger, "a"), Err(GroupError::NotServed));
     assert_eq!(groups.stats().groups, 0);
 }
+
+/// What a rule keeps may use the groups when it goes.
+#[test]
+fn rules_are_dropped_without_the_lock() {
+    struct Goes(Groups, std::sync::mpsc::SyncSender<usize>);
+    impl Drop for Goes {
+        fn drop(&mut self) {
+            self.1.send(self.0.stats().groups).unwrap();
+        }
+    }
+    let groups = Groups::default();
+    let (tell, told) = std::sync::mpsc::sync_channel(4);
+    let rule = || {
+        let goes = Goes(groups.clone(), tell.clone());
+        move |_: &Asking<'_>| goes.0.stats().groups == 0
+    };
+    let (first, second, third, fourth) = (rule(), rule(), rule(), rule());
+    let shared = groups.clone();
+    // In another thread, so that this one can tell.
+    let setting = std::thread::spawn(move || {
+        shared.set_rule(first);
+        shared.set_rule(second);
+        shared.set_group_rule("one", third).unwrap();
+        shared.set_group_rule("one", fourth).unwrap();
+        assert!(shared.clear_group_rule("one"));
+    });
+    for _ in 0..3 {
+        let gone = told.recv_timeout(std::time::Duration::from_secs(10));
+        assert_eq!(gone, Ok(0), "a rule that is replaced is dropped, and not under the lock");
+    }
+    setting.join().unwrap();
+}

@@ -18,6 +18,7 @@ pub use socket2;
 use crate::transport::{Runtime, Transport};
 
 mod client;
+mod lasting;
 #[cfg(feature = "formats")]
 mod plain;
 mod server;

@@ -10,7 +10,7 @@ use outlast_core::client::DialerConfig;
 use outlast_formats::Format;
 
 use super::client::{Dial, need_address, seed};
-use super::server::{Host, Running, listen, run};
+use super::server::{Host, Port, Running, listen, run};
 use super::{Layer, Net, SocketOptions, invalid};
 use crate::groups::Groups;
 use crate::limits::Limits;
@@ -34,6 +34,7 @@ pub struct PlainServerBuilder<N, F> {
     security: Option<SecurityLog>,
     socket: SocketOptions,
     groups: Groups,
+    statistics: bool,
 }
 
 /// A server that listens and does not accept yet.
@@ -53,7 +54,15 @@ impl<N: Net, F: Format + Clone + Sync> PlainServerBuilder<N, F> {
         socket: SocketOptions,
         groups: Groups,
     ) -> Self {
-        Self { net, format, config: PlainConfig::default(), limits, security, socket, groups }
+        let (config, statistics) = (PlainConfig::default(), true);
+        Self { net, format, config, limits, security, socket, groups, statistics }
+    }
+
+    /// Sets whether the times that handlers take are counted; they are otherwise.
+    #[must_use]
+    pub const fn statistics(mut self, count: bool) -> Self {
+        self.statistics = count;
+        self
     }
 
     /// Sets the groups that connections may join: those of another server, to have them in common,
@@ -123,15 +132,17 @@ impl<N: Net, F: Format + Clone + Sync> PlainListener<N, F> {
         factory: impl Fn(&PlainInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running<PlainServerHandle>> {
         let Self { listener, local, options } = self;
-        let PlainServerBuilder { net, format, config, limits, security, socket, groups } = options;
+        let PlainServerBuilder { net, format, config, limits, security, .. } = options;
+        let PlainServerBuilder { socket, groups, statistics, .. } = options;
         let runtime = net.clone();
         let server = PlainServer::with_groups(groups, runtime, config, limits, format, factory);
-        let mut server = server.map_err(invalid)?;
+        let mut server = server.map_err(invalid)?.statistics(statistics);
         if let Some(log) = security {
             server = server.security_log(log);
         }
         let handle = server.handle();
-        Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
+        let port = Port { net: net.clone(), listener, local, socket };
+        Ok(Running { handle, local, switch: run(&net, vec![port], server) })
     }
 }
 
@@ -150,6 +161,12 @@ impl<N: Net, H: PlainHandler> Host<N::Stream> for PlainServer<N, H> {
 
     fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send {
         self.drain(grace)
+    }
+
+    async fn hand_over(&self, grace: Duration) -> io::Result<usize> {
+        // Without sessions there is nothing to store.
+        self.drain(grace).await;
+        Ok(0)
     }
 
     fn abort(&self) {

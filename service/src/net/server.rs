@@ -13,6 +13,7 @@ use outlast_core::Config;
 #[cfg(feature = "formats")]
 use outlast_formats::Format;
 
+use super::lasting::Lasting;
 use super::stop::{Stop, Switch};
 use super::{Layer, Net, SocketOptions, addresses, invalid, no_address};
 use crate::auth::{Authenticator, Tokens};
@@ -24,6 +25,7 @@ use crate::outgoing::Outgoing;
 use crate::overview::ServerHandle;
 use crate::security::SecurityLog;
 use crate::server::Server as Sessions;
+use crate::snapshots::Snapshots;
 use crate::transport::sleep_until;
 
 /// Describes a server. See [`Server::builder`].
@@ -31,6 +33,7 @@ use crate::transport::sleep_until;
 pub struct ServerBuilder<N> {
     net: N,
     config: ServerConfig,
+    snapshots: Option<Snapshots>,
     socket: SocketOptions,
 }
 
@@ -40,6 +43,16 @@ pub struct Server<N: Net> {
     listener: N::Listener,
     local: SocketAddr,
     options: ServerBuilder<N>,
+    more: Vec<Port<N>>,
+}
+
+/// A listener, and how connections are made of what it accepts.
+#[derive(Debug)]
+pub(super) struct Port<N: Net> {
+    pub(super) net: N,
+    pub(super) listener: N::Listener,
+    pub(super) local: SocketAddr,
+    pub(super) socket: SocketOptions,
 }
 
 impl<N: Net> Server<N> {
@@ -55,7 +68,8 @@ impl<N: Net> Server<N> {
     /// As [`builder`](Self::builder), on this runtime.
     #[must_use]
     pub fn on(net: N) -> ServerBuilder<N> {
-        ServerBuilder { net, config: ServerConfig::default(), socket: SocketOptions::default() }
+        let (config, socket) = (ServerConfig::default(), SocketOptions::default());
+        ServerBuilder { net, config, snapshots: None, socket }
     }
 
     /// The address it listens at, with the port that the system chose if none was given.
@@ -67,21 +81,37 @@ impl<N: Net> Server<N> {
         Ok(self.local)
     }
 
+    /// Listens where `other` does, too. It is one server: a session may come back to either, and
+    /// limits count for both together. Of `other` only the layers and socket options remain.
+    #[must_use]
+    pub fn also(mut self, other: Self) -> Self {
+        let Self { listener, local, options, more } = other;
+        let ServerBuilder { net, socket, .. } = options;
+        self.more.push(Port { net, listener, local, socket });
+        self.more.extend(more);
+        self
+    }
+
     /// Makes a handler for each session with `factory` and serves, in tasks of the runtime,
     /// until [`Running::shutdown`].
     ///
     /// # Errors
     ///
-    /// If the configuration is out of range.
+    /// If the configuration is out of range, or [snapshots](ServerBuilder::snapshots) of an earlier
+    /// server are there and cannot be read.
     pub fn start<H: Handler>(
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
-        let Self { listener, local, options } = self;
-        let ServerBuilder { net, config, socket } = options;
+        let Self { listener, local, options, more } = self;
+        let ServerBuilder { net, config, snapshots, socket } = options;
         let server = Sessions::new(net.clone(), config, factory).map_err(invalid)?;
-        let handle = server.handle();
-        Ok(Running { handle, local, switch: run(&net, listener, server, local, socket) })
+        let (handle, runtime) = (server.handle(), net.clone());
+        let server = Lasting::new(server, net.clone(), snapshots);
+        server.load()?;
+        let mut ports = vec![Port { net, listener, local, socket }];
+        ports.extend(more);
+        Ok(Running { handle, local, switch: run(&runtime, ports, server) })
     }
 
     /// As [`start`](Self::start), and never returns unless it fails to. Dropping the future stops
@@ -161,6 +191,22 @@ impl<N: Net> ServerBuilder<N> {
         self
     }
 
+    /// Stores the sessions, and goes on with those that are stored: the server resumes what an
+    /// earlier one had. Nothing is stored otherwise.
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: Snapshots) -> Self {
+        self.snapshots = Some(snapshots);
+        self
+    }
+
+    /// Sets whether messages, bytes and times are counted for
+    /// [`Statistics`](crate::Statistics); they are otherwise.
+    #[must_use]
+    pub fn statistics(mut self, count: bool) -> Self {
+        self.config.statistics = count;
+        self
+    }
+
     /// Sets the groups that sessions, or connections without, may join: those of another server, to
     /// have them in common, or ones with other limits. It has its own otherwise.
     #[must_use]
@@ -174,17 +220,18 @@ impl<N: Net> ServerBuilder<N> {
     #[cfg(feature = "formats")]
     #[must_use]
     pub fn format<F: Format + Clone + Sync>(self, format: F) -> super::PlainServerBuilder<N, F> {
-        let Self { net, config, socket } = self;
+        let Self { net, config, socket, .. } = self;
         let groups = config.groups.unwrap_or_default();
         let (limits, security) = (config.limits, config.security);
         super::PlainServerBuilder::new(net, format, limits, security, socket, groups)
+            .statistics(config.statistics)
     }
 
     /// Puts a layer between the sockets and the sessions, such as TLS.
     #[must_use]
     pub fn layer<L: Layer<N>>(self, layer: L) -> ServerBuilder<L::Net> {
-        let Self { net, config, socket } = self;
-        ServerBuilder { net: layer.over(net), config, socket }
+        let Self { net, config, snapshots, socket } = self;
+        ServerBuilder { net: layer.over(net), config, snapshots, socket }
     }
 
     /// Listens at `address`, such as `127.0.0.1:7411` or `[::]:0`.
@@ -196,7 +243,7 @@ impl<N: Net> ServerBuilder<N> {
     pub async fn bind(self, address: impl ToString) -> io::Result<Server<N>> {
         self.config.session.validate().map_err(invalid)?;
         let (listener, local) = listen(&self.net, &self.socket, &address.to_string()).await?;
-        Ok(Server { listener, local, options: self })
+        Ok(Server { listener, local, options: self, more: Vec::new() })
     }
 }
 
@@ -234,57 +281,38 @@ pub(super) trait Host<T>: Send + Sync + 'static {
     /// Announces the end, and closes what is left after `grace`.
     fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send;
 
+    /// Closes all connections and stores the sessions; how many there were.
+    fn hand_over(&self, grace: Duration) -> impl Future<Output = io::Result<usize>> + Send;
+
     /// Ends at once.
     fn abort(&self);
 }
 
-impl<N: Net, H: Handler> Host<N::Stream> for Sessions<N, H> {
-    fn ready(&self) -> impl Future<Output = bool> + Send {
-        self.ready()
-    }
-
-    fn spawn_connection(&self, io: N::Stream, local: SocketAddr, remote: SocketAddr) {
-        self.spawn_connection_between(io, Some(local), Some(remote));
-    }
-
-    fn keep_house(&self) -> impl Future<Output = ()> + Send {
-        self.keep_house()
-    }
-
-    fn drain(&self, grace: Duration) -> impl Future<Output = ()> + Send {
-        self.drain(grace)
-    }
-
-    fn abort(&self) {
-        self.abort();
-    }
-}
-
 /// Serves in tasks of the runtime until the switch says otherwise.
 pub(super) fn run<N: Net>(
-    net: &N,
-    listener: N::Listener,
+    runtime: &N,
+    ports: Vec<Port<N>>,
     server: impl Host<N::Stream>,
-    local: SocketAddr,
-    socket: SocketOptions,
 ) -> Switch {
     let switch = Switch::default();
     let (ordered, over) = (switch.clone(), switch.over_when_dropped());
-    let runtime = net.clone();
-    net.spawn(async move {
+    runtime.spawn(async move {
         let _over = over;
         let mut house = pin!(async {
             server.keep_house().await;
             pending().await
         });
         let accepting = async {
-            accept(&runtime, &listener, &server, local, &socket).await;
+            all(ports.iter().map(|port| accept(port, &server)).collect()).await;
             Stop::Drain(Duration::ZERO)
         };
         let stop = beside(house.as_mut(), either(ordered.ordered(), accepting)).await;
-        drop(listener);
+        drop(ports);
         match stop {
             Stop::Drain(grace) => beside(house, server.drain(grace)).await,
+            Stop::HandOver(grace) => {
+                ordered.tell(beside(house, server.hand_over(grace)).await);
+            }
             Stop::Abort => server.abort(),
         }
     });
@@ -301,8 +329,18 @@ async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = 
     .await
 }
 
+/// Waits for all of them.
+async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
+    let mut waiting: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|cx| {
+        waiting.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// The result of `main`; what never ends goes on beside it.
-async fn beside<T>(
+pub(super) async fn beside<T>(
     mut endless: Pin<&mut impl Future<Output = Infallible>>,
     main: impl Future<Output = T>,
 ) -> T {
@@ -355,6 +393,24 @@ impl<S: Clone> Running<S> {
         self.finished().await;
     }
 
+    /// Ends as [`shutdown`](Self::shutdown) does, but its sessions go on: they are
+    /// [stored](ServerBuilder::snapshots), and the server that finds them there resumes them. Says
+    /// how many they are.
+    ///
+    /// Every connection is closed at once, and its client told to come again within a second. One
+    /// that does not let itself be closed is left after `grace`; its session is stored all the
+    /// same. Where nothing was said of snapshots this is [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// They could not be stored. The server has ended; its clients are told that their sessions
+    /// are lost, or resume those that were stored before.
+    pub async fn hand_over(mut self, grace: Duration) -> io::Result<usize> {
+        self.switch.order(Stop::HandOver(grace));
+        self.finished().await;
+        self.switch.told().unwrap_or(Ok(0))
+    }
+
     /// Waits for the end of the server. Dropping the future changes nothing: it can be one branch
     /// of a `select!`, with [`shutdown`](Self::shutdown) behind it.
     pub async fn finished(&mut self) {
@@ -366,13 +422,8 @@ impl<S: Clone> Running<S> {
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Accepts for ever: an error of one connection is its own, and one of the system passes.
-async fn accept<N: Net>(
-    net: &N,
-    listener: &N::Listener,
-    server: &impl Host<N::Stream>,
-    local: SocketAddr,
-    socket: &SocketOptions,
-) {
+async fn accept<N: Net>(port: &Port<N>, server: &impl Host<N::Stream>) {
+    let Port { net, listener, local, socket } = port;
     let mut pause = PAUSES.0;
     let mut reserve = Reserve::new();
     while server.ready().await {
@@ -382,7 +433,7 @@ async fn accept<N: Net>(
                 reserve.renew();
                 // A connection that is gone already will say so itself.
                 let _ = socket.accepted(&N::socket(&stream), remote);
-                let local = own_address::<N>(&stream, local);
+                let local = own_address::<N>(&stream, *local);
                 server.spawn_connection(stream, local, canonical(remote));
             }
             Err(error) if concerns_one_connection(&error) => {}

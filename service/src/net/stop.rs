@@ -1,6 +1,7 @@
 //! How a server that runs is told to end, and how others learn that it has.
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub(super) enum Stop {
     /// Announce it and give clients so long to leave.
     Drain(Duration),
+    /// Close all connections, for so long, and store the sessions.
+    HandOver(Duration),
     /// Close everything now.
     Abort,
 }
@@ -22,6 +25,8 @@ pub(super) struct Switch(Arc<Mutex<State>>);
 struct State {
     wanted: Option<Stop>,
     over: bool,
+    /// What became of the sessions.
+    told: Option<io::Result<usize>>,
     waiting: Vec<Waker>,
 }
 
@@ -39,6 +44,16 @@ impl Switch {
     /// The server's task holds this: however it ends, those who wait are told.
     pub(super) fn over_when_dropped(&self) -> Over {
         Over(self.clone())
+    }
+
+    /// Says what became of the sessions.
+    pub(super) fn tell(&self, handed_over: io::Result<usize>) {
+        self.change(|state| state.told = Some(handed_over));
+    }
+
+    /// What became of the sessions, if they were handed over.
+    pub(super) fn told(&self) -> Option<io::Result<usize>> {
+        self.lock().told.take()
     }
 
     /// Waits for the end.

@@ -11,7 +11,9 @@ use crate::shared::{Orders, Staged};
 impl<H: Handler> Owner<H> {
     /// Takes what handles staged and ordered since the last time.
     pub(crate) fn take_orders(&mut self, now: Instant) -> Orders {
-        let mut taken = Staged::default();
+        // Two pieces of memory take turns, so that neither is had anew for every read.
+        let spare = self.rare.as_mut().map(|rare| rare.queues.take_spare()).unwrap_or_default();
+        let mut taken = Staged { frames: spare, ..Staged::default() };
         let caught_up = self.has_caught_up();
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
@@ -20,7 +22,7 @@ impl<H: Handler> Owner<H> {
             self.left_latest = inner.stage_latest(is_time);
             // Whoever is in the middle of a long message says when it is not any more.
             self.latest_later = inner.is_open();
-            let limit = self.shared.outgoing.queue;
+            let limit = self.shared.ground.outgoing.queue;
             let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit));
             self.left_staged = inner.has_staged() && !room;
             let wake =
@@ -32,6 +34,8 @@ impl<H: Handler> Owner<H> {
         wake.into_iter().for_each(Waker::wake);
         if !taken.is_empty() {
             self.rare.get_or_insert_default().queues.stage(taken);
+        } else if let Some(rare) = &mut self.rare {
+            rare.queues.return_spare(taken.frames);
         }
         for (id, status) in late {
             self.respond(now, id, status);
@@ -48,13 +52,17 @@ impl<H: Handler> Owner<H> {
         self.session.held_bytes() + self.rare.as_ref().map_or(0, |rare| rare.held_bytes())
     }
 
-    /// Says how much memory it holds, if that has changed.
+    /// Says how much memory it holds, if that has changed. What it was lent counts, too: it may
+    /// have to hold that for itself at any time.
     #[inline]
-    pub(crate) fn count_memory(&mut self) {
-        let held = self.held_bytes();
+    pub(crate) fn count_memory(&mut self, lent: usize) {
+        // More than 4 GiB in one session count as so much.
+        let held = u32::try_from(self.held_bytes() + lent).unwrap_or(u32::MAX);
         if held != self.counted {
-            if let Some(memory) = &self.memory {
-                memory.change(self.counted, held);
+            if let Some(memory) = &self.shared.ground.memory
+                && memory.change(self.counted as usize, held as usize)
+            {
+                memory.tell();
             }
             self.counted = held;
         }
@@ -68,7 +76,7 @@ impl<H: Handler> Owner<H> {
 
     /// Whether newest values that were left where they are can be taken now.
     fn wants_latest(&self) -> bool {
-        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
+        let full = self.shared.ground.is_full();
         self.left_latest && !self.latest_later && !full && self.has_caught_up()
     }
 
@@ -84,7 +92,7 @@ impl<H: Handler> Owner<H> {
 
     /// Whether handles' frames that were left staged can be taken now.
     pub(crate) fn wants_staged(&self) -> bool {
-        let limit = self.shared.outgoing.queue;
+        let limit = self.shared.ground.outgoing.queue;
         self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit))
     }
 
@@ -104,7 +112,8 @@ impl<H: Handler> Owner<H> {
         //= CRD-10
         let received = self.session.received();
         let automatic = (self.release == Release::Automatic).then_some(received);
-        if let Some(taken) = self.handler.taken(received).or(automatic).or(self.taken_by_hand)
+        let by_hand = Some(self.taken_by_hand).filter(|taken| taken.get() > 0);
+        if let Some(taken) = self.handler.taken(received).or(automatic).or(by_hand)
             && self.may_release(now)
         {
             self.session.release(now, taken.min(received));

@@ -8,7 +8,7 @@ use outlast_core::auth::{AuthContext, METHOD_PASSWORD, Prover, Reply, sha256};
 use super::message::{Challenge, First, channel, decode64, encode64, header};
 use super::server::{nonce, put};
 use super::stored::{Keys, bytes};
-use super::{MAX_NAME, MIN_ITERATIONS, PasswordError, hmac, same, xor};
+use super::{MAX_NAME, MIN_ITERATIONS, PasswordError, checked, hmac, same, xor};
 use crate::auth::{Credentials, Hidden};
 use crate::overview::lock;
 
@@ -62,12 +62,15 @@ impl Password {
         Ok(Self { name, password, most: MOST, plaintext: false, kept })
     }
 
-    /// Sets how many iterations a server may ask for; 1,000,000 otherwise, which take some tenths
-    /// of a second.
-    #[must_use]
-    pub const fn most_iterations(mut self, most: u32) -> Self {
-        self.most = most;
-        self
+    /// Sets how many iterations a server may ask for, 4,096 to 10,000,000; 1,000,000 otherwise,
+    /// which take some tenths of a second.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Iterations`].
+    pub fn most_iterations(mut self, most: u32) -> Result<Self, PasswordError> {
+        self.most = checked(most)?;
+        Ok(self)
     }
 
     /// Over any transport: whoever records an exchange can guess at the password at leisure.
@@ -81,17 +84,27 @@ impl Password {
         PasswordProver { user: self.clone(), nonce, state: State::Start }
     }
 
-    /// The keys for this salt.
-    pub(super) fn keys(&self, challenge: &Challenge) -> Keys {
-        let mut kept = lock(&self.kept);
+    /// Whether somebody has the lock of what is kept.
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.kept.try_lock().is_err()
+    }
+
+    /// The keys for this salt. Making them takes long, and nobody else waits meanwhile: two who
+    /// need the same at the same time both make them.
+    pub(super) fn keys(
+        &self,
+        challenge: &Challenge,
+        make: impl FnOnce(&[u8], &[u8], u32) -> Keys,
+    ) -> Keys {
         let (salt, iterations) = (&challenge.salt, challenge.iterations);
-        if let Some(known) =
-            kept.as_ref().filter(|known| known.salt == *salt && known.iterations == iterations)
-        {
+        let fits = |known: &&Kept| known.salt == *salt && known.iterations == iterations;
+        if let Some(known) = lock(&self.kept).as_ref().filter(fits) {
             return known.keys.clone();
         }
-        let keys = Keys::of(&self.password.0, salt, iterations);
-        *kept = Some(Kept { salt: salt.clone(), iterations, keys: keys.clone() });
+        let keys = make(&self.password.0, salt, iterations);
+        let kept = Kept { salt: salt.clone(), iterations, keys: keys.clone() };
+        *lock(&self.kept) = Some(kept);
         keys
     }
 }
@@ -128,7 +141,7 @@ impl PasswordProver {
         if !is_ours || !is_fair {
             return None;
         }
-        let keys = self.user.keys(&challenge);
+        let keys = self.user.keys(&challenge, Keys::of);
         let first = First::write(&self.user.name, &self.nonce);
         let front = format!("c={},r={}", channel(context.channel_binding), challenge.nonce);
         let said = format!("{first},{text},{front}");

@@ -29,6 +29,12 @@ const MAX_NAME: usize = 255;
 
 type Key = [u8; 32];
 
+/// A number of iterations that may be.
+fn checked(iterations: u32) -> Result<u32, PasswordError> {
+    let may = (MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations);
+    if may { Ok(iterations) } else { Err(PasswordError::Iterations) }
+}
+
 /// Compares in constant time.
 fn same(left: Key, right: Key) -> bool {
     TokenDigest::from_bytes(left).matches(&TokenDigest::from_bytes(right))

@@ -11,7 +11,7 @@ use outlast_core::auth::{
 
 use super::message::{Challenge, First, channel, encode64, header, split_proof};
 use super::stored::{StoredPassword, bytes};
-use super::{MAX_NAME, hmac, same, secret, xor};
+use super::{MAX_NAME, PasswordError, checked, hmac, same, secret, xor};
 use crate::auth::Authenticator;
 use crate::entropy::fill;
 
@@ -88,11 +88,15 @@ impl Passwords {
     }
 
     /// Sets how many iterations a name is said to take that is not known: as many as most of the
-    /// others do, 100,000 with [`by`](Self::by).
-    #[must_use]
-    pub const fn usual_iterations(mut self, iterations: u32) -> Self {
-        self.iterations = iterations;
-        self
+    /// others do, 4,096 to 10,000,000; 100,000 with [`by`](Self::by).
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Iterations`]: no name that is known takes as few or as many, so that each
+    /// could be told from one that is not.
+    pub fn usual_iterations(mut self, iterations: u32) -> Result<Self, PasswordError> {
+        self.iterations = checked(iterations)?;
+        Ok(self)
     }
 
     /// Over any transport: whoever records an exchange can guess at the password at leisure.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use outlast_core::auth::{Secret, pbkdf2_sha256, sha256};
 
 use super::message::{decode64, encode64};
-use super::{Key, MAX_ITERATIONS, MAX_NAME, MIN_ITERATIONS, hmac, secret};
+use super::{Key, MAX_NAME, checked, hmac, secret};
 use crate::entropy::fill;
 
 const KIND: &str = "SCRAM-SHA-256";
@@ -68,9 +68,7 @@ impl StoredPassword {
         if password.is_empty() || password.len() > MAX_NAME {
             return Err(PasswordError::Length);
         }
-        if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(PasswordError::Iterations);
-        }
+        checked(iterations)?;
         let keys = Keys::of(password, salt, iterations);
         let stored = secret(&sha256(keys.client.expose()));
         Ok(Self { salt: salt.into(), iterations, stored, server: keys.server })
@@ -135,9 +133,7 @@ impl FromStr for StoredPassword {
             Some((iterations.parse().ok()?, salt, key(stored)?, key(server)?))
         };
         let (iterations, salt, stored, server) = parts().ok_or(PasswordError::Malformed)?;
-        if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(PasswordError::Iterations);
-        }
+        checked(iterations)?;
         Ok(Self { salt: salt.into(), iterations, stored, server })
     }
 }

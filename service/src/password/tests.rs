@@ -5,7 +5,7 @@ use outlast_core::auth::{
     Verifier,
 };
 
-use super::message::{decode64, encode64};
+use super::message::{Challenge, decode64, encode64};
 use super::server::PasswordVerifier;
 use super::stored::Keys;
 use super::*;
@@ -168,7 +168,11 @@ fn names_are_counted_like_most() {
     let users = users.allow_plaintext();
     let said = talk(&users, &password("nobody", "x"), [&PLAIN, &PLAIN], unchanged).said;
     assert!(said[1].ends_with(",i=9000"), "{}", said[1]);
-    let users = users.usual_iterations(4_097);
+    for wrong in [0, MIN_ITERATIONS - 1, MAX_ITERATIONS + 1, u32::MAX] {
+        let refused = users.clone().usual_iterations(wrong).unwrap_err();
+        assert_eq!(refused, PasswordError::Iterations);
+    }
+    let users = users.usual_iterations(4_097).unwrap();
     let said = talk(&users, &password("nobody", "x"), [&PLAIN, &PLAIN], unchanged).said;
     assert!(said[1].ends_with(",i=4097"), "{}", said[1]);
 }
@@ -200,7 +204,7 @@ fn nothing_is_said_in_clear_unless_allowed() {
 //= test AUT-17
 #[test]
 fn a_client_answers_no_server_that_asks_for_too_little_or_too_much() {
-    let user = password("user", "pencil").most_iterations(10_000);
+    let user = password("user", "pencil").most_iterations(10_000).unwrap();
     for (iterations, answers) in
         [("4095", false), ("4096", true), ("10000", true), ("10001", false), ("+4096", false)]
     {
@@ -301,19 +305,6 @@ fn passwords_are_not_printed_and_are_cleared() {
     assert_eq!(hidden.0, [0; 6]);
 }
 
-/// The work is done once for all connections of a client.
-#[test]
-fn a_client_computes_its_keys_once() {
-    let user = password("user", "pencil");
-    let challenge = message::Challenge { nonce: String::new(), salt: vec![1], iterations: 4_096 };
-    let first = user.keys(&challenge);
-    let again = user.keys(&challenge);
-    assert_eq!(first.client.expose(), again.client.expose());
-    let other = message::Challenge { salt: vec![2], ..challenge };
-    let expected = Keys::of(b"pencil", &[2], 4_096);
-    assert_eq!(user.keys(&other).client.expose(), expected.client.expose());
-}
-
 #[test]
 fn base64_has_one_spelling() {
     for (bytes, text) in
@@ -325,4 +316,27 @@ fn base64_has_one_spelling() {
     for bad in ["Z", "Zg", "Zg=", "Zh==", "=", "====", "Zg==Zg==", "Z g=", "Zm9v\n"] {
         assert_eq!(decode64(bad), None, "{bad}");
     }
+}
+
+/// The work is done once for all connections of a client, and none of them waits meanwhile: it may
+/// need keys that are there.
+#[test]
+fn a_client_computes_its_keys_once_and_nobody_waits_meanwhile() {
+    let user = password("user", "pencil");
+    let challenge = |salt| Challenge { nonce: String::new(), salt: vec![salt], iterations: 4_096 };
+    let mut made = 0;
+    let mut keys = |salt| {
+        user.keys(&challenge(salt), |password, salt, iterations| {
+            assert!(!user.is_busy(), "others would wait");
+            made += 1;
+            Keys::of(password, salt, iterations)
+        })
+    };
+    for salt in [1, 1, 2, 2, 2] {
+        let expected = Keys::of(b"pencil", &[salt], 4_096);
+        assert_eq!(keys(salt).client.expose(), expected.client.expose());
+    }
+    assert_eq!(made, 2, "they are kept");
+    assert!(user.clone().most_iterations(MIN_ITERATIONS - 1).is_err());
+    assert!(user.most_iterations(MAX_ITERATIONS + 1).is_err());
 }

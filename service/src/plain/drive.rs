@@ -72,6 +72,8 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     lingers_until: Option<Instant>,
     /// Packets that were queued when everything had last been written.
     written: u64,
+    /// Reads until the handler is timed again.
+    untimed: u8,
 }
 
 /// What is left when a connection has ended.
@@ -128,6 +130,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
             paused_until: None,
             lingers_until: None,
             written: 0,
+            untimed: 0,
         };
         drive.tell(PlainEvent::Connected);
         drive

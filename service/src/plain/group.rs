@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use outlast_core::admission::Turned;
-use outlast_core::wire::Route;
 use outlast_formats::{FormatError, Packet};
 
 use super::error::{PlainClosed, PlainError};
@@ -14,10 +13,12 @@ use super::shared::Shared;
 use crate::events::Emitter;
 use crate::groups::sealed::Sealed;
 use crate::groups::{
-    GroupError, GroupMember, GroupReport, Groups, Member, MemberError, MemberId, MemberInfo,
-    Message, Named,
+    GroupMember, Groups, Member, MemberError, MemberId, MemberInfo, Message, Named, group_calls,
 };
 use crate::home::{Reached, ServerLimit, WhyRefused};
+use crate::statistics::Ledger;
+use crate::trace::Trace;
+use crate::transport::Clock;
 
 /// Something that happened on a server whose connections have no sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,24 +51,40 @@ pub enum PlainServerEvent {
 }
 
 /// What all connections of a server share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Home {
     pub(super) groups: Groups,
     pub(super) events: Emitter<PlainServerEvent>,
+    pub(super) ledger: Ledger,
+    clock: Clock,
+    trace: Trace,
     reached: Reached,
 }
 
 impl Home {
-    pub(super) fn new(groups: Groups) -> Self {
-        Self { groups, ..Self::default() }
+    pub(super) fn new(groups: Groups, ledger: Ledger) -> Self {
+        let (clock, events) = (Clock::new(ledger.now()), Emitter::default());
+        let (trace, reached) = (Trace::default(), Reached::default());
+        Self { groups, events, ledger, clock, trace, reached }
+    }
+
+    /// Tells whoever wants to know.
+    fn happened(&self, event: impl FnOnce() -> PlainServerEvent) {
+        if Trace::is_on() {
+            let event = event();
+            self.trace.plain(self.clock.core(self.ledger.now()), &event);
+            self.events.publish(|| event);
+        } else {
+            self.events.publish(event);
+        }
     }
 
     /// A connection was turned away.
     pub(super) fn refused(&self, remote: Option<SocketAddr>, turned: Turned) {
         let why = WhyRefused::from(turned);
-        self.events.publish(|| PlainServerEvent::Refused { remote, why });
+        self.happened(|| PlainServerEvent::Refused { remote, why });
         if let Some(limit) = self.reached.refused(why) {
-            self.events.publish(|| PlainServerEvent::LimitReached(limit));
+            self.happened(|| PlainServerEvent::LimitReached(limit));
         }
     }
 
@@ -77,13 +94,14 @@ impl Home {
     }
 
     pub(super) fn connected(&self, id: u64, remote: Option<SocketAddr>) {
-        self.events.publish(|| PlainServerEvent::Connected { id, remote });
+        self.happened(|| PlainServerEvent::Connected { id, remote });
     }
 
     /// A connection is over, and in no group any more.
     pub(super) fn closed(&self, id: u64, closed: PlainClosed) {
         self.groups.depart(MemberId::Connection(id));
-        self.events.publish(|| PlainServerEvent::Closed { id, closed });
+        self.ledger.plain_ended(&closed.cause);
+        self.happened(|| PlainServerEvent::Closed { id, closed });
     }
 }
 
@@ -122,82 +140,18 @@ impl Sealed for PlainHandle {
     }
 }
 
-/// A connection of a server, in groups.
-impl PlainHandle {
-    /// Puts this connection into a group, if the group's rule allows it; whether it was not in it
-    /// before. It stays until it leaves or is over.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::Denied`], which [limit](GroupError::Limit) leaves no room, that the name is
-    /// empty, that the connection is over or a client's.
-    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
-        Groups::ask_to_join(&self.named().ok_or(GroupError::NotServed)?, group)
-    }
-
-    /// Takes this connection out of a group; whether it was in it.
-    pub fn leave_group(&self, group: &str) -> bool {
-        self.named().is_some_and(|named| named.quit(group))
-    }
-
-    /// The groups that this connection is in, in the order in which it joined them.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.named().map_or_else(Vec::new, |named| named.joined())
-    }
-
-    /// Sends a one-way message to everybody in a group but this connection, without waiting for any
-    /// of them, if the group's rule allows it.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::Denied`], that the name cannot be one, or that this is no server's connection.
-    /// Who does not get the message is in the report.
-    pub fn send_to_group(
-        &self,
-        group: &str,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<GroupReport, GroupError> {
-        let named = self.named().ok_or(GroupError::NotServed)?;
-        Groups::ask_to_send(&named, group, route.into(), payload)
+impl Sealed for PlainPeer<'_> {
+    fn named(&self) -> Option<Named> {
+        self.handle().named()
     }
 }
 
-/// A connection of a server, in groups, from its handler.
-impl PlainPeer<'_> {
-    /// As [`PlainHandle::join_group`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainHandle::join_group`].
-    pub fn join_group(&self, group: &str) -> Result<bool, GroupError> {
-        self.handle().join_group(group)
-    }
+group_calls! {
+    /// A connection of a server, in groups.
+    PlainHandle
+}
 
-    /// As [`PlainHandle::leave_group`].
-    pub fn leave_group(&self, group: &str) -> bool {
-        self.handle().leave_group(group)
-    }
-
-    /// As [`PlainHandle::groups`]. When the connection is told to be closed they are still those
-    /// that it was in; it leaves them behind that.
-    #[must_use]
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.handle().groups()
-    }
-
-    /// As [`PlainHandle::send_to_group`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainHandle::send_to_group`].
-    pub fn send_to_group(
-        &self,
-        group: &str,
-        route: impl Into<Route>,
-        payload: &[u8],
-    ) -> Result<GroupReport, GroupError> {
-        self.handle().send_to_group(group, route, payload)
-    }
+group_calls! {
+    /// A connection of a server, in groups, from its handler.
+    PlainPeer<'_>
 }

@@ -12,7 +12,7 @@ use outlast_formats::{Cause, Extra, Failure, Format, Key, Kind, Packet};
 
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::handler::unix;
-use super::shared::{Order, PlainInfo, PlainState, Shared};
+use super::shared::{Order, PlainInfo, PlainState, Shared, Waiting};
 use crate::state::States;
 
 /// A connection without a session, from any task; a client's, of all its connections one after the
@@ -66,7 +66,8 @@ impl PlainHandle {
     ///
     /// As [`try_send`](Self::try_send), but for [`PlainError::Full`].
     pub async fn send(&self, packet: &Packet<'_>) -> Result<(), PlainError> {
-        poll_fn(|cx| self.shared.poll_send(packet, cx.waker())).await
+        let mut waiting = Waiting::new(&self.shared);
+        poll_fn(|cx| self.shared.poll_send(packet, &mut waiting, cx.waker())).await
     }
 
     /// Sends a request to number `id` and waits for the answer, for at most `limit`, which counts
@@ -92,7 +93,8 @@ impl PlainHandle {
     }
 
     async fn ask(&self, id: u32, payload: &[u8]) -> Result<PlainResponse, PlainError> {
-        let mut open = Open { shared: &self.shared, correlation: None };
+        let waiting = Waiting::new(&self.shared);
+        let mut open = Open { shared: &self.shared, correlation: None, waiting };
         let correlation = poll_fn(|cx| open.begin(cx)).await?;
         self.send(&Packet::request(id, correlation, payload)).await?;
         poll_fn(|cx| self.shared.lock().calls.poll(correlation, cx.waker())).await
@@ -123,6 +125,7 @@ impl PlainHandle {
 
     /// Waits until there is a connection; false if there will be none any more.
     pub async fn connected(&self) -> bool {
+        let mut waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             match inner.info.state {
@@ -131,7 +134,7 @@ impl PlainHandle {
                 PlainState::Disconnected
                 | PlainState::Connecting { .. }
                 | PlainState::Waiting { .. } => {
-                    inner.wait(cx.waker());
+                    inner.wait(&mut waiting, cx.waker());
                     Poll::Pending
                 }
             }
@@ -141,10 +144,11 @@ impl PlainHandle {
 
     /// Waits until the present connection is over; at once if there is none.
     pub async fn closed(&self) -> Option<PlainClosed> {
+        let mut waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             if inner.info.state.is_connected() {
-                inner.wait(cx.waker());
+                inner.wait(&mut waiting, cx.waker());
                 return Poll::Pending;
             }
             Poll::Ready(inner.closed)
@@ -181,6 +185,7 @@ impl PlainHandle {
 struct Open<'a> {
     shared: &'a Shared,
     correlation: Option<u32>,
+    waiting: Waiting<'a>,
 }
 
 impl Open<'_> {
@@ -195,7 +200,7 @@ impl Open<'_> {
                 Poll::Ready(Ok(correlation))
             }
             None => {
-                inner.wait(cx.waker());
+                inner.wait(&mut self.waiting, cx.waker());
                 Poll::Pending
             }
         }

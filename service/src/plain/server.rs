@@ -30,6 +30,7 @@ use crate::limits::Limits;
 use crate::overview::{Refusals, Report};
 use crate::security::{SecurityEvent, SecurityKind, SecurityLog};
 use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE};
+use crate::statistics::{Ledger, Present, Statistics};
 use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Transport};
 
@@ -144,7 +145,7 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
             patience_ms: AtomicU64::new(patience_ms),
             draining: AtomicBool::new(false),
             directory: Directory::default(),
-            home: Arc::new(Home::new(groups)),
+            home: Arc::new(Home::new(groups, Ledger::of(&runtime))),
             security: OnceLock::new(),
         };
         let inner = Inner {
@@ -162,6 +163,14 @@ impl<R: Runtime, H: PlainHandler> PlainServer<R, H> {
     #[must_use]
     pub fn security_log(self, log: SecurityLog) -> Self {
         let _ = self.inner.common.security.set(log);
+        self
+    }
+
+    /// Sets whether [`PlainServerHandle::statistics`] has the times that handlers take; it does
+    /// otherwise. What each connection counts for itself is counted anyway.
+    #[must_use]
+    pub fn statistics(self, count: bool) -> Self {
+        self.inner.common.home.ledger.turn(count);
         self
     }
 
@@ -367,6 +376,13 @@ impl PlainServerHandle {
         all.iter().map(|shared| PlainHandle::new(Arc::clone(shared)).info()).collect()
     }
 
+    /// At most so many of them, in no order, but mostly the same ones each time.
+    #[must_use]
+    pub fn some_connections(&self, most: usize) -> Vec<PlainInfo> {
+        let some = self.common.directory.some(most).into_iter();
+        some.map(|shared| PlainHandle::new(shared).info()).collect()
+    }
+
     /// The connection with this number.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<PlainHandle> {
@@ -457,6 +473,43 @@ impl PlainServerHandle {
     /// Lets other addresses in from now on. Connections that there are stay.
     pub fn set_access(&self, access: AccessList) {
         self.common.door.set_access(access);
+    }
+
+    fn present(&self, anew: bool) -> Present {
+        let common = &self.common;
+        Present {
+            draining: common.draining.load(Ordering::Acquire),
+            connections_peak: common.door.peak(anew).into(),
+            door: common.door.stats(),
+            refusals: common.door.refusals(),
+            throttled: common.traffic.exceeded(),
+            memory: 0,
+            carried: common.directory.carried(),
+        }
+    }
+
+    /// As [`ServerHandle::statistics`](crate::ServerHandle::statistics): packets are its messages,
+    /// and what is said of sessions stays zero.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.common.home.ledger.read_since_reset(self.present(false))
+    }
+
+    /// As [`ServerHandle::statistics_since_start`](crate::ServerHandle::statistics_since_start).
+    #[must_use]
+    pub fn statistics_since_start(&self) -> Statistics {
+        self.common.home.ledger.read(self.present(false))
+    }
+
+    /// As [`ServerHandle::reset_statistics`](crate::ServerHandle::reset_statistics).
+    pub fn reset_statistics(&self) {
+        self.common.home.ledger.reset(self.present(true));
+    }
+
+    /// Whether the server takes nobody any more: it drains, or has ended.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.common.draining.load(Ordering::Acquire)
     }
 
     /// What was counted.

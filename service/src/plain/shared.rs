@@ -16,8 +16,10 @@ use super::calls::Calls;
 use super::error::{PlainCause, PlainClosed, PlainError};
 use super::group::Home;
 use super::{PlainConfig, WhenFull};
+use crate::directory::{Carries, Totals};
 use crate::state::{LinkState, States, Watch};
 use crate::transport::{Runtime, Sleeper, Timers};
+use crate::waiters::{Key, Waiters};
 
 /// What a connection without a session is doing.
 pub type PlainState = LinkState;
@@ -107,14 +109,47 @@ pub(super) struct Inner {
     pub(super) calls: Calls,
     /// How the last connection ended.
     pub(super) closed: Option<PlainClosed>,
-    waiting: Vec<Waker>,
+    waiting: Waiters,
     /// The connection's task, while it sleeps.
     owner: Option<Waker>,
+}
+
+/// Where a future waits for a connection to change. Dropped, it does not wait any more.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    shared: &'a Shared,
+    key: Key,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) const fn new(shared: &'a Shared) -> Self {
+        Self { shared, key: Key::NONE }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.key.is_some() {
+            let waker = self.shared.lock().waiting.leave(self.key);
+            drop(waker);
+        }
+    }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("info", &self.lock().info).finish_non_exhaustive()
+    }
+}
+
+impl Carries for Shared {
+    fn carried(&self) -> Totals {
+        let info = self.lock().info;
+        Totals {
+            messages: [info.packets_in, info.packets_out],
+            bytes: [info.bytes_in, info.bytes_out],
+            ..Totals::default()
+        }
     }
 }
 
@@ -158,7 +193,7 @@ impl Shared {
             connection: 0,
             calls: Calls::default(),
             closed: None,
-            waiting: Vec::new(),
+            waiting: Waiters::default(),
             owner: None,
         };
         let (timers, watch) = (Box::new(Sleeper::of(runtime)), OnceLock::new());
@@ -262,12 +297,13 @@ impl Shared {
     pub(super) fn poll_send(
         &self,
         packet: &Packet<'_>,
+        waiting: &mut Waiting<'_>,
         waker: &Waker,
     ) -> Poll<Result<(), PlainError>> {
         let mut inner = self.lock();
         match inner.stage(packet, self.config.send_queue) {
             Err(PlainError::Full) => {
-                inner.wait(waker);
+                inner.wait(waiting, waker);
                 Poll::Pending
             }
             result => {
@@ -310,7 +346,7 @@ impl Shared {
         inner.info.state = PlainState::Disconnected;
         inner.closed = Some(closed);
         let mut wake = inner.calls.fail(closed);
-        wake.append(&mut inner.waiting);
+        wake.append(&mut inner.take_waiting());
         drop(inner);
         self.tell(LinkState::Disconnected);
         wake.into_iter().for_each(Waker::wake);
@@ -321,7 +357,7 @@ impl Shared {
     pub(super) fn retire(&self) {
         let mut inner = self.lock();
         inner.info.state = PlainState::Closed;
-        let wake = std::mem::take(&mut inner.waiting);
+        let wake = inner.take_waiting();
         drop(inner);
         self.tell(LinkState::Closed);
         wake.into_iter().for_each(Waker::wake);
@@ -397,10 +433,9 @@ impl Inner {
         self.encoder.reply(to, payload)
     }
 
-    pub(super) fn wait(&mut self, waker: &Waker) {
-        if !self.waiting.iter().any(|other| other.will_wake(waker)) {
-            self.waiting.push(waker.clone());
-        }
+    /// Calls `waker` when something has changed, unless `waiting` is dropped first.
+    pub(super) fn wait(&mut self, waiting: &mut Waiting<'_>, waker: &Waker) {
+        self.waiting.wait(&mut waiting.key, waker);
     }
 
     /// Takes what is queued, and those who wait for room.
@@ -408,7 +443,7 @@ impl Inner {
         std::mem::swap(&mut self.out, to);
         self.held = to.len();
         self.packets = [0, self.packets[0]];
-        std::mem::take(&mut self.waiting)
+        self.take_waiting()
     }
 
     /// Everything that was taken is written; those who wait for room are returned.
@@ -422,7 +457,7 @@ impl Inner {
 
     /// Those who wait for something that there may be now.
     pub(super) fn take_waiting(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.waiting)
+        self.waiting.take()
     }
 
     /// Which of a client's connections this is.

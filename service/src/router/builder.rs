@@ -11,7 +11,7 @@ use outlast_core::CloseCode;
 
 use super::context::Context;
 use super::extract::Needs;
-use super::function::{Asynchronous, Borrowing, Endpoint, IntoEndpoint};
+use super::function::{Asynchronous, Borrowing, Endpoint, IntoEndpoint, Mounted};
 use super::hook::Hook;
 use super::key::{NAMES, RouteKey};
 use super::life::{End, Life};
@@ -33,8 +33,8 @@ pub(crate) type Around = Box<dyn Fn(Arc<dyn Asynchronous>) -> Arc<dyn Asynchrono
 /// first. `H` is the type of its hooks.
 pub struct Router<H = ()> {
     hooks: H,
-    routes: Vec<(RouteKey, Endpoint)>,
-    fallback: Option<Endpoint>,
+    routes: Vec<(RouteKey, Mounted<H>)>,
+    fallback: Option<Mounted<H>>,
     pub(super) layers: Vec<Around>,
     states: States,
     life: Life,
@@ -80,7 +80,7 @@ impl<H: Hook> Router<H> {
     /// session's. See [`IntoEndpoint`].
     #[must_use]
     pub fn route<M>(mut self, key: impl Into<RouteKey>, handler: impl IntoEndpoint<M>) -> Self {
-        self.routes.push((key.into(), handler.into_endpoint()));
+        self.routes.push((key.into(), handler.mount()));
         self
     }
 
@@ -92,8 +92,8 @@ impl<H: Hook> Router<H> {
         F: Fn(&mut Context<'_>) -> R + Send + Sync + 'static,
         R: IntoReply + 'static,
     {
-        let endpoint = Endpoint::inline(Borrowing(handler), Needs::default());
-        self.routes.push((key.into(), endpoint));
+        let mounted = Mounted::inline(Borrowing(handler), Needs::default());
+        self.routes.push((key.into(), mounted));
         self
     }
 
@@ -101,7 +101,7 @@ impl<H: Hook> Router<H> {
     /// [`Status::NO_ROUTE`](outlast_core::wire::Status::NO_ROUTE), and messages counted.
     #[must_use]
     pub fn fallback<M>(mut self, handler: impl IntoEndpoint<M>) -> Self {
-        self.fallback = Some(handler.into_endpoint());
+        self.fallback = Some(handler.mount());
         self
     }
 
@@ -111,8 +111,9 @@ impl<H: Hook> Router<H> {
     pub fn hook<B: Hook>(self, hook: B) -> Router<(H, B)> {
         Router {
             hooks: (self.hooks, hook),
-            routes: self.routes,
-            fallback: self.fallback,
+            // What is in one piece with fewer hooks is of no use any more.
+            routes: self.routes.into_iter().map(|(key, it)| (key, it.apart())).collect(),
+            fallback: self.fallback.map(Mounted::apart),
             layers: self.layers,
             states: self.states,
             life: self.life,
@@ -131,10 +132,11 @@ impl<H: Hook> Router<H> {
     pub fn nest<N: Hook>(mut self, other: Router<N>) -> Self {
         let hooks: Option<Arc<dyn Hook>> =
             (!is_unit::<N>()).then(|| Arc::new(other.hooks) as Arc<dyn Hook>);
-        for (key, mut endpoint) in other.routes {
-            endpoint.hooks.splice(0..0, hooks.clone());
-            surround(&mut endpoint, &other.layers);
-            self.routes.push((key, endpoint));
+        for (key, mounted) in other.routes {
+            let mut mounted = mounted.apart();
+            mounted.endpoint.hooks.splice(0..0, hooks.clone());
+            surround(&mut mounted.endpoint, &other.layers);
+            self.routes.push((key, mounted));
         }
         self.states.extend(other.states);
         self.life.extend(other.life);
@@ -231,12 +233,12 @@ impl<H: Hook> Router<H> {
     pub fn build(self) -> Result<Routes<H>, BuildError> {
         self.limits.validate()?;
         let (mut direct, mut by_id) = ([NOWHERE; DIRECT], HashMap::new());
-        let mut entries: Vec<Entry> = Vec::new();
+        let (mut entries, mut whole) = (Vec::<Entry>::new(), Vec::new());
         let count = self.routes.len() + usize::from(self.fallback.is_some());
         if count >= usize::from(NOWHERE) {
             return Err(BuildError::TooMany(count));
         }
-        for (key, mut endpoint) in self.routes {
+        for (key, Mounted { mut endpoint, whole: piece }) in self.routes {
             let number = key.route().get();
             if matches!(key, RouteKey::Id(NAMES..)) {
                 return Err(BuildError::Reserved(number));
@@ -257,13 +259,15 @@ impl<H: Hook> Router<H> {
                 });
             }
             entries.push(entry_of(Some(key), endpoint));
+            whole.push(piece);
         }
         let mut fallback = NOWHERE;
-        if let Some(mut endpoint) = self.fallback {
+        if let Some(Mounted { mut endpoint, whole: piece }) = self.fallback {
             check(&self.states, None, &endpoint.needs)?;
             surround(&mut endpoint, &self.layers);
             fallback = entries.len() as u16;
             entries.push(entry_of(None, endpoint));
+            whole.push(piece);
         }
         let common = Common {
             direct,
@@ -280,7 +284,7 @@ impl<H: Hook> Router<H> {
             counters: Counters::default(),
             links: AtomicU64::new(1),
         };
-        Ok(Routes::new(Table { hooks: self.hooks, common }))
+        Ok(Routes::new(Table { hooks: self.hooks, whole: whole.into(), common }))
     }
 }
 

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use super::context::{Call, Context};
 use super::extract::{Extract, Needs};
+use super::hook::Hook;
 use super::pool::{BlockingPool, WorkerPool};
 use super::reply::{IntoReply, Reply};
 use super::table::{Home, Queued, Run};
+use super::whole::Whole;
 
 /// A future that a task runs.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -31,12 +33,12 @@ pub struct Endpoint {
     pub(crate) run: Run,
     pub(crate) needs: Needs,
     /// Hooks of this route alone, the outermost first.
-    pub(crate) hooks: Vec<Arc<dyn super::Hook>>,
+    pub(crate) hooks: Vec<Arc<dyn Hook>>,
 }
 
 impl Endpoint {
-    pub(crate) fn inline(run: impl Inline + 'static, needs: Needs) -> Self {
-        Self { run: Run::Inline(Box::new(run)), needs, hooks: Vec::new() }
+    fn inline(run: Arc<dyn Inline>, needs: Needs) -> Self {
+        Self { run: Run::Inline(run), needs, hooks: Vec::new() }
     }
 
     fn queued(run: impl Asynchronous + 'static, needs: Needs, home: Home) -> Self {
@@ -68,6 +70,42 @@ impl std::fmt::Debug for Endpoint {
 pub trait IntoEndpoint<M> {
     /// The handler.
     fn into_endpoint(self) -> Endpoint;
+
+    /// The handler, for a router with such hooks.
+    #[doc(hidden)]
+    fn mount<H: Hook>(self) -> Mounted<H>
+    where
+        Self: Sized,
+    {
+        Mounted { endpoint: self.into_endpoint(), whole: None }
+    }
+}
+
+/// A handler in a router with hooks of this type.
+#[doc(hidden)]
+pub struct Mounted<H> {
+    pub(super) endpoint: Endpoint,
+    /// The same once more, in one piece with the hooks.
+    pub(super) whole: Option<Arc<dyn Whole<H>>>,
+}
+
+impl<H> std::fmt::Debug for Mounted<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.endpoint.fmt(f)
+    }
+}
+
+impl<H: Hook> Mounted<H> {
+    /// A function that runs in the connection's task.
+    pub(super) fn inline(run: impl Inline + 'static, needs: Needs) -> Self {
+        let run = Arc::new(run);
+        Self { endpoint: Endpoint::inline(Arc::clone(&run) as _, needs), whole: Some(run) }
+    }
+
+    /// The same for a router with other hooks.
+    pub(super) fn apart<B>(self) -> Mounted<B> {
+        Mounted { endpoint: self.endpoint, whole: None }
+    }
 }
 
 impl IntoEndpoint<()> for Endpoint {
@@ -214,9 +252,13 @@ pub enum IsPlain {}
 pub enum IsAsync {}
 impl<F: PlainFn<M>, M: 'static> IntoEndpoint<(IsPlain, M)> for F {
     fn into_endpoint(self) -> Endpoint {
+        self.mount::<()>().endpoint
+    }
+
+    fn mount<H: Hook>(self) -> Mounted<H> {
         let mut needs = Needs::default();
         F::needs(&mut needs);
-        Endpoint::inline(Plain::<F, M>(self, std::marker::PhantomData), needs)
+        Mounted::inline(Plain::<F, M>(self, std::marker::PhantomData), needs)
     }
 }
 
@@ -263,7 +305,7 @@ fn on_threads<F: PlainFn<M>, M: 'static>(function: F, home: Home) -> Endpoint {
 
 /// A handler with a hook of its own, inside of all others. The first one put around it is the
 /// innermost.
-pub fn hooked<M>(hook: impl super::Hook, handler: impl IntoEndpoint<M>) -> Endpoint {
+pub fn hooked<M>(hook: impl Hook, handler: impl IntoEndpoint<M>) -> Endpoint {
     let mut endpoint = handler.into_endpoint();
     endpoint.hooks.insert(0, Arc::new(hook));
     endpoint

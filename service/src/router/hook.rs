@@ -27,8 +27,10 @@ pub enum Flow {
 /// which they were added, then those of the router it was [nested](super::Router::nest) from, then
 /// the route's own. `after` runs where the handler was done, innermost hook first, and for those
 /// hooks only whose `before` said [`Flow::Go`]; whatever kept the handler from running or ended it
-/// (no such route, a full queue, an inner hook, a panic, a deadline) is a reply like any other.
-/// A hook must not block.
+/// (no such route, a full queue, an inner hook, a panic of the handler, a deadline) is a reply like
+/// any other. Two things have no `after`: what still waits for its handler when its session ends,
+/// for which there is [`Router::on_close`](super::Router::on_close), and the hooks around one that
+/// itself panics. A hook must not block.
 pub trait Hook: Send + Sync + 'static {
     /// Before the handler.
     #[inline]

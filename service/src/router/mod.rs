@@ -85,6 +85,7 @@ mod routes;
 mod stats;
 mod table;
 mod tickets;
+mod whole;
 mod work;
 
 pub use builder::{BuildError, Router};
@@ -95,8 +96,8 @@ pub use codec::Postcard;
 pub use context::{Call, Context, Kind};
 pub use extract::{Extract, Needs, Principal, Property, Rejection, Remote, Session, State, Text};
 pub use function::{
-    AsyncFn, Endpoint, IntoEndpoint, IsAsync, IsPlain, PlainFn, blocking, blocking_in, concurrent,
-    hooked, pooled,
+    AsyncFn, Endpoint, IntoEndpoint, IsAsync, IsPlain, Mounted, PlainFn, blocking, blocking_in,
+    concurrent, hooked, pooled,
 };
 pub use hook::{Authorize, Flow, Hook, Log, LogLine, RateLimit, authorize, log, rate_limit};
 pub use key::{Key, RouteKey, named};

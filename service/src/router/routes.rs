@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use outlast_core::wire::{RequestId, Route, Status};
@@ -18,9 +18,11 @@ use super::pool::WhenFull;
 use super::reply::Reply;
 use super::stats::{Count, Own, RouterStats};
 use super::table::{Home, Run, Shell, Table};
+use super::whole::{Message, Progress, Scene};
 use super::work::how;
 use crate::figures::SessionInfo;
 use crate::handler::{Handler, Incoming, Peer};
+use crate::messages::Messages;
 use crate::overview::lock;
 
 /// A router that is built. Clones are the same router.
@@ -242,6 +244,49 @@ impl<H: Hook> Routed<H> {
         self.take(peer, Thing::new(entry, kind, route), id, payload);
     }
 
+    /// Handles messages, as long as nothing panics.
+    #[inline]
+    fn take_all<'b>(&mut self, messages: &mut Messages<'_, 'b>, progress: &mut Progress<'b>) {
+        let mut next = messages.next();
+        while let Some((route, payload)) = next {
+            let Table { hooks, whole, common } = &*self.table;
+            let entry = common.find(route);
+            next = match (whole.get(usize::from(entry)), &self.open) {
+                (Some(Some(whole)), Some(Open { link, .. })) => {
+                    let scene = Scene { link, common, entry };
+                    whole.run(hooks, scene, messages, (route, payload), progress)
+                }
+                (_, _) => {
+                    let thing = Thing::new(entry, Kind::Message, route);
+                    self.take(messages.peer(), thing, RequestId(0), payload);
+                    messages.next()
+                }
+            };
+        }
+    }
+
+    /// The handler of this message panicked, or a hook did.
+    #[cold]
+    fn message_panicked(&self, peer: &mut Peer<'_>, (route, payload): Message<'_>, inside: bool) {
+        let Some(open) = &self.open else {
+            return;
+        };
+        let common = &self.table.common;
+        let cx = Context {
+            link: &open.link,
+            common,
+            outlet: Some(peer),
+            entry: common.find(route),
+            kind: Kind::Message,
+            route,
+            payload,
+            owned: None,
+        };
+        let mut stage = if inside { Stage::Inside } else { Stage::Before };
+        self.table.panicked(&cx, &mut stage).discard();
+        common.counters.add(Count::Panicked);
+    }
+
     /// Runs the handler of what came, or has a task run it.
     #[inline]
     pub(super) fn take<W: Way>(&mut self, peer: &mut W, thing: Thing, id: W::Ask, payload: &[u8]) {
@@ -264,7 +309,7 @@ impl<H: Hook> Routed<H> {
         let passed = catch_unwind(AssertUnwindSafe(|| table.pass(&mut cx, &mut stage)));
         let reply = passed.unwrap_or_else(|_| table.panicked(&cx, &mut stage));
         match stage {
-            Stage::After(Count::Handled) => open.own.add(),
+            Stage::After(Count::Handled) => open.own.add(1),
             Stage::After(count) => table.common.counters.add(count),
             Stage::Before | Stage::Inside | Stage::Queued => {
                 return self.queue(peer, thing, id, payload);
@@ -388,17 +433,22 @@ impl<H: Hook> Routed<H> {
         }
     }
 
-    fn opened(&mut self, peer: &Peer<'_>) {
-        let common = &self.table.common;
-        let (number, handle) = (common.next_link(), peer.handle());
+    /// The session as handlers see it.
+    fn link(&self, peer: &Peer<'_>) -> Link {
+        let (number, handle) = (self.table.common.next_link(), peer.handle());
         let principal = handle.shared().principal();
-        self.begin(Link::of_session(handle, number, principal));
+        Link::of_session(handle, number, principal)
     }
 
     /// Whom it is from is known.
-    pub(super) fn begin(&mut self, link: Link) {
+    fn know(&mut self, link: Link) {
         let own = self.table.common.counters.open(link.number());
         self.open = Some(Open { link, own });
+    }
+
+    /// As [`know`](Self::know), and this is its beginning.
+    pub(super) fn begin(&mut self, link: Link) {
+        self.know(link);
         self.tell(|it, link| it.table.common.life.open.iter().for_each(|told| told(link)));
     }
 
@@ -418,9 +468,23 @@ impl<H: Hook> Routed<H> {
 }
 
 impl<H: Hook> Handler for Routed<H> {
-    #[inline]
-    fn message(&mut self, peer: &mut Peer<'_>, route: Route, payload: &[u8]) {
-        self.find_and_take(peer, Kind::Message, route, RequestId(0), payload);
+    fn messages(&mut self, messages: &mut Messages<'_, '_>) {
+        loop {
+            let mut progress = Progress::default();
+            let work = AssertUnwindSafe(|| self.take_all(messages, &mut progress));
+            let panic = catch_unwind(work).err();
+            if let Some(open) = self.open.as_ref().filter(|_| progress.handled > 0) {
+                open.own.add(progress.handled);
+            }
+            match (panic, progress.current) {
+                (None, _) => return,
+                (Some(_), Some((message, inside))) => {
+                    self.message_panicked(messages.peer(), message, inside);
+                }
+                // Nobody's function ran.
+                (Some(panic), None) => resume_unwind(panic),
+            }
+        }
     }
 
     fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
@@ -439,10 +503,16 @@ impl<H: Hook> Handler for Routed<H> {
                     asked.cancel();
                 }
             }
-            Incoming::Opened => self.opened(peer),
-            Incoming::Resumed { resent } => self.tell(|it, link| {
-                it.table.common.life.resume.iter().for_each(|told| told(link, resent));
-            }),
+            Incoming::Opened => self.begin(self.link(peer)),
+            Incoming::Resumed { resent } => {
+                if self.open.is_none() {
+                    // It was opened in another process.
+                    self.know(self.link(peer));
+                }
+                self.tell(|it, link| {
+                    it.table.common.life.resume.iter().for_each(|told| told(link, resent));
+                });
+            }
             Incoming::Disconnected { code, cause } => self.tell(|it, link| {
                 it.table.common.life.detach.iter().for_each(|told| told(link, code, cause));
             }),

@@ -56,8 +56,8 @@ pub(crate) struct Own(AtomicU64);
 
 impl Own {
     #[inline]
-    pub(crate) fn add(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 }
 

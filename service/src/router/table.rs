@@ -17,6 +17,7 @@ use super::life::Life;
 use super::pool::{BlockingPool, QueueLimits, WorkerPool};
 use super::reply::Reply;
 use super::stats::Counters;
+use super::whole::Whole;
 
 /// Numbers below this are looked up in an array.
 pub(crate) const DIRECT: usize = 256;
@@ -39,7 +40,7 @@ pub(crate) struct Entry {
 /// Where a handler runs.
 pub(crate) enum Run {
     /// In the task of the connection.
-    Inline(Box<dyn Inline>),
+    Inline(Arc<dyn Inline>),
     /// In another.
     Queued(Queued),
 }
@@ -156,6 +157,8 @@ impl Common {
 /// A router that is built: its hooks around everything else.
 pub(crate) struct Table<H> {
     pub(crate) hooks: H,
+    /// Entries whose functions are in one piece with the hooks.
+    pub(crate) whole: Box<[Option<Arc<dyn Whole<H>>>]>,
     pub(crate) common: Common,
 }
 

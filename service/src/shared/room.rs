@@ -1,31 +1,43 @@
 //! What handles may queue for a session: frames, and newest values that wait for their turn.
 
-use std::sync::Arc;
 use std::task::Waker;
 
-use outlast_core::CloseCode;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
+use outlast_core::{CloseCode, Head};
 
-use super::Inner;
+use super::{Inner, Rare, Waiting};
+use crate::encode;
 use crate::error::SendError;
-use crate::memory::{FREE, Memory};
+use crate::memory::FREE;
 use crate::outgoing::WhenFull;
+use crate::snapshots::Ticket;
+use crate::waiters::Key;
 
 /// Routes of which only the newest value waits.
 const LATEST_MAX: usize = 256;
 
+impl Rare {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+            && self.late.is_empty()
+            && self.latest.is_empty()
+            && self.ticket.is_none()
+    }
+}
+
 impl Inner {
     /// Sums up whether anything may be staged, for the short path.
     pub(super) fn set_gate(&mut self) {
-        let may = !self.open && !self.over && !self.orders.finish && self.facts.id.is_some();
-        let full = self.memory.as_ref().is_some_and(|memory| memory.is_full());
-        self.gate = if may && !full { self.granted.max(FREE) } else { 0 };
+        let may = !self.open && !self.over && !self.orders.finish && self.facts.has_sid;
+        self.gate = if may && !self.ground.is_full() { self.granted.max(FREE as u32) } else { 0 };
     }
 
     /// Whether a frame with a body of `body` bytes can be staged.
     #[inline]
     pub(crate) fn check(&mut self, body: usize) -> Result<(), SendError> {
-        if body <= self.facts.max_body && self.staged.len() + HEADER_LEN + body <= self.gate {
+        if body <= self.facts.max_body.into()
+            && self.staged.len() + HEADER_LEN + body <= self.gate as usize
+        {
             return Ok(());
         }
         self.explain(body)
@@ -37,14 +49,15 @@ impl Inner {
         if self.orders.finish {
             return Err(SendError::Finished);
         }
-        if self.facts.id.is_none() {
+        if !self.facts.has_sid {
             return Err(SendError::NotOpen);
         }
-        if body > self.facts.max_body {
-            return Err(SendError::TooLongForFrame { limit: self.facts.max_body });
+        let limit = self.facts.max_body.into();
+        if body > limit {
+            return Err(SendError::TooLongForFrame { limit });
         }
         let size = self.staged.len() + HEADER_LEN + body;
-        if self.open || size > self.limit || !self.grant(size) {
+        if self.open || size > self.ground.outgoing.queue || !self.grant(size) {
             return Err(SendError::Full);
         }
         Ok(())
@@ -52,13 +65,13 @@ impl Inner {
 
     /// Lets the queue become so long, if there is memory for it.
     fn grant(&mut self, size: usize) -> bool {
-        if self.memory.as_ref().is_some_and(|memory| memory.is_full()) {
+        if self.ground.is_full() {
             return false;
         }
-        if size > self.granted.max(FREE) {
-            let wanted = size.next_power_of_two().min(self.limit);
-            self.memory.iter().for_each(|memory| memory.change(self.granted, wanted));
-            self.granted = wanted;
+        if size > FREE.max(self.granted as usize) {
+            let wanted = size.next_power_of_two().min(self.ground.outgoing.queue);
+            // A queue is at most 1 GiB long.
+            self.count(u32::try_from(wanted).unwrap_or(u32::MAX));
         }
         self.set_gate();
         true
@@ -67,15 +80,27 @@ impl Inner {
     /// The queue is empty: nothing of it counts any more.
     pub(super) fn give_back(&mut self) {
         if self.granted > 0 {
-            self.memory.iter().for_each(|memory| memory.change(self.granted, 0));
-            self.granted = 0;
+            self.count(0);
         }
         self.set_gate();
     }
 
-    /// What counts how much this session holds.
-    pub(crate) fn count_in(&mut self, memory: Arc<Memory>) {
-        self.memory = Some(memory);
+    /// So many bytes of the queue are counted from now on. Those who wait for them are told when
+    /// the lock is let go.
+    fn count(&mut self, granted: u32) {
+        if let Some(memory) = &self.ground.memory {
+            self.has_freed |= memory.change(self.granted as usize, granted as usize);
+        }
+        self.granted = granted;
+    }
+
+    /// Bytes that handles have queued and the owner has not taken.
+    pub(crate) const fn staged_len(&self) -> usize {
+        self.staged.len()
+    }
+
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staged.is_empty() || self.asked.as_ref().is_some_and(|asked| asked.has_marks())
     }
 
     /// Stages one frame that was checked.
@@ -96,8 +121,8 @@ impl Inner {
     pub(crate) fn stage_short(&mut self, route: Route, payload: &[u8]) -> bool {
         let size = HEADER_LEN + payload.len();
         if route.encoded_len() != 0
-            || payload.len() > self.facts.max_body
-            || self.staged.len() + size > self.gate
+            || payload.len() > self.facts.max_body.into()
+            || self.staged.len() + size > self.gate as usize
         {
             return false;
         }
@@ -114,7 +139,7 @@ impl Inner {
         let bytes = route.to_bytes();
         let front = &bytes[..route.encoded_len()];
         let body = front.len() + payload.len();
-        let limit = self.facts.max_message;
+        let limit = self.facts.max_message as usize;
         self.check(body).map_err(|error| match error {
             SendError::TooLongForFrame { .. } if payload.len() > limit => {
                 SendError::TooLarge { limit }
@@ -138,7 +163,9 @@ impl Inner {
             WhenFull::Refuse => Err(SendError::Full),
             WhenFull::DropNewest => Ok(()),
             // That others take too much memory, or a long one is under way, is not its fault.
-            WhenFull::Disconnect if self.staged.len() + size <= self.limit => Err(SendError::Full),
+            WhenFull::Disconnect if self.staged.len() + size <= self.ground.outgoing.queue => {
+                Err(SendError::Full)
+            }
             WhenFull::Disconnect => {
                 self.orders.close = Some((CloseCode::EVICTED, true));
                 Err(SendError::Full)
@@ -196,22 +223,51 @@ impl Inner {
         left
     }
 
-    /// Calls `waker`, which is the owner's, when there is memory for newest values that have none.
-    pub(super) fn wait_for_latest(&self, waker: &Waker) {
-        let waits = self.rare.as_ref().is_some_and(|rare| !rare.latest.is_empty());
-        if let Some(memory) = self.memory.as_ref().filter(|memory| waits && memory.is_full()) {
-            memory.wait(waker);
+    /// Adds what the owner has not taken: what is staged, and the newest values behind it.
+    pub(crate) fn copy_staged(&self, queued: &mut Vec<u8>) {
+        queued.extend_from_slice(&self.staged);
+        let latest = self.rare.iter().flat_map(|rare| &rare.latest);
+        for (route, value) in latest {
+            let max_body = self.facts.max_body;
+            encode::long(queued, Head::Message { route: *route }, value, max_body);
         }
     }
 
-    /// Calls `waker` when there is room or the session is over.
-    pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
-        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.is_full()) {
-            memory.wait(waker);
+    /// Somebody wants a snapshot. Returns a wish that nobody will see to: an earlier one that
+    /// nobody has looked at yet, or this one if the session is over.
+    pub(crate) fn leave_ticket(&mut self, ticket: Ticket) -> Option<Ticket> {
+        if self.over {
+            return Some(ticket);
         }
-        let waiting = &mut self.rare.get_or_insert_default().waiting;
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
+        self.orders.snapshot = true;
+        self.rare.get_or_insert_default().ticket.replace(ticket)
+    }
+
+    /// The wish for a snapshot, if there is one.
+    pub(crate) fn take_ticket(&mut self) -> Option<Ticket> {
+        self.rare.as_mut().and_then(|rare| rare.ticket.take())
+    }
+
+    /// Calls `waker`, which is the owner's, when there is memory for newest values that have none.
+    pub(super) fn wait_for_latest(&mut self, waker: &Waker) {
+        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.latest.is_empty()) else {
+            return;
+        };
+        if let Some(memory) = self.ground.memory.as_ref().filter(|memory| memory.is_full()) {
+            self.has_freed |= memory.wait(&mut rare.latest_turn, waker);
         }
+    }
+
+    /// Calls `waker` when there is room or the session is over, unless `waiting` is dropped first.
+    pub(crate) fn wait_for_room(&mut self, waiting: &mut Waiting<'_>, waker: &Waker) {
+        if let Some(memory) = self.ground.memory.as_ref().filter(|memory| memory.is_full()) {
+            self.has_freed |= memory.wait(&mut waiting.memory, waker);
+        }
+        self.rare.get_or_insert_default().waiting.wait(&mut waiting.room, waker);
+    }
+
+    /// Who waits there does not any more. The waker is for the caller to drop, without the lock.
+    pub(super) fn leave_room(&mut self, key: Key) -> Option<Waker> {
+        self.rare.as_mut()?.waiting.leave(key)
     }
 }

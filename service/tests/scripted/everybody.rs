@@ -2,21 +2,23 @@
 //! the order in which each sender sent them, with what was sent to it alone in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Instant;
 
 use outlast_core::wire::Status;
 use outlast_core::{CloseCode, Config};
 use outlast_service::inbox::{Inbox, InboxConfig};
 use outlast_service::{
-    ClientConfig, Handle, Incoming, Peer, Runtime, SendError, ServerHandle, SessionInfo,
+    ClientConfig, Handle, Incoming, Peer, Runtime, SendError, Server, ServerHandle, SessionInfo,
 };
 
-use crate::executor::{Rng, Sim};
+use crate::executor::{Rng, Sim, Wanted};
 use crate::histories::join;
 use crate::link::Faults;
-use crate::world::{Net, Notes, client, deaf, eager, for_seeds, serve};
+use crate::world::{Net, Notes, client, deaf, eager, for_seeds, serve, served};
 
 const CONFIG: Config = Config {
     max_body: 6_000,
@@ -103,12 +105,21 @@ async fn say(
                 Err(error) => panic!("{error}"),
             },
             _ => {
-                let report = server.broadcast(1u8, &payload);
+                let to: Vec<u64> = if rng.chance(30) {
+                    ids.iter().copied().filter(|other| *other != id).collect()
+                } else {
+                    ids.clone()
+                };
+                let report = if to.len() < ids.len() {
+                    server.broadcast_except(id, 1u8, &payload)
+                } else {
+                    server.broadcast(1u8, &payload)
+                };
                 // There may be sessions whose clients never learnt of them.
-                assert!(report.sent + report.failed.len() >= ids.len());
+                assert!(report.sent + report.failed.len() >= to.len());
                 let failed: BTreeMap<_, _> = report.failed.into_iter().collect();
                 assert!(failed.values().all(|error| *error == SendError::Full), "{failed:?}");
-                note(&book, &failed, &ids, sender, number);
+                note(&book, &failed, &to, sender, number);
                 if rng.chance(50) {
                     sim.sleep(rng.range(0, 20_000)).await;
                 }
@@ -327,5 +338,71 @@ fn a_short_message_does_not_overtake_a_long_one_for_which_there_was_no_room() {
                 assert_eq!(received.payload()[4..8], number.to_le_bytes(), "seed {seed}");
             }
         });
+    });
+}
+
+/// A runtime whose clock fails once, when it is told to.
+#[derive(Clone)]
+struct Failing(Sim, Arc<AtomicBool>);
+
+impl Runtime for Failing {
+    type Timer = <Sim as Runtime>::Timer;
+
+    fn now(&self) -> Instant {
+        if self.1.swap(false, Ordering::Relaxed) {
+            std::panic::panic_any(Wanted);
+        }
+        self.0.now()
+    }
+
+    fn timer(&self) -> Self::Timer {
+        self.0.timer()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+}
+
+/// It has sessions with it, of which nobody else knows where they are.
+#[test]
+fn a_panic_of_the_task_that_carries_costs_no_session() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let fails = Arc::new(AtomicBool::new(false));
+        let runtime = Failing(world.clone(), Arc::clone(&fails));
+        let server = Server::new(runtime, served(CONFIG), |_: &SessionInfo| deaf).unwrap();
+        let (house, host) = (server.clone(), server.clone());
+        world.spawn(async move { house.keep_house().await });
+        let net = Net::new(&world, move |io| host.spawn_connection(io, None));
+        let heard = Notes::default();
+        let mut clients = Vec::new();
+        for seed in 0..10 {
+            let notes = heard.clone();
+            let (handle, runner) =
+                client(&world, &net, eager(seed), move |_: &mut Peer<'_>, event: Incoming<'_>| {
+                    match event {
+                        Incoming::Message { payload, .. } => {
+                            notes.add(format!("{:02}", payload[0]))
+                        }
+                        Incoming::Disconnected { .. } => notes.add("gone"),
+                        _ => {}
+                    }
+                });
+            world.aside(runner);
+            clients.push(handle);
+        }
+        world.sleep(1_000_000).await;
+        let server = server.handle();
+        for number in 0..20u8 {
+            assert_eq!(server.broadcast(1u8, &[number]).sent, 10);
+            // All sleep, so that the next to ask for the time is who carries it to them.
+            fails.store(number % 4 == 3, Ordering::Relaxed);
+            world.sleep(1_300_000).await;
+            assert!(!fails.load(Ordering::Relaxed));
+            assert_eq!(heard.count(&format!("{number:02}")), 10);
+        }
+        assert_eq!(heard.count("gone"), 0);
     });
 }

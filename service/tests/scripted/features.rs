@@ -1,7 +1,9 @@
 //! What users of other systems look for and no other test here is about: see `docs/features.md`.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use outlast_core::client::{Attempts, DialerConfig};
 use outlast_core::{CloseCode, Config};
@@ -178,4 +180,34 @@ fn errors_say_whether_trying_again_makes_sense() {
         PlainError::NotConnected.is_retryable() && !PlainError::NoSuchConnection(1).is_retryable()
     );
     assert!(over.to_string().contains("ended here"), "{over}");
+}
+
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Each of these has a task of its own, and nothing changes for long.
+#[test]
+fn who_no_longer_waits_for_a_connection_leaves_nothing_behind() {
+    let sim = Sim::new(1);
+    let (config, handler) = (PlainClientConfig::default(), listen(&Notes::default()));
+    let made = PlainRunner::new(sim.clone(), config, Nowhere, Tlv::default(), handler);
+    let (handle, runner) = made.unwrap();
+    sim.aside(runner);
+    let world = sim.clone();
+    sim.run(async move {
+        world.sleep(100).await;
+        let tasks: Vec<Arc<Idle>> = (0..1_000).map(|_| Arc::new(Idle)).collect();
+        for task in &tasks {
+            let waker = Waker::from(Arc::clone(task));
+            let mut waiting = Box::pin(handle.connected());
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let held = tasks.iter().filter(|task| Arc::strong_count(task) > 1).count();
+        assert_eq!(held, 0, "tasks that are kept for wakers that nobody wants called");
+        handle.close();
+        assert!(!handle.connected().await);
+    });
 }

@@ -26,12 +26,19 @@ mod races;
 mod replaced;
 mod routed;
 mod routed_hooks;
+mod routed_once;
 #[cfg(feature = "formats")]
 mod routed_plain;
 mod routed_queues;
 mod security;
 #[cfg(feature = "formats")]
+mod settings;
+mod snapshots;
+#[cfg(feature = "formats")]
 mod states;
+#[cfg(feature = "formats")]
+mod statistics;
 mod takeover;
+mod tracing_told;
 mod traffic;
 mod world;

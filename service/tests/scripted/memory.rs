@@ -1,7 +1,10 @@
 //! Memory that all sessions of a server share: what is shed when it runs short, and what is not.
 
-use std::sync::Arc;
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use outlast_core::{CloseCode, Config};
 use outlast_service::inbox::{Inbox, InboxConfig};
@@ -262,4 +265,91 @@ fn a_session_whose_task_is_gone_holds_no_memory() {
         world.sleep(SECOND).await;
         assert_eq!(server.handle().stats().memory, 0);
     });
+}
+
+/// What a waker does that an executor calls inline: it may run the task, which uses the session.
+struct Inline {
+    handle: Handle,
+    woken: AtomicUsize,
+    stuck: AtomicUsize,
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let (handle, (tell, told)) = (self.handle.clone(), mpsc::sync_channel(1));
+        // In another thread, so that this one can tell.
+        let asking = std::thread::spawn(move || tell.send(handle.id()));
+        match told.recv_timeout(Duration::from_secs(10)) {
+            Ok(_) => asking.join().unwrap().unwrap(),
+            Err(_) => drop(self.stuck.fetch_add(1, Ordering::Relaxed)),
+        }
+        self.woken.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends to this session until the server has no memory for more.
+fn fill(server: &Server<Sim, Deaf>, to: &Handle) {
+    let times = server.handle().stats().times_full;
+    while server.handle().stats().times_full == times {
+        to.try_send(1u8, &[7; 1_000]).unwrap();
+    }
+    assert!(matches!(to.try_send(1u8, &[7; 1_000]), Err(SendError::Full)));
+}
+
+#[test]
+fn who_waits_for_memory_is_called_without_any_lock() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits { low: MIB / 16, high: MIB / 8 });
+    let world = sim.clone();
+    sim.run(async move {
+        let (one, ..) = listener(&world, &net, 1).await;
+        let to = server.handle().get(one.id().unwrap()).unwrap();
+        fill(&server, &to);
+        let (woken, stuck) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let inline = Arc::new(Inline { handle: to.clone(), woken, stuck });
+        let waker = Waker::from(Arc::clone(&inline));
+        let mut sending = Box::pin(to.send(2u8, &[7; 1_000]));
+        assert!(sending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        // The session's task takes what is queued, which then is not counted any more.
+        world.sleep(SECOND).await;
+        assert!(inline.woken.load(Ordering::Relaxed) > 0);
+        assert_eq!(inline.stuck.load(Ordering::Relaxed), 0, "called under the session's lock");
+        sending.await.unwrap();
+    });
+}
+
+/// Each of these has a task of its own, as those of a server have.
+#[test]
+fn who_no_longer_waits_leaves_nothing_behind() {
+    let sim = Sim::new(1);
+    let (server, net) = house(&sim, MemoryLimits { low: MIB / 16, high: MIB / 8 });
+    let world = sim.clone();
+    sim.run(async move {
+        let (one, ..) = listener(&world, &net, 1).await;
+        let to = server.handle().get(one.id().unwrap()).unwrap();
+        fill(&server, &to);
+        let tasks: Vec<Arc<Idle>> = (0..1_000).map(|_| Arc::new(Idle)).collect();
+        for task in &tasks {
+            let waker = Waker::from(Arc::clone(task));
+            let mut cx = Context::from_waker(&waker);
+            let mut sending = Box::pin(to.send(2u8, b"given up"));
+            let mut asking = Box::pin(to.request(2u8, b"given up"));
+            let mut ending = Box::pin(to.closed());
+            for _ in 0..2 {
+                assert!(sending.as_mut().poll(&mut cx).is_pending());
+                assert!(asking.as_mut().poll(&mut cx).is_pending());
+                assert!(ending.as_mut().poll(&mut cx).is_pending());
+            }
+        }
+        let held = tasks.iter().filter(|task| Arc::strong_count(task) > 1).count();
+        assert_eq!(held, 0, "tasks that are kept for wakers that nobody wants called");
+        // And who still waits is called.
+        to.send(3u8, b"still there").await.unwrap();
+    });
+}
+
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
 }

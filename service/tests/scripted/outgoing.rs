@@ -416,6 +416,26 @@ fn messages_to_everybody_wait_for_others_where_messages_do() {
         assert_eq!(net.last().down().log.len(), before, "it waits for others");
         world.sleep(100_000).await;
         assert!(net.last().down().log.len() > before);
+        // They wait where the session was left, and go with one write that its task does not make.
+        let seen = || {
+            let link = net.last();
+            let down = link.down();
+            (down.tries, down.log.len())
+        };
+        let (tries, before) = seen();
+        for _ in 0..10 {
+            assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+            world.sleep(1_000).await;
+        }
+        assert_eq!(seen(), (tries, before));
+        world.sleep(100_000).await;
+        assert_eq!(seen(), (tries + 1, before + 10 * 9));
+        // As many as need not wait.
+        for _ in 0..100 {
+            assert_eq!(all.broadcast(1u8, b"small").sent, 1);
+        }
+        world.sleep(1_000).await;
+        assert_eq!(seen(), (tries + 2, before + 110 * 9));
     });
 }
 
@@ -434,5 +454,65 @@ fn everything_that_was_queued_is_sent_before_the_end() {
         scene.stall(false);
         world.sleep(SECOND).await;
         assert_eq!(scene.notes.count("1 "), count);
+    });
+}
+
+/// What is dropped is dropped whole, and a long message that waits for room loses nothing.
+#[test]
+fn full_queues_drop_whole_messages_while_a_long_one_is_under_way() {
+    let sim = Sim::new(1);
+    let world = sim.clone();
+    sim.run(async move {
+        let heard = Notes::default();
+        let notes = heard.clone();
+        let (_, net) = serve(&world, Config::SERVER, move |_| {
+            let notes = notes.clone();
+            move |_: &mut Peer<'_>, event: Incoming<'_>| match event {
+                Incoming::Message { route, payload } => {
+                    let number = u32::from_le_bytes(*payload.first_chunk().unwrap());
+                    let same = payload[4..].iter().all(|byte| *byte == number as u8);
+                    notes.add(format!("{} {number} {} {same}", route.get(), payload.len()));
+                }
+                Incoming::Aborted { .. } | Incoming::Fragment { .. } => notes.add("half"),
+                _ => {}
+            }
+        });
+        let outgoing = with(SMALLEST, WhenFull::DropNewest);
+        let config = Config { send_buffer: 32 << 10, ..Config::CLIENT };
+        let config = ClientConfig { outgoing, session: Some(config), ..eager(1) };
+        let (handle, runner) = client(&world, &net, config, deaf);
+        world.aside(runner);
+        while handle.id().is_none() {
+            world.sleep(100).await;
+        }
+        let numbered = |number: u32, len: usize| {
+            let mut payload = vec![number as u8; len];
+            payload[..4].copy_from_slice(&number.to_le_bytes());
+            payload
+        };
+        let (mut expected, mut dropped) = (Vec::new(), 0);
+        for long in 0..4 {
+            let (sender, payload) = (handle.clone(), numbered(long, 200_000 + long as usize));
+            world.aside(async move { sender.send(2u8, &payload).await.unwrap() });
+            for number in 0..300u32 {
+                // Nothing goes for a while, again and again.
+                net.last().change(true, |faults| faults.stalled = number % 50 < 40);
+                let len = 10 + number as usize * 40;
+                handle.try_send(1u8, &numbered(number, len)).unwrap();
+                if handle.turned_down() == dropped {
+                    expected.push(format!("1 {number} {len} true"));
+                }
+                dropped = handle.turned_down();
+                world.sleep(50).await;
+            }
+            net.last().change(true, |faults| faults.stalled = false);
+            world.sleep(SECOND).await;
+        }
+        assert!((100..1_100).contains(&dropped), "{dropped}");
+        let (long, short): (Vec<_>, Vec<_>) =
+            heard.all().into_iter().partition(|note| note.starts_with("2 "));
+        assert_eq!(short, expected);
+        let whole = |number: usize| format!("2 {number} {} true", 200_000 + number);
+        assert_eq!(long, (0..4).map(whole).collect::<Vec<_>>());
     });
 }

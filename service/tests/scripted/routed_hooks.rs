@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outlast_core::admission::Rate;
-use outlast_core::wire::Status;
+use outlast_core::wire::{Route, Status};
 use outlast_core::{CloseCode, Config};
 use outlast_service::router::{
     Context, End, Flow, Hook, Link, Property, Reply, Router, authorize, hooked, log, rate_limit,
@@ -81,6 +81,55 @@ fn hooks_are_around_each_other_in_the_order_that_is_documented() {
         (it.handled, it.stopped, it.panicked, it.no_route) = (2, 2, 1, 1);
     });
     assert_eq!(routes.stats(), expected);
+}
+
+/// What comes in one read is handled in rows of one route; nothing of that is to be seen.
+#[test]
+fn messages_in_a_row_are_handled_each_for_itself() {
+    let notes = Notes::default();
+    let noting = |name| Noting(name, notes.clone());
+    let heard = |place: &'static str| {
+        let notes = notes.clone();
+        move |cx: &mut Context<'_>| {
+            let text = String::from_utf8_lossy(cx.payload()).into_owned();
+            notes.add(format!("{place} {text}"));
+            assert_ne!(text, "bad");
+            if text == "wrong" { Err(Status(70)) } else { Ok(()) }
+        }
+    };
+    let routes = Router::new().hook(noting("a")).hook(noting("b"));
+    let routes = routes.on(1u8, heard("one")).on(2u8, heard("two"));
+    let routes = routes.route(3u8, hooked(noting("c"), || ())).build().unwrap();
+    play(9, Config::SERVER, &routes, |_, handle| async move {
+        let row = [(1u8, "x"), (1, "wrong"), (1, "bad"), (1, "b"), (1, "y"), (2, "z"), (1, "w")];
+        for (route, text) in row.into_iter().chain([(3, "v"), (9, "nowhere"), (2, "last")]) {
+            handle.send(Route::from(route), text.as_bytes()).await.unwrap();
+        }
+        handle.flushed().await.unwrap();
+    });
+    let around = |inside: &[&str], code: u8| {
+        let before = ["before a", "before b"].map(str::to_owned);
+        let inside = inside.iter().map(|note| (*note).to_owned());
+        let after = [format!("after b {code}"), format!("after a {code}")];
+        before.into_iter().chain(inside).chain(after).collect::<Vec<_>>()
+    };
+    let all = [
+        around(&["one x"], 0),
+        around(&["one wrong"], 70),
+        around(&["one bad"], Status::INTERNAL.0),
+        vec!["before a".to_owned(), "before b".to_owned(), "after a 99".to_owned()],
+        around(&["one y"], 0),
+        around(&["two z"], 0),
+        around(&["one w"], 0),
+        around(&["before c", "after c 0"], 0),
+        around(&[], Status::NO_ROUTE.0),
+        around(&["two last"], 0),
+    ];
+    assert_eq!(notes.all(), all.concat());
+    let counted = stats(|it| {
+        (it.handled, it.stopped, it.panicked, it.no_route) = (7, 1, 1, 1);
+    });
+    assert_eq!(routes.stats(), counted);
 }
 
 #[test]

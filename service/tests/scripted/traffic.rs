@@ -124,8 +124,17 @@ fn bytes_are_limited_to_less_than_a_frame_in_the_time_that_a_frame_may_take() {
 
 #[test]
 fn a_source_shares_its_rate_and_another_one_has_its_own() {
+    source_shares(TrafficLimits { source_messages: TEN_A_SECOND, ..TrafficLimits::UNLIMITED });
+}
+
+#[test]
+fn a_source_shares_its_bytes_and_another_one_has_its_own() {
+    let source_bytes = Rate::per_second(5_000, 500);
+    source_shares(TrafficLimits { source_bytes, ..TrafficLimits::UNLIMITED });
+}
+
+fn source_shares(traffic: TrafficLimits) {
     let sim = Sim::new(1);
-    let traffic = TrafficLimits { source_messages: TEN_A_SECOND, ..TrafficLimits::UNLIMITED };
     let (server, heard) = listening(&sim, traffic);
     // Two addresses of one network of IPv6 are one source.
     let nets = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"];

@@ -45,6 +45,12 @@ impl Net {
         Self::new(sim, move |io| server.spawn_connection(io, None))
     }
 
+    /// Connections go to another server from now on.
+    pub(crate) fn move_to<H: Handler>(&self, server: &Server<Sim, H>) {
+        let server = server.clone();
+        self.state().accept = Arc::new(move |io| server.spawn_connection(io, None));
+    }
+
     /// Decides by their number how connections are.
     pub(crate) fn plan(
         &self,

@@ -23,6 +23,8 @@ const ROWS: &[(char, u32)] = &[
     ('H', 10),
     ('I', 9),
     ('J', 7),
+    ('K', 5),
+    ('L', 9),
     ('O', 10),
 ];
 
@@ -34,9 +36,11 @@ const NOT_YET: &[&str] = &[];
 
 /// Settings that have to be there, each as one of the spans of a first cell.
 const SETTINGS: &[&str] = &[
+    "acceptor",
     "auth_required",
     "auto_reconnect",
     "backlog",
+    "batch",
     "buffer_size",
     "buffer_timeout",
     "cache",
@@ -46,6 +50,7 @@ const SETTINGS: &[&str] = &[
     "compression",
     "connect_timeout",
     "connection_timeout",
+    "DEBUG",
     "delay",
     "enable_heartbeat",
     "enable_nodelay",
@@ -54,21 +59,26 @@ const SETTINGS: &[&str] = &[
     "encryption",
     "exponential_backoff",
     "ext",
+    "factor",
+    "flush",
     "graceful",
     "graceful_shutdown",
     "health_check_interval",
     "heartbeat sweep",
     "heartbeat_interval",
     "HeartbeatMax",
+    "HIGH_PERFORMANCE",
     "history",
     "host",
     "Host",
     "idle_timeout",
     "IOReadBuffSize",
     "ipv6",
+    "KcpPort",
     "keep_alive",
     "keep_alive_interval",
     "keep_alive_timeout",
+    "log settings",
     "mailbox",
     "max_connections",
     "max_message_size",
@@ -93,6 +103,9 @@ const SETTINGS: &[&str] = &[
     "PrivateKeyFile",
     "queue wait",
     "queue_size",
+    "QUIC idle",
+    "QUIC keep-alive",
+    "QUIC streams",
     "rate",
     "RateLimiterConfig",
     "read timeout",
@@ -105,6 +118,7 @@ const SETTINGS: &[&str] = &[
     "retry_interval",
     "reuse",
     "RouterSlicesMode",
+    "RTT",
     "send_buffer_size",
     "send_timeout",
     "ssl_cert",
@@ -115,9 +129,15 @@ const SETTINGS: &[&str] = &[
     "thread_pool_size",
     "timeout",
     "TTL",
+    "windows",
     "WorkerMode",
     "WorkerPoolSize",
     "write deadline",
+    "WS idle",
+    "WS ping",
+    "WS pong",
+    "WsPath",
+    "WsPort",
 ];
 
 /// Every row is whole, and every row that has to be there is.
@@ -189,7 +209,7 @@ fn names(cell: &str) -> Vec<String> {
 }
 
 /// The rows of all tables that are as wide as they should be, or try to: their lines and cells.
-fn rows(text: &str) -> Vec<(usize, Vec<&str>)> {
+pub(super) fn rows(text: &str) -> Vec<(usize, Vec<&str>)> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let is_rule = |line: &&str| line.starts_with("|-") || line.starts_with("| -");
     let is_head = |at: usize| lines.get(at + 1).is_some_and(is_rule);
@@ -204,12 +224,12 @@ fn rows(text: &str) -> Vec<(usize, Vec<&str>)> {
         .collect()
 }
 
-fn spans(cell: &str) -> impl Iterator<Item = &str> {
+pub(super) fn spans(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
 /// What the sources have.
-struct Index<'a> {
+pub(super) struct Index<'a> {
     tree: &'a Tree,
     /// The words of each file of the sources, tests left out.
     words: Vec<BTreeSet<String>>,
@@ -218,7 +238,7 @@ struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    fn new(tree: &'a Tree) -> Self {
+    pub(super) fn new(tree: &'a Tree) -> Self {
         let words = tree.sources().map(|(_, source)| words(source)).collect();
         let tests = tree.sources().map(|(file, source)| (file.path.as_str(), tests(source)));
         Self { tree, words, tests: tests.collect() }
@@ -246,7 +266,7 @@ impl<'a> Index<'a> {
             && self.words.iter().any(|words| parts.iter().all(|part| words.contains(*part)))
     }
 
-    fn check_proof(&self, cell: &str) -> Vec<String> {
+    pub(super) fn check_proof(&self, cell: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut count = 0;
         for span in spans(cell) {

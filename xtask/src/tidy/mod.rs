@@ -5,6 +5,7 @@ mod docs;
 mod features;
 mod manifests;
 mod receipts;
+mod settings;
 mod shape;
 mod source;
 mod spec;
@@ -120,6 +121,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     spec::check,
     receipts::check,
     features::check,
+    settings::check,
     docs::links,
     docs::examples,
     docs::map,

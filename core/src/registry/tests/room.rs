@@ -107,6 +107,7 @@ fn stored(sid: u64) -> Stored {
         ttl_s: 10,
         ttl_left_s: 4,
         rx_next: 42,
+        is_last: true,
     }
 }
 
@@ -114,14 +115,18 @@ fn stored(sid: u64) -> Stored {
 fn a_stored_session_is_resumed_or_expires_as_if_never_away() {
     for (attach, key_id, number) in [(7, 4, 1), (8, 5, 101)] {
         let mut registry = fixed(config());
-        let index = registry.restore(at(0), stored(1)).unwrap();
+        let lease = registry.restore(at(0), stored(1)).unwrap();
         assert_eq!(registry.restore(at(0), stored(1)), None, "it is there");
-        assert_eq!(registry.state(index), Some(SessionState::Detached));
+        assert_eq!(registry.state(lease.index()), Some(SessionState::Detached));
+        assert_eq!((lease.attach(), registry.retention_left_s(at(0), lease)), (6, 4));
+        assert_eq!(registry.retention_left_s(at(500), lease), 4, "it is rounded up");
+        assert_eq!(registry.retention_left_s(at(4000), lease), 0);
         assert_eq!(registry.poll_timeout(), Some(at(4000)));
         let resume = hello(Some(claim(1, attach, key_id, key(number))));
         match registry.admit(at(3999), &resume, &peer(Some(5)), entropy(0)) {
             Ok(Admission::Resume { lease, fence: false, epoch: 9, ttl_s: 10 }) => {
                 assert_eq!(registry.rotate(lease, key(3)), None, "a rotation is under way");
+                assert_eq!(registry.retention_left_s(at(3999), lease), 10, "all of it again");
                 assert!(registry.confirm_key(lease, 5));
             }
             other => panic!("{other:?}"),
@@ -197,4 +202,30 @@ fn limits_that_let_no_session_be_are_named() {
     for (config, expected) in wrong {
         assert_eq!(key(config), Err(expected), "{config:?}");
     }
+}
+
+//= test REG-19
+#[test]
+fn what_came_after_a_snapshot_is_not_known_before_its_client_is_back() {
+    let old = || Stored { is_last: false, epoch: 3, ..stored(1) };
+    let claim_of = |attach| claim(1, attach, 4, key(1));
+    // Over before anybody came, in whatever way: it is not said how far it had come.
+    let mut registry = fixed(config());
+    registry.restore(at(0), old()).unwrap();
+    let late = resume(&mut registry, at(4000), Some(5), claim_of(7)).unwrap_err();
+    assert_eq!((late.code, late.rx_next), (CloseCode::EXPIRED, None));
+    let mut registry = fixed(config());
+    registry.restore(at(0), old()).unwrap();
+    let (lease, _) = resume(&mut registry, at(1), Some(5), claim_of(7)).unwrap();
+    assert!(registry.ended(at(1), lease, CloseCode::POISON, 42));
+    let late = resume(&mut registry, at(2), Some(5), claim_of(8)).unwrap_err();
+    assert_eq!((late.code, late.rx_next), (CloseCode::POISON, None));
+    // Once its client was heard, what was received is known.
+    let mut registry = fixed(config());
+    registry.restore(at(0), old()).unwrap();
+    let (lease, _) = resume(&mut registry, at(1), Some(5), claim_of(7)).unwrap();
+    assert!(registry.confirmed(lease));
+    assert!(registry.ended(at(2), lease, CloseCode::POISON, 42));
+    let late = resume(&mut registry, at(3), Some(5), claim_of(8)).unwrap_err();
+    assert_eq!((late.code, late.rx_next), (CloseCode::POISON, Some(42)));
 }

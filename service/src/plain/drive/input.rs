@@ -10,6 +10,7 @@ use super::super::error::PlainCause;
 use super::super::handler::{PlainEvent, PlainHandler, unix};
 use super::{Drive, Side};
 use crate::drive::{READ_MAX, with_scratch};
+use crate::statistics::UNTIMED;
 use crate::traffic::Room;
 use crate::transport::{Runtime, Transport};
 
@@ -155,6 +156,8 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     fn decode(&mut self, input: &[u8], now: Instant) -> usize {
         let (mut at, mut packets) = (0, 0);
         let waited = std::mem::take(&mut self.unread);
+        let mut timed = self.untimed == 0;
+        self.untimed = self.untimed.checked_sub(1).unwrap_or(UNTIMED);
         loop {
             if self.is_shut() {
                 self.unread = self.finishing.is_none();
@@ -168,7 +171,11 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
                 Ok(Step::Skip(taken)) => at += taken,
                 Ok(Step::Packet { packet, taken }) => {
                     (self.bad, packets) = (0, packets + 1);
-                    self.handle(&packet, now);
+                    if packets == 1 && std::mem::take(&mut timed) {
+                        self.handle_timed(&packet, now);
+                    } else {
+                        self.handle(&packet, now);
+                    }
                     at += taken;
                 }
                 Ok(Step::Bad { error, taken }) => {
@@ -195,6 +202,18 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     /// Packets that came so far.
     fn packets(&self) -> u64 {
         self.shared.lock().info.packets_in
+    }
+
+    /// As [`handle`](Self::handle), and counts how long the handler of a server takes.
+    #[cold]
+    fn handle_timed(&mut self, packet: &Packet<'_>, now: Instant) {
+        let begin = self.runtime.now();
+        self.handle(packet, now);
+        let counts = matches!(packet.kind, Kind::OneWay | Kind::Request);
+        if let Some(home) = self.shared.home().filter(|home| counts && home.ledger.is_on()) {
+            let took = self.runtime.now().saturating_duration_since(begin);
+            home.ledger.handler.record(took);
+        }
     }
 
     fn handle(&mut self, packet: &Packet<'_>, now: Instant) {

@@ -1,0 +1,67 @@
+//! What `serve` shows of itself: options, and the listener behind them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use outlast_admin::{Showing, Source};
+use outlast_config::Address;
+use tokio::sync::Notify;
+
+/// What the server shows of itself
+#[derive(Debug, clap::Args)]
+pub(crate) struct Admin {
+    /// Show metrics, health and a live page at this address
+    ///
+    /// `/` is the page, `/metrics` is for Prometheus, `/healthz` and `/readyz` are for whoever
+    /// starts and balances servers. Everybody who reaches the address may look. The port is 7412
+    /// unless it is given; `outlast top` shows the same in a terminal.
+    #[arg(long, value_name = "ADDR", value_parser = Address::of_admin)]
+    admin: Option<Address>,
+    /// File with the token of those who may drain the server there; without it nobody may
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    admin_token_file: Option<PathBuf>,
+}
+
+/// Somebody who may wants the server to drain.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Drained(Arc<Notify>);
+
+impl Drained {
+    pub(crate) async fn wait(&self) {
+        self.0.notified().await;
+    }
+}
+
+impl Admin {
+    /// Shows the server for as long as the returned value lives.
+    pub(crate) async fn show(
+        &self,
+        source: impl Source,
+        title: &str,
+        drained: &Drained,
+    ) -> Result<Option<Showing>, String> {
+        let Some(address) = &self.admin else {
+            return Ok(None);
+        };
+        let drained = drained.clone();
+        let drain = move || {
+            eprintln!("asked to drain");
+            drained.0.notify_one();
+        };
+        let mut admin = outlast_admin::Admin::new(source).title(title).on_drain(drain);
+        if let Some(path) = &self.admin_token_file {
+            let read = std::fs::read(path);
+            let token = read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            // Editors end files with a line break that nobody means.
+            let token = token.trim_ascii();
+            if token.is_empty() {
+                return Err(format!("the token in {} is empty", path.display()));
+            }
+            admin = admin.token(token);
+        }
+        let bound = admin.bind(address.to_string()).await;
+        let bound = bound.map_err(|error| super::serve::cannot_listen(address, &error))?;
+        eprintln!("  shows itself at http://{}/", bound.local_addr());
+        Ok(Some(bound.start()))
+    }
+}

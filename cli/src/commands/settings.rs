@@ -1,0 +1,183 @@
+//! Where commands take their settings from, and what becomes of them while a server runs.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use outlast_config::{Listener, Reloaded, Reloader, ServerSettings, Settings, Sources};
+use outlast_tls::ServerTls;
+use outlast_tokio::ServerHandle;
+use outlast_tokio::plain::PlainServerHandle;
+
+use super::gate::Shown;
+
+/// Settings from files, presets and the environment
+#[derive(Debug, clap::Args)]
+pub(super) struct Configured {
+    /// Read settings from this file: TOML, JSON or YAML, as its name ends
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Begin with default, high-throughput, low-latency, debug or constrained
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Set one key, such as session.window=1MiB; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print all settings as TOML, with the origin of each, and stop
+    #[arg(long)]
+    pub(super) print_config: bool,
+}
+
+impl Configured {
+    /// Everything but the command's own options, which go over it.
+    pub(super) fn sources(&self) -> Result<Sources, String> {
+        let mut sources = Sources::new().process_environment();
+        if let Some(preset) = &self.preset {
+            sources = sources.preset(preset);
+        }
+        if let Some(path) = &self.config {
+            sources = sources.file(path);
+        }
+        self.set
+            .iter()
+            .try_fold(sources, |sources, pair| sources.set_pair(pair))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Sets a key from an option of the command, if it was given.
+pub(super) fn over(
+    sources: Sources,
+    key: &str,
+    value: Option<impl Display>,
+    option: &str,
+) -> Sources {
+    match value {
+        Some(value) => sources.set(key, value.to_string(), option),
+        None => sources,
+    }
+}
+
+/// A path as a text that is read as the same path.
+pub(super) fn path_text(path: Option<&PathBuf>) -> Option<String> {
+    path.map(|path| path.display().to_string())
+}
+
+/// Reads the settings of a server; nothing if they were to be printed alone.
+pub(super) fn read<S: Settings>(
+    sources: Sources,
+    base: S,
+    print_config: bool,
+) -> Result<Option<Reloader<S>>, String> {
+    let reloader = Reloader::new(sources, base).map_err(|error| error.to_string())?;
+    warn(&reloader.current().warnings);
+    if print_config {
+        super::print(&reloader.current().print());
+        return Ok(None);
+    }
+    Ok(Some(reloader))
+}
+
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("outlast: {warning}"));
+}
+
+/// A server that runs, with what can change of it.
+pub(super) struct Live {
+    pub(super) server: Option<ServerHandle>,
+    pub(super) plain: Vec<PlainServerHandle>,
+    /// By the numbers of their listeners.
+    pub(super) tls: Vec<(usize, ServerTls)>,
+    pub(super) shown: Shown,
+}
+
+impl Live {
+    /// Goes by these settings from now on. All files are looked at before anything is changed.
+    fn apply(&self, settings: &ServerSettings) -> Result<(), String> {
+        let secrets = self.shown.read(settings)?;
+        let mut read = Vec::new();
+        for (index, tls) in &self.tls {
+            let listener = settings.listen.get(*index);
+            let paths = listener.and_then(|it| it.tls_cert.as_ref().zip(it.tls_key.as_ref()));
+            if let Some((cert, key)) = paths {
+                let (chain, secret) = (bytes(cert)?, bytes(key)?);
+                ServerTls::pem(&chain, &secret).build().map_err(stays)?;
+                read.push((tls, chain, secret));
+            }
+        }
+        for (tls, chain, secret) in read {
+            tls.replace(chain, secret).map_err(stays)?;
+        }
+        self.shown.renew(secrets);
+        let limits = settings.limits();
+        let error = |error| format!("{error}");
+        for plain in &self.plain {
+            plain.set_limits(&limits).map_err(error)?;
+        }
+        self.server.as_ref().map_or(Ok(()), |server| server.set_limits(&limits).map_err(error))
+    }
+
+    /// Reads the settings again, and says what came of it.
+    fn reload(&self, reloader: &mut Reloader<ServerSettings>) {
+        match reloader.reload(|settings| self.apply(settings)) {
+            Ok(Reloaded { at_once, restart, warnings }) => {
+                warn(&warnings);
+                if !self.tls.is_empty() {
+                    eprintln!("the certificate was read again");
+                }
+                let said = if at_once.is_empty() {
+                    "nothing changed".to_owned()
+                } else {
+                    format!("in effect now: {}", at_once.join(", "))
+                };
+                eprintln!("settings were read again: {said}");
+                if !restart.is_empty() {
+                    eprintln!("  in effect after a restart: {}", restart.join(", "));
+                }
+            }
+            Err(error) => eprintln!("the settings stay as they were: {error}"),
+        }
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path)
+        .map_err(|error| stays(format!("{} cannot be read: {error}", path.display())))
+}
+
+fn stays(why: impl Display) -> String {
+    format!("the certificate stays as it was: {why}")
+}
+
+/// Reads the settings again whenever the process is told to (SIGHUP). Never returns.
+#[cfg(unix)]
+pub(super) async fn reload_when_told(
+    live: &Live,
+    reloader: &mut Reloader<ServerSettings>,
+) -> std::convert::Infallible {
+    use tokio::signal::unix::{SignalKind, signal};
+    // With nothing to be read, it is what a terminal says that was closed.
+    let reads = reloader.path().is_some() || !live.tls.is_empty() || !live.shown.is_nothing();
+    if !reads {
+        return std::future::pending().await;
+    }
+    let Ok(mut told) = signal(SignalKind::hangup()) else {
+        return std::future::pending().await;
+    };
+    while told.recv().await.is_some() {
+        live.reload(reloader);
+    }
+    std::future::pending().await
+}
+
+#[cfg(not(unix))]
+pub(super) async fn reload_when_told(
+    _: &Live,
+    _: &mut Reloader<ServerSettings>,
+) -> std::convert::Infallible {
+    std::future::pending().await
+}
+
+/// Whether sessions are spoken at this listener.
+pub(super) fn is_native(listener: &Listener) -> bool {
+    listener.format == Listener::default().format
+}
