@@ -433,13 +433,15 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
     }
 
     /// A session is over because its server is. Its client may ask another server for it.
-    fn dismiss(&self, owner: &mut Owner<H>) {
+    pub(crate) fn dismiss(&self, owner: &mut Owner<H>) {
         if let Some(id) = owner.session.id() {
             self.common.forget(id);
         }
         owner.session.kill(CloseCode::GOING_AWAY);
-        // The handler is told.
-        let _ = owner.handle_input(self.now(), &mut &[][..]);
+        // The handler is told. If it panics the others still are.
+        owner.guarded(|owner| {
+            let _ = owner.handle_input(self.now(), &mut &[][..]);
+        });
     }
 
     /// Orders something of every session that has a connection.

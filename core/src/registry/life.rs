@@ -10,17 +10,11 @@ use crate::time::Instant;
 impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// The client was heard after WELCOME. Further calls do nothing; `false`: the lease is void.
     pub fn confirmed(&mut self, lease: Lease) -> bool {
-        let Some(entry) = self.leased(lease) else {
+        let Some(entry) = self.leased_mut(lease) else {
             return false;
         };
-        let unknown = entry.rx_unknown;
-        if unknown && let Some(entry) = self.entry_mut(lease.index) {
-            //= REG-19
-            entry.rx_unknown = false;
-        }
-        let Some(entry) = self.leased(lease) else {
-            return false;
-        };
+        //= REG-19
+        entry.rx_unknown = false;
         if entry.state == Some(SessionState::Unconfirmed) {
             //= REG-8
             self.leave_state(lease.index);

@@ -398,7 +398,7 @@ impl<S: Clone> Running<S> {
     /// how many they are.
     ///
     /// Every connection is closed at once, and its client told to come again within a second. One
-    /// that does not let itself be closed is left after `grace`; its session is stored all the
+    /// that does not let itself be closed is given up after `grace`; its session is stored all the
     /// same. Where nothing was said of snapshots this is [`shutdown`](Self::shutdown).
     ///
     /// # Errors

@@ -24,6 +24,9 @@ use crate::transport::Runtime;
 /// How long connections are waited for before those that came meanwhile are told to go, too.
 const ROUND: Duration = Duration::from_millis(100);
 
+/// How long a task may take to get its turn on a busy machine.
+const TURN: Duration = Duration::from_secs(5);
+
 /// Why a session cannot go on from a snapshot.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -82,14 +85,16 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     ///
     /// New connections are refused from now on, and those there are closed
     /// ([`GOING_AWAY`](CloseCode::GOING_AWAY)). Each client is told to come again after a time of
-    /// its own between zero and `spread`. A connection that is not closed after `grace` is left as
-    /// it is.
+    /// its own between zero and `spread`. A connection that is not closed after `grace`, or a tenth
+    /// of a second if that is longer, is given up; its session is stored all the same. A session of
+    /// which no [snapshot](Self::snapshot) can be taken is lost, and its handler told so.
     pub async fn hand_over(&self, grace: Duration, spread: Duration) -> Vec<Vec<u8>> {
         let inner = &self.inner;
         let common = &inner.common;
         common.draining.store(true, Ordering::Release);
-        common.door.wake_all();
-        let until = inner.runtime.now() + grace.min(LONGEST_GRACE);
+        common.door.show_all_out();
+        // Everybody gets the turn that it takes to say goodbye.
+        let until = inner.runtime.now() + grace.clamp(ROUND, LONGEST_GRACE);
         let spread_ms = u32::try_from(spread.as_millis()).unwrap_or(u32::MAX);
         loop {
             inner.for_each_out(|orders| {
@@ -103,17 +108,23 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 break;
             }
         }
-        // Those that are left have had their time; what they were sent is not lost for that.
-        inner.for_each_out(|orders| orders.fence = true);
-        inner.emptied_before(inner.runtime.now() + ROUND).await;
+        // Those that are left have had their time: they give their sessions back at once. Whoever
+        // came in last must not hear that somebody else has its session, and stay away.
+        inner.for_each_out(|orders| {
+            (orders.close, orders.fence) = (Some((CloseCode::GOING_AWAY, false)), true);
+        });
+        inner.emptied_before(inner.runtime.now() + TURN).await;
         let mut snapshots = Vec::new();
         for (left_s, mut owner) in inner.clear_out() {
             let origin = inner.origin(&owner.shared, left_s, true);
-            snapshots.extend(owner.snapshot(inner.now(), origin));
-            if let Some(id) = owner.session.id() {
-                common.forget(id);
+            match owner.snapshot(inner.now(), origin) {
+                Some(snapshot) => {
+                    snapshots.push(snapshot);
+                    owner.session.id().into_iter().for_each(|id| common.forget(id));
+                    owner.hand_over();
+                }
+                None => inner.dismiss(&mut owner),
             }
-            owner.hand_over();
         }
         snapshots
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use outlast_core::wire::Status;
-use outlast_core::{CloseCode, Config};
+use outlast_core::{CloseCode, Config, Release};
 use outlast_service::{
     Handle, Handler, Incoming, Peer, RestoreError, Runner, Runtime, SendError, Server, SessionInfo,
     Why,
@@ -262,6 +262,7 @@ async fn guest(sim: &Sim, net: &Net, seed: u64) -> (Handle, Notes) {
             noted.add("asked");
         }
         Incoming::Resumed { .. } => noted.add("resumed"),
+        Incoming::Disconnected { code, .. } => noted.add(format!("gone {}", code.name())),
         Incoming::Lost { code, .. } => noted.add(format!("lost {code}")),
         _ => {}
     };
@@ -336,8 +337,8 @@ fn what_was_queued_goes_along_and_what_was_asked_is_answered() {
         assert_eq!(handle.request(1u8, b"and you?").await.unwrap().payload, b"now"[..]);
         let all = heard.all();
         let received: Vec<&str> = all.iter().map(String::as_str).collect();
-        assert_eq!(received[..3], ["asked", "resumed", "1 of 1"]);
-        assert_eq!(received[3], "2 of 50000");
+        assert_eq!(received[..4], ["asked", "gone IDLE", "resumed", "1 of 1"]);
+        assert_eq!(received[4], "2 of 50000");
         assert!(received.contains(&"4 of 1") && !received.contains(&"3 of 1"), "{received:?}");
         assert_eq!(heard.count("aborted"), 1);
         assert_eq!(notes.count("lost"), 0);
@@ -407,5 +408,54 @@ fn who_does_not_leave_is_left() {
         assert!((SECOND..SECOND * 3 / 2).contains(&took), "{took} µs");
         let next = house(&world, Config::SERVER, &notes);
         assert_eq!(next.restore(&snapshots), [Ok(id)]);
+    });
+}
+
+/// However little time there is, clients are told to come again, and do.
+#[test]
+fn who_is_sent_away_at_once_comes_again() {
+    let sim = Sim::new(4);
+    let world = sim.clone();
+    sim.run(async move {
+        let notes = Notes::default();
+        let server = house(&world, Config::SERVER, &notes);
+        let net = Net::serving(&world, &server);
+        let mut guests = Vec::new();
+        for seed in 0..20 {
+            guests.push(guest(&world, &net, seed).await);
+        }
+        let snapshots = server.hand_over(Duration::ZERO, SPREAD).await;
+        assert_eq!(snapshots.len(), guests.len());
+        let next = house(&world, Config::SERVER, &notes);
+        assert!(next.restore(&snapshots).iter().all(Result::is_ok));
+        net.move_to(&next);
+        for (_, heard) in &guests {
+            heard.wait(&world, "resumed").await;
+            assert_eq!(heard.count("gone GOING_AWAY"), 1, "{:?}", heard.all());
+        }
+    });
+}
+
+/// What cannot be stored is not said to go on: its handler is told that it is lost.
+#[test]
+fn what_no_snapshot_can_be_taken_of_is_lost_and_told_so() {
+    let sim = Sim::new(5);
+    let world = sim.clone();
+    sim.run(async move {
+        let notes = Notes::default();
+        let server = house(&world, Config { release: Release::Manual, ..Config::SERVER }, &notes);
+        let net = Net::serving(&world, &server);
+        let (handle, _) = guest(&world, &net, 1).await;
+        let here = server.handle().get(handle.id().unwrap()).unwrap();
+        // The handler has it, and does not say that it has taken it.
+        let asking = handle.clone();
+        world.aside(async move { asking.request(1u8, b"later").await });
+        while server.handle().info(handle.id().unwrap()).unwrap().messages_in == 0 {
+            world.sleep(1_000).await;
+        }
+        assert!(server.snapshot(GRACE).await.is_empty());
+        assert!(server.hand_over(GRACE, SPREAD).await.is_empty());
+        assert_eq!(notes.count("lost"), 1, "{:?}", notes.all());
+        assert_ne!(here.closed().await.why, Why::HandedOver);
     });
 }
