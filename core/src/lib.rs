@@ -6,6 +6,19 @@
 //! feature `alloc` gives it `Vec<u8>` as storage), no `unsafe`. Time, entropy and memory are
 //! arguments. What drives it for real sockets is in the runtime crates.
 //!
+//! # Is it this crate that you want?
+//!
+//! | you have | take |
+//! |---|---|
+//! | a program with tokio | `outlast-tokio` |
+//! | one with smol or async-std | `outlast-async-std` |
+//! | one with threads and no executor | `outlast-std` |
+//! | a microcontroller | `outlast-embedded` |
+//! | a transport or an executor of your own, with `std` | `outlast-service` |
+//! | none of these, another language to bind, or a protocol to test | this crate |
+//!
+//! All of them run on this one, so every end understands every other.
+//!
 //! # The verbs
 //!
 //! * `handle_*`: something happened. [Bytes came](Session::handle_input), [time
@@ -116,6 +129,57 @@
 //! in the [`Storage`] it was given. `[u8; N]` and `&mut [u8]` never grow; `Vec<u8>` (feature
 //! `alloc`) grows up to [`Config::send_buffer`] and shrinks when the session is quiet. What is
 //! received is lent to the application from the caller's own buffer and never copied.
+//!
+//! # Limits and defaults
+//!
+//! Each end declares its own limits in a [`Config`] and the two need not be alike. Three are made
+//! already; [`Config::validate`] checks what you change, and its error names the item, its value
+//! and its range.
+//!
+//! | [`Config::`](Config) | `SERVER` | `CLIENT` | `CONSTRAINED` |
+//! |---|---|---|---|
+//! | body of a frame | 16,383 B | 16,383 B | 252 B |
+//! | message, put together | 1 MiB | 1 MiB | 1 KiB |
+//! | window for what comes | 1 to 4 MiB | 1 to 4 MiB | 512 B |
+//! | what is sent and not acknowledged | 1 MiB | 4 MiB | 512 B |
+//! | open requests, the peer's and own | 256, 64 | 64, 256 | 8, 8 |
+//! | silence before the connection is given up | 45 s | 15 s | 30 s |
+//! | a session without a connection is kept for | 10 min | 10 min | 10 min |
+//! | time for a handshake | 5 s | 5 s | 10 s |
+//!
+//! Nothing that a peer says makes an end hold more than that: credit is granted before it is used,
+//! and a length is judged from the four bytes of a header, before the body is there.
+//!
+//! # What is promised, and what is not
+//!
+//! * Each message once and in order, over any number of connections. Or the session ends, and
+//!   [`Session::fate`] says of each position whether it arrived. An acknowledgement means that the
+//!   peer's application took the message ([`Release`]), not merely that its machine received it.
+//! * Bytes of a peer never panic and never loop: they are events or a [`Violation`], which ends
+//!   the connection with the [`CloseCode`] that the rule says.
+//! * A session lives in the memory of a process. [`Session::snapshot`] takes it elsewhere; without
+//!   that it is gone with the process, and the peer is told that it is lost.
+//! * Nothing is encrypted. [`auth`] proves who somebody is, not that nobody listens: put TLS below.
+//!
+//! # Errors
+//!
+//! [`SendError`] and [`StateError`] leave the session as it was: wait for room, or for the state
+//! that the error names. A [`Violation`] is about the connection: write what `poll_transmit` still
+//! has, close it, and let the session go on over another one unless the code says that it cannot
+//! ([`CloseCode::scope`]). [`Death`] is the end of the session itself.
+//!
+//! # Features
+//!
+//! | feature | what for | what it costs |
+//! |---|---|---|
+//! | `alloc` | `Vec<u8>` as [`Storage`], which grows and shrinks | the crate `alloc` |
+//! | `defmt` | `defmt::Format` for public types | the crate `defmt` |
+//!
+//! None is on by default. The one dependency that there always is, is `sha2`, for the proof of a
+//! resume. Rust 1.88 or newer; other crates of the project need 1.91.
+//!
+//! Read on in `docs/spec.md` (the protocol), `docs/embedded.md` (what it takes on a
+//! microcontroller) and `docs/guide.md` (the crates above).
 #![no_std]
 #![forbid(unsafe_code)]
 

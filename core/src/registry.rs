@@ -478,7 +478,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
                 return;
             };
             let by_sid = entry.state.map(|_| self.hash(entry.sid));
-            let by_id = (entry.record.alive > 0).then(|| self.hash(entry.record.id.number()));
+            let by_id = (entry.record.alive > 0).then(|| self.hash(entry.record.id().number()));
             let entries = self.entries.as_mut_slice();
             if let Some(hash) = by_sid {
                 threads::insert::<_, BySid>(entries, hash, at);

@@ -21,6 +21,13 @@
 //! no sockets, no clock and no tasks; it needs a heap, for what it writes and for payloads that
 //! were compressed.
 //!
+//! # Is it this crate that you want?
+//!
+//! For bytes in memory, a driver of your own, or a machine with nothing but a heap: yes. For
+//! connections over TCP take a runtime (`outlast-tokio`, `outlast-async-std`, `outlast-std`) with
+//! its feature `formats`: its module `plain` has servers and clients that speak any of these, with
+//! limits, heartbeats, requests and the same handlers as sessions have.
+//!
 //! # A connection
 //!
 //! ```
@@ -53,6 +60,62 @@
 //! assert_eq!(format.end(&input[..9])?, End::Truncated { have: 9, need: 12 });
 //! # Ok::<(), outlast_formats::FormatError>(())
 //! ```
+//!
+//! # By name
+//!
+//! What a configuration says becomes a format, or an error that says what would do:
+//!
+//! ```
+//! use outlast_formats::{AnyFormat, Format, FormatKind, Options, Packet};
+//!
+//! let mut options = Options::default();
+//! options.set("max", "64")?;
+//! let mut format = AnyFormat::new("tlv".parse::<FormatKind>()?, &options)?;
+//! let mut out = Vec::new();
+//! format.encode(&Packet::one_way(7, b"hello"), &mut out).expect("it is short");
+//! assert_eq!(out, *b"\0\0\0\x07\0\0\0\x05hello");
+//!
+//! // Beyond the limit nothing is written, and the connection goes on.
+//! assert!(format.encode(&Packet::one_way(7, &[0; 65]), &mut out).is_err());
+//! assert_eq!(out.len(), 13);
+//! // An option that the format does not have is refused, and not ignored.
+//! options.set("size", "3")?;
+//! assert!(AnyFormat::new(FormatKind::Tlv, &options).is_err());
+//! # Ok::<(), outlast_formats::ConfigError>(())
+//! ```
+//!
+//! # Limits
+//!
+//! Every format has a limit on what a packet may be. By default it is 1 MiB where a length stands
+//! in front ([`LengthPrefix`], [`LengthField`], [`RocketMq`]) and for a line of [`Ndjson`], 16 MiB
+//! for [`MsgTrans`], 64 KiB for what ends with a mark ([`Delimiter`]) and 4 KiB for [`Tlv`] and
+//! [`Ltv`]. It can be set, up to [`LIMIT_MAX`] or what the format itself can say. A length beyond
+//! it is refused from the header, before memory is taken for the rest; what is compressed is
+//! unpacked no further than that. [`Format::max_input`] is the buffer that is always enough.
+//!
+//! # Errors
+//!
+//! [`FormatError::fault`] says whose fault it is. [`Fault::Peer`]: where the next packet begins is
+//! no longer known, close the connection; unless it came in a [`Step::Bad`], which says where.
+//! [`Fault::Local`]: nothing was written, go on. A [`ConfigError`] comes when a format is made.
+//!
+//! # What is promised, and what is not
+//!
+//! * The bytes are those of the systems themselves, in both directions; where these differ among
+//!   themselves, the module says which one it is.
+//! * Any division of the same bytes gives the same packets, and each byte is looked at a bounded
+//!   number of times. Hostile bytes are errors and never a panic.
+//! * Not that a packet arrives, nor that two ends agree on what its payload means.
+//!
+//! # Features
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `zlib` (default) | payloads of msgtrans compressed with zlib | `miniz_oxide` |
+//! | `zstd` | payloads of msgtrans compressed with zstd | `ruzstd` |
+//!
+//! `no_std` with a heap. `memchr` is always there. Rust 1.91 or newer. `docs/formats.md` of the
+//! repository has every option, and `docs/moving.md` says how to come from there to sessions.
 #![no_std]
 #![forbid(unsafe_code)]
 

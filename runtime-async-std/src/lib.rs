@@ -81,8 +81,41 @@
 //!   ([`RequestError::is_safe_to_repeat`]).
 //! * Memory is bounded by [`Config`] and [`Limits`], whatever the other end does.
 //!
-//! Without TLS a token and all data are readable on the way; the crate `outlast-tls` is one line on
-//! either builder.
+//! Not promised: that a session outlives its process (unless the feature `snapshots` stores it),
+//! and secrecy. Without TLS a token and all data are readable on the way; the crate `outlast-tls`
+//! is one line on either builder.
+//!
+//! # Limits and defaults
+//!
+//! A message has at most 1 MiB ([`Config::max_message`]). A session without a connection is kept
+//! for ten minutes ([`Config::retention_s`]). A client dials again after 0.5 s, growing to 60 s,
+//! and never gives up ([`ReconnectPolicy`]). Handles queue up to 256 KiB for each session
+//! ([`Outgoing::queue`]). A server takes 65,536 connections, 1,024 of them from one source, and
+//! keeps 65,536 sessions ([`Limits`]). Everybody is let in, until the builder is given a token or
+//! an [`Authenticator`].
+//!
+//! # Errors
+//!
+//! [`SendError::is_retryable`] and [`RequestError::is_retryable`] say whether to try again. A
+//! broken connection is none: the client dials, and the handler hears [`Incoming::Disconnected`]
+//! and [`Incoming::Resumed`]. What the [`Runner`] ends with, [`Closed`], says why the session is
+//! over and whether everything had arrived.
+//!
+//! # Features
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `async-std` (default) | tasks and name lookup of async-std | `async-std` |
+//! | `smol` | those of smol | `smol` |
+//! | `formats` | another system's format, without sessions | `outlast-formats` |
+//! | `zlib`, `zstd` | compressed payloads of msgtrans | `miniz_oxide`, `ruzstd` |
+//! | `router` | handlers by route, with hooks, queues and pools | code alone |
+//! | `json`, `postcard` | typed payloads for the router | `serde`, and the crate of that name |
+//! | `tower` | layers of tower around asynchronous handlers | `tower-layer`, `tower-service` |
+//! | `snapshots` | sessions in encrypted files, for a restart | `chacha20poly1305` |
+//! | `tracing` | spans of sessions, events of what is rare | `tracing` |
+//!
+//! One of the first two has to be there. Rust 1.91 or newer.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -120,10 +153,11 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
     Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits, NetworkError, Outgoing,
-    Password, PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder,
-    Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots, States, StoredPassword, Timer,
-    Token, Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+    Password, PasswordError, Passwords, Peer, PeerIdentity, Receipt, Refusals, Report,
+    RequestError, Responder, Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog,
+    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots,
+    States, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport, Undelivered,
+    WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,

@@ -100,6 +100,41 @@
 //! }
 //! # let _ = on_event;
 //! ```
+//!
+//! # What is promised, and what is not
+//!
+//! * A message is handed to the handler of the other end once, in the order of sending, over any
+//!   number of connections. Or the session is lost, and [`Incoming::Lost`] says what certainly did
+//!   not arrive and what may have.
+//! * A request gets exactly one [`Response`], or an error that says whether it may have run
+//!   ([`RequestError::is_safe_to_repeat`]).
+//! * Memory is bounded by [`Config`] and [`Limits`], whatever the other end does.
+//! * Not that a session outlives its process (unless the feature `snapshots` stores it), and not
+//!   secrecy: without TLS (`outlast-tls`, one line on either builder) all data are readable.
+//!
+//! # Limits and defaults
+//!
+//! A message has at most 1 MiB ([`Config::max_message`]), a session without a connection is kept
+//! for ten minutes ([`Config::retention_s`]), a client dials again after 0.5 s, growing to 60 s
+//! ([`ReconnectPolicy`]), and handles queue up to 256 KiB for each session ([`Outgoing::queue`]).
+//! The defaults of [`Limits`] are those of all runtimes, 65,536 connections: set fewer, for each is
+//! a thread.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `formats` | another system's format, without sessions | `outlast-formats` |
+//! | `zlib`, `zstd` | compressed payloads of msgtrans | `miniz_oxide`, `ruzstd` |
+//! | `router` | handlers by route, with hooks, queues and pools | code alone |
+//! | `json`, `postcard` | typed payloads for the router | `serde`, and the crate of that name |
+//! | `tower` | layers of tower around asynchronous handlers | `tower-layer`, `tower-service` |
+//! | `snapshots` | sessions in encrypted files, for a restart | `chacha20poly1305` |
+//! | `tracing` | spans of sessions, events of what is rare | `tracing` |
+//!
+//! Rust 1.91 or newer. `docs/guide.md` of the repository explains every setting and every error.
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]
@@ -138,9 +173,9 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError,
     Handle as AsyncHandle, Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits,
-    NetworkError, Outgoing, Password, PasswordError, Passwords, Peer, Refusals, Report,
-    RequestError, Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError,
-    ServerHandle, ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots,
+    NetworkError, Outgoing, Password, PasswordError, Passwords, Peer, PeerIdentity, Refusals,
+    Report, RequestError, Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog,
+    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots,
     States as AsyncStates, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport,
     Undelivered, WhenExceeded, WhenFull, Why,
 };

@@ -5,6 +5,11 @@
 //! send messages and requests at any time; what is sent while there is no connection goes out with
 //! the next one.
 //!
+//! Whoever has no runtime yet begins here. The same client and server are in `outlast-async-std`
+//! for smol and async-std, and in `outlast-std` for threads without an executor; the ends of a
+//! session may be on different ones. `outlast-embedded` is for microcontrollers, and
+//! `outlast-service` for transports other than TCP.
+//!
 //! # Both ends in one program
 //!
 //! ```
@@ -73,10 +78,60 @@
 //!   ([`RequestError::is_safe_to_repeat`]).
 //! * Memory is bounded by [`Config`] and [`Limits`], whatever the other end does.
 //!
-//! Without TLS a token and all data are readable on the way; the crate `outlast-tls` is one line on
-//! either builder.
+//! Not promised: that a session outlives its process. What was sent and not acknowledged is in
+//! memory; a server keeps it over a restart with the feature `snapshots`, and otherwise its clients
+//! are told what was lost. Nor is anything encrypted: without TLS a token and all data are readable
+//! on the way. The crate `outlast-tls` is one line on either builder.
 //!
-//! The guide of the repository, `docs/guide.md`, explains every setting and every error.
+//! # Limits and defaults
+//!
+//! | | by default | set with |
+//! |---|---|---|
+//! | longest message | 1 MiB | [`Config::max_message`] |
+//! | a session without a connection is kept for | 10 min | [`Config::retention_s`] |
+//! | silence that ends a connection | 45 s (server), 15 s (client) | [`Config::idle_timeout_ms`] |
+//! | a client dials again after | 0.5 s, growing to 60 s, for ever | [`ReconnectPolicy`] |
+//! | bytes that handles may queue | 256 KiB for each session | [`Outgoing::queue`] |
+//! | connections, of one source | 65,536, 1,024 | [`Limits::connections`] |
+//! | sessions | 65,536 | [`Limits::sessions`] |
+//! | who may connect | everybody | `token`, `authenticator` of the builder |
+//!
+//! # Errors
+//!
+//! | you see | it means | what to do |
+//! |---|---|---|
+//! | [`SendError::Full`] | the queue is full | `send` waits for room; or drop the message |
+//! | [`SendError::TooLarge`] | the peer takes no message of that length | make it shorter |
+//! | [`RequestError::NotSent`] | it did not run | repeat it |
+//! | [`RequestError::OutcomeUnknown`] | it may have run | ask what became of it |
+//! | [`Incoming::Disconnected`] | a connection broke | nothing: the client dials again |
+//! | [`Incoming::Lost`] | the session is over | send again what did not arrive |
+//! | [`Closed`], of the [`Runner`] | the client has stopped | see [`Closed::is_retryable`] |
+//!
+//! # Tasks and memory
+//!
+//! A client is one task, its [`Runner`]; a server has one task that accepts and keeps house, and
+//! one for each connection. While it publishes to many, a few more write. An idle connection takes
+//! about 2 KiB of a server's memory (`docs/performance.md` has the measurement); under load the
+//! send buffer and the queues of the table above come on top, and are given back when it is quiet.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `formats` | another system's format, without sessions | `outlast-formats` |
+//! | `zlib`, `zstd` | compressed payloads of msgtrans | `miniz_oxide`, `ruzstd` |
+//! | `router` | handlers by route, with hooks, queues and pools | code alone |
+//! | `json`, `postcard` | typed payloads for the router | `serde`, and the crate of that name |
+//! | `tower` | layers of tower around asynchronous handlers | `tower-layer`, `tower-service` |
+//! | `snapshots` | sessions in encrypted files, for a restart | `chacha20poly1305` |
+//! | `tracing` | spans of sessions, events of what is rare | `tracing` |
+//!
+//! Rust 1.91 or newer. The guide of the repository, `docs/guide.md`, explains every setting and
+//! every error; `docs/operations.md` is for those who run a server, `docs/tls.md` about TLS, and
+//! `docs/spec.md` has the protocol.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -104,10 +159,11 @@ pub use outlast_service::router;
 pub use outlast_service::{
     AccessList, Authenticator, Batch, Bytes, Cause, Closed, Credentials, DialError, Handle,
     Handler, Incoming, KeyedClient, Limits, LinkState, MemoryLimits, NetworkError, Outgoing,
-    Password, PasswordError, Passwords, Peer, Receipt, Refusals, Report, RequestError, Responder,
-    Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog, SendError, ServerHandle,
-    ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots, States, StoredPassword, Timer,
-    Token, Tokens, TrafficLimits, Transport, Undelivered, WhenExceeded, WhenFull, Why,
+    Password, PasswordError, Passwords, Peer, PeerIdentity, Receipt, Refusals, Report,
+    RequestError, Responder, Response, Runner, Runtime, SecurityEvent, SecurityKind, SecurityLog,
+    SendError, ServerHandle, ServerStats, SessionInfo, SharedKeys, SnapshotStore, Snapshots,
+    States, StoredPassword, Timer, Token, Tokens, TrafficLimits, Transport, Undelivered,
+    WhenExceeded, WhenFull, Why,
 };
 pub use outlast_service::{
     Asking, Events, GroupAction, GroupError, GroupLimit, GroupLimits, GroupMember, GroupReport,
@@ -148,4 +204,8 @@ mod documents {
     #[cfg(all(feature = "formats", feature = "router"))]
     #[doc = include_str!("../../docs/moving.md")]
     struct Moving;
+
+    #[cfg(all(feature = "formats", feature = "router"))]
+    #[doc = include_str!("../../docs/formats.md")]
+    struct Formats;
 }

@@ -54,9 +54,14 @@ impl Handler for Counter {
 
 /// A server at `address`, as soon as that is free.
 async fn serve(address: &str, snapshots: Snapshots) -> Running {
+    serve_with(address, snapshots, true).await
+}
+
+/// The same; sessions may keep their keys when they are resumed.
+async fn serve_with(address: &str, snapshots: Snapshots, rotate: bool) -> Running {
     loop {
         let builder = Server::builder().limits(Limits::one_source()).snapshots(snapshots.clone());
-        match builder.bind(address).await {
+        match builder.rotate_keys(rotate).bind(address).await {
             Ok(server) => {
                 let server = server.start(|info: &SessionInfo| {
                     let saved = info.saved.as_deref().and_then(|saved| saved.try_into().ok());
@@ -178,6 +183,55 @@ async fn a_server_that_is_gone_without_warning_left_its_sessions_behind() {
     assert_eq!(server.handle().stats().restored, 1);
     handle.end(CloseCode::OK);
     server.shutdown(Duration::from_secs(1)).await;
+}
+
+/// What a server stored when it handed over is old as soon as another one has gone on with it:
+/// should that one leave nothing, nobody hears from the third that what the second received has not
+/// arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_handed_over_is_old_once_somebody_went_on_with_it() {
+    // With another key the third server would not even look at who comes.
+    let folder = Folder::new("handed-over");
+    let first = serve_with("127.0.0.1:0", Snapshots::new(folder.store()), false).await;
+    let address = first.local_addr().to_string();
+    let (told, reported) = tokio::sync::oneshot::channel();
+    let heard = Arc::new(AtomicU64::new(0));
+    let (counter, mut told) = (Arc::clone(&heard), Some(told));
+    let handler = move |peer: &mut Peer<'_>, event: Incoming<'_>| match event {
+        Incoming::Message { .. } => drop(counter.fetch_add(1, Ordering::Relaxed)),
+        Incoming::Lost { peer_received, undelivered, .. } => {
+            peer.handle().end(CloseCode::OK);
+            let missing = undelivered.missing().count();
+            let _ = told.take().map(|told| told.send((peer_received, missing)));
+        }
+        _ => {}
+    };
+    let policy =
+        ReconnectPolicy { backoff_base: 1_000, backoff_cap: 50_000, ..ReconnectPolicy::default() };
+    let client = Client::builder().address(&address).reconnect(policy).connect(handler);
+    let (handle, runner) = client.unwrap();
+    tokio::spawn(runner);
+    let talk = async |count: u64| {
+        handle.send(1u8, b"x").await.unwrap();
+        while heard.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    talk(1).await;
+    assert_eq!(first.hand_over(Duration::from_secs(10)).await.unwrap(), 1);
+    let second = serve_with(&address, Snapshots::new(folder.store()), false).await;
+    // What there would be after a crash of it: a copy of the files that it does not touch.
+    let copy = Folder::new("handed-over-copy");
+    std::fs::create_dir_all(&copy.0).unwrap();
+    for name in ["key", "sessions.snapshot"] {
+        std::fs::copy(folder.0.join(name), copy.0.join(name)).unwrap();
+    }
+    talk(2).await;
+    assert_eq!(second.hand_over(Duration::from_secs(10)).await.unwrap(), 1);
+    let third = serve_with(&address, Snapshots::new(copy.store()), false).await;
+    assert_eq!(third.handle().stats().restored, 1);
+    assert_eq!(reported.await.unwrap(), (None, 0));
+    third.shutdown(Duration::from_secs(1)).await;
 }
 
 /// A store that cannot be read keeps a server from starting, and one that cannot be written to is

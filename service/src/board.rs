@@ -13,6 +13,8 @@
 //! Locks are taken in this order: a session's [`Shared`], the board.
 
 mod courier;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,9 @@ pub(crate) use courier::Courier;
 pub(crate) const LONGEST: usize = 4 << 10;
 /// Bytes that may be put up for one session before it has got them.
 const ROOM: u32 = 64 << 10;
+/// Bytes of entries that somebody may have been lent before they are taken for good: what one who
+/// gets everything has not got yet, and has been lent before that.
+const LENT: u64 = 2 * ROOM as u64;
 /// Sessions that the courier sees to before others get their turn.
 const ROUND: usize = 64;
 /// Nothing waits for this session, and nothing will.
@@ -249,6 +254,8 @@ impl Board {
         }
         if !loaded {
             inside.courier = Some(cx.waker().clone());
+            drop(inside);
+            bag.rouse_all();
             return false;
         }
         drop(inside);
@@ -266,9 +273,7 @@ impl Board {
         let mut rouse = std::mem::take(&mut bag.rouse);
         let abandoned = self.lock().unload(bag, &mut rouse);
         bag.rouse = rouse;
-        while let Some(shared) = bag.rouse.pop() {
-            shared.rouse();
-        }
+        bag.rouse_all();
         // Not under the lock: they tell others of their end.
         drop(abandoned);
     }
@@ -441,7 +446,7 @@ impl Inside {
             if self.next >= self.got.len() {
                 self.next = 0;
                 if bag.errands.is_empty() {
-                    self.forget();
+                    self.forget(&mut bag.rouse);
                 }
             }
             let index = self.next;
@@ -467,7 +472,7 @@ impl Inside {
             }
         }
         if bag.errands.is_empty() {
-            self.forget();
+            self.forget(&mut bag.rouse);
             return false;
         }
         bag.frames.clear();
@@ -477,10 +482,14 @@ impl Inside {
         true
     }
 
-    /// Entries that everybody has got, and has for itself, are of no more use.
-    fn forget(&mut self) {
+    /// Entries that everybody has got, and has for itself, are of no more use. Adds who has to be
+    /// waked so that more can be forgotten.
+    fn forget(&mut self, rouse: &mut Vec<Arc<Shared>>) {
         let all = self.got.iter().chain(&self.lent);
         let least = all.fold(self.end(), |least, at| least.min(*at));
+        if self.end() - least > LENT {
+            self.call_in(self.end() - LENT, rouse);
+        }
         let count = (least - self.base) as usize;
         // What is left is moved: not for every entry.
         if count < self.entries.len() / 2 {
@@ -490,6 +499,22 @@ impl Inside {
         self.base = least;
         if self.entries.is_empty() && self.entries.capacity() > 2 * ROOM as usize {
             self.entries = Vec::new();
+        }
+    }
+
+    /// Whoever was lent something before `from` has to take that for itself: it gets no more from
+    /// here, since others are sent to without it, and would keep all that follows.
+    fn call_in(&mut self, from: u64, rouse: &mut Vec<Arc<Shared>>) {
+        for index in 0..self.lent.len() {
+            if self.lent[index] < from
+                && let Some(spot) = self.spot(index)
+                && spot.body.is_some()
+                && !spot.called
+            {
+                spot.called = true;
+                rouse.push(Arc::clone(&spot.shared));
+                self.land(index);
+            }
         }
     }
 
@@ -541,59 +566,5 @@ impl Inside {
             }
         }
         rouse
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::task::Poll;
-
-    use super::*;
-    use crate::ground::Ground;
-    use crate::outgoing::Outgoing;
-    use crate::transport::{Clock, Runtime, Timer};
-
-    #[derive(Clone)]
-    struct Still;
-
-    impl Runtime for Still {
-        type Timer = Self;
-
-        fn now(&self) -> std::time::Instant {
-            std::time::Instant::now()
-        }
-
-        fn timer(&self) -> Self {
-            Self
-        }
-
-        fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-            drop(task);
-        }
-    }
-
-    impl Timer for Still {
-        fn poll_until(&mut self, _: &mut Context<'_>, _: std::time::Instant) -> Poll<()> {
-            Poll::Pending
-        }
-    }
-
-    /// Whoever has a board last may have a session's lock.
-    #[test]
-    fn a_board_without_a_server_has_nothing_to_drop() {
-        let board = Arc::new(Board::default());
-        let directory = Directory::default();
-        let clock = Clock::new(Still.now());
-        let ground = Ground::new(&Still, clock, Outgoing::default(), None);
-        let shared = Arc::new(Shared::new(None, 0, ground));
-        directory.insert(1, Arc::clone(&shared));
-        board.open(&directory);
-        drop(directory);
-        assert_eq!(Arc::strong_count(&shared), 2, "it has a seat");
-        board.clear();
-        assert_eq!(Arc::strong_count(&shared), 1);
-        // Who still comes finds nobody.
-        shared.leave_board();
-        assert!(shared.evict().is_none() && board.post(Route::from(1u8), b"?", None).0 == 0);
     }
 }

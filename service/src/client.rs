@@ -102,7 +102,7 @@ impl Runner {
         let session = Session::client(core_config(wanted), Vec::new())?;
         config.outgoing.validate()?;
         let clock = Clock::new(runtime.now());
-        let ground = Ground::new(&runtime, clock, config.outgoing, None);
+        let ground = Arc::new(Ground::new(&runtime, clock, config.outgoing));
         let shared = Arc::new(Shared::dialling(Watch::dialling(config.watcher), ground));
         let owner = Box::new(Owner::new(session, handler, Arc::clone(&shared), wanted.release));
         let client = Client {
@@ -218,7 +218,7 @@ impl<R: Runtime, C: Connector, H: Handler> Client<R, C, H> {
         self.dialer.handle_transport(dial.attempt);
         let before = moved(&owner);
         let Dialed { io, remote } = dialed;
-        owner.shared.lock().remote = remote;
+        owner.shared.lock().set_remote(remote);
         let mut drive = Drive::new(owner, io, self.runtime.clone(), &greeting);
         let driven = carry(&self.runtime, self.clock, &mut drive, deadline).await;
         self.ended(dial.attempt, driven, before);

@@ -164,6 +164,21 @@ mod tests {
         assert_eq!((directory.get(7), directory.len()), (None, 999));
     }
 
+    /// Whoever is held up in one part holds up nobody in another.
+    #[test]
+    fn a_part_that_is_locked_keeps_nobody_from_the_others() {
+        let directory = Directory::default();
+        (0..64u64).for_each(|id| directory.insert(id, Arc::new(id)));
+        let locked = lock(directory.part(0));
+        let mine = |id: &u64| Directory::<u64>::place(*id) == Directory::<u64>::place(0);
+        let others: Vec<u64> = (0..64).filter(|id| !mine(id)).collect();
+        assert!(others.len() > 32, "{others:?}");
+        assert!(others.iter().all(|id| directory.get(*id).is_some()));
+        assert!(others.iter().all(|id| directory.remove(*id).is_some()));
+        drop(locked);
+        assert_eq!(directory.len(), 64 - others.len());
+    }
+
     /// Numbers one after the other, as multiples, or at random: no part has more than twice its
     /// share.
     #[test]

@@ -367,7 +367,7 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         owner.settle(now);
         if owner.wants_staged() {
             // What had no room has some now: it is taken in the next round.
-            owner.shared.order(|_| {});
+            owner.shared.call();
         }
         let Some(blocked) = self.write_some(cx, now) else {
             return Turn::Over;

@@ -117,43 +117,26 @@ pub(crate) struct Figures {
     resumes: u32,
     errors: u32,
     replayed: u64,
-    /// When the round trip was last counted: a number of seconds, roughly, from 1 on.
-    rtt_counted: u32,
+}
+
+/// What is of interest only to those who look: apart from what messages need.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The other end's address, as far as the connection has one, now or last.
+    remote: Option<SocketAddr>,
+    figures: Figures,
+}
+
+impl Shown {
+    pub(crate) fn new(remote: Option<SocketAddr>) -> Self {
+        Self { remote, figures: Figures::default() }
+    }
 }
 
 impl Figures {
     /// The counter that has these low bits now: nothing is sent 2^32 times between two looks.
     const fn advance(count: u64, low: u32) -> u64 {
         count.wrapping_add(low.wrapping_sub(count as u32) as u64)
-    }
-
-    /// Takes over what the owner counts.
-    fn renew<H>(&mut self, owner: &Owner<H>, active_at: Option<Instant>) {
-        let ledger = owner.shared.hosted().map(|hosted| &hosted.home.ledger);
-        if ledger.is_some_and(|ledger| !ledger.is_on()) {
-            return;
-        }
-        let (session, stats) = (&owner.session, owner.session.stats());
-        self.bytes_in = session.received().get();
-        self.bytes_out = session.sent().get();
-        self.messages_in = Self::advance(self.messages_in, stats.messages_in);
-        self.messages_out = Self::advance(self.messages_out, stats.messages_out);
-        self.connected_at = owner.opened_at;
-        self.active_at = active_at.or(self.active_at);
-        self.unacknowledged = session.unacknowledged() as u32;
-        self.queued = owner.queued() as u32;
-        self.resumes = stats.attaches.saturating_sub(1);
-        self.errors = stats.violations.wrapping_add(stats.silences);
-        self.replayed = Self::advance(self.replayed, stats.resent);
-        // Once a second of a session that does something, so that none counts more than others.
-        let second = self.active_at.map_or(0, |at| (at.as_micros() >> 20) as u32 + 1);
-        let rtt = session.rtt_us();
-        if second != self.rtt_counted && rtt > 0 {
-            self.rtt_counted = second;
-            if let Some(ledger) = ledger {
-                ledger.rtt.record(Duration::from_micros(rtt.into()));
-            }
-        }
     }
 }
 
@@ -165,7 +148,7 @@ impl<H: Handler> Owner<H> {
         self.publish(true, now);
         self.tell(now, resent.map_or(Incoming::Opened, |resent| Incoming::Resumed { resent }));
         self.shared.report(|hosted| {
-            let (id, remote) = (hosted.id, self.shared.lock().remote);
+            let (id, remote) = (hosted.id, self.shared.lock().remote());
             match resent {
                 Some(resent) => ServerEvent::Resumed { id, remote, resent },
                 None => ServerEvent::Opened { id, remote, principal: self.shared.principal() },
@@ -185,7 +168,7 @@ impl<H: Handler> Owner<H> {
             max_requests: session.max_requests(),
             rtt_us: session.rtt_us(),
         };
-        self.shared.publish(facts, |inner| inner.figures.renew(self, Some(now)));
+        self.shared.publish(facts, |inner| inner.renew(self, Some(now)));
     }
 }
 
@@ -202,19 +185,19 @@ impl<H> Owner<H> {
             if rtt_us > 0 {
                 inner.facts.rtt_us = rtt_us;
             }
-            inner.figures.renew(self, active_at);
+            inner.renew(self, active_at);
         })
     }
 
     /// Writes down what is to be shown, for those who have no time to sleep.
     pub(crate) fn show(&self, now: Instant) {
-        self.shared.lock().figures.renew(self, Some(now));
+        self.shared.lock().renew(self, Some(now));
     }
 }
 
 impl Carries for Shared {
     fn carried(&self) -> Totals {
-        let figures = self.lock().figures;
+        let figures = self.lock().shown.figures;
         Totals {
             messages: [figures.messages_in, figures.messages_out],
             bytes: [figures.bytes_in, figures.bytes_out],
@@ -240,7 +223,8 @@ impl Shared {
     pub(crate) fn info(&self) -> Option<SessionInfo> {
         let Hosted { home, id, local, opened_at } = self.hosted()?;
         let inner = self.lock();
-        let (facts, figures) = (inner.facts, inner.figures);
+        let (facts, shown) = (inner.facts, &*inner.shown);
+        let figures = shown.figures;
         let state = match (inner.closed(), facts.id()) {
             (Some(_), _) => SessionState::Closed,
             (None, None) => SessionState::Opening,
@@ -250,7 +234,7 @@ impl Shared {
         let connected_at = figures.connected_at.filter(|_| facts.connected);
         Some(SessionInfo {
             id: *id,
-            remote: inner.remote,
+            remote: shown.remote,
             local: local.as_deref().copied(),
             principal: self.principal(),
             connected: facts.connected,
@@ -294,6 +278,46 @@ impl Shared {
 }
 
 impl Inner {
+    /// The other end's address, as far as the connection has one, now or last.
+    pub(crate) const fn remote(&self) -> Option<SocketAddr> {
+        self.shown.remote
+    }
+
+    /// The connection is with this address from now on.
+    pub(crate) const fn set_remote(&mut self, remote: Option<SocketAddr>) {
+        self.shown.remote = remote;
+    }
+
+    /// Takes over what the owner counts.
+    fn renew<H>(&mut self, owner: &Owner<H>, active_at: Option<Instant>) {
+        let ledger = owner.shared.hosted().map(|hosted| &hosted.home.ledger);
+        if ledger.is_some_and(|ledger| !ledger.is_on()) {
+            return;
+        }
+        let (session, stats) = (&owner.session, owner.session.stats());
+        let figures = &mut self.shown.figures;
+        figures.bytes_in = session.received().get();
+        figures.bytes_out = session.sent().get();
+        figures.messages_in = Figures::advance(figures.messages_in, stats.messages_in);
+        figures.messages_out = Figures::advance(figures.messages_out, stats.messages_out);
+        figures.connected_at = owner.opened_at;
+        figures.active_at = active_at.or(figures.active_at);
+        figures.unacknowledged = session.unacknowledged() as u32;
+        figures.queued = owner.queued() as u32;
+        figures.resumes = stats.attaches.saturating_sub(1);
+        figures.errors = stats.violations.wrapping_add(stats.silences);
+        figures.replayed = Figures::advance(figures.replayed, stats.resent);
+        // Once a second of a session that does something, so that none counts more than others.
+        let second = figures.active_at.map_or(0, |at| (at.as_micros() >> 20) as u32 + 1);
+        let rtt = session.rtt_us();
+        if second != self.rtt_counted && rtt > 0 {
+            self.rtt_counted = second;
+            if let Some(ledger) = ledger {
+                ledger.rtt.record(Duration::from_micros(rtt.into()));
+            }
+        }
+    }
+
     /// How a session ended that is over, for those who have to be told: once.
     fn departure(&mut self) -> Option<Closed> {
         let closed = self.closed().filter(|_| !self.departed).cloned();

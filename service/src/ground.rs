@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::memory::Memory;
 use crate::outgoing::Outgoing;
+use crate::traffic::Traffic;
 use crate::transport::{Clock, Runtime, Sleeper, Timers};
 
 /// What a session stands on.
@@ -15,19 +16,21 @@ pub(crate) struct Ground {
     pub(crate) clock: Clock,
     /// What counts how much a server's sessions hold together.
     pub(crate) memory: Option<Arc<Memory>>,
+    /// How much may come in, on a server: a client sets no limits.
+    pub(crate) traffic: Option<Arc<Traffic>>,
     /// What handles wait with, whatever the runtime.
     pub(crate) timers: Box<dyn Timers>,
 }
 
 impl Ground {
-    pub(crate) fn new<R: Runtime>(
-        runtime: &R,
-        clock: Clock,
-        outgoing: Outgoing,
-        memory: Option<Arc<Memory>>,
-    ) -> Arc<Self> {
+    pub(crate) fn new<R: Runtime>(runtime: &R, clock: Clock, outgoing: Outgoing) -> Self {
         let timers = Box::new(Sleeper::of(runtime));
-        Arc::new(Self { outgoing, clock, memory, timers })
+        Self { outgoing, clock, memory: None, traffic: None, timers }
+    }
+
+    /// Of a server, whose sessions hold and receive so much together at most.
+    pub(crate) fn of_server(self, memory: Arc<Memory>, traffic: Arc<Traffic>) -> Self {
+        Self { memory: Some(memory), traffic: Some(traffic), ..self }
     }
 
     /// Whether nobody may hold more.

@@ -114,10 +114,10 @@ impl Handle {
     /// Sends what needs neither waiting nor explaining: nearly everything.
     #[inline(always)]
     fn send_short(&self, route: Route, payload: &[u8]) -> bool {
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.lock_briefly();
         let staged = inner.stage_short(route, payload);
         if staged {
-            self.shared.notify(inner);
+            self.shared.notify_briefly(inner);
         }
         staged
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use outlast_core::wire::{Frame, MAX_BODY, RequestId, Route, Status};
 use outlast_core::{CloseCode, Head, Instant, Position, Release, Retry, Session};
 
+use crate::encode;
 use crate::error::SendError;
 use crate::handle::{Handle, Responder};
 use crate::messages::Messages;
 use crate::owner::Rare;
-use crate::shared::Shared;
+use crate::shared::{Shared, Staged};
 
 /// The application's side of one session. It outlives connections.
 ///
@@ -325,10 +326,38 @@ impl Peer<'_> {
     /// as [`Handle::try_send`].
     pub fn send(&mut self, route: impl Into<Route>, payload: &[u8]) -> Result<Position, SendError> {
         if !self.nothing_waits() {
-            return Err(SendError::Full);
+            return Err(self.refuse());
         }
-        let sent = self.session.send(route.into(), payload);
-        sent.map_err(|error| self.explain(error, payload.len()))
+        match self.session.send(route.into(), payload) {
+            Err(outlast_core::SendError::MessageOpen) => Err(self.refuse()),
+            sent => sent.map_err(|error| self.explain(error, payload.len())),
+        }
+    }
+
+    /// Sends a one-way message of any length that the peer accepts, behind everything this handler
+    /// sent before. One that is longer than a frame is kept whole until there is room for its last
+    /// part; nothing else can be sent before that.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), but for [`SendError::TooLarge`] alone where the peer accepts no
+    /// message of this length.
+    pub fn send_long(&mut self, route: impl Into<Route>, payload: &[u8]) -> Result<(), SendError> {
+        let route = route.into();
+        match self.send(route, payload) {
+            Err(SendError::TooLongForFrame { .. }) => {}
+            sent => return sent.map(|_| ()),
+        }
+        // Parts of two messages must not mix.
+        if self.session.has_open_message() {
+            return Err(self.refuse());
+        }
+        let mut frames = Vec::new();
+        let max_body = self.session.max_body();
+        encode::long(&mut frames, Head::Message { route }, payload, max_body);
+        let staged = Staged { frames, ..Staged::default() };
+        self.rare.get_or_insert_default().queues.stage(staged);
+        Ok(())
     }
 
     /// Answers a request. An answer that has no room is kept until there is; meanwhile its request
@@ -372,6 +401,13 @@ impl Peer<'_> {
         Responder::new(Arc::clone(self.shared), id)
     }
 
+    /// Something else is before it: the handler is told when nothing is any more.
+    #[cold]
+    fn refuse(&mut self) -> SendError {
+        self.rare.get_or_insert_default().queues.refused = true;
+        SendError::Full
+    }
+
     /// Whether what is sent now may go ahead at once.
     fn nothing_waits(&self) -> bool {
         self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty())
@@ -399,7 +435,7 @@ impl Peer<'_> {
     /// The other end's address on the present connection.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.shared.lock().remote
+        self.shared.lock().remote()
     }
 
     /// The session's state, positions and counters.

@@ -5,6 +5,15 @@
 //! socket. A runtime crate adds those and little more; `outlast-tokio` is one of them. Users of
 //! such a crate find everything they need re-exported there.
 //!
+//! # Is it this crate that you want?
+//!
+//! Mostly not. `outlast-tokio`, `outlast-async-std` (also for smol) and `outlast-std` (threads that
+//! block) are this crate with sockets, and `outlast-embedded` is for microcontrollers. It is here
+//! for those who bring a [`Runtime`] for another executor, a [`Transport`] that is not TCP, or a
+//! library of handlers that runs on all of them. Who wants no tasks at all takes `outlast-core`.
+//!
+//! # What is where
+//!
 //! | | |
 //! |---|---|
 //! | [`Handle`], [`Receipt`], [`Responder`] | a session from any task |
@@ -102,6 +111,56 @@
 //!     }
 //! }
 //! ```
+//!
+//! # Limits and defaults
+//!
+//! | | by default | set with |
+//! |---|---|---|
+//! | limits and times of a session | [`Config::SERVER`](outlast_core::Config::SERVER) | `config` |
+//! | connections, of one source | 65,536, 1,024 | [`Limits::connections`] |
+//! | sessions, without a connection | 65,536, 32,768 | [`Limits::sessions`] |
+//! | bytes that handles may queue | 256 KiB for each session | [`Outgoing::queue`] |
+//! | a message without room | its sender is told | [`Outgoing::when_full`] |
+//! | a transport that takes nothing | cut after 30 s | [`Outgoing::write_timeout`] |
+//! | rates, memory of all sessions together | no limit | [`Limits::traffic`], [`Limits::memory`] |
+//! | who is let in | everybody | [`ServerConfig::authenticator`] |
+//!
+//! # Errors
+//!
+//! [`SendError::is_retryable`] and [`RequestError::is_retryable`] say whether to try again, and
+//! [`RequestError::is_safe_to_repeat`] whether the request may have run already. [`Closed`] says
+//! why a session ended, whether everything had arrived, and how far the peer came. A handler hears
+//! [`Incoming::Lost`] with what certainly did not arrive and what may have.
+//!
+//! # What is promised, and what is not
+//!
+//! * Each message is handed to the other end's handler once and in order, or the session is lost
+//!   and says so. Each request has one [`Response`] or an error.
+//! * A handler is called by one task at a time. It must not block: nothing else of its session
+//!   happens meanwhile. One that panics ends its session ([`Why::Dropped`]).
+//! * Memory is bounded by what is in the table above, whatever the other end does.
+//! * What was sent and not acknowledged is lost with the process, unless [`Snapshots`] keep it.
+//! * Nothing here encrypts. A token is readable on the way without TLS (`outlast-tls`).
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `net` | clients and servers over TCP, for runtimes with sockets | `socket2` |
+//! | `formats` | another system's format, without sessions | `outlast-formats` |
+//! | `zlib`, `zstd` | compressed payloads of msgtrans | `miniz_oxide`, `ruzstd` |
+//! | `router` | handlers by route, with hooks, queues and pools | code alone |
+//! | `json`, `postcard` | typed payloads for the router | `serde`, and the crate of that name |
+//! | `tower` | layers of tower around asynchronous handlers | `tower-layer`, `tower-service` |
+//! | `snapshots` | sessions in encrypted files, for a restart | `chacha20poly1305` |
+//! | `tracing` | spans of sessions, events of what is rare | `tracing` |
+//!
+//! Beside them there are always `bytes`, `getrandom` and `outlast-core`. Rust 1.91 or newer.
+//!
+//! Read on in `docs/guide.md` (every setting and every error), `docs/porting.md` (a runtime of
+//! your own, step by step) and `docs/spec.md` (the protocol).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

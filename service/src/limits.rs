@@ -95,6 +95,9 @@ pub struct ServerConfig {
     /// and what [`SessionInfo`](crate::SessionInfo) does. Connections and what became of them are
     /// counted anyway.
     pub statistics: bool,
+    /// Over how long clients leave a server that ends, and come again to the next one. Without it:
+    /// half of the grace of a drain, a second for a hand-over.
+    pub spread: Option<Duration>,
 }
 
 impl Default for ServerConfig {
@@ -112,6 +115,7 @@ impl Default for ServerConfig {
             groups,
             security: None,
             statistics: true,
+            spread: None,
         }
     }
 }

@@ -392,7 +392,7 @@ impl ServerHandle {
         self.common.door.set_access(limits.access.clone());
         if self.common.traffic.set(limits.traffic) {
             // Who waits need not wait any longer.
-            self.common.directory.all().iter().for_each(|(_, shared)| shared.order(|_| {}));
+            self.common.directory.all().iter().for_each(|(_, shared)| shared.call());
         }
         self.common.door.reconfigure(limits.connections);
         Ok(())

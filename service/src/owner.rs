@@ -3,6 +3,7 @@
 //! An owner outlives connections. The task of a connection holds it while the connection is up and
 //! gives it back when it ends, so that there is never more than one.
 
+mod news;
 mod snapshot;
 mod staging;
 
@@ -28,6 +29,10 @@ use crate::state::LinkState;
 use crate::statistics::{Ledger, UNTIMED};
 use crate::traffic::Allowance;
 
+use news::Heard;
+
+pub(crate) use news::News;
+
 /// Memory for sending up to this is given back whenever nothing is under way.
 const SMALL: usize = 4 << 10;
 /// Memory for long messages beyond this is given back after each.
@@ -52,8 +57,6 @@ pub(crate) struct Owner<H> {
     left_staged: bool,
     /// Newest values were left where they are, because something before them is not written yet.
     left_latest: bool,
-    /// Nothing can be done about that now.
-    latest_later: bool,
     pub(crate) over: bool,
     /// The application wants no session any more, whatever becomes of this one.
     pub(crate) ordered_end: Option<CloseCode>,
@@ -61,9 +64,10 @@ pub(crate) struct Owner<H> {
     pub(crate) opened_at: Option<Instant>,
     /// The server asked to leave the present connection.
     pub(crate) asked_to_leave: bool,
-    news: News,
-    /// The client was heard.
-    confirmed: bool,
+    /// Whether the client was heard after WELCOME.
+    heard: Heard,
+    /// The client has the key with this number, and nobody was told yet.
+    new_key: Option<u8>,
     /// It is from an old snapshot, and its client was not heard since: what an earlier process
     /// received after that is not known.
     pub(crate) rx_unknown: bool,
@@ -116,15 +120,6 @@ impl std::fmt::Debug for Rare {
     }
 }
 
-/// What a server's registry has to know about a session.
-#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
-pub(crate) struct News {
-    /// The client was heard after WELCOME.
-    pub(crate) confirmed: bool,
-    /// The client has the key with this number.
-    pub(crate) key: Option<u8>,
-}
-
 /// How a connection ended.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Ending {
@@ -159,13 +154,12 @@ impl<H: Handler> Owner<H> {
             taken_by_hand: Position::default(),
             left_staged: false,
             left_latest: false,
-            latest_later: false,
             over: false,
             ordered_end: None,
             opened_at: None,
             asked_to_leave: false,
-            news: News::default(),
-            confirmed: false,
+            heard: Heard::NotYet,
+            new_key: None,
             rx_unknown: false,
             carried: false,
             ending: None,
@@ -300,7 +294,7 @@ impl<H: Handler> Owner<H> {
             }
             Event::Cancelled { id, .. } => self.tell(now, Incoming::Cancelled { id }),
             Event::Acknowledged { position } => self.acknowledged(now, position),
-            Event::Writable => self.tell(now, Incoming::Writable),
+            Event::Writable => self.writable(now),
             Event::Draining { code, .. } => {
                 self.asked_to_leave = true;
                 self.tell(now, Incoming::Draining { code });
@@ -324,7 +318,7 @@ impl<H: Handler> Owner<H> {
                 self.lost(now, Closed::of(why, code), peer_received);
             }
             Event::Challenge { data, .. } => self.prove(now, data),
-            Event::KeyConfirmed { key_id } => self.news.key = Some(key_id),
+            Event::KeyConfirmed { key_id } => self.new_key = Some(key_id),
             _ => {}
         }
     }
@@ -425,25 +419,6 @@ impl<H: Handler> Owner<H> {
     fn forget_assembly(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.assembly = Vec::new();
-        }
-    }
-
-    /// What the registry has to know, if there is something new.
-    pub(crate) fn take_news(&mut self) -> Option<News> {
-        self.heed_confirmation();
-        if !self.news.confirmed && self.news.key.is_none() {
-            return None;
-        }
-        Some(std::mem::take(&mut self.news))
-    }
-
-    /// Once in a session its registry has to know that the client was heard.
-    //= REG-8
-    #[inline]
-    pub(crate) fn heed_confirmation(&mut self) {
-        if !self.confirmed && self.session.is_confirmed() {
-            (self.confirmed, self.news.confirmed) = (true, true);
-            self.rx_unknown = false;
         }
     }
 

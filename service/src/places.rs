@@ -267,7 +267,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
             }
             if owner.wants_staged() {
                 // In another turn: others want the lock.
-                owner.shared.order(|_| {});
+                owner.shared.call();
             } else {
                 owner.shrink();
             }
@@ -479,7 +479,7 @@ impl<H> Place<H> {
         };
         // The connection that was told to go may have ended by itself before it read that; the
         // next one must not obey in its place.
-        owner.shared.order(|orders| orders.fence = false);
+        owner.shared.unfence();
         if self.lease == lease {
             self.claimed = false;
         }

@@ -30,6 +30,8 @@ pub(crate) struct Queues {
     answered: Vec<RequestId>,
     /// What somebody asks about, once anybody has.
     marks: Option<Box<Marks>>,
+    /// The handler was refused because of what waits here, or of a message that is not whole.
+    pub(crate) refused: bool,
 }
 
 /// Places whose fate somebody wants to know, each list in order.
@@ -221,7 +223,7 @@ impl Queues {
 
     /// Whether something waits, or somebody asks about what was sent.
     pub(crate) const fn is_in_use(&self) -> bool {
-        !self.is_empty() || self.marks.is_some()
+        !self.is_empty() || self.marks.is_some() || self.refused
     }
 
     pub(crate) const fn held_bytes(&self) -> usize {
@@ -232,7 +234,7 @@ impl Queues {
     pub(crate) fn shrink(&mut self) {
         self.marks = self.marks.take().filter(|marks| !marks.is_empty());
         if self.is_empty() {
-            *self = Self { marks: self.marks.take(), ..Self::default() };
+            *self = Self { marks: self.marks.take(), refused: self.refused, ..Self::default() };
         }
     }
 }

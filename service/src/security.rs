@@ -244,7 +244,7 @@ impl<R: Runtime, H> Inner<R, H> {
     pub(crate) fn suspect_driven(&self, driven: &Driven<H>) {
         if !driven.ending.by_peer {
             let (shared, id) = (&driven.owner.shared, driven.owner.session.id());
-            let remote = shared.lock().remote;
+            let remote = shared.lock().remote();
             self.suspect_session(remote, shared.principal(), id, driven.ending.code);
         }
     }

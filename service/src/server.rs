@@ -62,6 +62,7 @@ pub(crate) struct Inner<R, H> {
     busy_retry_ms: u32,
     authenticator: Option<Arc<dyn Authenticator>>,
     rotate_keys: bool,
+    spread: Option<Duration>,
     pub(crate) security: Option<SecurityLog>,
     factory: Factory<H>,
     pub(crate) state: Mutex<Places<H>>,
@@ -80,7 +81,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let ServerConfig { session: wanted, limits, outgoing, groups, .. } = config;
-        let ServerConfig { authenticator, rotate_keys, security, statistics, .. } = config;
+        let ServerConfig { authenticator, rotate_keys, security, statistics, spread, .. } = config;
         wanted.validate()?;
         outgoing.validate()?;
         let mut sessions = limits.sessions;
@@ -100,15 +101,17 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let home = Home::new(clock, groups.unwrap_or_default(), ledger);
         let common = Common::new(door, traffic, memory, patience_ms, home);
         let memory = Arc::clone(&common.memory);
-        let ground = Ground::new(&runtime, clock, outgoing, Some(memory));
+        let traffic = Arc::clone(&common.traffic);
+        let ground = Ground::new(&runtime, clock, outgoing).of_server(memory, traffic);
         let inner = Inner {
             clock,
             runtime,
             wanted,
-            ground,
+            ground: Arc::new(ground),
             busy_retry_ms: sessions.busy_retry_ms,
             authenticator,
             rotate_keys,
+            spread,
             security,
             factory: Box::new(factory),
             state: Mutex::new(Places::new(registry)),
@@ -201,7 +204,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         }
     }
 
-    /// Announces the end, gives connections `grace` to leave, then closes what is left.
+    /// Announces the end, gives connections `grace` to leave, then closes what is left. Clients go
+    /// at times of their own within [`ServerConfig::spread`].
     ///
     /// New connections are refused from now on. Sessions survive in their clients, which resume at
     /// a server that has them, or are told that they are lost.
@@ -209,7 +213,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let inner = &self.inner;
         inner.common.draining.store(true, Ordering::Release);
         inner.common.door.wake_all();
-        let spread = u32::try_from(grace.as_millis() / 2).unwrap_or(u32::MAX);
+        let spread = inner.spread.map_or(grace / 2, |spread| spread.min(grace));
+        let spread = u32::try_from(spread.as_millis()).unwrap_or(u32::MAX);
         inner.for_each_out(|orders| orders.drain = Some((spread, spread)));
         let now = inner.runtime.now();
         if !inner.emptied_before(now + grace.min(LONGEST_GRACE)).await {
@@ -386,7 +391,7 @@ impl<R: Runtime, H: Handler> Inner<R, H> {
                 match owner.session.accept(now, &hello, entropy::seed(), welcome) {
                     Ok(written) => {
                         self.common.resumed.fetch_add(1, Ordering::Relaxed);
-                        owner.shared.lock().remote = addresses[1];
+                        owner.shared.lock().set_remote(addresses[1]);
                         if self.rotate_keys {
                             self.rotate_key(lease, &mut owner);
                         }
@@ -541,6 +546,7 @@ impl<R: Runtime, T, H> Drop for Connection<R, T, H> {
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
+    use crate::figures::Shown;
 
     #[derive(Clone)]
     struct Still;
@@ -576,8 +582,11 @@ mod tests {
         type Io = (Box<u8>, [usize; 4]);
         // A task of tokio's is 104 bytes larger, and a multiple of 128.
         assert!(size_of::<Connection<Still, Io, ()>>() <= 152);
-        // What malloc gives is a multiple of 16, and its own 8 bytes are among them.
-        assert!(size_of::<Owner<()>>() <= 504);
-        assert!(size_of::<Shared>() + 2 * size_of::<usize>() <= 376);
+        // What malloc gives is a multiple of 16, and its own 8 bytes are among them. Behind each of
+        // tokio's two blocks up to 112 bytes stay free: an owner ends where the next may begin, and
+        // what is shown fits in between.
+        assert!(size_of::<Owner<()>>() <= 488);
+        assert!(size_of::<Shared>() + 2 * size_of::<usize>() <= 248);
+        assert!(size_of::<Shown>() <= 104);
     }
 }

@@ -4,22 +4,22 @@
 //! somebody's code runs. The owner's own sends do not come here at all.
 
 mod locked;
+mod orders;
 mod room;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
-use outlast_core::CloseCode;
 use outlast_core::wire::{Header, Op, RequestId, Route, Status};
 
 use crate::asked::{Asked, Mark};
 use crate::board::{Board, LONGEST, Left, Parked, Seat};
 use crate::error::{Closed, RequestError, SendError};
-use crate::figures::Figures;
+use crate::figures::Shown;
 use crate::ground::Ground;
 use crate::home::Hosted;
 use crate::memory::Turn;
@@ -28,7 +28,8 @@ use crate::state::{LinkState, Watch};
 use crate::transport::Timers;
 use crate::waiters::Waiters;
 
-pub(crate) use locked::{Locked, Waiting};
+pub(crate) use locked::Waiting;
+pub(crate) use orders::Orders;
 
 /// One session's meeting point. In an `Arc`, in every handle and in the owner.
 #[derive(Debug)]
@@ -49,10 +50,10 @@ pub(crate) struct Shared {
 pub(crate) struct Inner {
     ground: Arc<Ground>,
     pub(crate) facts: Facts,
-    /// The other end's address, as far as the connection has one, now or last.
-    pub(crate) remote: Option<SocketAddr>,
     /// What the owner last wrote down.
-    pub(crate) figures: Figures,
+    pub(crate) shown: Box<Shown>,
+    /// When the round trip was last counted: a number of seconds, roughly, from 1 on.
+    pub(crate) rtt_counted: u32,
     /// Encoded frames that the owner has not taken yet.
     pub(crate) staged: Vec<u8>,
     /// Bytes ever staged.
@@ -71,7 +72,6 @@ pub(crate) struct Inner {
     rare: Option<Box<Rare>>,
     /// Requests and receipts, once there have been any.
     asked: Option<Box<Asked>>,
-    pub(crate) orders: Orders,
     /// Nothing can be sent any more in this session.
     over: bool,
     /// Those who have to be told that were.
@@ -96,6 +96,8 @@ pub(crate) struct Inner {
 /// What only some sessions need, and only for a while.
 #[derive(Debug, Default)]
 struct Rare {
+    /// What the owner is to do.
+    orders: Orders,
     /// Who waits for room.
     waiting: Waiters,
     /// Requests whose responder was dropped, with what they are answered.
@@ -126,23 +128,6 @@ impl Facts {
     pub(crate) fn id(&self) -> Option<u64> {
         self.has_sid.then_some(self.sid)
     }
-}
-
-/// What the owner was asked to do.
-#[derive(Debug, Copy, Clone, Default)]
-pub(crate) struct Orders {
-    /// Another connection takes the session over.
-    pub(crate) fence: bool,
-    /// Nothing more will be sent.
-    pub(crate) finish: bool,
-    /// Close the connection and, if told so, end the session.
-    pub(crate) close: Option<(CloseCode, bool)>,
-    /// Announce that this end leaves: grace and spread in milliseconds.
-    pub(crate) drain: Option<(u32, u32)>,
-    /// When a closed connection's peer is to come again, in milliseconds.
-    pub(crate) retry_ms: u32,
-    /// Hand a snapshot in.
-    pub(crate) snapshot: bool,
 }
 
 /// What became of a request.
@@ -181,24 +166,6 @@ impl Shared {
         &*self.ground.timers
     }
 
-    #[inline]
-    pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked::new(self.inner.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether there is something for the owner.
-    #[inline]
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Relaxed)
-    }
-
-    /// Locks for the owner, which now takes everything there is.
-    pub(crate) fn lock_clean(&self) -> Locked<'_> {
-        let inner = self.lock();
-        self.dirty.store(false, Ordering::Relaxed);
-        inner
-    }
-
     /// Registers the owner before it sleeps, under the lock under which it writes something down;
     /// false if there is something to do first.
     pub(crate) fn sleep_after(&self, waker: &Waker, write: impl FnOnce(&mut Inner)) -> bool {
@@ -213,20 +180,6 @@ impl Shared {
             owner => *owner = Some(waker.clone()),
         }
         true
-    }
-
-    /// Lets go of the lock and wakes the owner if it sleeps.
-    #[inline]
-    pub(crate) fn notify(&self, mut inner: Locked<'_>) {
-        self.dirty.store(true, Ordering::Release);
-        if inner.on_board {
-            inner.land();
-        }
-        if inner.owner.is_some() {
-            let owner = inner.owner.take();
-            drop(inner);
-            owner.into_iter().for_each(Waker::wake);
-        }
     }
 
     /// Takes a seat at a server's board.
@@ -305,14 +258,6 @@ impl Shared {
         let owner = self.lock().owner.take();
         owner.into_iter().for_each(Waker::wake);
     }
-
-    /// Gives the owner an order.
-    pub(crate) fn order(&self, order: impl FnOnce(&mut Orders)) {
-        let mut inner = self.lock();
-        order(&mut inner.orders);
-        inner.set_gate();
-        self.notify(inner);
-    }
 }
 
 impl Inner {
@@ -320,8 +265,8 @@ impl Inner {
         Self {
             ground,
             facts: Facts::default(),
-            remote,
-            figures: Figures::default(),
+            shown: Box::new(Shown::new(remote)),
+            rtt_counted: 0,
             staged: Vec::new(),
             staged_total: 0,
             open: false,
@@ -331,7 +276,6 @@ impl Inner {
             turned_down: 0,
             rare: None,
             asked: None,
-            orders: Orders::default(),
             over: false,
             departed: false,
             parting: false,
@@ -474,7 +418,7 @@ impl Inner {
     /// Nobody waits for request `id` any more: the peer is told. That needs no room, because it may
     /// come between fragments, and there are only so many requests.
     pub(crate) fn abandon_call(&mut self, id: RequestId) -> Vec<Waker> {
-        let told = self.facts.has_sid && !self.over && !self.orders.finish;
+        let told = self.facts.has_sid && !self.over && !self.is_finishing();
         if self.asked().abandon(id) && told {
             self.stage(Header::new(Op::Cancel, 0, 2), &id.0.to_le_bytes(), &[]);
         }
@@ -557,12 +501,12 @@ impl Inner {
     pub(crate) fn replace(&mut self) {
         debug_assert!(!self.parting, "its connection is over, too");
         debug_assert!(self.staged.is_empty(), "nothing is staged for a session that is lost");
-        let close = self.orders.close.filter(|(_, end)| *end);
         self.open = false;
         self.over = false;
         self.peer_finished = false;
-        self.orders = Orders { close, ..Orders::default() };
         if let Some(rare) = &mut self.rare {
+            let close = rare.orders.close.filter(|(_, end)| *end);
+            rare.orders = Orders { close, ..Orders::default() };
             rare.late.clear();
             rare.latest.clear();
         }

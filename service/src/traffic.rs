@@ -105,8 +105,6 @@ struct Pair {
 /// What one connection may still send.
 #[derive(Debug, Default)]
 pub(crate) struct Allowance {
-    /// A client's connection has none: it sets no limits.
-    traffic: Option<Arc<Traffic>>,
     /// What is counted, once anything was.
     counted: Option<Box<Counted>>,
 }
@@ -184,6 +182,11 @@ impl Traffic {
         true
     }
 
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.version.load(Ordering::Relaxed) & 1 > 0
+    }
+
     pub(crate) fn exceeded(&self) -> u64 {
         self.exceeded.load(Ordering::Relaxed)
     }
@@ -205,14 +208,10 @@ impl Traffic {
 }
 
 impl Allowance {
-    pub(crate) const fn new(traffic: Arc<Traffic>) -> Self {
-        Self { traffic: Some(traffic), counted: None }
-    }
-
     /// Of a session that nothing came of yet.
-    pub(crate) fn of_new(traffic: &Arc<Traffic>, now: Instant, remote: Option<SocketAddr>) -> Self {
-        let mut allowance = Self::new(Arc::clone(traffic));
-        let _ = allowance.room(now, 1, || remote);
+    pub(crate) fn of_new(traffic: &Traffic, now: Instant, remote: Option<SocketAddr>) -> Self {
+        let mut allowance = Self::default();
+        let _ = allowance.room(traffic, now, 1, || remote);
         allowance
     }
 
@@ -221,11 +220,11 @@ impl Allowance {
     #[inline]
     pub(crate) fn room(
         &mut self,
+        traffic: &Traffic,
         now: Instant,
         least: u32,
         remote: impl FnOnce() -> Option<SocketAddr>,
     ) -> Option<Room> {
-        let traffic = self.traffic.as_ref()?;
         let version = traffic.version.load(Ordering::Relaxed);
         if version & 1 == 0 {
             return None;
@@ -245,11 +244,6 @@ impl Allowance {
         }
         counted.noted = counted.exceeded;
         Some(room)
-    }
-
-    #[inline]
-    fn is_limited(&self) -> bool {
-        self.traffic.as_ref().is_some_and(|traffic| traffic.version.load(Ordering::Relaxed) & 1 > 0)
     }
 
     /// So much came of what there was room for.
@@ -315,8 +309,9 @@ impl<H: Handler> Owner<H> {
     /// Whether the peer may be given credit for what it sent.
     #[inline]
     pub(crate) fn may_release(&mut self, now: Instant) -> bool {
-        let is_full = self.shared.ground.is_full();
-        if !is_full && !self.allowance.is_limited() {
+        let ground = &self.shared.ground;
+        let is_full = ground.is_full();
+        if !is_full && !ground.traffic.as_ref().is_some_and(|traffic| traffic.is_limited()) {
             if let Some(rare) = &mut self.rare {
                 rare.held_until = None;
             }
@@ -339,8 +334,9 @@ impl<H: Handler> Owner<H> {
     #[cold]
     fn counts(&mut self, now: Instant) -> Option<Instant> {
         let Self { session, shared, allowance, .. } = self;
+        let traffic = shared.ground.traffic.as_deref()?;
         let came = (session.stats().messages_in, session.received().get());
-        if let (Some(traffic), Some(counted)) = (&allowance.traffic, &mut allowance.counted) {
+        if let Some(counted) = &mut allowance.counted {
             let (messages, bytes) = std::mem::replace(&mut counted.seen, came);
             // What came while nothing was limited is nobody's debt.
             let version = traffic.version.load(Ordering::Relaxed);
@@ -352,7 +348,7 @@ impl<H: Handler> Owner<H> {
                 counted.charge(now, came.0.wrapping_sub(messages), bytes);
             }
         }
-        let room = allowance.room(now, 1, || shared.lock().remote);
+        let room = allowance.room(traffic, now, 1, || shared.lock().remote());
         if let Some(counted) = &mut allowance.counted {
             counted.seen = came;
             if room == Some(Room::Disconnect) {

@@ -4,6 +4,10 @@
 //! the state machine that it is, with the reads and writes of whatever runtime there is below. So
 //! there is one TLS for tokio, async-std, smol, and threads that block.
 //!
+//! # Both ends
+//!
+//! One line on either builder. `outlast cert pki` makes certificates to try it with.
+//!
 //! ```no_run
 //! use outlast_tls::{ClientTls, ServerTls};
 //! use outlast_tokio::{Client, Incoming, Peer, Server, SessionInfo};
@@ -19,6 +23,21 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What is where
+//!
+//! | you want | take |
+//! |---|---|
+//! | a server with a certificate | [`ServerTls::files`] or [`ServerTls::pem`], then `layer` |
+//! | the next certificate without a restart | [`ServerTls::reload`], [`ServerTls::replace`] |
+//! | a client that trusts an authority of yours | [`ClientTls::builder`] and `roots_file` |
+//! | one that trusts whom the system trusts | feature `platform-roots` and `platform_roots` |
+//! | clients that show certificates | `client_roots_file` of the server, [`Certificates`] |
+//! | to know who a client is | [`PeerIdentity`], [`principal_of`] |
+//! | TLS only if the configuration says so | [`Maybe`] |
+//! | TLS over a stream of your own | [`ClientTls::connect`], [`ServerTls::accept`] |
+//! | one layer for what dials and what listens | [`Tls`] |
+//! | how many handshakes failed, and why | [`ServerTls::stats`], [`TlsStats`] |
 //!
 //! # What is promised
 //!
@@ -44,6 +63,56 @@
 //! ```
 //!
 //! Any other use of rustls in a program is not concerned: no provider is installed for the process.
+//!
+//! # When it fails
+//!
+//! A certificate or a key that does not do is a [`SetupError`] when the layer is built; it names
+//! the file. What happens in a handshake is a [`TlsError`], in words that say what to do. A client
+//! finds it in what its handler is told of an attempt:
+//!
+//! ```
+//! use outlast_service::{Incoming, Peer};
+//! use outlast_tls::TlsError;
+//!
+//! fn on_event(_: &mut Peer<'_>, event: Incoming<'_>) {
+//!     if let Incoming::DialFailed { error, .. } = event
+//!         && let Some(tls) = error.io().and_then(TlsError::of)
+//!     {
+//!         eprintln!("{tls}");
+//!         if !tls.is_retryable() {
+//!             eprintln!("somebody has to do something about it");
+//!         }
+//!     }
+//! }
+//! # let _ = on_event;
+//! ```
+//!
+//! | error | whose business |
+//! |---|---|
+//! | `UnknownIssuer`, `WrongHost` | the client's: whom it trusts, and whom it dials |
+//! | `Expired`, `NotYetValid` | the certificate's, or that of a clock |
+//! | `NotTls` | the port, or a peer that was not told to speak TLS |
+//! | `CertificateRequired` | the client needs a certificate of its own |
+//! | `CertificateRefused` | the other end's: it does not accept this one |
+//! | `EndedInHandshake`, `Truncated`, `Broken` | the network's: it is tried again |
+//!
+//! # What is not promised
+//!
+//! Revocation lists are not looked at, and early data is neither sent nor taken. A certificate says
+//! who somebody is; whether that one may have a session is decided by the server's
+//! [`Authenticator`](outlast_service::Authenticator).
+//!
+//! # Features
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `ring` (default) | the cryptography of ring | `ring`, built with a C compiler |
+//! | `aws-lc-rs` | that of AWS, with post-quantum key exchange | `aws-lc-rs` |
+//! | `platform-roots` | the authorities that the system trusts | `rustls-platform-verifier` |
+//! | `tls12` | TLS 1.2 for those who ask for it | code alone |
+//!
+//! One of the first two has to be there. Rust 1.91 or newer. `docs/tls.md` of the repository has
+//! it step by step: certificates of one's own, clients with certificates, reloading, figures.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -119,7 +119,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         };
         entry.state = Some(SessionState::Unconfirmed);
         entry.sid = session.sid;
-        entry.principal = session.principal;
+        entry.principal = session.principal.unwrap_or_default();
+        entry.has_principal = session.principal.is_some();
         entry.key = session.key;
         entry.key_id = session.key_id;
         entry.rotating = session.next_key.is_some();
@@ -131,7 +132,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.fresh = false;
         entry.last_attach = session.last_attach;
         entry.epoch = session.epoch;
-        entry.ttl = seconds(session.ttl_s);
+        entry.ttl_s = session.ttl_s;
         entry.rx_next = session.rx_next;
         entry.rx_unknown = !session.is_last;
         entry.code = CloseCode::OK;
@@ -188,7 +189,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// else has identified, learns that the session exists.
     fn unproven(&mut self, found: Option<u32>, peer: &Peer<'_>) -> Refusal {
         //= REG-3
-        let owner = found.and_then(|at| self.entry(at)).and_then(|entry| entry.principal);
+        let owner = found.and_then(|at| self.entry(at)).and_then(Entry::principal);
         if owner.is_some() && owner == peer.principal {
             self.stats.bad_tokens = self.stats.bad_tokens.wrapping_add(1);
             return Refusal { index: found, ..Refusal::by(CloseCode::BAD_TOKEN) };
@@ -212,7 +213,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let stats = &mut self.stats;
         //= AUT-10
         //= RSM-4
-        if entry.principal != peer.principal {
+        if entry.principal() != peer.principal {
             //= REG-4
             stats.identity_mismatches = stats.identity_mismatches.wrapping_add(1);
             return Err(refusal(CloseCode::IDENTITY_MISMATCH));
@@ -241,7 +242,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let fence = core::mem::replace(&mut entry.owned, true);
         let lease = Lease { index: at, generation: entry.generation, attach };
         let epoch = entry.epoch;
-        let ttl_s = u32::try_from(entry.ttl / seconds(1)).unwrap_or(u32::MAX);
+        let ttl_s = entry.ttl_s;
         self.stats.attached = self.stats.attached.wrapping_add(1);
         self.stats.resumed = self.stats.resumed.wrapping_add(1);
         self.stats.taken_over = self.stats.taken_over.wrapping_add(u64::from(fence));

@@ -5,6 +5,8 @@ use crate::auth::SessionKey;
 use crate::threads::{Chain, Link, List, NONE};
 use crate::time::Instant;
 
+use super::seconds;
+
 /// Where a session stands for its server.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub enum SessionState {
@@ -26,7 +28,9 @@ pub struct Entry {
     /// Counts the sessions this memory has served.
     pub(super) generation: u32,
     pub(super) sid: u64,
-    pub(super) principal: Option<u64>,
+    /// Meaningful if it has one: an `Option` would be twice as large.
+    pub(super) principal: u64,
+    pub(super) has_principal: bool,
     pub(super) key: SessionKey,
     pub(super) next_key: SessionKey,
     pub(super) key_id: u8,
@@ -42,8 +46,8 @@ pub struct Entry {
     pub(super) fresh: bool,
     pub(super) last_attach: u32,
     pub(super) epoch: u32,
-    /// Time from detaching to expiry, in microseconds.
-    pub(super) ttl: u64,
+    /// Time from detaching to expiry, in seconds.
+    pub(super) ttl_s: u32,
     pub(super) rx_next: u64,
     pub(super) code: CloseCode,
     /// Meaningful while the entry is in the heap.
@@ -74,7 +78,9 @@ pub(super) struct Bucket {
 /// What one principal (or source, where there is none) has in the registry.
 #[derive(Clone)]
 pub(super) struct Owner {
-    pub(super) id: OwnerId,
+    /// The principal's number or the source's: see [`Owner::id`].
+    number: u64,
+    is_source: bool,
     /// Sessions that are not over; 0: the record is not in use.
     pub(super) alive: u32,
     pub(super) unconfirmed: u32,
@@ -111,22 +117,47 @@ impl Bucket {
 
 impl Owner {
     const NEW: Self = Self {
-        id: OwnerId::Principal(0),
+        number: 0,
+        is_source: false,
         alive: 0,
         unconfirmed: 0,
         detached: List::NEW,
         by_id: Bucket::NEW,
         order: Link::NEW,
     };
+
+    /// Whose record it is.
+    pub(super) const fn id(&self) -> OwnerId {
+        if self.is_source { OwnerId::Source(self.number) } else { OwnerId::Principal(self.number) }
+    }
+
+    /// Makes it the record of `id`.
+    pub(super) const fn set_id(&mut self, id: OwnerId) {
+        (self.number, self.is_source) = match id {
+            OwnerId::Principal(number) => (number, false),
+            OwnerId::Source(number) => (number, true),
+        };
+    }
 }
 
 impl Entry {
+    /// Whose session it is, if authentication found somebody.
+    pub(super) const fn principal(&self) -> Option<u64> {
+        if self.has_principal { Some(self.principal) } else { None }
+    }
+
+    /// Time from detaching to expiry, in microseconds.
+    pub(super) const fn ttl(&self) -> u64 {
+        seconds(self.ttl_s)
+    }
+
     /// Memory not in use.
     pub const EMPTY: Self = Self {
         state: None,
         generation: 0,
         sid: 0,
-        principal: None,
+        principal: 0,
+        has_principal: false,
         key: SessionKey::new([0; 16]),
         next_key: SessionKey::new([0; 16]),
         key_id: 0,
@@ -137,7 +168,7 @@ impl Entry {
         fresh: false,
         last_attach: 0,
         epoch: 0,
-        ttl: 0,
+        ttl_s: 0,
         rx_next: 0,
         code: CloseCode::OK,
         deadline: Instant::from_micros(0),

@@ -42,7 +42,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if entry.state == Some(SessionState::Unconfirmed) {
             return true;
         }
-        let deadline = now.after(entry.ttl);
+        let deadline = now.after(entry.ttl());
         self.stats.attached = self.stats.attached.wrapping_sub(1);
         self.put_aside(now, lease.index, deadline);
         true
@@ -166,7 +166,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         };
         let left = match entry.state {
             Some(SessionState::Detached) => entry.deadline.micros_since(now),
-            Some(SessionState::Attached | SessionState::Unconfirmed) => entry.ttl,
+            Some(SessionState::Attached | SessionState::Unconfirmed) => entry.ttl(),
             Some(SessionState::Tombstone) | None => 0,
         };
         u32::try_from(left.div_ceil(1_000_000)).unwrap_or(u32::MAX)
@@ -248,7 +248,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.keep = keep;
         entry.fresh = true;
         //= REG-9
-        let deadline = when.after(entry.ttl.saturating_mul(2));
+        let deadline = when.after(entry.ttl().saturating_mul(2));
         entry.deadline = if keep { deadline } else { when };
         let owner = core::mem::replace(&mut entry.owner, crate::threads::NONE);
         self.discharge(owner);

@@ -16,7 +16,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
     pub(super) fn find_owner(&self, id: OwnerId) -> Option<u32> {
         let hash = self.hash(id.number());
         threads::find::<_, ByOwner>(self.entries.as_slice(), hash, |entry| {
-            entry.record.alive > 0 && entry.record.id == id
+            entry.record.alive > 0 && entry.record.id() == id
         })
     }
 
@@ -47,7 +47,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         };
         self.free_records.remove(entries, record_order, at);
         if let Some(entry) = entries.get_mut(at as usize) {
-            entry.record.id = id;
+            entry.record.set_id(id);
         }
         threads::insert::<_, ByOwner>(entries, hash, at);
         at
@@ -62,7 +62,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         if record.alive > 0 {
             return;
         }
-        let number = record.id.number();
+        let number = record.id().number();
         let hash = self.hash(number);
         let entries = self.entries.as_mut_slice();
         threads::remove::<_, ByOwner>(entries, hash, owner);

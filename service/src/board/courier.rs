@@ -23,6 +23,15 @@ pub(super) struct Bag {
     pub(super) rouse: Vec<Arc<Shared>>,
 }
 
+impl Bag {
+    /// Not under the board's lock.
+    pub(super) fn rouse_all(&mut self) {
+        while let Some(shared) = self.rouse.pop() {
+            shared.rouse();
+        }
+    }
+}
+
 /// The task that carries entries to the sessions that sleep.
 pub(crate) struct Courier<R: Runtime> {
     board: Weak<Board>,

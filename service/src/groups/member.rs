@@ -132,7 +132,7 @@ impl Member for Shared {
     }
 
     fn about(&self) -> MemberInfo {
-        let remote = self.lock().remote;
+        let remote = self.lock().remote();
         MemberInfo { id: Member::id(self), remote, principal: self.principal() }
     }
 

@@ -209,7 +209,7 @@ impl<T: Payload> Queue<T> {
 
 /// Has a session's owner look what is taken now.
 fn nudge(handle: &Handle) {
-    handle.shared().order(|_| {});
+    handle.shared().call();
 }
 
 #[cfg(test)]

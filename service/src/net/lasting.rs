@@ -12,7 +12,7 @@ use super::server::{Host, beside};
 use crate::handler::Handler;
 use crate::overview::lock;
 use crate::server::Server;
-use crate::snapshots::{Snapshots, aside};
+use crate::snapshots::{Snapshots, aside, forget_last, is_last};
 use crate::transport::sleep_until;
 
 /// How long a session may take to hand its snapshot in: it has to get its turn.
@@ -23,13 +23,20 @@ pub(super) struct Lasting<N: Net, H> {
     pub(super) server: Server<N, H>,
     pub(super) net: N,
     pub(super) snapshots: Option<Snapshots>,
+    /// Clients that all came at once would find the next server busy.
+    spread: Duration,
     /// The last snapshots were stored: older ones must not take their place.
     last: Arc<Mutex<bool>>,
 }
 
 impl<N: Net, H: Handler> Lasting<N, H> {
-    pub(super) fn new(server: Server<N, H>, net: N, snapshots: Option<Snapshots>) -> Self {
-        Self { server, net, snapshots, last: Arc::default() }
+    pub(super) fn new(
+        server: Server<N, H>,
+        net: N,
+        snapshots: Option<Snapshots>,
+        spread: Option<Duration>,
+    ) -> Self {
+        Self { server, net, snapshots, spread: spread.unwrap_or(SPREAD), last: Arc::default() }
     }
 
     /// Goes on with the sessions that are stored.
@@ -37,7 +44,16 @@ impl<N: Net, H: Handler> Lasting<N, H> {
         let Some(snapshots) = &self.snapshots else {
             return Ok(());
         };
-        let restored = self.server.restore(snapshots.store.load()?);
+        let stored = snapshots.store.load()?;
+        if stored.iter().any(|snapshot| is_last(snapshot)) {
+            // From now on more may be received than these say. Should this process end without
+            // storing others, the one behind it has to know that.
+            //= REG-19
+            let mut earlier = stored.clone();
+            earlier.iter_mut().for_each(|snapshot| forget_last(snapshot));
+            snapshots.store.store(&earlier)?;
+        }
+        let restored = self.server.restore(stored);
         let failed = restored.iter().filter(|restored| restored.is_err()).count();
         let common = &self.server.handle().common;
         common.not_restored.fetch_add(failed as u64, Ordering::Relaxed);
@@ -109,8 +125,7 @@ impl<N: Net, H: Handler> Host<N::Stream> for Lasting<N, H> {
             self.server.drain(grace).await;
             return Ok(0);
         }
-        // Clients that all came at once would find the next server busy.
-        let taken = self.server.hand_over(grace, SPREAD).await;
+        let taken = self.server.hand_over(grace, self.spread).await;
         self.store(taken, true).await
     }
 
@@ -119,5 +134,5 @@ impl<N: Net, H: Handler> Host<N::Stream> for Lasting<N, H> {
     }
 }
 
-/// Over how long the clients of a server that hands over come again.
+/// Over how long the clients of a server that hands over come again, if nothing was said of it.
 const SPREAD: Duration = Duration::from_secs(1);

@@ -98,16 +98,18 @@ impl<N: Net> Server<N> {
     /// # Errors
     ///
     /// If the configuration is out of range, or [snapshots](ServerBuilder::snapshots) of an earlier
-    /// server are there and cannot be read.
+    /// server are there and cannot be read, or cannot be stored again as what they are from now on:
+    /// old.
     pub fn start<H: Handler>(
         self,
         factory: impl Fn(&SessionInfo) -> H + Send + Sync + 'static,
     ) -> io::Result<Running> {
         let Self { listener, local, options, more } = self;
         let ServerBuilder { net, config, snapshots, socket } = options;
+        let spread = config.spread;
         let server = Sessions::new(net.clone(), config, factory).map_err(invalid)?;
         let (handle, runtime) = (server.handle(), net.clone());
-        let server = Lasting::new(server, net.clone(), snapshots);
+        let server = Lasting::new(server, net.clone(), snapshots, spread);
         server.load()?;
         let mut ports = vec![Port { net, listener, local, socket }];
         ports.extend(more);
@@ -196,6 +198,14 @@ impl<N: Net> ServerBuilder<N> {
     #[must_use]
     pub fn snapshots(mut self, snapshots: Snapshots) -> Self {
         self.snapshots = Some(snapshots);
+        self
+    }
+
+    /// Sets over how long clients leave when the server ends, each at a time of its own:
+    /// [`ServerConfig::spread`]. At most the grace counts of a [`Running::shutdown`].
+    #[must_use]
+    pub fn spread(mut self, spread: Duration) -> Self {
+        self.config.spread = Some(spread);
         self
     }
 
@@ -397,9 +407,10 @@ impl<S: Clone> Running<S> {
     /// [stored](ServerBuilder::snapshots), and the server that finds them there resumes them. Says
     /// how many they are.
     ///
-    /// Every connection is closed at once, and its client told to come again within a second. One
-    /// that does not let itself be closed is given up after `grace`; its session is stored all the
-    /// same. Where nothing was said of snapshots this is [`shutdown`](Self::shutdown).
+    /// Every connection is closed at once, and its client told to come again within a second, or
+    /// what [`ServerBuilder::spread`] says. One that does not let itself be closed is given up
+    /// after `grace`; its session is stored all the same. Where nothing was said of snapshots this
+    /// is [`shutdown`](Self::shutdown).
     ///
     /// # Errors
     ///

@@ -45,7 +45,7 @@ impl<H: Handler> Owner<H> {
         let finish = {
             let inner = self.shared.lock();
             inner.copy_staged(&mut queued);
-            self.finish || inner.orders.finish
+            self.finish || inner.is_finishing()
         };
         let (Origin { principal, source, is_last, .. }, ttl_s) =
             (origin, self.session.retention_s());

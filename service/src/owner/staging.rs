@@ -5,7 +5,7 @@ use std::task::Waker;
 use outlast_core::{Instant, Release};
 
 use super::Owner;
-use crate::handler::Handler;
+use crate::handler::{Handler, Incoming};
 use crate::shared::{Orders, Staged};
 
 impl<H: Handler> Owner<H> {
@@ -18,18 +18,14 @@ impl<H: Handler> Owner<H> {
         let (orders, late, wake) = {
             let mut inner = self.shared.lock_clean();
             // The last of them need not be newer than anything.
-            let is_time = caught_up || inner.orders.finish;
+            let is_time = caught_up || inner.is_finishing();
             self.left_latest = inner.stage_latest(is_time);
-            // Whoever is in the middle of a long message says when it is not any more.
-            self.latest_later = inner.is_open();
             let limit = self.shared.ground.outgoing.queue;
             let room = self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit));
             self.left_staged = inner.has_staged() && !room;
             let wake =
                 if inner.has_staged() && room { inner.take_staged(&mut taken) } else { Vec::new() };
-            let orders = std::mem::take(&mut inner.orders);
-            inner.orders.finish = orders.finish;
-            (orders, inner.take_late_answers(), wake)
+            (inner.take_orders(), inner.take_late_answers(), wake)
         };
         wake.into_iter().for_each(Waker::wake);
         if !taken.is_empty() {
@@ -76,14 +72,17 @@ impl<H: Handler> Owner<H> {
 
     /// Whether newest values that were left where they are can be taken now.
     fn wants_latest(&self) -> bool {
-        let full = self.shared.ground.is_full();
-        self.left_latest && !self.latest_later && !full && self.has_caught_up()
+        // Whoever is in the middle of a long message says when it is not any more.
+        self.left_latest
+            && self.has_caught_up()
+            && !self.shared.ground.is_full()
+            && !self.shared.lock().is_open()
     }
 
     /// What there was is with the transport, or as much as it takes now.
     pub(crate) fn written(&self, blocked: bool) {
         if self.wants_latest() {
-            self.shared.order(|_| {});
+            self.shared.call();
         }
         if self.over && !blocked {
             self.said_all();
@@ -96,11 +95,38 @@ impl<H: Handler> Owner<H> {
         self.left_staged && self.rare.as_ref().is_none_or(|rare| rare.queues.has_room(limit))
     }
 
+    /// There is room again: for what waits here first, and for the handler when nothing does.
+    pub(super) fn writable(&mut self, now: Instant) {
+        match &mut self.rare {
+            Some(rare) if !rare.queues.is_empty() => rare.queues.refused = true,
+            _ => self.tell(now, Incoming::Writable),
+        }
+    }
+
+    /// Tells a handler that was refused because of what waited that nothing does any more, and
+    /// moves on what it sends.
+    #[cold]
+    fn tell_refused(&mut self, now: Instant) {
+        // Whenever it is refused again it has sent something, for which there is only so much room.
+        while let Some(rare) = self.rare.as_deref_mut()
+            && rare.queues.refused
+            && rare.queues.is_empty()
+            && !self.session.has_open_message()
+        {
+            rare.queues.refused = false;
+            self.tell(now, Incoming::Writable);
+            if let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.queues.wants_flush()) {
+                rare.queues.flush(&mut self.session);
+            }
+        }
+    }
+
     /// Moves what waits into the session, as far as there is room, and returns credit if there is.
     pub(crate) fn settle(&mut self, now: Instant) {
         if let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.queues.wants_flush()) {
             rare.queues.flush(&mut self.session);
             self.taken(self.session.acknowledged());
+            self.tell_refused(now);
         }
         let all_sent = self.rare.as_ref().is_none_or(|rare| rare.queues.is_empty());
         let all_sent = all_sent && !self.left_staged && !self.left_latest;

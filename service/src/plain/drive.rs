@@ -21,7 +21,7 @@ use super::error::{PlainCause, PlainClosed};
 use super::handler::{PlainEvent, PlainHandler, PlainPeer, unix};
 use super::shared::{Order, Shared};
 use crate::drive::READ_MAX;
-use crate::traffic::Allowance;
+use crate::traffic::{Allowance, Traffic};
 use crate::transport::{Clock, Runtime, Timer, Transport};
 
 /// Which end of the connection this is.
@@ -66,7 +66,7 @@ pub(super) struct Drive<R: Runtime, T, H: PlainHandler> {
     heard_at: Instant,
     beat_at: Instant,
     /// What may still come in, if that is limited, and when it may again.
-    allowance: Option<(Allowance, Clock)>,
+    allowance: Option<(Allowance, Arc<Traffic>, Clock)>,
     paused_until: Option<Instant>,
     /// Small packets wait for others until then.
     lingers_until: Option<Instant>,
@@ -137,8 +137,8 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     }
 
     /// Reads no more than it may.
-    pub(super) fn with_allowance(mut self, allowance: Allowance, clock: Clock) -> Self {
-        self.allowance = Some((allowance, clock));
+    pub(super) fn within(mut self, traffic: &Arc<Traffic>, clock: Clock) -> Self {
+        self.allowance = Some((Allowance::default(), Arc::clone(traffic), clock));
         self
     }
 

@@ -31,7 +31,7 @@ use crate::overview::{Refusals, Report};
 use crate::security::{SecurityEvent, SecurityKind, SecurityLog};
 use crate::server::{HANDSHAKE_PATIENCE, LONGEST_GRACE};
 use crate::statistics::{Ledger, Present, Statistics};
-use crate::traffic::{Allowance, Traffic};
+use crate::traffic::Traffic;
 use crate::transport::{Clock, Runtime, Transport};
 
 type Formats = Box<dyn Fn() -> Box<dyn Format> + Send + Sync>;
@@ -293,7 +293,7 @@ async fn serve<R: Runtime, T: Transport, H: PlainHandler>(
     let formats = [(inner.formats)(), (inner.formats)()];
     let drive =
         Drive::new(io, runtime, Side::Accepted, addresses, Arc::clone(&shared), formats, handler)
-            .with_allowance(Allowance::new(Arc::clone(&common.traffic)), inner.clock);
+            .within(&common.traffic, inner.clock);
     if common.draining.load(Ordering::Acquire) {
         // It came in behind those who were told to go.
         shared.order(Order::Finish);

@@ -109,7 +109,7 @@ impl Link {
     #[must_use]
     pub fn remote(&self) -> Option<SocketAddr> {
         match &self.0.carrier {
-            Carrier::Session(handle) => handle.shared().lock().remote,
+            Carrier::Session(handle) => handle.shared().lock().remote(),
             #[cfg(feature = "formats")]
             Carrier::Plain(connection) => connection.handle().info().remote,
         }
@@ -226,7 +226,7 @@ impl Link {
     /// Has the session's owner look what is taken now.
     pub(crate) fn nudge(&self) {
         if let Some(handle) = self.session() {
-            handle.shared().order(|_| {});
+            handle.shared().call();
         }
     }
 

@@ -1,7 +1,8 @@
 //! The lock, and what is called once it is let go.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, MutexGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::{Inner, Shared};
@@ -25,6 +26,56 @@ impl<'a> Locked<'a> {
     #[inline(always)]
     pub(super) const fn new(inner: MutexGuard<'a, Inner>) -> Self {
         Self { inner, tells: Tells(None) }
+    }
+}
+
+impl Shared {
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked::new(self.lock_briefly())
+    }
+
+    /// Locks for what frees no memory that others wait for, so that nobody is told of any
+    /// afterwards. Every message that is sent goes through here.
+    #[inline(always)]
+    pub(crate) fn lock_briefly(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is something for the owner.
+    #[inline]
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    /// Locks for the owner, which now takes everything there is.
+    pub(crate) fn lock_clean(&self) -> Locked<'_> {
+        let inner = self.lock();
+        self.dirty.store(false, Ordering::Relaxed);
+        inner
+    }
+
+    /// As [`notify`](Self::notify), for who has locked briefly.
+    #[inline(always)]
+    pub(crate) fn notify_briefly(&self, inner: MutexGuard<'_, Inner>) {
+        if inner.on_board || inner.owner.is_some() {
+            self.notify(Locked::new(inner));
+        } else {
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Lets go of the lock and wakes the owner if it sleeps.
+    pub(crate) fn notify(&self, mut inner: Locked<'_>) {
+        self.dirty.store(true, Ordering::Release);
+        if inner.on_board {
+            inner.land();
+        }
+        if inner.owner.is_some() {
+            let owner = inner.owner.take();
+            drop(inner);
+            owner.into_iter().for_each(Waker::wake);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::Waker;
 use outlast_core::wire::{HEADER_LEN, Header, Op, Route};
 use outlast_core::{CloseCode, Head};
 
-use super::{Inner, Rare, Waiting};
+use super::{Inner, Orders, Rare, Waiting};
 use crate::encode;
 use crate::error::SendError;
 use crate::memory::FREE;
@@ -17,18 +17,19 @@ use crate::waiters::Key;
 const LATEST_MAX: usize = 256;
 
 impl Rare {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
             && self.late.is_empty()
             && self.latest.is_empty()
             && self.ticket.is_none()
+            && self.orders == Orders::default()
     }
 }
 
 impl Inner {
     /// Sums up whether anything may be staged, for the short path.
     pub(super) fn set_gate(&mut self) {
-        let may = !self.open && !self.over && !self.orders.finish && self.facts.has_sid;
+        let may = !self.open && !self.over && !self.is_finishing() && self.facts.has_sid;
         self.gate = if may && !self.ground.is_full() { self.granted.max(FREE as u32) } else { 0 };
     }
 
@@ -46,7 +47,7 @@ impl Inner {
     #[cold]
     fn explain(&mut self, body: usize) -> Result<(), SendError> {
         self.check_generation(self.generation).map_err(SendError::Closed)?;
-        if self.orders.finish {
+        if self.is_finishing() {
             return Err(SendError::Finished);
         }
         if !self.facts.has_sid {
@@ -167,7 +168,8 @@ impl Inner {
                 Err(SendError::Full)
             }
             WhenFull::Disconnect => {
-                self.orders.close = Some((CloseCode::EVICTED, true));
+                let orders = &mut self.rare.get_or_insert_default().orders;
+                orders.close = Some((CloseCode::EVICTED, true));
                 Err(SendError::Full)
             }
         }
@@ -201,13 +203,13 @@ impl Inner {
         if !is_time || self.open {
             return true;
         }
-        // They were given before it was said that nothing more would come.
-        let finish = std::mem::replace(&mut self.orders.finish, false);
-        self.set_gate();
         let Some(rare) = &mut self.rare else {
             return false;
         };
         let mut latest = std::mem::take(&mut rare.latest);
+        // They were given before it was said that nothing more would come.
+        let finish = std::mem::replace(&mut rare.orders.finish, false);
+        self.set_gate();
         let staged = latest.iter().take_while(|(route, value)| {
             // A session that is over takes none.
             self.stage_message(*route, value).is_ok()
@@ -215,11 +217,9 @@ impl Inner {
         let staged = staged.count();
         latest.drain(..staged);
         let left = !latest.is_empty();
-        self.orders.finish = finish;
+        let rare = self.rare.get_or_insert_default();
+        (rare.latest, rare.orders.finish) = (latest, finish);
         self.set_gate();
-        if let Some(rare) = &mut self.rare {
-            rare.latest = latest;
-        }
         left
     }
 
@@ -239,8 +239,9 @@ impl Inner {
         if self.over {
             return Some(ticket);
         }
-        self.orders.snapshot = true;
-        self.rare.get_or_insert_default().ticket.replace(ticket)
+        let rare = self.rare.get_or_insert_default();
+        rare.orders.snapshot = true;
+        rare.ticket.replace(ticket)
     }
 
     /// The wish for a snapshot, if there is one.

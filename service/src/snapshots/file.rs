@@ -50,15 +50,12 @@ impl FileStore {
         make_folder(folder).map_err(|error| about(folder, &error))?;
         let path = folder.join("key");
         let mut key = [0; KEY];
-        match create_new(&path) {
-            Ok(mut file) => {
-                entropy::fill(&mut key);
-                file.write_all(&key).and_then(|()| file.sync_all())
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => read_key(&path, &mut key),
-            Err(error) => Err(error),
+        if !path.try_exists().map_err(|error| about(&path, &error))? {
+            entropy::fill(&mut key);
+            make_key(&path, |file| file.write_all(&key)).map_err(|error| about(&path, &error))?;
         }
-        .map_err(|error| about(&path, &error))?;
+        // Somebody else may have been faster: what is there counts.
+        read_key(&path, &mut key).map_err(|error| about(&path, &error))?;
         let store = Self::with_key(folder, &key);
         key.fill(0);
         store
@@ -147,6 +144,22 @@ fn create_new(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// A key is there as a whole or not at all, and is never replaced: whoever is stopped in the middle
+/// of this leaves nothing at `path`.
+fn make_key(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let beside = path.with_extension(format!("{:016x}", entropy::random_u64()));
+    let mut file = create_new(&beside)?;
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| match fs::hard_link(&beside, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links.
+        Err(_) => fs::rename(&beside, path),
+        Ok(()) => Ok(()),
+    });
+    let _ = fs::remove_file(&beside);
+    placed
+}
+
 fn read_key(path: &Path, key: &mut [u8; KEY]) -> io::Result<()> {
     let mut file = File::open(path)?;
     let whole = file.read_exact(key).is_ok() && file.read(&mut [0])? == 0;
@@ -225,6 +238,27 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         assert!(!format!("{store:?}").contains("cipher"));
+    }
+
+    /// A full disk, or an end in the middle, must not leave half a key that no later start takes.
+    #[test]
+    fn a_key_is_made_as_a_whole_or_not_at_all() {
+        let folder = Folder::new();
+        fs::create_dir(&folder.0).unwrap();
+        let path = folder.0.join("key");
+        let full = |file: &mut File| {
+            file.write_all(&[7; KEY / 2])?;
+            Err(io::Error::from(ErrorKind::StorageFull))
+        };
+        assert_eq!(make_key(&path, full).unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "something was left");
+        // One that was made meanwhile stays.
+        let store = FileStore::open(&folder.0).unwrap();
+        store.store(&[b"one".to_vec()]).unwrap();
+        let key = fs::read(&path).unwrap();
+        make_key(&path, |file| file.write_all(&[8; KEY])).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), key);
+        assert_eq!(FileStore::open(&folder.0).unwrap().load().unwrap(), [b"one".to_vec()]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! anything unnoticed. If messages went by after the snapshot was taken, the session cannot be
 //! resumed from it, and the client is told exactly what has not arrived.
 
+#[cfg(feature = "net")]
 mod aside;
 mod collect;
 #[cfg(feature = "snapshots")]
@@ -23,10 +24,13 @@ use std::time::Duration;
 pub use file::FileStore;
 pub use server::RestoreError;
 
+#[cfg(feature = "net")]
 pub(crate) use aside::aside;
 pub(crate) use collect::Ticket;
 pub(crate) use mend::mend;
 pub(crate) use record::{Origin, Record, unix_seconds};
+#[cfg(feature = "net")]
+pub(crate) use record::{forget_last, is_last};
 
 /// Where a server's sessions are kept while no process has them.
 ///
@@ -78,6 +82,7 @@ pub trait SnapshotStore: Send + Sync + 'static {
 /// ```
 #[derive(Clone)]
 pub struct Snapshots {
+    #[cfg_attr(not(feature = "net"), allow(dead_code, reason = "servers over sockets read it"))]
     pub(crate) store: Arc<dyn SnapshotStore>,
     pub(crate) every: Option<Duration>,
 }

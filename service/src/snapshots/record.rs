@@ -19,6 +19,24 @@ const FINISH: u8 = 1;
 /// Nothing was received after it was taken.
 const LAST: u8 = 2;
 
+/// Where the flags are.
+#[cfg(feature = "net")]
+const FLAGS: usize = 5;
+
+/// Whether nothing was received after it was taken.
+#[cfg(feature = "net")]
+pub(crate) fn is_last(snapshot: &[u8]) -> bool {
+    snapshot.get(FLAGS).is_some_and(|flags| flags & LAST != 0)
+}
+
+/// A server goes on with the session: more may have been received after this was taken.
+#[cfg(feature = "net")]
+pub(crate) fn forget_last(snapshot: &mut [u8]) {
+    if let Some(flags) = snapshot.get_mut(FLAGS) {
+        *flags &= !LAST;
+    }
+}
+
 /// Whose session it is, and how long it is kept.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {

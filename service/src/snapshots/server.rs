@@ -147,7 +147,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
 impl<R: Runtime, H: Handler> Inner<R, H> {
     /// Whose session it is.
     fn origin(&self, shared: &Shared, left_s: u32, is_last: bool) -> Origin {
-        let remote = shared.lock().remote;
+        let remote = shared.lock().remote();
         let prefix = self.common.door.v6_prefix();
         let source = remote.map_or(0, |remote| Source::new(remote.ip(), prefix).get());
         let principal = shared.principal().unwrap_or(0);

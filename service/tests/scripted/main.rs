@@ -11,6 +11,7 @@ mod executor;
 mod features;
 mod graves;
 mod groups;
+mod handlers;
 mod histories;
 #[cfg(feature = "formats")]
 mod inbox;
@@ -39,6 +40,5 @@ mod states;
 #[cfg(feature = "formats")]
 mod statistics;
 mod takeover;
-mod tracing_told;
 mod traffic;
 mod world;

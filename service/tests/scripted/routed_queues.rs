@@ -275,6 +275,50 @@ fn so_many_of_one_session_run_at_the_same_time_and_no_more() {
     assert_eq!(now.load(Ordering::Relaxed), 0);
 }
 
+/// What is answered after one of three workers is busy for ever: of six sessions so many, and the
+/// one whose message keeps it busy, or not.
+fn answered_beside_a_busy_worker(balance: Balance) -> (usize, bool) {
+    let pool = WorkerPool::new(3, balance);
+    let routes = Router::new()
+        .route(1u8, pooled(&pool, stuck))
+        .route(2u8, pooled(&pool, || async { "done" }))
+        .build()
+        .unwrap();
+    let sim = Sim::new(4);
+    let (_server, net) = serve(&sim, Config::SERVER, routes.factory());
+    let world = sim.clone();
+    sim.run(async move {
+        let mut handles = Vec::new();
+        for seed in 0..7 {
+            let (handle, runner) = client(&world, &net, eager(seed), deaf);
+            world.aside(runner);
+            while handle.id().is_none() {
+                world.sleep(1_000).await;
+            }
+            handles.push(handle);
+        }
+        let busy = handles.remove(0);
+        busy.send(1u8, b"").await.unwrap();
+        world.sleep(100_000).await;
+        let ask = |handle: &Handle| {
+            let handle = handle.clone();
+            async move { handle.request_timeout(2u8, b"", Duration::from_secs(1)).await.is_ok() }
+        };
+        let mut others = 0;
+        for handle in &handles {
+            others += usize::from(ask(handle).await);
+        }
+        (others, ask(&busy).await)
+    })
+}
+
+#[test]
+fn workers_are_taken_by_load_in_turn_or_by_session() {
+    assert_eq!(answered_beside_a_busy_worker(Balance::LeastLoaded), (6, true));
+    assert_eq!(answered_beside_a_busy_worker(Balance::RoundRobin), (4, true));
+    assert_eq!(answered_beside_a_busy_worker(Balance::Pinned), (4, false));
+}
+
 /// What shrinks lets go of nothing.
 #[test]
 fn a_pool_that_shrinks_finishes_what_it_has() {

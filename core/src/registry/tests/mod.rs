@@ -129,13 +129,13 @@ pub(super) fn image(registry: &Fixed) -> Vec<alloc::string::String> {
     let entry = |e: &Entry| {
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            (e.state, e.generation, e.sid, e.principal, e.key.expose(), e.next_key.expose()),
+            (e.state, e.generation, e.sid, e.principal(), e.key.expose(), e.next_key.expose()),
             (e.key_id, e.rotating, e.owned, e.keep, e.fresh, e.last_attach, e.epoch),
-            (e.ttl, e.rx_next, e.code, e.deadline, e.heap, e.heap_at, e.owner),
+            (e.ttl_s, e.rx_next, e.code, e.deadline, e.heap, e.heap_at, e.owner),
             e.by_sid,
             e.order,
             e.siblings,
-            (e.record.id, e.record.alive, e.record.unconfirmed, e.record.detached),
+            (e.record.id(), e.record.alive, e.record.unconfirmed, e.record.detached),
             e.record.by_id,
             e.record.order
         )

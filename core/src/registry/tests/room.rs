@@ -229,3 +229,10 @@ fn what_came_after_a_snapshot_is_not_known_before_its_client_is_back() {
     let late = resume(&mut registry, at(3), Some(5), claim_of(8)).unwrap_err();
     assert_eq!((late.code, late.rx_next), (CloseCode::POISON, Some(42)));
 }
+
+/// Servers have as many as sessions, and some to spare: whoever needs more bytes takes them from
+/// those that are there.
+#[test]
+fn an_entry_takes_little() {
+    assert!(size_of::<Entry>() <= 176);
+}

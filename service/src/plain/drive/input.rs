@@ -20,11 +20,11 @@ const READS: u32 = 4;
 impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     /// How many bytes may be read now, and whether that has to be counted.
     fn room(&mut self, now: Instant) -> Result<(usize, bool), PlainCause> {
-        let Self { allowance: Some((allowance, clock)), shared, .. } = self else {
+        let Self { allowance: Some((allowance, traffic, clock)), shared, .. } = self else {
             return Ok((usize::MAX, false));
         };
         // The shortest packet of some formats is a byte.
-        match allowance.room(clock.core(now), 1, || shared.lock().info.remote) {
+        match allowance.room(traffic, clock.core(now), 1, || shared.lock().info.remote) {
             None => Ok((usize::MAX, false)),
             Some(Room::Bytes(bytes)) => {
                 self.paused_until = None;
@@ -42,7 +42,7 @@ impl<R: Runtime, T: Transport, H: PlainHandler> Drive<R, T, H> {
     }
 
     fn charge(&mut self, now: Instant, packets: u64, bytes: usize) {
-        if let Some((allowance, clock)) = &mut self.allowance {
+        if let Some((allowance, _, clock)) = &mut self.allowance {
             let packets = u32::try_from(packets).unwrap_or(u32::MAX);
             allowance.charge(clock.core(now), packets, bytes);
         }

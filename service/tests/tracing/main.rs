@@ -1,4 +1,17 @@
 //! What subscribers of `tracing` are told, in virtual time.
+//!
+//! Not among the other tests, which nobody listens to: who comes by an event first, while no
+//! subscriber is known yet, decides for the whole process that it is of no interest.
+
+#[path = "../scripted/executor.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod executor;
+#[path = "../scripted/link.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod link;
+#[path = "../scripted/world.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod world;
 
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
