@@ -10,7 +10,7 @@ use outlast_core::Instant;
 use outlast_core::admission::{Meter, Rate};
 use sha2::{Digest, Sha256};
 
-/// How often a wrong token is looked at: once a second, and ten at once.
+/// How often a token is looked at, right or wrong: once a second, and ten at once.
 const TRIES: Rate = Rate::per_second(1, 10);
 
 /// Why a request is refused.
@@ -22,14 +22,14 @@ pub(crate) struct Guard {
     /// It listens where only this machine gets to.
     local_only: bool,
     begin: StdInstant,
-    wrong: Mutex<Meter>,
+    tries: Mutex<Meter>,
 }
 
 impl Guard {
     pub(crate) fn new(token: Option<&[u8]>, listens: SocketAddr) -> Self {
         let token = token.map(|token| Sha256::digest(token).into());
-        let (begin, wrong) = (StdInstant::now(), Mutex::new(Meter::NEW));
-        Self { token, local_only: listens.ip().is_loopback(), begin, wrong }
+        let (begin, tries) = (StdInstant::now(), Mutex::new(Meter::NEW));
+        Self { token, local_only: is_loopback(listens.ip()), begin, tries }
     }
 
     /// Whether anybody may do anything but look.
@@ -62,23 +62,26 @@ impl Guard {
         let Some(token) = &self.token else {
             return Err((StatusCode::FORBIDDEN, "no token is configured, so nobody may do this"));
         };
+        const WRONG: Refusal = (StatusCode::UNAUTHORIZED, "the token is missing or wrong");
         let shown = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        let right = shown.is_some_and(|shown| {
-            let shown: [u8; 32] = Sha256::digest(shown.trim()).into();
-            // Over all bytes, wherever the first difference is.
-            let differ = token.iter().zip(&shown).fold(0, |all, (a, b)| all | (a ^ b));
-            std::hint::black_box(differ) == 0
-        });
-        if right {
-            return Ok(());
+        let shown = shown.ok_or(WRONG)?;
+        // Before it is looked at: whoever guesses would be told of the right one otherwise, however
+        // many wrong ones came before.
+        if !self.may_try() {
+            let why = "too many tokens were shown; wait a little";
+            return Err((StatusCode::TOO_MANY_REQUESTS, why));
         }
+        let shown: [u8; 32] = Sha256::digest(shown.trim()).into();
+        // Over all bytes, wherever the first difference is.
+        let differ = token.iter().zip(&shown).fold(0, |all, (a, b)| all | (a ^ b));
+        if std::hint::black_box(differ) == 0 { Ok(()) } else { Err(WRONG) }
+    }
+
+    fn may_try(&self) -> bool {
         let micros = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let now = Instant::from_micros(micros.saturating_add(1));
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        match wrong.take(now, &TRIES) {
-            Ok(()) => Err((StatusCode::UNAUTHORIZED, "the token is missing or wrong")),
-            Err(_) => Err((StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; wait a little")),
-        }
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.take(now, &TRIES).is_ok()
     }
 }
 
@@ -92,8 +95,12 @@ fn is_of_this_machine(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    let is_loopback = |address: IpAddr| address.is_loopback();
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
+}
+
+/// Also where it is written as one of IPv6.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 #[cfg(test)]
@@ -145,11 +152,29 @@ mod tests {
             assert_eq!(status(&[("authorization", wrong)]), Err(401), "{wrong}");
         }
         assert_eq!(status(&[]), Err(401));
-        // Guessing is slow, and the right one is heard all the same.
-        let guesses = (0..20).filter(|_| status(&[]) == Err(429)).count();
-        assert!(guesses >= 10, "{guesses}");
-        assert_eq!(status(&[right]), Ok(()));
         let none = Guard::new(None, "127.0.0.1:1".parse().unwrap());
         assert_eq!(none.may_act(&headers(&[host, right])).unwrap_err().0.as_u16(), 403);
+    }
+
+    #[test]
+    fn whoever_guesses_does_not_get_to_the_right_one() {
+        let (guard, begun) = (guard(Some(b"x")), StdInstant::now());
+        let shown = headers(&[("authorization", "Bearer x")]);
+        let heard = (0..1_000).filter(|_| guard.may_act(&shown).is_ok()).count() as u64;
+        let most = 11 + begun.elapsed().as_secs();
+        assert!((10..=most).contains(&heard), "{heard} of 1000 were looked at");
+        // Who shows none uses up nothing.
+        let other = self::guard(Some(b"x"));
+        assert!((0..50).all(|_| other.may_act(&headers(&[])).unwrap_err().0.as_u16() == 401));
+        assert_eq!(other.may_act(&headers(&[("authorization", "Bearer x")])), Ok(()));
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_one_however_it_is_written() {
+        let guard = Guard::new(None, "[::ffff:127.0.0.1]:7412".parse().unwrap());
+        let look = |host| guard.may_look(&headers(&[("host", host)]));
+        assert!(look("attacker.example.test:7412").is_err());
+        assert_eq!(look("[::ffff:127.0.0.1]:7412"), Ok(()));
+        assert_eq!(look("127.0.0.1:7412"), Ok(()));
     }
 }

@@ -20,6 +20,11 @@
 //! # }
 //! ```
 //!
+//! It listens for as long as `_showing` lives. `outlast serve --admin ADDR` is the same as an
+//! option of a command, and `outlast top ADDR` shows it in a terminal.
+//!
+//! # What it answers
+//!
 //! | path | what it answers |
 //! |---|---|
 //! | `/` | one page that shows everything and renews itself; nothing on it comes from elsewhere |
@@ -43,6 +48,76 @@
 //! Nothing as long as nobody looks. A look goes through the sessions once, and an open page looks
 //! once a second, however many pages are open. Connections, headers and times are limited: see
 //! [`AdminLimits`].
+//!
+//! | limit | by default |
+//! |---|---|
+//! | connections; those that follow `/events` | 64; 16 |
+//! | line and headers of a request | 16 KiB within 5 s |
+//! | a connection; one that follows | 1 min; 10 min, after which pages connect again |
+//! | sessions on the page | 50 |
+//!
+//! # With a token, and a server of your own
+//!
+//! Whatever has [`Statistics`](outlast_service::Statistics) can be shown: [`Source`] is a trait of
+//! three functions. The listener needs tokio; what it shows may run on anything.
+//!
+//! ```
+//! use outlast_admin::{Admin, AdminLimits, Row, Source};
+//! use outlast_service::{ServerHandle, Statistics};
+//!
+//! /// Two servers that are shown as one, the first one's figures in front.
+//! struct Pair(ServerHandle, ServerHandle);
+//!
+//! impl Source for Pair {
+//!     fn statistics(&self) -> Statistics {
+//!         self.0.statistics()
+//!     }
+//!
+//!     fn is_draining(&self) -> bool {
+//!         self.0.is_draining() || self.1.is_draining()
+//!     }
+//!
+//!     fn rows(&self, most: usize) -> Vec<Row> {
+//!         let mut rows = self.0.rows(most);
+//!         rows.extend(self.1.rows(most - rows.len()));
+//!         rows
+//!     }
+//! }
+//!
+//! fn describe(servers: Pair, token: &[u8], stop: impl Fn() + Send + Sync + 'static) -> Admin {
+//!     Admin::new(servers)
+//!         .title("orders, eu-1")
+//!         .token(token)
+//!         .on_drain(stop)
+//!         .limits(AdminLimits { rows: 20, ..AdminLimits::default() })
+//! }
+//! # let _: fn(Pair, &[u8], fn()) -> Admin = describe;
+//! ```
+//!
+//! # Errors
+//!
+//! [`Admin::bind`] fails if the address is taken or a limit is out of range, and nothing fails
+//! later: a request that is wrong is answered with its status (401 without the token, 403 from
+//! another origin, 404, 405, 503 for a follower too many), and a connection that is slow is closed.
+//!
+//! # What is promised, and what is not
+//!
+//! * `/metrics` has the same series whatever peers send: no label is made of what comes from
+//!   outside.
+//! * Payloads, tokens and keys are on none of the pages; addresses of peers are.
+//! * Nothing is kept: a history is the business of whoever scrapes.
+//! * No TLS and no users. In front of it belongs what you have for that anyway.
+//!
+//! # Features
+//!
+//! | feature | what for |
+//! |---|---|
+//! | `formats` | servers whose connections speak another system's format |
+//! | `router` | what a router has counted, `Admin::router` |
+//!
+//! Neither adds a crate that a server with those features does not have. Always there: `hyper` with
+//! HTTP/1 alone, `tokio`, `serde_json`, `sha2`. Rust 1.91 or newer. `docs/operations.md` of the
+//! repository explains every series and which alarms to set.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -282,4 +357,11 @@ impl Drop for Showing {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The examples of the document are compiled like those of this crate.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../docs/operations.md")]
+    struct Operations;
 }

@@ -367,7 +367,7 @@ fn clients_get_as_long_to_leave_as_the_settings_say() {
     let mut server = Running::start(&args);
     let mut client = Running::start(&["connect", &server.address()]);
     client.wait_for("connected to");
-    client.signal("STOP");
+    client.halt();
     let since = std::time::Instant::now();
     server.signal("INT");
     let (status, said) = server.finish();

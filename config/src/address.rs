@@ -72,7 +72,8 @@ impl Address {
         Self::parse(text, Self::ADMIN_PORT)
     }
 
-    fn parse(text: &str, default_port: u16) -> Result<Self, String> {
+    /// As it is written, with this port where none is.
+    pub(crate) fn parse(text: &str, default_port: u16) -> Result<Self, String> {
         let text = text.trim();
         // A bare IPv6 address has colons of its own and no port.
         if let Ok(ip) = text.parse::<Ipv6Addr>() {

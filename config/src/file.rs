@@ -5,6 +5,8 @@ mod toml;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Origin};
@@ -61,8 +63,15 @@ pub(crate) fn read(path: &Path) -> Result<Node, Error> {
     let wrong = |text: String| Error::new(Origin::File(name.clone(), 0), None, text);
     let kind = FileKind::of(path)
         .ok_or_else(|| wrong("its name must end with .toml, .json, .yaml or .yml".to_owned()))?;
-    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let bytes = read_some(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     parse(&name, kind, &bytes)
+}
+
+/// What a file holds, but not much more than it may: it may have no end.
+fn read_some(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads what a file holds.

@@ -10,6 +10,7 @@ use outlast_service::{WhenExceeded, WhenFull};
 
 use crate::address::Address;
 use crate::kind::{Datum, Kind};
+use crate::server::LogLevel;
 
 /// One item of some settings, declared once: everything else is made of this.
 #[derive(Debug)]
@@ -269,6 +270,7 @@ macro_rules! words {
 words! {
     WhenFull: "refuse" Refuse, "drop-newest" DropNewest, "disconnect" Disconnect;
     WhenExceeded: "wait" Wait, "disconnect" Disconnect;
+    LogLevel: "off" Off, "warn" Warn, "info" Info, "debug" Debug;
     OnLost: "stop" Stop, "replace" Replace;
     outlast_core::admission::Access: "allow" Allow, "deny" Deny;
 }

@@ -39,7 +39,8 @@ pub(crate) enum Kind {
     /// A file or a folder.
     Path,
     Text,
-    Address,
+    /// The port that is meant where none is given.
+    Address(u16),
     Addresses,
     Networks,
     /// The settings of another system's format.
@@ -103,8 +104,8 @@ impl Kind {
                 let fits = !text.is_empty() && !text.contains('\0');
                 fits.then(|| Datum::Text(text.to_owned())).ok_or_else(must)
             }
-            Self::Address => {
-                text.parse::<Address>().map(|address| Datum::Text(address.to_string()))
+            Self::Address(port) => {
+                Address::parse(text, *port).map(|address| Datum::Text(address.to_string()))
             }
             Self::Addresses | Self::Networks => {
                 let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -169,7 +170,7 @@ impl Kind {
             Self::Choice(words) => format!("it must be {}{or}", words.join(" or ")),
             Self::Path => format!("it must be a path{or}"),
             Self::Text => format!("it must be a text{or}"),
-            Self::Address => "it must be host:port".to_owned(),
+            Self::Address(_) => format!("it must be host:port{or}"),
             Self::Addresses => "it must be a list of one host:port or more".to_owned(),
             Self::Networks => "it must be a list of networks, such as 10.0.0.0/8".to_owned(),
             Self::Options => "it must be a table, or KEY=VALUE, such as max=65536".to_owned(),
@@ -192,7 +193,7 @@ impl Kind {
             }
             Self::Path => "a path".to_owned(),
             Self::Text => "a text".to_owned(),
-            Self::Address => "host:port".to_owned(),
+            Self::Address(_) => "host:port".to_owned(),
             Self::Addresses => "a list of host:port".to_owned(),
             Self::Networks => "a list of networks".to_owned(),
             Self::Options => "a table".to_owned(),

@@ -93,6 +93,41 @@
 //! # Ok::<(), outlast_config::Error>(())
 //! ```
 //!
+//! # What is where
+//!
+//! | you want | take |
+//! |---|---|
+//! | settings out of a file, the environment, options | [`Sources`], then `load` |
+//! | to know who set a value, or to print all | [`Effective::origin`], [`Effective::print`] |
+//! | values that go together | a [`Preset`]: `default`, `low-latency` and others |
+//! | to read them again while the program runs | [`Reloader`] |
+//! | a host and a port that a person typed | [`Address`] |
+//! | a table of all keys | [`tables`] |
+//!
+//! # What is promised, and what is not
+//!
+//! * A key that does not exist, a value out of range and two values that do not fit each other are
+//!   errors, whoever set them; nothing is ignored, and nothing is corrected silently. Variables of
+//!   the environment that only look like settings are told of in [`Effective`], since a process
+//!   does not choose its environment.
+//! * Every key has an effect that a test of the repository shows.
+//! * What [`Effective::print`] prints is a file in TOML that gives the same settings when read.
+//! * Files are read when they are asked for and not watched: a signal, or whatever the program
+//!   likes, calls [`Reloader::reload`].
+//!
+//! # Limits
+//!
+//! Sizes and times are written with their units (`"4 MiB"`, `"1 h"`, `"200 ms"`), or as plain
+//! numbers of bytes and milliseconds; what each key may be is in the table of keys. An [`Error`]
+//! has the line of the file, the key, the value and the range that would do, or the nearest key
+//! there is.
+//!
+//! # Features
+//!
+//! There are none. It brings `toml`, `serde_json` and `saphyr-parser` for the three kinds of files,
+//! `serde`, and `outlast-service` with its features `net` and `formats`, whose types the settings
+//! are. Rust 1.91 or newer.
+//!
 //! All keys, with ranges, defaults, and what shows the effect of each, are in the
 //! repository's `docs/configuration.md`; [`tables`] makes them.
 
@@ -128,7 +163,7 @@ pub use layers::{Effective, Sources};
 pub use listener::Listener;
 pub use preset::Preset;
 pub use reload::{Reloaded, Reloader};
-pub use server::{AccessSettings, ServerSettings};
+pub use server::{AccessSettings, LogLevel, ServerSettings, SnapshotSettings};
 pub use settings::Settings;
 pub use table::tables;
 pub use value::Value;

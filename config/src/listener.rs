@@ -108,7 +108,7 @@ pub(crate) fn check_format(
 
 fn declare() -> Vec<Item<Listener>> {
     items! { Listener;
-        "address" Kind::Address, None, plain address, Restart,
+        "address" Kind::Address(Address::DEFAULT_PORT), None, plain address, Restart,
             "Where to listen, host:port. Either part may be left out; `[::]` is every address of \
              the machine.";
         "format" Kind::Text, None, plain format, Restart,

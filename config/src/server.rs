@@ -11,6 +11,7 @@ use outlast_service::net::{Net, ServerBuilder, SocketOptions};
 use outlast_service::plain::PlainConfig;
 use outlast_service::{AccessList, Limits, MemoryLimits, Outgoing, TrafficLimits};
 
+use crate::address::Address;
 use crate::item::{Item, items};
 use crate::kind::Kind;
 use crate::listener::Listener;
@@ -58,8 +59,45 @@ pub struct ServerSettings {
     pub passwords_file: Option<PathBuf>,
     /// File to write to who was kept out and who broke rules; `-` is standard error.
     pub security_log: Option<PathBuf>,
+    /// How much the program tells of what it does.
+    pub log_level: LogLevel,
+    /// Where the server shows itself; nowhere without it.
+    pub admin_listen: Option<Address>,
+    /// File with the token of those who may act there.
+    pub admin_token_file: Option<PathBuf>,
+    /// Where and how often sessions are stored, so that they outlast the server.
+    pub snapshots: SnapshotSettings,
     /// How long clients get to leave when the server stops: up to a day.
     pub drain_grace: Duration,
+    /// Over how long they leave, and come again to the next server: up to a day. Without it: half
+    /// of `drain_grace`, or a second if sessions are stored.
+    pub drain_spread: Option<Duration>,
+}
+
+/// Where sessions are stored while no server has them. The program opens the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotSettings {
+    /// Folder to store them in; they end with the server without it.
+    pub folder: Option<PathBuf>,
+    /// How often they are stored while the server runs, from a tenth of a second to a day; without
+    /// it only when it stops.
+    pub every: Option<Duration>,
+    /// File with the 32 bytes that they are encrypted with; otherwise a file `key` in the folder.
+    pub key_file: Option<PathBuf>,
+}
+
+/// How much a program tells of what it does, each with what stands before it.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Who was turned away, which limits were reached.
+    Warn,
+    /// Sessions that begin, resume and end.
+    Info,
+    /// Every connection.
+    Debug,
 }
 
 /// Networks that may connect, and networks that may not: the longest prefix decides.
@@ -119,7 +157,12 @@ impl Default for ServerSettings {
             token_file: None,
             passwords_file: None,
             security_log: None,
+            log_level: LogLevel::Off,
+            admin_listen: None,
+            admin_token_file: None,
+            snapshots: SnapshotSettings::default(),
             drain_grace: Duration::from_millis(500),
+            drain_spread: None,
         }
     }
 }
@@ -153,12 +196,42 @@ impl ServerSettings {
     /// Gives a server everything but its listeners, its secrets and its log.
     #[must_use]
     pub fn apply<N: Net>(&self, builder: ServerBuilder<N>) -> ServerBuilder<N> {
-        builder
+        let builder = builder
             .config(self.session)
             .limits(self.limits())
             .outgoing(self.outgoing)
             .rotate_keys(self.rotate_keys)
-            .socket(self.socket.clone())
+            .socket(self.socket.clone());
+        match self.drain_spread {
+            Some(spread) => builder.spread(spread),
+            None => builder,
+        }
+    }
+
+    /// What has no effect without something else.
+    fn check_pairs(&self) -> Result<(), Fault> {
+        let SnapshotSettings { folder, every, key_file } = &self.snapshots;
+        if self.token_file.is_some() && self.passwords_file.is_some() {
+            let both = "is set, and so is auth.token_file: clients show one or the other";
+            return Err(Fault::new("auth.passwords_file", both));
+        }
+        let no_folder = "is set, and snapshots.folder is not: nothing would be stored";
+        let nowhere = "is set, and admin.listen is not: nobody could show it";
+        for (key, is_set, is_missing, text) in [
+            ("snapshots.every", every.is_some(), folder.is_none(), no_folder),
+            ("snapshots.key_file", key_file.is_some(), folder.is_none(), no_folder),
+            (
+                "admin.token_file",
+                self.admin_token_file.is_some(),
+                self.admin_listen.is_none(),
+                nowhere,
+            ),
+        ] {
+            if is_set && is_missing {
+                return Err(Fault::new(key, text));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -176,6 +249,7 @@ impl Settings for ServerSettings {
             all.extend(declare_socket());
             all.extend(plain_items!(Self));
             all.extend(declare_rest());
+            all.extend(declare_life());
             all
         })
     }
@@ -198,10 +272,7 @@ impl Settings for ServerSettings {
         self.plain.validate().map_err(of("plain"))?;
         let access = self.access.list();
         access.map_err(|error| Fault::new("access.allow", format!("is wrong: {error}")))?;
-        if self.token_file.is_some() && self.passwords_file.is_some() {
-            let both = "is set, and so is auth.token_file: clients show one or the other";
-            return Err(Fault::new("auth.passwords_file", both));
-        }
+        self.check_pairs()?;
         if self.listen.is_empty() {
             return Err(Fault::new("listen", "is empty: a server listens somewhere"));
         }
@@ -324,7 +395,34 @@ fn declare_rest() -> Vec<Item<ServerSettings>> {
              the file.";
         "security.log" Kind::Path, Some("none"), plain security_log, Restart,
             "File to write to who was kept out and who broke rules; `-` is standard error.";
+        "log.level" Kind::Choice(&["off", "warn", "info", "debug"]), None,
+            plain log_level, AtOnce,
+            "What is told on standard error of sessions, connections and those who were refused.";
+        "admin.listen" Kind::Address(Address::ADMIN_PORT), Some("none"),
+            plain admin_listen, Restart,
+            "Where the server shows its page, metrics and health, host:port; the port is 7412 \
+             unless it is given.";
+        "admin.token_file" Kind::Path, Some("none"), plain admin_token_file, Restart,
+            "File with the token of those who may drain the server there; without it nobody may.";
+    }
+}
+
+fn declare_life() -> Vec<Item<ServerSettings>> {
+    items! { ServerSettings;
+        "snapshots.folder" Kind::Path, Some("none"), plain snapshots.folder, Restart,
+            "Folder to store sessions in, for the next server to go on with; one for each server. \
+             `none`: they end with the server.";
+        "snapshots.every" Kind::Time(100 * MILLISECOND, DAY, MILLISECOND), Some("never"),
+            plain snapshots.every, Restart,
+            "How often sessions are stored while the server runs, for one that ends without \
+             warning; `never`: when it stops, and not before.";
+        "snapshots.key_file" Kind::Path, Some("none"), plain snapshots.key_file, Restart,
+            "File with the 32 bytes that stored sessions are encrypted with; `none`: the file \
+             `key` in the folder, which is made.";
         "drain.grace" Kind::Time(0, DAY, MILLISECOND), None, plain drain_grace, AtOnce,
             "How long clients get to leave when the server stops.";
+        "drain.spread" Kind::Time(0, DAY, MILLISECOND), Some("auto"), plain drain_spread, Restart,
+            "Over how long they leave, each at a time of its own, and come again to the next \
+             server. `auto`: half of `drain.grace`, or a second if sessions are stored.";
     }
 }

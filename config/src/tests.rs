@@ -41,7 +41,7 @@ fn datum(kind: Kind, none: Option<&str>, random: &mut Jitter) -> Datum {
             let texts = ["a", "/etc/x y.pem", "ä\"\\'#\u{1}", "- b", "C:\\dir", "true", "1"];
             Datum::Text(texts[usize::try_from(among(0, 6)).unwrap()].to_owned())
         }
-        Kind::Address => Datum::Text(format!("[::1]:{}", among(0, 65_535))),
+        Kind::Address(_) => Datum::Text(format!("[::1]:{}", among(0, 65_535))),
         Kind::Addresses => Datum::List(vec![format!("a.example:{}", among(1, 65_535))]),
         Kind::Networks => Datum::List(vec![format!("10.0.0.0/{}", among(0, 32))]),
         Kind::Options => {
@@ -320,6 +320,8 @@ fn keys_are_named_after_their_fields() {
         ("tls.", "tls_"),
         ("security.", "security_"),
         ("drain.", "drain_"),
+        ("admin.", "admin_"),
+        ("log.", "log_"),
         ("outgoing.batch_", "outgoing.batch"),
         ("plain.batch_", "plain.batch"),
     ];

@@ -222,6 +222,11 @@ fn files_are_told_apart_by_their_names() {
     assert!(error("b.toml").contains("b.toml: cannot be read: "));
     std::fs::write(path("c.toml"), b"\n\n# \xff").unwrap();
     assert!(error("c.toml").ends_with("c.toml:3: this is no UTF-8"));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("/dev/zero", path("endless.toml")).unwrap();
+        assert!(error("endless.toml").ends_with("is longer than 1048576 bytes"));
+    }
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -9,6 +9,8 @@
 //! [`Bench`](crate::bench::Bench) turns that into "wait until", and joins two subjects through a
 //! link that can be cut.
 
+use std::net::SocketAddr;
+
 use outlast_core::registry::RegistryConfig;
 use outlast_core::{CloseCode, Config};
 
@@ -114,6 +116,10 @@ pub trait Stream {
     fn shut(&mut self);
     /// Breaks the stream: what is under way is lost.
     fn cut(&mut self);
+    /// Its own address and that of the subject, if it has any.
+    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        None
+    }
 }
 
 /// A server or a client under test.

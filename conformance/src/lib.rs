@@ -19,6 +19,12 @@
 //! Beside it, `vectors/` holds frames byte by byte as text files, for implementations in any
 //! language.
 //!
+//! # Is it this crate that you want?
+//!
+//! If you write a runtime, a transport or a peer in another language, or change the core. To judge
+//! a program that runs somewhere, the command does without a line of Rust:
+//! `outlast conformance --echo ADDR`. Applications need none of it.
+//!
 //! # Judging a runtime
 //!
 //! Implement [`driver::Driver`] for it and make a test of every case with one line in a file of
@@ -71,6 +77,52 @@
 //!
 //! `cargo run -p outlast-conformance --bin mutants` takes rules out of a copy of the core, one
 //! after the other, and reports which of them the searches notice.
+//!
+//! # Judging what only speaks
+//!
+//! [`judge`](judge::judge) knows nothing of its subject but what it says. This is the server of
+//! this crate in memory, judged as one at an address would be:
+//!
+//! ```
+//! use outlast_conformance::driver::Driver;
+//! use outlast_conformance::judge::{Options, Outcome, Role, judge, reach::Within};
+//! use outlast_conformance::memory::Memory;
+//! use outlast_core::Config;
+//!
+//! let mut memory = Memory::default();
+//! let server = memory.server(Config::SERVER);
+//! let mut reach = Within::new(&mut memory, server, false);
+//! let options = Options { only: Some("greeting_wrong_magic".into()), ..Options::default() };
+//! let verdicts: Vec<_> = judge(&mut reach, Role::Server, &options).collect();
+//! // A failure says which byte was the first that differs, and what was said before.
+//! assert!(matches!(verdicts[0].outcome, Outcome::Passed), "{}", verdicts[0]);
+//! assert_eq!(verdicts.len(), 1);
+//! ```
+//!
+//! # What it finds, and what it does not
+//!
+//! * A case that passes shows what its sentence of `docs/spec.md` says, under its conditions. A
+//!   [`mutation`] that no search notices would be a rule that nothing here checks.
+//! * [`explore`] is complete within its bounds and says nothing beyond them; [`sim`] goes far
+//!   beyond them and is not complete.
+//! * Drivers with sockets run in real time: their cases wait for what must happen, up to generous
+//!   limits, and never rely on how long something takes.
+//! * How fast anything is, is not its business.
+//!
+//! # Features
+//!
+//! | feature | what for | what it adds |
+//! |---|---|---|
+//! | `strategies` (default) | histories as strategies of proptest | `proptest` |
+//! | `net` | runtimes with sockets, and the judge over TCP | `socket2` |
+//! | `service` | runtimes made with `outlast-service` | `outlast-service` |
+//! | `plain` | connections in other systems' formats | `outlast-formats` |
+//! | `sockets` | limits, deadlines and policies over real sockets | code alone |
+//!
+//! Rust 1.91 or newer. `docs/conformance.md` of the repository has the table of cases and how to
+//! add one, `docs/porting.md` a runtime step by step.
+
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod bench;

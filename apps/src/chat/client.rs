@@ -371,6 +371,7 @@ async fn register<N: Net>(net: &N, join: &Join, password: &str) -> Result<(), Fa
     if field(&head, "success") != "true" {
         return Err(field(&head, "error_message").into());
     }
-    show(format_args!("(you are {}, number {})", safe_name(&join.name), field(&head, "user_id")));
+    let (name, number) = (safe_name(&join.name), field(&head, "user_id"));
+    show(format_args!("(you are {name}, number {number}; /help lists what else can be typed)"));
     Ok(())
 }

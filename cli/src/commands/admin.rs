@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use outlast_admin::{Showing, Source};
-use outlast_config::Address;
+use outlast_config::{Address, ServerSettings, Sources};
 use tokio::sync::Notify;
+
+use super::settings::{over, path_text};
 
 /// What the server shows of itself
 #[derive(Debug, clap::Args)]
@@ -18,7 +20,7 @@ pub(crate) struct Admin {
     #[arg(long, value_name = "ADDR", value_parser = Address::of_admin)]
     admin: Option<Address>,
     /// File with the token of those who may drain the server there; without it nobody may
-    #[arg(long, value_name = "FILE", requires = "admin")]
+    #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
 }
 
@@ -33,6 +35,19 @@ impl Drained {
 }
 
 impl Admin {
+    /// Puts these options over what other sources say.
+    pub(super) fn over(&self, sources: Sources) -> Sources {
+        let sources = over(sources, "admin.listen", self.admin.as_ref(), "--admin");
+        let path = path_text(self.admin_token_file.as_ref());
+        over(sources, "admin.token_file", path, "--admin-token-file")
+    }
+
+    /// What these settings say.
+    pub(super) fn shown(settings: &ServerSettings) -> Self {
+        let (admin, token) = (&settings.admin_listen, &settings.admin_token_file);
+        Self { admin: admin.clone(), admin_token_file: token.clone() }
+    }
+
     /// Shows the server for as long as the returned value lives.
     pub(crate) async fn show(
         &self,

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outlast_config::{Address, ClientSettings, Sources};
-use outlast_tls::{Maybe, MaybeTls};
+use outlast_tls::Maybe;
 use outlast_tokio::net::PlainClientBuilder;
 use outlast_tokio::plain::formats::AnyFormat;
 use outlast_tokio::{
     Client, CloseCode, Closed, DialError, Incoming, Password, Peer, PlainClient, Position,
-    ReconnectPolicy, Tokio, Why,
+    ReconnectPolicy, Why,
 };
 
 use super::security::{ClientSecurity, client_layer};
 use super::settings::{over, path_text};
 use crate::health::Health;
 use crate::progress::Board;
+use crate::tap::{Sockets, Tap};
 use crate::text::span;
 
 /// Where the token may be given instead of in a file.
@@ -73,7 +74,7 @@ pub(crate) fn token(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
 }
 
 /// A client, with TLS or without.
-pub(crate) type ClientBuilder = outlast_tokio::net::ClientBuilder<MaybeTls<Tokio>>;
+pub(crate) type ClientBuilder = outlast_tokio::net::ClientBuilder<Sockets>;
 
 /// How a client insists
 #[derive(Debug, clap::Args)]
@@ -82,6 +83,8 @@ pub(crate) struct Dialing {
     access: Access,
     #[command(flatten)]
     security: ClientSecurity,
+    #[command(flatten)]
+    pub(crate) tap: Tap,
     /// Give up after so many failures in a row; without it, never
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: Option<u32>,
@@ -98,7 +101,7 @@ impl Dialing {
     pub(crate) fn client(&self, address: &Address) -> Result<ClientBuilder, String> {
         let sources = over(Sources::new(), "connect.addresses", Some(address), "ADDR");
         let loaded = self.over(sources).load_over(&base());
-        client(&loaded.map_err(|error| error.to_string())?.settings)
+        client(&loaded.map_err(|error| error.to_string())?.settings, &self.tap)
     }
 }
 
@@ -114,8 +117,9 @@ pub(crate) fn base() -> ClientSettings {
 }
 
 /// A client with these settings.
-pub(crate) fn client(settings: &ClientSettings) -> Result<ClientBuilder, String> {
+pub(crate) fn client(settings: &ClientSettings, tap: &Tap) -> Result<ClientBuilder, String> {
     let client = settings.apply(Client::builder()).layer(Maybe(client_layer(settings)?));
+    let client = client.layer(tap.layer()?);
     if let (Some(user), Some(path)) = (&settings.user, &settings.password_file) {
         let origin = path.display();
         let read = std::fs::read(path).map_err(|error| format!("cannot read {origin}: {error}"))?;
@@ -133,14 +137,16 @@ pub(crate) fn client(settings: &ClientSettings) -> Result<ClientBuilder, String>
 pub(crate) fn plain_client(
     settings: &ClientSettings,
     format: AnyFormat,
-) -> Result<PlainClientBuilder<MaybeTls<Tokio>, AnyFormat>, String> {
+    tap: &Tap,
+) -> Result<PlainClientBuilder<Sockets, AnyFormat>, String> {
     if token(settings.token_file.as_deref())?.is_some() || settings.user.is_some() {
         return Err("another system's server asks for no token".to_owned());
     }
     let client = PlainClient::builder(format).config(settings.plain).reconnect(settings.dial);
     let addresses = settings.addresses.iter();
     let client = addresses.fold(client, |client, address| client.address(address.to_string()));
-    Ok(client.socket(settings.socket.clone()).layer(Maybe(client_layer(settings)?)))
+    let client = client.socket(settings.socket.clone()).layer(Maybe(client_layer(settings)?));
+    Ok(client.layer(tap.layer()?))
 }
 
 /// Tells a person what becomes of the connection.

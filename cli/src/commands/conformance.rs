@@ -11,6 +11,7 @@ use outlast_conformance::judge::{Failure, Options, Outcome, Reach, Role, Verdict
 use super::common::Access;
 use super::{Outcome as Ended, print};
 use crate::inspect;
+use crate::tap::{Overheard, Tap};
 use outlast_config::Address;
 
 /// Judge any server, or any client, by what it says on the wire
@@ -47,6 +48,8 @@ pub(crate) struct Args {
     list: bool,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    tap: Tap,
 }
 
 const EXAMPLES: &str = "\
@@ -69,13 +72,14 @@ pub(crate) fn run(args: &Args) -> Ended {
         token: args.access.token()?,
         only: args.case.clone(),
     };
-    let (mut reach, role): (Box<dyn Reach>, _) = match (&args.listen, &args.address) {
+    let (reach, role): (Box<dyn Reach>, _) = match (&args.listen, &args.address) {
         (Some(address), _) => (Box::new(listen(address, args.json)?), Role::Client),
         (None, Some(address)) => (Box::new(Dial::new(look_up(address)?)), Role::Server),
         (None, None) => return Err("a server's address, or --listen, is needed".to_owned()),
     };
+    let mut reach = Overheard::new(reach, args.tap.layer()?, role == Role::Server);
     let (mut passed, mut failed, mut not_run) = (0, 0, 0);
-    for verdict in judge(&mut *reach, role, &options) {
+    for verdict in judge(&mut reach, role, &options) {
         match &verdict.outcome {
             Outcome::Passed => passed += 1,
             Outcome::Failed(_) => failed += 1,

@@ -26,8 +26,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Send lines to a server and print what comes back
 ///
 /// Every line of standard input is a message. Broken connections are mended; lines typed meanwhile
-/// are delivered then. If the server was restarted, its sessions are gone: what certainly did not
-/// arrive is sent again in a new session, and what may or may not have arrived is shown.
+/// are delivered then. If a server was restarted that stores no sessions, they are gone: what
+/// certainly did not arrive is sent again in a new one, and what may or may not have arrived is
+/// shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -71,11 +72,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let settings = &read.current().settings;
     let address = settings.addresses.first().cloned().unwrap_or_default();
     if let Some(format) = settings.format()? {
-        let client = plain_client(settings, format)?;
+        let client = plain_client(settings, format, &args.dialing.tap)?;
         let (board, lines) = (Arc::new(Board::new(args.quiet)), read_lines());
         return block_on(super::foreign::connect(client, lines, board, args.route, args.request));
     }
-    let client = client(settings)?;
+    let client = client(settings, &args.dialing.tap)?;
     let board = Arc::new(Board::new(args.quiet));
     block_on(async {
         let notices = Notices::new(&board, &address);

@@ -8,6 +8,7 @@ use super::{Outcome, block_on, print};
 use crate::demo::{Plan, run as show};
 use crate::progress::Board;
 use crate::rng::fresh_seed;
+use crate::tap::Tap;
 
 /// Files, messages and requests through a hundred cut connections, and nothing is lost
 ///
@@ -36,6 +37,8 @@ pub(crate) struct Args {
     /// Repeats the trouble of an earlier run; a fresh seed is printed otherwise
     #[arg(long)]
     seed: Option<u64>,
+    #[command(flatten)]
+    tap: Tap,
     /// Nothing but the table
     #[arg(long, short)]
     quiet: bool,
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         ),
         clients: args.clients,
         paths: args.paths.clone(),
+        tapping: args.tap.layer()?,
     };
     let board = Board::new(args.quiet);
     block_on(async {

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outlast_config::{Address, Sources};
-use outlast_tls::MaybeTls;
-use outlast_tokio::Tokio;
 use outlast_tokio::net::{PlainClientBuilder, PlainServerBuilder, Running};
 use outlast_tokio::plain::formats::{AnyFormat, Key, Kind, Packet};
 use outlast_tokio::plain::{
@@ -21,6 +19,7 @@ use super::print;
 use super::settings::over;
 use crate::inspect::readable;
 use crate::progress::Board;
+use crate::tap::Sockets;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -59,7 +58,7 @@ impl Foreign {
 
 /// Listens, and sends every packet back.
 pub(super) async fn start(
-    builder: PlainServerBuilder<MaybeTls<Tokio>, AnyFormat>,
+    builder: PlainServerBuilder<Sockets, AnyFormat>,
     name: &str,
     address: &Address,
     quiet: bool,
@@ -117,7 +116,7 @@ fn show(packet: &Packet<'_>) -> String {
 
 /// Sends lines, and prints what comes back.
 pub(super) async fn connect(
-    builder: PlainClientBuilder<MaybeTls<Tokio>, AnyFormat>,
+    builder: PlainClientBuilder<Sockets, AnyFormat>,
     mut lines: mpsc::Receiver<Vec<u8>>,
     board: Arc<Board>,
     id: u32,

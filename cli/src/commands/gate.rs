@@ -7,16 +7,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use outlast_config::ServerSettings;
 use outlast_core::auth::Verifier;
-use outlast_tls::{Certificates, MaybeTls};
-use outlast_tokio::{
-    Authenticator, PasswordError, Passwords, SecurityLog, StoredPassword, Tokens, Tokio,
-};
+use outlast_tls::Certificates;
+use outlast_tokio::{Authenticator, PasswordError, Passwords, SecurityLog, StoredPassword, Tokens};
 use sha2::{Digest, Sha256};
 
 use super::common::token;
+use crate::tap::Sockets;
 
 /// A server, with TLS or without.
-type ServerBuilder = outlast_tokio::net::ServerBuilder<MaybeTls<Tokio>>;
+type ServerBuilder = outlast_tokio::net::ServerBuilder<Sockets>;
 
 /// What clients have to show. Clones are the same.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ mod common;
 pub(crate) mod conformance;
 pub(crate) mod connect;
 pub(crate) mod demo;
+mod desk;
 mod foreign;
 mod gate;
 pub(crate) mod inspect;

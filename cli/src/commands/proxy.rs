@@ -7,6 +7,7 @@ use super::serve::cannot_listen;
 use super::{Outcome, block_on};
 use crate::proxy::{Chaos, Happening, Proxy, Range, Watcher};
 use crate::rng::fresh_seed;
+use crate::tap::Tap;
 use outlast_config::Address;
 
 /// A TCP proxy that makes trouble: cuts, stalls, splits, slows down, goes deaf
@@ -14,7 +15,8 @@ use outlast_config::Address;
 /// It listens on LISTEN and passes every connection on to TARGET. With --chaos it does all of it
 /// in a mixture that a person would complain about; the other options choose and change parts.
 /// The same --seed gives connection number n the same fate. It knows nothing of the protocol, so
-/// it may stand in front of anything.
+/// it may stand in front of anything. With --pcap it keeps what clients say and hear, which over
+/// TLS nobody can read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -55,6 +57,8 @@ pub(crate) struct Args {
     /// How long a half-open connection stays, in milliseconds
     #[arg(long, value_name = "FROM..TO")]
     half_open_ms: Option<Span>,
+    #[command(flatten)]
+    tap: Tap,
     /// Say nothing about single connections
     #[arg(long, short)]
     quiet: bool,
@@ -67,6 +71,7 @@ Examples:
   outlast connect :7412                            # terminal 3: type, nothing gets lost
 
   outlast proxy --cut-bytes 1000..50000 :7412 :7411
+  outlast proxy --pcap session.pcap :7412 :7411    # no trouble, but a capture
   outlast proxy --throttle 100 --throttle-rate 20000 :7412 example.org:7411";
 
 /// `from..to`, or one number for both.
@@ -116,7 +121,7 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let chaos = args.trouble();
     let seed = args.seed.unwrap_or_else(fresh_seed);
-    if chaos == Chaos::NONE {
+    if chaos == Chaos::NONE && !args.tap.is_on() {
         eprintln!("nothing will go wrong: give --chaos, or say what should (see --help)");
     }
     let start = Instant::now();
@@ -128,7 +133,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     block_on(async {
         let proxy = Proxy::bind(&listen, &target, chaos, seed, watcher)
             .await
-            .map_err(|error| cannot_listen(&args.listen, &error))?;
+            .map_err(|error| cannot_listen(&args.listen, &error))?
+            .tapped(args.tap.layer()?);
         let bound = proxy.local_addr().map_err(|error| error.to_string())?;
         eprintln!("proxy on {bound} for {target}, --seed {seed}; stop it with Ctrl-C");
         let control = proxy.control();

@@ -16,6 +16,7 @@ use super::security::{ServerSecurity, log_at, reload_certificate, server_layer};
 use super::serve::cannot_listen;
 use super::{Outcome, block_on, print};
 use crate::inspect::escape;
+use crate::tap::Tap;
 use crate::transfer::{Arrived, Folder, Receiver};
 use outlast_config::Address;
 
@@ -51,6 +52,8 @@ pub(crate) struct Args {
     access: Access,
     #[command(flatten)]
     security: ServerSecurity,
+    #[command(flatten)]
+    tap: Tap,
 }
 
 const EXAMPLES: &str = "\
@@ -81,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let log = log_at(args.security.log())?;
     block_on(async {
         let server = Server::builder().layer(Maybe(tls.clone())).config(Config::SERVER);
+        let server = server.layer(args.tap.layer()?);
         let shown = match token {
             Some(token) => Shown::token(&token),
             None if listener.tls_client_ca.is_some() => Shown::Certificate,

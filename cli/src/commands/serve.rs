@@ -2,42 +2,39 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use outlast_config::{Address, Listener, ServerSettings, Sources};
-use outlast_tls::{Maybe, MaybeTls, ServerTls};
+use outlast_config::{Address, Listener, Reloader, ServerSettings, Sources};
+use outlast_tls::{Maybe, ServerTls};
 use outlast_tokio::net::Running;
 use outlast_tokio::plain::PlainServerHandle;
-use outlast_tokio::{
-    Config, Handle, Handler, Incoming, Peer, Route, SecurityLog, Server, ServerHandle, SessionInfo,
-    Status, Tokio,
-};
-use tokio::sync::mpsc;
-use tokio::task::block_in_place;
+use outlast_tokio::{Config, SecurityLog, Server, ServerHandle, SessionInfo};
 
 use super::admin::{Admin, Drained};
-use super::common::{Access, short};
+use super::common::Access;
+use super::desk::{Desk, Mode, Office};
 use super::foreign::Foreign;
 use super::gate::{Shown, guard};
-use super::receive::announce;
 use super::security::{ServerSecurity, log_at, server_layer};
-use super::settings::{self, Configured, Live, is_native, over, reload_when_told};
-use super::{Outcome, block_on, print};
-use crate::inspect::readable;
-use crate::text::bytes;
-use crate::transfer::{Folder, Receiver};
+use super::settings::{self, Configured, Live, is_native, over, path_text};
+use super::{Outcome, block_on};
+use crate::life::{Kept, Log, Notify, Signals, Word};
+use crate::tap::{Sockets, Tap, Tapping};
+use crate::text::{bytes, span};
+use crate::transfer::Folder;
 
-/// Messages that wait to be sent back to one client.
-const ECHO_AHEAD: usize = 4096;
-/// Their bytes. A longer message is sent back if no other one waits.
-const ECHO_BYTES: usize = 4 << 20;
+/// How much longer than the grace an end may take, with what is stored: the deadline.
+const BEYOND: Duration = Duration::from_secs(10);
 
 /// A server: prints messages and answers requests with what was asked
 ///
-/// Every session keeps its messages over any number of broken connections. Sessions live in the
-/// server's memory: one that was restarted tells its clients that they are lost, and the clients
-/// say exactly what arrived.
+/// Every session keeps its messages over any number of broken connections, and with --snapshots
+/// over servers that end and begin: without, one that was restarted tells its clients that their
+/// sessions are lost, and the clients say exactly what arrived.
+///
+/// SIGTERM and Ctrl-C let clients leave and end with 0, within the grace and at most 10 seconds
+/// more; a second one ends at once, with 128 and the signal's number. SIGHUP reads settings again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -65,6 +62,17 @@ pub(crate) struct Args {
     /// Without it: 45 seconds, 60 of another system's format, or what the settings say.
     #[arg(long, value_name = "MS")]
     idle: Option<u32>,
+    /// Store sessions in this folder when the server ends, and go on with those that are there
+    ///
+    /// `snapshots.every` stores them while it runs, too, and `snapshots.key_file` says whose key
+    /// encrypts them. Each server needs a folder of its own.
+    #[arg(long, value_name = "DIR", conflicts_with = "format")]
+    snapshots: Option<PathBuf>,
+    /// Give clients so many milliseconds to leave when the server ends
+    ///
+    /// Without it: 500, or what the settings say.
+    #[arg(long, value_name = "MS")]
+    grace: Option<u32>,
     #[command(flatten)]
     foreign: Foreign,
     #[command(flatten)]
@@ -73,6 +81,8 @@ pub(crate) struct Args {
     security: ServerSecurity,
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    tap: Tap,
     #[command(flatten)]
     configured: Configured,
     /// Do not print messages
@@ -87,6 +97,7 @@ Examples:
   outlast serve --echo '[::]:7411'     # reachable from other machines, IPv4 and IPv6
   outlast serve --token-file token     # only for clients that have the same file
   outlast serve --admin :7412          # with metrics and a page; see also outlast top
+  outlast serve --snapshots sessions   # sessions outlast the server, too
   outlast serve --format ndjson        # an echo for clients of another system
   outlast serve --config server.toml   # SIGHUP reads it again
   outlast serve --print-config         # every setting, as the beginning of such a file";
@@ -100,7 +111,10 @@ impl Args {
         let sources = over(sources, "session.retention", keep, "--keep");
         let sources = over(sources, "session.idle_timeout", self.idle, "--idle");
         let sources = over(sources, "plain.idle_timeout", self.idle, "--idle");
-        let sources = self.foreign.over(sources, "listen.0")?;
+        let folder = path_text(self.snapshots.as_ref());
+        let sources = over(sources, "snapshots.folder", folder, "--snapshots");
+        let sources = over(sources, "drain.grace", self.grace, "--grace");
+        let sources = self.foreign.over(self.admin.over(sources), "listen.0")?;
         Ok(self.security.over(self.access.over(sources)))
     }
 
@@ -117,7 +131,7 @@ impl Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let sources = args.sources()?;
-    let Some(mut reloader) =
+    let Some(reloader) =
         settings::read(sources, ServerSettings::default(), args.configured.print_config)?
     else {
         return Ok(ExitCode::SUCCESS);
@@ -125,46 +139,181 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let folder = args.receive.as_ref().map(|dir| super::receive::folder(dir, false, None));
     let folder = folder.transpose()?;
     let begun = reloader.current().settings.clone();
-    if !begun.listen.iter().any(is_native) && (args.echo || args.relay || folder.is_some()) {
-        return Err("--echo, --relay and --receive are for sessions: no listener has any".into());
+    if !begun.listen.iter().any(is_native) {
+        if args.echo || args.relay || folder.is_some() {
+            return Err(
+                "--echo, --relay and --receive are for sessions: no listener has any".into()
+            );
+        }
+        if begun.snapshots.folder.is_some() {
+            return Err("snapshots.folder is for sessions: no listener has any".into());
+        }
     }
     let shown = shown(&begun)?;
-    let log = log_at(begun.security_log.as_deref())?;
-    block_on(async {
-        let mut live = Live { server: None, plain: Vec::new(), tls: Vec::new(), shown };
-        let bound = bind(&begun, log.as_ref(), &mut live).await?;
-        let running = match bound {
-            Some(server) => Some(start(server, args, &begun, folder)?),
-            None => None,
+    let security = log_at(begun.security_log.as_deref())?;
+    block_on(serve(args, reloader, folder, shown, security))
+}
+
+/// Serves from the first to the last.
+async fn serve(
+    args: &Args,
+    mut reloader: Reloader<ServerSettings>,
+    folder: Option<Folder>,
+    shown: Shown,
+    security: Option<SecurityLog>,
+) -> Outcome {
+    // Whoever is told to end before it has begun ends as it would later on.
+    let mut signals = Signals::listen()?;
+    let notify = Notify::of_environment();
+    let begun = reloader.current().settings.clone();
+    let log = Log::begin(begun.log_level)?;
+    // With nothing to be read, a hangup is what a terminal says that was closed.
+    let reads = settings::reads(&reloader, &shown) || notify.is_heard();
+    if reads || begun.snapshots.folder.is_some() {
+        signals.hear_hangups()?;
+    }
+    let opening = Kept::open(&begun.snapshots, begun.drain_grace + BEYOND);
+    let kept = tokio::select! {
+        kept = opening => kept?,
+        () = ended(&mut signals, reads) => return Ok(ExitCode::SUCCESS),
+    };
+    let mut live = Live { server: None, plain: Vec::new(), tls: Vec::new(), shown, log };
+    let tapping = args.tap.layer()?;
+    let bound = bind(&begun, security.as_ref(), kept.as_ref(), &tapping, &mut live).await?;
+    let running = match bound {
+        Some(server) => Some(start(server, args, &begun, folder)?),
+        None => None,
+    };
+    live.server = running.as_ref().map(Running::handle);
+    say_what_goes_on(&live, kept.as_ref());
+    let mut plain = Vec::new();
+    for listener in begun.listen.iter().filter(|listener| !is_native(listener)) {
+        let with = (security.as_ref(), &tapping, args.quiet);
+        plain.push(start_foreign(&begun, listener, &mut live, with).await?);
+    }
+    live.plain = plain.iter().map(Running::handle).collect();
+    let drained = Drained::default();
+    let (admin, title) = (Admin::shown(&begun), "outlast serve");
+    let _showing = match (&live.server, live.plain.first()) {
+        (Some(sessions), _) => admin.show(sessions.clone(), title, &drained).await?,
+        (None, Some(plain)) => admin.show(plain.clone(), title, &drained).await?,
+        (None, None) => None,
+    };
+    notify.ready(&live.status());
+    let life = async {
+        let by_signal = tokio::select! {
+            () = listen(&mut signals, &live, reads.then_some(&mut reloader), &notify) => true,
+            () = drained.wait() => false,
         };
-        live.server = running.as_ref().map(Running::handle);
-        let mut plain = Vec::new();
-        for listener in begun.listen.iter().filter(|listener| !is_native(listener)) {
-            plain.push(start_foreign(&begun, listener, log.as_ref(), &mut live, args.quiet).await?);
-        }
-        live.plain = plain.iter().map(Running::handle).collect();
-        let drained = Drained::default();
-        let (admin, title) = (&args.admin, "outlast serve");
-        let _showing = match (&live.server, live.plain.first()) {
-            (Some(sessions), _) => admin.show(sessions.clone(), title, &drained).await?,
-            (None, Some(plain)) => admin.show(plain.clone(), title, &drained).await?,
-            (None, None) => None,
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            () = drained.wait() => {}
-            never = reload_when_told(&live, &mut reloader) => match never {},
-        }
         let grace = reloader.current().settings.drain_grace;
-        say_what_was(&live);
+        notify.stopping(grace + BEYOND, &format!("ends within {}", span(grace + BEYOND)));
+        let servers = Servers { running, plain, kept };
+        end(servers, &live, grace, &mut signals, by_signal).await
+    };
+    tokio::select! {
+        outcome = life => outcome,
+        never = notify.stay_alive() => match never {},
+    }
+}
+
+/// Waits for a signal that says that it is the end. What is to be read is read anyway.
+async fn ended(signals: &mut Signals, reads: bool) {
+    while signals.next().await == Word::Hangup && reads {}
+}
+
+/// Does what signals say, until one of them says that it is the end.
+async fn listen(
+    signals: &mut Signals,
+    live: &Live,
+    mut reloader: Option<&mut Reloader<ServerSettings>>,
+    notify: &Notify,
+) {
+    loop {
+        match (signals.next().await, &mut reloader) {
+            (Word::Hangup, Some(reloader)) => {
+                notify.reloading();
+                live.reload(reloader);
+                notify.ready(&live.status());
+            }
+            (Word::End(_), _) | (Word::Hangup, None) => return,
+        }
+    }
+}
+
+/// What runs, and where its sessions go.
+struct Servers {
+    running: Option<Running>,
+    plain: Vec<Running<PlainServerHandle>>,
+    kept: Option<Kept>,
+}
+
+impl Servers {
+    /// Ends all of them at the same time; how many sessions were stored.
+    async fn end(self, grace: Duration) -> Result<Option<usize>, String> {
+        let Self { running, plain, kept } = self;
+        let shutdown = |running: Running<PlainServerHandle>| running.shutdown(grace);
+        let plain: Vec<_> = plain.into_iter().map(shutdown).map(tokio::spawn).collect();
+        let stored = match (running, &kept) {
+            (Some(running), Some(kept)) => {
+                kept.end();
+                running.hand_over(grace).await.map(Some)
+            }
+            (Some(running), None) => {
+                running.shutdown(grace).await;
+                Ok(None)
+            }
+            (None, _) => Ok(None),
+        };
         for plain in plain {
-            plain.shutdown(grace).await;
+            let _ = plain.await;
         }
-        if let Some(running) = running {
-            running.shutdown(grace).await;
+        stored.map_err(|error| {
+            format!(
+                "snapshots.folder: the sessions could not be stored: {error}; clients resume those \
+                 that were stored before, as far as nothing went by since then, and are told that \
+                 the others are lost"
+            )
+        })
+    }
+}
+
+/// Lets clients leave, and stores sessions where they are stored: within the deadline, or until
+/// somebody says that it has to be now: with another signal, if it was `told` by one that it ends.
+async fn end(
+    servers: Servers,
+    live: &Live,
+    grace: Duration,
+    signals: &mut Signals,
+    mut told: bool,
+) -> Outcome {
+    // A terminal that is closed now changes nothing any more.
+    signals.hear_hangups()?;
+    say_what_was(live);
+    let folder = servers.kept.as_ref().map(|kept| kept.folder().display().to_string());
+    let hurried = async {
+        loop {
+            match signals.next().await {
+                Word::End(signal) if std::mem::replace(&mut told, true) => return signal,
+                Word::End(_) => eprintln!("it ends already; another signal ends it at once"),
+                Word::Hangup => eprintln!("it ends; settings are not read again"),
+            }
         }
-        Ok(ExitCode::SUCCESS)
-    })
+    };
+    tokio::select! {
+        ended = servers.end(grace) => {
+            if let (Some(count), Some(folder)) = (ended?, folder) {
+                eprintln!("{count} sessions are stored in {folder}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        signal = hurried => {
+            eprintln!("outlast: ends at once; clients were not waited for");
+            Ok(ExitCode::from(signal.saturating_add(128)))
+        }
+        () = tokio::time::sleep(grace + BEYOND) => {
+            Err(format!("it did not end within {}: a disk may be stuck", span(grace + BEYOND)))
+        }
+    }
 }
 
 /// What clients have to show.
@@ -190,6 +339,8 @@ fn tls_at(index: usize, listener: &Listener, live: &mut Live) -> Result<Option<S
 async fn bind(
     settings: &ServerSettings,
     log: Option<&SecurityLog>,
+    kept: Option<&Kept>,
+    tapping: &Tapping,
     live: &mut Live,
 ) -> Result<Option<SessionServer>, String> {
     let mut all: Option<SessionServer> = None;
@@ -200,7 +351,12 @@ async fn bind(
         }
         let tls = tls_at(index, listener, live)?;
         let secure = tls.is_some();
-        let server = settings.apply(Server::builder().layer(Maybe(tls)));
+        let server = Server::builder().layer(Maybe(tls)).layer(tapping.clone());
+        let server = settings.apply(server);
+        let server = match kept {
+            Some(kept) => server.snapshots(kept.snapshots()),
+            None => server,
+        };
         let server = guard(server, &live.shown, log).bind(listener.address.to_string()).await;
         let server = server.map_err(|error| cannot_listen(&listener.address, &error))?;
         let local = server.local_addr().map_err(|error| error.to_string())?;
@@ -220,7 +376,7 @@ async fn bind(
 }
 
 /// A server of sessions, with TLS or without.
-type SessionServer = outlast_tokio::net::Server<MaybeTls<Tokio>>;
+type SessionServer = outlast_tokio::net::Server<Sockets>;
 
 fn start(
     server: SessionServer,
@@ -232,28 +388,35 @@ fn start(
     eprintln!("  {}", describe(&settings.session, mode));
     folder.iter().for_each(|it| eprintln!("  files go to {}", it.root().display()));
     let everybody = Arc::new(OnceLock::new());
-    let all = Arc::clone(&everybody);
-    let running = server.start(move |info: &SessionInfo| Desk {
-        name: short(Some(info.id)),
-        id: info.id,
-        mode,
-        quiet,
-        everybody: Arc::clone(&all),
-        receiver: folder.clone().map(Receiver::new),
-        echo: None,
-    });
+    let office = Office { mode, quiet, everybody: Arc::clone(&everybody), folder };
+    let running = server.start(move |info: &SessionInfo| Desk::new(info, &office));
     let running = running.map_err(|error| error.to_string())?;
     let _ = everybody.set(running.handle());
     Ok(running)
+}
+
+/// What came of the sessions that were stored.
+fn say_what_goes_on(live: &Live, kept: Option<&Kept>) {
+    let (Some(server), Some(kept)) = (&live.server, kept) else {
+        return;
+    };
+    let (stats, folder) = (server.stats(), kept.folder().display());
+    eprintln!("  sessions are stored in {folder}; {} of an earlier server go on", stats.restored);
+    if stats.not_restored > 0 {
+        eprintln!(
+            "  {} do not, too old or too large for the settings now: their clients are told that \
+             they are lost",
+            stats.not_restored
+        );
+    }
 }
 
 /// A server of another system's clients.
 async fn start_foreign(
     settings: &ServerSettings,
     listener: &Listener,
-    log: Option<&SecurityLog>,
     live: &mut Live,
-    quiet: bool,
+    (log, tapping, quiet): (Option<&SecurityLog>, &Tapping, bool),
 ) -> Result<Running<PlainServerHandle>, String> {
     let Some(format) = listener.format()? else {
         return Err("this is no other system's format".to_owned());
@@ -261,7 +424,8 @@ async fn start_foreign(
     let index = settings.listen.iter().position(|other| std::ptr::eq(other, listener));
     let tls = tls_at(index.unwrap_or(0), listener, live)?;
     let name = format.kind().name();
-    let server = settings.apply(Server::builder().layer(Maybe(tls)));
+    let server = Server::builder().layer(Maybe(tls)).layer(tapping.clone());
+    let server = settings.apply(server);
     let server = guard(server, &Shown::Nothing, log).format(format).config(settings.plain);
     super::foreign::start(server, name, &listener.address, quiet).await
 }
@@ -310,187 +474,4 @@ fn describe(config: &Config, mode: Mode) -> String {
         config.retention_s,
         config.idle_timeout_ms
     )
-}
-
-#[derive(Debug, Copy, Clone)]
-enum Mode {
-    Print,
-    Echo,
-    Relay,
-}
-
-/// The server's side of one session.
-struct Desk {
-    name: String,
-    id: u64,
-    mode: Mode,
-    quiet: bool,
-    everybody: Arc<OnceLock<ServerHandle>>,
-    receiver: Option<Receiver<Folder>>,
-    echo: Option<Echo>,
-}
-
-/// What waits to be sent back to one client.
-#[derive(Debug)]
-struct Echo {
-    queue: mpsc::Sender<(Route, Vec<u8>)>,
-    /// Bytes in the queue and in the message that is being sent.
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Handler for Desk {
-    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
-        match event {
-            Incoming::Message { route, payload } => self.message(peer, route, payload),
-            Incoming::Request { id, route, payload } => {
-                let receiver = self.receiver.as_mut();
-                let (status, answer) = match receiver.filter(|_| Receiver::<Folder>::serves(route))
-                {
-                    Some(receiver) => {
-                        let answer = block_in_place(|| receiver.request(route, payload));
-                        announce(&self.name, answer.2.as_ref());
-                        (answer.0, answer.1)
-                    }
-                    None => {
-                        self.say(&format!("? {}", readable(payload)));
-                        (Status::OK, payload.to_vec())
-                    }
-                };
-                if let Err(error) = peer.respond(id, status, &answer) {
-                    self.say(&format!("! cannot answer: {error}"));
-                }
-            }
-            Incoming::Note { payload, .. } => self.say(&format!("~ {}", readable(payload))),
-            Incoming::Opened => {
-                let from =
-                    peer.remote_addr().map_or_else(String::new, |from| format!(" from {from}"));
-                self.say(&format!("* begins{from}"));
-            }
-            Incoming::Resumed { .. } => {
-                self.set_away(false);
-                self.say("* is back");
-            }
-            Incoming::Disconnected { .. } => {
-                self.set_away(true);
-                self.say("* lost its connection; waiting for it");
-            }
-            // With messages still to be sent back, the task that does it finishes.
-            Incoming::Finished => match self.echo.take() {
-                Some(echo) => drop(echo),
-                None => peer.finish(),
-            },
-            Incoming::Ended => self.say("* ended; everything arrived"),
-            Incoming::Lost { code, .. } => self.say(&format!("* is lost: {code}")),
-            _ => {}
-        }
-    }
-}
-
-impl Desk {
-    fn message(&mut self, peer: &Peer<'_>, route: Route, payload: &[u8]) {
-        if Receiver::<Folder>::serves(route)
-            && let Some(receiver) = &mut self.receiver
-        {
-            block_in_place(|| receiver.data(payload));
-            return;
-        }
-        self.say(&readable(payload));
-        match self.mode {
-            Mode::Print => {}
-            Mode::Echo => self.echo(peer, route, payload),
-            Mode::Relay => self.relay(route, payload),
-        }
-    }
-
-    fn set_away(&mut self, away: bool) {
-        if let Some(receiver) = &mut self.receiver {
-            receiver.set_away(away);
-        }
-    }
-
-    fn echo(&mut self, peer: &Peer<'_>, route: Route, payload: &[u8]) {
-        let echo = self.echo.get_or_insert_with(|| Echo::start(peer.handle()));
-        if !echo.push(route, payload) {
-            self.say("! not sent back: this client sends without reading");
-        }
-    }
-
-    fn relay(&self, route: Route, payload: &[u8]) {
-        let Some(everybody) = self.everybody.get() else {
-            return;
-        };
-        let others = everybody.sessions().into_iter().map(|info| info.id);
-        let others = others.filter(|id| *id != self.id);
-        let text = [self.name.as_bytes(), b": ", payload].concat();
-        for (id, error) in everybody.send_to_many(others, route, &text).failed {
-            self.say(&format!("! not passed on to {}: {error}", short(Some(id))));
-        }
-    }
-
-    fn say(&self, text: &str) {
-        if !self.quiet {
-            print(&format!("[{}] {text}\n", self.name));
-        }
-    }
-}
-
-impl Echo {
-    /// A task sends back, since it can wait for room; it is made with the first message.
-    fn start(handle: Handle) -> Self {
-        let (queue, mut messages) = mpsc::channel::<(Route, Vec<u8>)>(ECHO_AHEAD);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let sent = Arc::clone(&waiting);
-        tokio::spawn(async move {
-            while let Some((route, payload)) = messages.recv().await {
-                if handle.send(route, &payload).await.is_err() {
-                    return;
-                }
-                sent.fetch_sub(payload.len(), Ordering::Relaxed);
-            }
-            handle.finish();
-        });
-        Self { queue, waiting }
-    }
-
-    /// Whether there was room.
-    fn push(&self, route: Route, payload: &[u8]) -> bool {
-        let waiting = self.waiting.load(Ordering::Relaxed);
-        if waiting > 0 && waiting.saturating_add(payload.len()) > ECHO_BYTES {
-            return false;
-        }
-        // Added before it is sent, so that the task never takes away what was not added.
-        self.waiting.fetch_add(payload.len(), Ordering::Relaxed);
-        let pushed = self.queue.try_send((route, payload.to_vec())).is_ok();
-        if !pushed {
-            self.waiting.fetch_sub(payload.len(), Ordering::Relaxed);
-        }
-        pushed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_to_be_sent_back_is_limited_in_bytes() {
-        let (queue, mut messages) = mpsc::channel(ECHO_AHEAD);
-        let echo = Echo { queue, waiting: Arc::new(AtomicUsize::new(0)) };
-        let long = vec![0; 1 << 20];
-        let taken = (0..ECHO_AHEAD).filter(|_| echo.push(Route::new(1), &long)).count();
-        assert_eq!(taken, ECHO_BYTES >> 20);
-        // As the task does when one is sent.
-        let (_, sent) = messages.try_recv().unwrap();
-        echo.waiting.fetch_sub(sent.len(), Ordering::Relaxed);
-        assert!(echo.push(Route::new(1), &long));
-        assert!(!echo.push(Route::new(1), &long));
-    }
-
-    #[test]
-    fn short_messages_are_limited_in_number() {
-        let (queue, _messages) = mpsc::channel(ECHO_AHEAD);
-        let echo = Echo { queue, waiting: Arc::new(AtomicUsize::new(0)) };
-        let taken = (0..2 * ECHO_AHEAD).filter(|_| echo.push(Route::new(1), b"x")).count();
-        assert_eq!((taken, echo.waiting.load(Ordering::Relaxed)), (ECHO_AHEAD, ECHO_AHEAD));
-    }
 }

@@ -9,6 +9,7 @@ use outlast_tokio::ServerHandle;
 use outlast_tokio::plain::PlainServerHandle;
 
 use super::gate::Shown;
+use crate::life::Log;
 
 /// Settings from files, presets and the environment
 #[derive(Debug, clap::Args)]
@@ -88,6 +89,7 @@ pub(super) struct Live {
     /// By the numbers of their listeners.
     pub(super) tls: Vec<(usize, ServerTls)>,
     pub(super) shown: Shown,
+    pub(super) log: Log,
 }
 
 impl Live {
@@ -108,6 +110,7 @@ impl Live {
             tls.replace(chain, secret).map_err(stays)?;
         }
         self.shown.renew(secrets);
+        self.log.set(settings.log_level);
         let limits = settings.limits();
         let error = |error| format!("{error}");
         for plain in &self.plain {
@@ -116,8 +119,21 @@ impl Live {
         self.server.as_ref().map_or(Ok(()), |server| server.set_limits(&limits).map_err(error))
     }
 
+    /// A line for whoever looks after the process.
+    pub(super) fn status(&self) -> String {
+        let sessions = self.server.as_ref().map(ServerHandle::stats);
+        let connections = self.plain.iter().map(|plain| plain.stats().connections).sum::<usize>();
+        match sessions {
+            Some(stats) if self.plain.is_empty() => format!("serves {} sessions", stats.sessions),
+            Some(stats) => {
+                format!("serves {} sessions, {connections} connections without", stats.sessions)
+            }
+            None => format!("serves {connections} connections without sessions"),
+        }
+    }
+
     /// Reads the settings again, and says what came of it.
-    fn reload(&self, reloader: &mut Reloader<ServerSettings>) {
+    pub(super) fn reload(&self, reloader: &mut Reloader<ServerSettings>) {
         match reloader.reload(|settings| self.apply(settings)) {
             Ok(Reloaded { at_once, restart, warnings }) => {
                 warn(&warnings);
@@ -148,33 +164,11 @@ fn stays(why: impl Display) -> String {
     format!("the certificate stays as it was: {why}")
 }
 
-/// Reads the settings again whenever the process is told to (SIGHUP). Never returns.
-#[cfg(unix)]
-pub(super) async fn reload_when_told(
-    live: &Live,
-    reloader: &mut Reloader<ServerSettings>,
-) -> std::convert::Infallible {
-    use tokio::signal::unix::{SignalKind, signal};
-    // With nothing to be read, it is what a terminal says that was closed.
-    let reads = reloader.path().is_some() || !live.tls.is_empty() || !live.shown.is_nothing();
-    if !reads {
-        return std::future::pending().await;
-    }
-    let Ok(mut told) = signal(SignalKind::hangup()) else {
-        return std::future::pending().await;
-    };
-    while told.recv().await.is_some() {
-        live.reload(reloader);
-    }
-    std::future::pending().await
-}
-
-#[cfg(not(unix))]
-pub(super) async fn reload_when_told(
-    _: &Live,
-    _: &mut Reloader<ServerSettings>,
-) -> std::convert::Infallible {
-    std::future::pending().await
+/// Whether there is anything to be read again: settings, certificates, what clients have to show.
+pub(super) fn reads(reloader: &Reloader<ServerSettings>, shown: &Shown) -> bool {
+    let listeners = &reloader.current().settings.listen;
+    let secure = listeners.iter().any(|listener| listener.tls_cert.is_some());
+    reloader.path().is_some() || secure || !shown.is_nothing()
 }
 
 /// Whether sessions are spoken at this listener.

@@ -13,6 +13,7 @@ use super::CONFIG;
 use super::server::{BEGIN, END, STOP, STREAM, WORK, worked};
 use super::stream::{Checker, Stream, Tally};
 use crate::health::Health;
+use crate::tap::Tapping;
 use crate::transfer::{Progress, Source, Trouble, send};
 
 /// Files under way at once.
@@ -112,9 +113,14 @@ impl Client {
     }
 
     /// Works until told to stop, then makes sure that everything has arrived.
-    pub(super) async fn run(&self, address: &str, stop: &AtomicBool) -> (u32, Finished) {
+    pub(super) async fn run(
+        &self,
+        address: &str,
+        tapping: Tapping,
+        stop: &AtomicBool,
+    ) -> (u32, Finished) {
         let mut finished = Finished { trouble: None, ..Finished::missing() };
-        if let Err(trouble) = self.work(address, stop, &mut finished).await {
+        if let Err(trouble) = self.work(address, tapping, stop, &mut finished).await {
             finished.trouble = Some(format!("client {}: {trouble}", self.index));
         }
         self.over.store(true, Ordering::Relaxed);
@@ -124,6 +130,7 @@ impl Client {
     async fn work(
         &self,
         address: &str,
+        tapping: Tapping,
         stop: &AtomicBool,
         finished: &mut Finished,
     ) -> Result<(), String> {
@@ -139,6 +146,7 @@ impl Client {
         let config = Config { max_requests: 64, ..CONFIG };
         let handler = Ear { health: Arc::clone(&self.health), down: Arc::clone(&self.down) };
         let client = Dialer::builder().address(address).config(config).reconnect(policy);
+        let client = client.layer(tapping);
         let (handle, runner) = client.connect(handler).map_err(|error| error.to_string())?;
         let runner = tokio::spawn(runner);
         let begun = handle.request(BEGIN, &u64::from(self.index).to_le_bytes()).await;

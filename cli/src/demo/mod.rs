@@ -18,6 +18,7 @@ pub(crate) use report::Report;
 
 use crate::progress::Board;
 use crate::proxy::{Chaos, Control, Proxy};
+use crate::tap::Tapping;
 use client::{Client, Finished};
 
 /// Between two looks at what happens.
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) clients: u32,
     /// Files to carry; the source of this program if there are none.
     pub(crate) paths: Vec<PathBuf>,
+    /// What the clients' connections go through.
+    pub(crate) tapping: Tapping,
 }
 
 /// Limits and intervals of both ends: short enough that a dead path is noticed while one watches.
@@ -96,7 +99,8 @@ pub(crate) async fn run(plan: &Plan, board: &Board) -> Result<Report, String> {
         let client = Arc::new(Client::new(index, plan.clients, seed, Arc::clone(&files)));
         clients.push(Arc::clone(&client));
         let (address, stop) = (address.clone(), Arc::clone(&stop));
-        tasks.spawn(async move { client.run(&address, &stop).await });
+        let tapping = plan.tapping.clone();
+        tasks.spawn(async move { client.run(&address, tapping, &stop).await });
     }
     let view = report::View::new(board, plan, corpus::total(&files));
     let in_time = watch(plan, &clients, &control, &view, &tasks, start).await;

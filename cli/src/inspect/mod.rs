@@ -9,6 +9,7 @@ mod track;
 
 use std::time::Duration;
 
+pub(crate) use pcap::is_capture;
 pub(crate) use show::{Options, escape, readable};
 
 /// Who sent something.
@@ -72,7 +73,7 @@ pub(crate) fn explain(input: &[u8], options: &Options) -> Result<String, String>
 }
 
 fn read(input: &[u8], options: &Options) -> Result<Vec<Conversation>, String> {
-    if pcap::is_capture(input) {
+    if is_capture(input) {
         let packets = pcap::packets(input)?;
         return tcp::conversations(&packets, options.port, options.all);
     }

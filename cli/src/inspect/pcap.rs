@@ -24,7 +24,7 @@ const NG_PACKET: u32 = 6;
 const NG_ORDER: u32 = 0x1A2B_3C4D;
 
 /// Whether these are the first bytes of a capture.
-pub(super) fn is_capture(input: &[u8]) -> bool {
+pub(crate) fn is_capture(input: &[u8]) -> bool {
     Order::of_pcap(input).is_some() || word(input, 0, true) == Some(NG_SECTION)
 }
 

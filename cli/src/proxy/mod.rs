@@ -17,6 +17,8 @@ use std::{fmt, io};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::tap::{Tapping, Wire};
+
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
 /// How long to wait after the system refused to accept.
@@ -27,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Proxy {
     listener: TcpListener,
     shared: Arc<Shared>,
+    tapping: Tapping,
 }
 
 /// A look at a proxy while it runs.
@@ -109,7 +112,12 @@ impl Proxy {
             unreachable: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { listener, shared: Arc::new(shared), tapping: Tapping::default() })
+    }
+
+    /// What clients say and hear goes by there.
+    pub(crate) fn tapped(self, tapping: Tapping) -> Self {
+        Self { tapping, ..self }
     }
 
     /// Where it listens.
@@ -128,15 +136,17 @@ impl Proxy {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                 return;
             };
-            let Ok((client, _)) = self.listener.accept().await else {
+            let Ok((client, from)) = self.listener.accept().await else {
                 // Descriptors may be short for a while; an aborted connection costs nothing.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let shared = Arc::clone(&self.shared);
+            let tapping = self.tapping.clone();
             let index = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
             tokio::spawn(async move {
-                shared.serve(index, client).await;
+                let wire = client.local_addr().map(|local| tapping.wire(local, from, false));
+                shared.serve(index, client, wire.unwrap_or_default()).await;
                 drop(permit);
             });
         }
@@ -144,16 +154,17 @@ impl Proxy {
 }
 
 impl Shared {
-    async fn serve(self: &Arc<Self>, index: u64, client: TcpStream) {
+    async fn serve(self: &Arc<Self>, index: u64, client: TcpStream, mut wire: Wire) {
         let plan = Plan::draw(&self.chaos, self.seed, index);
         let Ok(server) = TcpStream::connect(self.target.as_str()).await else {
             self.unreachable.fetch_add(1, Ordering::Relaxed);
             self.tell(index, Happening::Unreachable);
             let _ = client.set_zero_linger();
+            wire.cut();
             return;
         };
         self.tell(index, Happening::Opened(plan.clone()));
-        pump::run(self, index, plan, client, server).await;
+        pump::run(self, index, plan, client, server, wire).await;
     }
 
     fn tell(&self, index: u64, happening: Happening) {

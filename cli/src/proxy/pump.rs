@@ -2,8 +2,8 @@
 
 use std::future::pending;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::plan::{Lane, Step};
 use super::{Cut, Happening, Plan, Shared, Way};
+use crate::tap::Wire;
 
 /// Read at once; small enough that a cut finds bytes in every place.
 const BUFFER: usize = 16 << 10;
@@ -24,6 +25,8 @@ struct Fate {
     cut: Cut,
     /// What is read in this direction goes nowhere.
     dark: [AtomicBool; 2],
+    /// The client's connection, in a capture.
+    wire: Mutex<Wire>,
 }
 
 /// How a direction ended.
@@ -43,6 +46,7 @@ pub(super) async fn run(
     plan: Plan,
     mut client: TcpStream,
     mut server: TcpStream,
+    wire: Wire,
 ) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let fate = Fate {
@@ -50,11 +54,13 @@ pub(super) async fn run(
         index,
         cut: plan.cut,
         dark: [AtomicBool::new(false), AtomicBool::new(false)],
+        wire: Mutex::new(wire),
     };
     let how = carry(&fate, plan, &mut client, &mut server).await;
     // Dropping a socket closes it, and what it still holds is sent, unless lingering is off.
     if how.is_none_or(|how| how != Cut::Close) {
         let _ = (client.set_zero_linger(), server.set_zero_linger());
+        fate.wire().cut();
     }
 }
 
@@ -137,6 +143,9 @@ async fn pump(
             Err(_) if fate.is_dark(way) => return Outcome::Ended,
             Err(_) => return Outcome::Failed,
         };
+        if way == Way::Up {
+            fate.wire().received(&buffer[..len]);
+        }
         let mut rest = &buffer[..len];
         while !rest.is_empty() && !fate.is_dark(way) {
             let at = lane.passed;
@@ -154,6 +163,9 @@ async fn pump(
             if to.write_all(pass).await.is_err() {
                 return Outcome::Failed;
             }
+            if way == Way::Down {
+                fate.wire().sent(pass);
+            }
             fate.shared.bytes.fetch_add(pass.len() as u64, Ordering::Relaxed);
             match lane.pace(pass.len()) {
                 Some(time) => sleep(time).await,
@@ -163,6 +175,11 @@ async fn pump(
             }
         }
     }
+    match way {
+        Way::Up => fate.wire().ended(),
+        Way::Down if !fate.is_dark(way) => fate.wire().finished(),
+        Way::Down => {}
+    }
     if !fate.is_dark(way) {
         let _ = to.shutdown().await;
     }
@@ -170,6 +187,10 @@ async fn pump(
 }
 
 impl Fate {
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_dark(&self, way: Way) -> bool {
         self.dark[way as usize].load(Ordering::Relaxed)
     }

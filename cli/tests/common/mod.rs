@@ -22,8 +22,24 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_outlast"))
-            .args(args)
+        Self::start_with(args, &[])
+    }
+
+    /// As [`start`](Self::start), with these variables in its environment.
+    pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outlast"));
+        command.args(args).envs(variables.iter().copied());
+        Self::run(&mut command)
+    }
+
+    /// The same for another program, which may become the command.
+    pub(crate) fn start_program(program: &str, args: &[&str]) -> Self {
+        Self::run(Command::new(program).args(args))
+    }
+
+    /// Any program.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command
             .env_remove("OUTLAST_TOKEN")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -104,6 +120,30 @@ impl Running {
         assert!(sent.expect("there is `kill`").success());
     }
 
+    /// Stops it: it does nothing at all until it is told to continue.
+    #[cfg(unix)]
+    pub(crate) fn halt(&self) {
+        self.signal("STOP");
+        // Its threads go on until each of them has heard of it.
+        let until = Instant::now() + DEADLINE;
+        while !self.has_stopped() {
+            assert!(Instant::now() < until, "it does not stop");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether all of its threads have, as far as the system tells.
+    fn has_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
+            return true;
+        };
+        threads
+            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+            .all(|stat| {
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+            })
+    }
+
     /// Ends it without warning, as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
@@ -140,6 +180,34 @@ pub(crate) fn run(args: &[&str]) -> (ExitStatus, String) {
     let mut running = Running::start(args);
     running.end_input();
     running.finish()
+}
+
+/// A folder that is gone with this.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let name = format!("outlast-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("there is room for temporary files");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.0.join(name), bytes).expect("it can be written to");
+        self.path(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// An empty folder of this test alone.

@@ -349,6 +349,11 @@ impl Stream for Socket {
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
+
+    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = self.stream.as_ref()?;
+        Some((stream.local_addr().ok()?, stream.peer_addr().ok()?))
+    }
 }
 
 fn is_transient(kind: ErrorKind) -> bool {
