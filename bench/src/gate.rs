@@ -55,8 +55,9 @@ const THRESHOLDS: &[Threshold] = &[
     more("echo.1x1.outlast-std.rate_vs_raw", 0.90, 0.95),
     more("fanout.1000x1.outlast.cap", 0.70, 0.80),
     more("fanout.1000x32.outlast.cap", 0.55, 0.75),
-    less("idle.outlast.kib_idle", 3.0, 2.0),
-    less("idle.outlast.kib_after_echo", 3.0, 2.0),
+    less("idle.outlast.kib_idle", 2.0, 2.0),
+    // One of six runs kept 0.2 of what the echoes took, on a machine with much else to do.
+    less("idle.outlast.kib_after_echo", 2.2, 2.0),
     less("idle.outlast.beat_us_over_limit", 2.0, 1.0),
     less("idle.outlast.accept_vs_limit", 2.5, 1.5),
     less("idle.outlast.refused", 0.0, 0.0),

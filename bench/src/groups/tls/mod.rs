@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use outlast_core::wire::MAX_BODY;
+
 use crate::generator::GENERATOR_CORE;
 use crate::measure::Spread;
 use crate::options::Options;
@@ -44,6 +46,8 @@ fn sign() -> io::Result<Signed> {
 enum Load {
     /// Messages of so many bytes one way; 0 is bytes without messages.
     OneWay(usize),
+    /// The same, sent by the client's handler.
+    FromHandler(usize),
     Echo,
 }
 
@@ -62,6 +66,7 @@ impl Subject {
         let signed = self.tls.then(|| Arc::clone(signed));
         match (self.own, self.load) {
             (true, Load::OneWay(size)) => session::one_way(signed, size, time),
+            (_, Load::FromHandler(size)) => session::from_handler(signed, size, time),
             (true, Load::Echo) => session::echo(signed, time),
             (false, Load::OneWay(_)) => bare::one_way(signed.as_deref(), time),
             (false, Load::Echo) => bare::echo(signed.as_deref(), time),
@@ -79,6 +84,7 @@ fn subject(own: bool, tls: bool, load: Load) -> Subject {
     let size = match load {
         Load::OneWay(0) | Load::Echo => String::new(),
         Load::OneWay(size) => format!(" {size}"),
+        Load::FromHandler(size) => format!(" {size} of a handler"),
     };
     Subject { name: format!("{who}{size}"), tls, own, load }
 }
@@ -107,16 +113,26 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
 
 fn one_way(options: &Options, signed: &Arc<Signed>, report: &mut Report) -> io::Result<()> {
     let sizes = options.sizes.iter().rev().filter(|size| **size >= 64);
-    let mut subjects = vec![subject(false, true, Load::OneWay(0))];
-    subjects.extend(sizes.clone().map(|size| subject(true, true, Load::OneWay(*size))));
-    subjects.push(subject(false, false, Load::OneWay(0)));
-    subjects.extend(sizes.map(|size| subject(true, false, Load::OneWay(*size))));
+    // What fits no frame is sent through handles alone.
+    let loads = sizes.flat_map(|size| {
+        let handler = (*size <= MAX_BODY.into()).then_some(Load::FromHandler(*size));
+        core::iter::once(Load::OneWay(*size)).chain(handler)
+    });
+    let mut subjects = Vec::new();
+    for tls in [true, false] {
+        subjects.push(subject(false, tls, Load::OneWay(0)));
+        subjects.extend(loads.clone().map(|load| subject(true, tls, load)));
+    }
     let all = rounds(&subjects, options, signed)?;
     let title = "TLS 1.3, one connection, one way, a core for each end";
     let columns = ["", "MB/s (min-max)", "x bare (min-max)", "per CPU second (min-max)"];
     let mut table = Table::new(title, &columns);
     for (subject, own) in subjects.iter().zip(&all) {
-        let Load::OneWay(size) = subject.load else { continue };
+        let (of, size) = match subject.load {
+            Load::OneWay(size) => ("", size),
+            Load::FromHandler(size) => ("handler.", size),
+            Load::Echo => continue,
+        };
         let [rate, ratio, frugal] = against(subject, own, &subjects, &all);
         let mega = |of: f64| digits(of / 1e6);
         let range = rate.map_or_else(String::new, |all| {
@@ -125,7 +141,7 @@ fn one_way(options: &Options, signed: &Arc<Signed>, report: &mut Report) -> io::
         table.row(vec![subject.name.clone(), range, spread(ratio), spread(frugal)]);
         if subject.own {
             let (over, bare) = if subject.tls { ("", "rustls_tokio") } else { ("plain.", "tokio") };
-            let name = |what: &str| format!("tls.oneway.{over}{size}.{what}vs_{bare}");
+            let name = |what: &str| format!("tls.oneway.{over}{of}{size}.{what}vs_{bare}");
             ratio.iter().for_each(|all| report.ratio(name(""), all.median));
             frugal.iter().for_each(|all| report.ratio(name("per_cpu_"), all.median));
         }

@@ -33,10 +33,18 @@ fn dial(
     signed: Option<&Signed>,
     address: SocketAddr,
 ) -> io::Result<(Handle, impl Future<Output = outlast_tokio::Closed> + Send + 'static)> {
+    dial_with(signed, address, |_: &mut Peer<'_>, _: Incoming<'_>| {})
+}
+
+fn dial_with(
+    signed: Option<&Signed>,
+    address: SocketAddr,
+    handler: impl Handler,
+) -> io::Result<(Handle, impl Future<Output = outlast_tokio::Closed> + Send + 'static)> {
     let tls =
         signed.map(|it| ClientTls::builder().roots_pem(&it.chain).server_name("localhost").build());
     let client = Client::builder().layer(Maybe(tls.transpose()?)).address(address.to_string());
-    client.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {})
+    client.connect(handler)
 }
 
 /// Counts what comes.
@@ -80,6 +88,78 @@ pub(super) fn one_way(signed: Option<Arc<Signed>>, size: usize, time: Duration) 
             let done = begin.done(bytes);
             let all = counted.load(Ordering::Relaxed);
             if !closed.complete || all != bytes + size as u64 {
+                return Err(io::Error::other(format!("{all} of {bytes} bytes: {closed}")));
+            }
+            Ok(done)
+        },
+    )
+}
+
+/// Sends messages for a while, whenever there is room.
+struct Source {
+    payload: Vec<u8>,
+    time: Duration,
+    begin: Option<Begin>,
+    bytes: u64,
+    /// Told once when everything is sent.
+    tell: Option<tokio::sync::oneshot::Sender<(Begin, u64)>>,
+}
+
+impl Source {
+    fn fill(&mut self, peer: &mut Peer<'_>) {
+        let Some(begin) = &self.begin else { return };
+        while begin.at.elapsed() < self.time {
+            // As many as make a chunk of the other.
+            for _ in 0..(CHUNK / self.payload.len()).max(1) {
+                if peer.send(1u8, &self.payload).is_err() {
+                    return;
+                }
+                self.bytes += self.payload.len() as u64;
+            }
+        }
+        if let (Some(tell), Some(begin)) = (self.tell.take(), self.begin.take()) {
+            // Who waits for it has an error of its own if it is not there any more.
+            let _ = tell.send((begin, self.bytes));
+        }
+        peer.finish();
+    }
+}
+
+impl Handler for Source {
+    fn handle(&mut self, peer: &mut Peer<'_>, event: Incoming<'_>) {
+        match event {
+            Incoming::Opened => {
+                self.begin = Begin::now().ok();
+                self.fill(peer);
+            }
+            Incoming::Writable => self.fill(peer),
+            _ => {}
+        }
+    }
+}
+
+/// As [`one_way`], sent by the client's handler, which needs no lock and no queue.
+pub(super) fn from_handler(
+    signed: Option<Arc<Signed>>,
+    size: usize,
+    time: Duration,
+) -> io::Result<Run> {
+    let counted = Arc::new(AtomicU64::new(0));
+    let (taken, (end, ended)) = (Arc::clone(&counted), tokio::sync::oneshot::channel::<()>());
+    let pem = signed.clone();
+    measure(
+        move |tell| serve(pem, tell, ended, move || Sink(Arc::clone(&taken))),
+        |address| async move {
+            let _end = end;
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let payload = vec![7; size];
+            let source = Source { payload, time, begin: None, bytes: 0, tell: Some(tell) };
+            let (_handle, runner) = dial_with(signed.as_deref(), address, source)?;
+            let closed = runner.await;
+            let (begin, bytes) = told.await.map_err(io::Error::other)?;
+            let done = begin.done(bytes);
+            let all = counted.load(Ordering::Relaxed);
+            if !closed.complete || all != bytes {
                 return Err(io::Error::other(format!("{all} of {bytes} bytes: {closed}")));
             }
             Ok(done)
