@@ -422,19 +422,20 @@ local function frame_size(tvb, _, at)
     return HEADER + len
 end
 
-function outlast.dissector(tvb, pinfo, root)
+local function dissect(tvb, pinfo, root)
     pinfo.cols.protocol = "outlast"
     pinfo.cols.info = ""
     dissect_tcp_pdus(tvb, root, HEADER, frame_size, dissect_frame)
     return tvb:len()
 end
+outlast.dissector = dissect
 
 DissectorTable.get("tcp.port"):add(7411, outlast)
 
--- On any other port a connection is known by the magic of its HELLO.
+-- On any other port a connection is known by the magic of its HELLO. That of a WELCOME alone says
+-- nothing about where the client's frames begin, if none of its segments began with a HELLO.
 local function is_greeting(tvb)
-    return tvb:len() >= 8 and tvb(0, 1):uint() <= 0x02 and tvb(0, 1):uint() >= 0x01
-        and tvb(4, 4):string() == "OUTL"
+    return tvb:len() >= 8 and tvb(0, 1):uint() == 0x01 and tvb(4, 4):string() == "OUTL"
 end
 
 outlast:register_heuristic("tcp", function(tvb, pinfo, root)
@@ -442,6 +443,7 @@ outlast:register_heuristic("tcp", function(tvb, pinfo, root)
         return false
     end
     pinfo.conversation = outlast
-    outlast.dissector(tvb, pinfo, root)
+    -- Not by way of the protocol: a dissector that another one calls cannot ask for more segments.
+    dissect(tvb, pinfo, root)
     return true
 end)

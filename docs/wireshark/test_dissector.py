@@ -1,7 +1,7 @@
 """The Wireshark dissector, with tshark: whole, split, coalesced and bad frames.
 
-Run it as ``cargo xtask wireshark``, or with ``python3 -m unittest`` from this folder. The frames
-are the examples of the specification.
+Run it as ``cargo xtask test wireshark``, or with ``python3 -m unittest`` from this folder. The
+frames are the examples of the specification.
 """
 
 import pathlib
@@ -54,15 +54,16 @@ def kinds_in(stream):
     return kinds
 
 
-def capture(segments, port=PORT):
-    """A classic capture of one TCP connection whose client sent these segments."""
+def capture(segments, port=PORT, answer=b""):
+    """A classic capture of one TCP connection whose client sent these segments, and whose server
+    answered the first of them."""
     out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
     sequence = 1000
 
     def packet(flags, data=b"", back=False):
         nonlocal sequence, out
         ports = (port, 50000) if back else (50000, port)
-        numbers = (5000, sequence) if back else (sequence, 5001)
+        numbers = (5001 - bool(flags & 2), sequence) if back else (sequence, 5001)
         tcp = struct.pack(">HHIIBBHHH", *ports, *numbers, 0x50, flags, 65535, 0, 0) + data
         ends = (b"\x7f\0\0\x02", b"\x7f\0\0\x01") if back else (b"\x7f\0\0\x01", b"\x7f\0\0\x02")
         total = 20 + len(tcp)
@@ -72,18 +73,20 @@ def capture(segments, port=PORT):
     packet(0x02)
     sequence += 1
     packet(0x12, back=True)
-    for segment in segments:
+    for index, segment in enumerate(segments):
         packet(0x18, segment)
         sequence += len(segment)
+        if answer and index == 0:
+            packet(0x18, answer, back=True)
     packet(0x11)
     return out
 
 
 class Dissector(unittest.TestCase):
-    def tshark(self, segments, *fields, port=PORT):
+    def tshark(self, segments, *fields, **more):
         """What tshark says of each packet, as far as it knows these fields."""
         with tempfile.NamedTemporaryFile(suffix=".pcap") as file:
-            file.write(capture(segments, port))
+            file.write(capture(segments, **more))
             file.flush()
             wanted = [word for field in fields for word in ("-e", field)]
             command = ["tshark", "-X", f"lua_script:{DISSECTOR}", "-r", file.name,
@@ -160,6 +163,19 @@ class Dissector(unittest.TestCase):
         message = GOOD_BY_NAME["FIN"]
         self.assertEqual(self.kinds([hello, message], port=40123), [0x01, 0x85])
         self.assertEqual(self.kinds([message], port=40123), [])
+        # A greeting may come in pieces, of which the first has its magic.
+        for size in (8, 9, 30, len(hello) - 1):
+            pieces = [hello[:size], hello[size:] + message[:2], message[2:]]
+            self.assertEqual(self.kinds(pieces, port=40123), [0x01, 0x85], f"first {size} bytes")
+
+    def test_a_greeting_that_was_not_seen_makes_no_frame_broken(self):
+        hello = next(frame for label, frame in GOOD if label.startswith("HELLO, new"))
+        welcome = next(frame for label, frame in GOOD if label.startswith("WELCOME, new"))
+        for size in range(1, 8):
+            pieces = [hello[:size], hello[size:], GOOD_BY_NAME["FIN"]]
+            more = {"port": 40123, "answer": welcome}
+            self.assertEqual(self.column(pieces, "_ws.expert.message", **more), [])
+            self.assertEqual(self.kinds(pieces, answer=welcome), [0x02, 0x01, 0x85])
 
     def test_it_knows_every_kind_and_every_code(self):
         lua = DISSECTOR.read_text(encoding="utf-8")
