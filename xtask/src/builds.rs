@@ -90,8 +90,9 @@ pub(crate) fn targets(workspace: &Workspace) -> Verdict {
     Ok(Outcome::Passed(tools::BARE_TARGETS.join(" ")))
 }
 
-/// The core passes clippy in every set of its features, each set by itself; so do the formats and
-/// the runtime of async-std and smol, and without the former's feature the former is not there.
+/// The core passes clippy in every set of its features, each set by itself; so do the formats, the
+/// service with each feature alone, and the runtime of async-std and smol, and without the former's
+/// feature the former is not there.
 pub(crate) fn features(workspace: &Workspace) -> Verdict {
     let path = workspace.root().join("core/Cargo.toml");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -102,6 +103,10 @@ pub(crate) fn features(workspace: &Workspace) -> Verdict {
     }
     for set in ["", "zlib", "zstd"] {
         let line = format!("clippy -p outlast-formats --no-default-features --features={set}");
+        Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
+    }
+    for set in ["", "net", "formats", "router", "snapshots", "tracing"] {
+        let line = format!("clippy -p outlast-service --no-default-features --features={set}");
         Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
     }
     let executors = executors(workspace)?;

@@ -66,7 +66,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "msrv", about: "builds with the oldest Rust promised", run: builds::msrv },
     Step { name: "targets", about: "the core builds for four bare targets", run: builds::targets },
-    Step { name: "features", about: "the core in every set of features", run: builds::features },
+    Step { name: "features", about: "every set of features by itself", run: builds::features },
     Step { name: "proof", about: "no panic and no allocator can be reached", run: proof::step },
     Step { name: "instructions", about: "exact instruction counts", run: instructions::step },
     Step {

@@ -65,10 +65,15 @@ fn resolve(from: &str, target: &str) -> String {
 }
 
 /// A document with Rust examples is included in the documentation of a crate, so that
-/// `cargo test` compiles and runs them.
+/// `cargo test` compiles and runs them. None is left out of that.
 pub(super) fn examples(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in documents(tree) {
+        let ignored = |line: &str| line.starts_with("```rust") && line.contains("ignore");
+        for (index, _) in file.text.lines().enumerate().filter(|(_, line)| ignored(line)) {
+            let message = "an example that nothing compiles";
+            found.push(file.finding(index + 1, "examples", message));
+        }
         let opening = |line: &str| line.starts_with("```rust") && !line.contains("ignore");
         let Some(index) = file.text.lines().position(opening) else {
             continue;
@@ -89,6 +94,49 @@ fn is_included(tree: &Tree, document: &str) -> bool {
             resolve(&file.path, target) == document
         })
     })
+}
+
+/// What a document has one run by `cargo run -p PACKAGE` with `--bin` or `--example` is there.
+pub(super) fn commands(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in documents(tree) {
+        for (index, line) in file.text.lines().enumerate() {
+            for command in line.split("cargo run ").skip(1) {
+                // What stands behind ` -- ` is the program's own.
+                let command = command.split(['`', '#']).next().unwrap_or_default();
+                let command = command.split(" -- ").next().unwrap_or_default();
+                if let Some(message) = not_there(tree, command) {
+                    found.push(file.finding(index + 1, "commands", message));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What a command names that is not there.
+fn not_there(tree: &Tree, command: &str) -> Option<String> {
+    let behind = |option: &str| {
+        let mut words = command.split_whitespace().skip_while(|word| *word != option);
+        words.nth(1)
+    };
+    let package = behind("-p")?;
+    let named = format!("name = \"{package}\"");
+    let is = |file: &&File| {
+        file.path.ends_with("Cargo.toml") && file.text.lines().any(|line| line == named)
+    };
+    let Some(manifest) = tree.files.iter().find(is) else {
+        return Some(format!("there is no package {package}"));
+    };
+    let folder = manifest.path.trim_end_matches("Cargo.toml");
+    let (kind, name, places) = match (behind("--bin"), behind("--example")) {
+        (Some(name), _) => ("program", name, ["src/bin", "src"]),
+        (None, Some(name)) => ("example", name, ["examples", "src/examples"]),
+        (None, None) => return None,
+    };
+    let there = places.iter().any(|place| tree.has_path(&format!("{folder}{place}/{name}.rs")))
+        || manifest.text.contains(&format!("name = \"{name}\"\n"));
+    (!there).then(|| format!("{package} has no {kind} {name}"))
 }
 
 const MAP: &str = "ARCHITECTURE.md";
@@ -152,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn commands_name_what_is_there() {
+        let text = "`cargo run -p apps --bin chat -- --bin x`\ncargo run -p apps --bin caht  # x\n\
+            cargo run --release -p apps --example one\ncargo run -p other\n\
+            cargo run --release -- demo\ncargo run -p apps --example two\n";
+        let files = [
+            ("README.md", text),
+            ("apps/Cargo.toml", "[package]\nname = \"apps\"\n"),
+            ("apps/src/bin/chat.rs", ""),
+            ("apps/examples/one.rs", ""),
+        ];
+        assert_eq!(lines(commands, &files), [2, 4, 6]);
+    }
+
+    #[test]
     fn examples_must_be_compiled() {
         let text = "Words.\n```rust\nlet a = 1;\n```\n";
         let lone = [("README.md", text), ("core/src/lib.rs", "")];
@@ -160,5 +222,7 @@ mod tests {
         let included = [("README.md", text), ("core/src/lib.rs", include)];
         assert!(lines(examples, &included).is_empty());
         assert!(lines(examples, &[("README.md", "```sh\nls\n```\n")]).is_empty());
+        let ignored = [("README.md", "```rust,ignore\nlet a = 1;\n```\n")];
+        assert_eq!(lines(examples, &ignored), [1]);
     }
 }

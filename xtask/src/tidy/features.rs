@@ -1,8 +1,10 @@
 //! Every row of `docs/features.md` names an interface and a test that are there.
 //!
 //! A table has five columns: row, what it is, interface, default, proof. The interface names at
-//! least one path of names that stand together in one file of the sources, and every code span of
-//! the proof is a test, as `file.rs::name`.
+//! least one path of names that stand together in one file of the sources. Every code span of the
+//! proof is a test, as `file.rs::name`, and one of them has to be; beside it may stand figures that
+//! are held: a threshold of the bench, as `bench/src/gate.rs::fanout.1000x1.outlast.cap`, or a
+//! count of instructions, as `proof/instructions.toml::one_way_16`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +12,7 @@ use super::source::{Source, is_word};
 use super::{Finding, Tree};
 
 const FEATURES: &str = "docs/features.md";
+const SETTINGS_PAGE: &str = "docs/configuration.md";
 
 /// Rows that have to be there, from 1 to a number, by letter.
 const ROWS: &[(char, u32)] = &[
@@ -25,11 +28,15 @@ const ROWS: &[(char, u32)] = &[
     ('J', 7),
     ('K', 5),
     ('L', 9),
+    ('M', 5),
+    ('N', 6),
     ('O', 10),
+    ('P', 2),
 ];
 
 /// Rows that are left out, and why.
-const LEFT_OUT: &[(&str, &str)] = &[("J2", "WebSocket and QUIC come later")];
+const LEFT_OUT: &[(&str, &str)] =
+    &[("J2", "WebSocket and QUIC come later"), ("M2", "several machines come later")];
 
 /// What has no interface yet. Each is taken from here when its row is written.
 const NOT_YET: &[&str] = &[];
@@ -48,6 +55,7 @@ const SETTINGS: &[&str] = &[
     "client timeout",
     "close sweep",
     "compression",
+    "connect",
     "connect_timeout",
     "connection_timeout",
     "DEBUG",
@@ -60,6 +68,7 @@ const SETTINGS: &[&str] = &[
     "exponential_backoff",
     "ext",
     "factor",
+    "file_transfer",
     "flush",
     "graceful",
     "graceful_shutdown",
@@ -68,17 +77,38 @@ const SETTINGS: &[&str] = &[
     "heartbeat_interval",
     "HeartbeatMax",
     "HIGH_PERFORMANCE",
+    "high_performance",
     "history",
-    "host",
     "Host",
+    "host",
+    "idle",
     "idle_timeout",
+    "insecure",
     "IOReadBuffSize",
     "ipv6",
+    "json_api",
+    "KcpACKNoDelay",
+    "KcpFecDataShards",
+    "KcpFecParityShards",
+    "KcpInterval",
+    "KcpNc",
+    "KcpNoDelay",
     "KcpPort",
+    "KcpRecvWindow",
+    "KcpResend",
+    "KcpSendWindow",
+    "KcpStreamMode",
     "keep_alive",
     "keep_alive_interval",
     "keep_alive_timeout",
     "log settings",
+    "LogCons",
+    "LogDir",
+    "LogFile",
+    "LogFileSize",
+    "LogIsolationLevel",
+    "LogSaveDays",
+    "low_latency",
     "mailbox",
     "max_connections",
     "max_message_size",
@@ -100,6 +130,7 @@ const SETTINGS: &[&str] = &[
     "pipe",
     "pool",
     "port",
+    "ports",
     "PrivateKeyFile",
     "queue wait",
     "queue_size",
@@ -109,9 +140,11 @@ const SETTINGS: &[&str] = &[
     "rate",
     "RateLimiterConfig",
     "read timeout",
+    "realtime",
     "receive_buffer_size",
     "reconnect check",
     "reconnect_interval",
+    "reliable",
     "request timeout",
     "RequestPoolMode",
     "retries",
@@ -255,6 +288,14 @@ impl<'a> Index<'a> {
         if paths.is_empty() {
             wrong.push("this row names no interface".to_owned());
         }
+        // `session.window` is a key of the settings, if there are settings at all.
+        let is_key =
+            |span: &&str| span.contains('.') && span.chars().all(|c| is_word(c) || c == '.');
+        let settings = self.tree.file(SETTINGS_PAGE).map(|file| file.text.as_str());
+        let unknown = spans(cell).filter(is_key).filter(|key| {
+            settings.is_some_and(|settings| !settings.contains(&format!("\n| `{key}` | ")))
+        });
+        wrong.extend(unknown.map(|key| format!("`{key}` is no key of {SETTINGS_PAGE}")));
         wrong
     }
 
@@ -266,10 +307,27 @@ impl<'a> Index<'a> {
             && self.words.iter().any(|words| parts.iter().all(|part| words.contains(*part)))
     }
 
+    /// Whether a figure is held to what it is, if the span is one.
+    fn figure(&self, span: &str) -> Option<bool> {
+        let (path, name) = span.split_once("::")?;
+        let text = |path| self.tree.file(path).map_or("", |file| file.text.as_str());
+        match path {
+            GATE => Some(text(GATE).contains(&format!("(\"{name}\","))),
+            COUNTS => {
+                Some(text(COUNTS).lines().any(|line| line.starts_with(&format!("{name} = "))))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn check_proof(&self, cell: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut count = 0;
         for span in spans(cell) {
+            if let Some(held) = self.figure(span) {
+                wrong.extend((!held).then(|| format!("no such figure is held: `{span}`")));
+                continue;
+            }
             count += 1;
             let Some((file, name)) = span.split_once(".rs::") else {
                 wrong.push(format!("`{span}` is no `file.rs::test`"));
@@ -289,6 +347,10 @@ impl<'a> Index<'a> {
         wrong
     }
 }
+
+/// Where thresholds of the bench are, and where counts of instructions.
+const GATE: &str = "bench/src/gate.rs";
+const COUNTS: &str = "proof/instructions.toml";
 
 fn words(source: &Source) -> BTreeSet<String> {
     let lines = source.code().filter(|(line, _)| !source.is_test(*line));
@@ -322,6 +384,9 @@ mod tests_of_the_check {
             ("service/src/limits.rs", code),
             ("service/src/other.rs", other),
             ("service/tests/all.rs", test),
+            (GATE, "const ALL: &[T] = &[more(\"echo.64x1.cap\", 0.8, 0.9)];\n"),
+            (SETTINGS_PAGE, "# Settings\n\n| `access.default` | it |\n"),
+            (COUNTS, "[per-round]\none_way_16 = 5\n"),
         ]);
         // Of what has to be there this little document has next to nothing.
         let found = check(&tree).into_iter().filter(|finding| finding.line > 0);
@@ -331,8 +396,10 @@ mod tests_of_the_check {
     #[test]
     fn whole_rows_pass() {
         let rows = "| A1 | it | `Limits::patience` | 0 | `service/tests/all.rs::it_is_so` |\n\
-            | `size`, `length` | it | `outlast_x::Other`, `--option` | 1 | \
-            `service/src/other.rs::it_waits` |\n";
+            | `size`, `length` | it | `outlast_x::Other`, `--option`, `access.default` | 1 | \
+            `service/src/other.rs::it_waits` |\n\
+            | N1 | it | `Limits` | 0 | `service/tests/all.rs::it_is_so`, \
+            `bench/src/gate.rs::echo.64x1.cap`, `proof/instructions.toml::one_way_16` |\n";
         assert_eq!(check_rows(rows), [""; 0]);
     }
 
@@ -343,12 +410,19 @@ mod tests_of_the_check {
             (format!("| A1 | it | `Other::patience` | 0 | {proof} |"), "in no file"),
             (format!("| A1 | it | `it_waits` | 0 | {proof} |"), "in no file"),
             (format!("| A1 | it | nothing | 0 | {proof} |"), "names no interface"),
+            (format!("| A1 | it | `Limits`, `access.window` | 0 | {proof} |"), "is no key of"),
             (format!("| A1 | it | `Limits` |  | {proof} |"), "what the default is"),
             (format!("| what | it | `Limits` | 0 | {proof} |"), "neither a row"),
             (format!("| A1 | it | `Limits` | {proof} |"), "five cells"),
             ("| A1 | it | `Limits` | 0 | believe me |".to_owned(), "names no test"),
             ("| A1 | it | `Limits` | 0 | `it_is_so` |".to_owned(), "is no `file.rs::test`"),
             ("| A1 | it | `Limits` | 0 | `a/b.rs::c` |".to_owned(), "no such file"),
+            (
+                format!("| A1 | it | `Limits` | 0 | {proof}, `{GATE}::echo.64.cap` |"),
+                "no such figure",
+            ),
+            (format!("| A1 | it | `Limits` | 0 | {proof}, `{COUNTS}::one` |"), "no such figure"),
+            (format!("| A1 | it | `Limits` | 0 | `{GATE}::echo.64x1.cap` |"), "names no test"),
             (
                 "| A1 | it | `Limits` | 0 | `service/src/limits.rs::set` |".to_owned(),
                 "no such test",

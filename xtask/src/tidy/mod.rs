@@ -2,7 +2,9 @@
 
 mod behaviour;
 mod docs;
+mod errors;
 mod features;
+mod landing;
 mod manifests;
 mod receipts;
 mod settings;
@@ -122,9 +124,12 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     receipts::check,
     features::check,
     settings::check,
+    errors::check,
     docs::links,
     docs::examples,
+    docs::commands,
     docs::map,
+    landing::check,
     manifests::check,
 ];
 

@@ -158,7 +158,7 @@ fn test_lines(code: &str, all: bool) -> Vec<bool> {
     for attribute in ["#[cfg(test)]", "#[cfg(all(test,"] {
         for (at, _) in code.match_indices(attribute) {
             let rest = code.get(at..).unwrap_or_default();
-            let item = attribute.len();
+            let item = rest.find(']').map_or(attribute.len(), |bracket| bracket + 1);
             let end = rest.get(item..).and_then(body_end).map_or(at, |end| at + item + end);
             let (first, last) = (line_of(code, at), line_of(code, end));
             marks.iter_mut().take(last).skip(first - 1).for_each(|mark| *mark = true);
@@ -277,6 +277,10 @@ mod tests {
         assert_eq!(tests, [2, 3, 4, 5]);
         let declared = Source::new("a.rs", "#[cfg(test)]\nmod room;\nmod b;\n").test_modules();
         assert_eq!(declared, ["room"]);
+        let both = text.replace("#[cfg(test)]", "#[cfg(all(test, unix))]");
+        let source = Source::new("core/src/a.rs", &both);
+        let tests: Vec<usize> = (1..=6).filter(|line| source.is_test(*line)).collect();
+        assert_eq!(tests, [2, 3, 4, 5]);
         assert!(Source::new("core/tests/a.rs", text).is_test(1));
         assert!(Source::new("conformance/src/a.rs", text).is_test(6));
     }
