@@ -50,6 +50,11 @@ impl Hub {
             !matches!(follower.try_send(event.clone()), Err(TrySendError::Closed(_)))
         });
     }
+
+    /// Nobody follows any more.
+    pub(crate) fn end(&self) {
+        self.followers().clear();
+    }
 }
 
 /// One event as it goes over the wire; JSON has no line breaks in it.

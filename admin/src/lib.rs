@@ -133,7 +133,6 @@ mod page;
 mod source;
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -141,7 +140,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 pub use source::{Row, Source};
 
@@ -328,13 +329,15 @@ impl Bound {
     /// Outside of a tokio runtime.
     #[must_use = "it stops when it is dropped"]
     pub fn start(self) -> Showing {
-        let local = self.local;
-        Showing { local, task: tokio::spawn(self.serve()) }
+        let Self { listener, local, site } = self;
+        let (over, told) = watch::channel(false);
+        Showing { local, over, task: tokio::spawn(listener::serve(listener, site, told)) }
     }
 
     /// Answers for as long as this future lives.
-    pub fn serve(self) -> impl Future<Output = ()> + Send {
-        listener::serve(self.listener, self.site)
+    pub async fn serve(self) {
+        let (_never, told) = watch::channel(false);
+        listener::serve(self.listener, self.site, told).await;
     }
 }
 
@@ -342,6 +345,7 @@ impl Bound {
 #[derive(Debug)]
 pub struct Showing {
     local: SocketAddr,
+    over: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -350,6 +354,14 @@ impl Showing {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Takes nobody any more, finishes the answers to what was asked, ends those who follow, and
+    /// waits for all that, but no longer than `limit`. A program that ends because it was asked to
+    /// drain has answered then.
+    pub async fn shutdown(mut self, limit: Duration) {
+        let _ = self.over.send(true);
+        let _ = timeout(limit, &mut self.task).await;
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -21,8 +21,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long an answer that has begun may take to its end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Answers for as long as the future lives; its connections end with it.
-pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>) {
+/// Answers until it is told that it is over, and what was asked by then; its connections end with
+/// the future.
+pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, told: watch::Receiver<bool>) {
+    let mut over = told.clone();
     let room = Arc::new(Semaphore::new(site.limits.connections));
     let mut connections = JoinSet::new();
     let mut tick = interval(TICK);
@@ -34,9 +36,9 @@ pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>) {
                     let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
                         continue;
                     };
-                    let site = Arc::clone(&site);
+                    let (site, over) = (Arc::clone(&site), told.clone());
                     connections.spawn(async move {
-                        connection(stream, site).await;
+                        connection(stream, site, over).await;
                         drop(place);
                     });
                 }
@@ -45,11 +47,20 @@ pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>) {
             },
             Some(_) = connections.join_next() => {}
             _ = tick.tick() => site.tell(),
+            () = told_over(&mut over) => break,
         }
     }
+    drop(listener);
+    site.hub.end();
+    while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, site: Arc<Site>) {
+/// Resolves once it is over, or nobody is left who could say so.
+async fn told_over(over: &mut watch::Receiver<bool>) {
+    let _ = over.wait_for(|over| *over).await;
+}
+
+async fn connection(stream: TcpStream, site: Arc<Site>, mut over: watch::Receiver<bool>) {
     // What is written is whole answers and events.
     let _ = stream.set_nodelay(true);
     let follows = Arc::new(AtomicBool::new(false));
@@ -68,12 +79,16 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
         .max_headers(64)
         .serve_connection(TokioIo::new(stream), service);
     let mut http = pin!(http);
-    if timeout(limits.connection_time, http.as_mut()).await.is_ok() {
-        return;
-    }
-    let more = limits.follow_time.saturating_sub(limits.connection_time);
-    if follows.load(Ordering::Relaxed) && timeout(more, http.as_mut()).await.is_ok() {
-        return;
+    let time_is_up = async {
+        sleep(limits.connection_time).await;
+        if follows.load(Ordering::Relaxed) {
+            sleep(limits.follow_time.saturating_sub(limits.connection_time)).await;
+        }
+    };
+    tokio::select! {
+        _ = http.as_mut() => return,
+        () = time_is_up => {}
+        () = told_over(&mut over) => {}
     }
     http.as_mut().graceful_shutdown();
     let _ = timeout(FAREWELL, http).await;

@@ -159,6 +159,28 @@ async fn draining_is_for_those_who_have_the_token() {
     assert_eq!(request(open.local_addr(), text).await.status, 403);
 }
 
+/// What the program does then may be over before the answer is written.
+#[tokio::test]
+async fn whoever_asks_for_the_end_gets_an_answer() {
+    let server = Busy::start().await;
+    let told = Arc::new(tokio::sync::Notify::new());
+    let tell = Arc::clone(&told);
+    let admin = Admin::new(server.handle()).token(TOKEN).on_drain(move || tell.notify_one());
+    let admin = admin.bind("127.0.0.1:0").await.unwrap().start();
+    let at = admin.local_addr();
+    let mut follower = world::follow(at).await;
+    let asked = tokio::spawn(async move {
+        let token = format!("authorization: Bearer {TOKEN}");
+        request(at, &format!("POST /api/drain HTTP/1.1\r\nhost: {at}\r\n{token}")).await
+    });
+    told.notified().await;
+    // Connections that last, and those who follow, would be there for minutes.
+    admin.shutdown(Duration::from_secs(60)).await;
+    assert_eq!(asked.await.unwrap().status, 202);
+    while follower.is_there().await {}
+    assert!(TcpStream::connect(at).await.is_err(), "it listens on");
+}
+
 #[tokio::test]
 async fn those_who_follow_are_told_each_second() {
     let server = Busy::start().await;

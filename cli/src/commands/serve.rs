@@ -26,6 +26,9 @@ use crate::transfer::Folder;
 
 /// How much longer than the grace an end may take, with what is stored: the deadline.
 const BEYOND: Duration = Duration::from_secs(10);
+/// How long answers that have begun may take once everything else is over: whoever asked for that
+/// end is told so.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// A server: prints messages and answers requests with what was asked
 ///
@@ -194,7 +197,7 @@ async fn serve(
     live.plain = plain.iter().map(Running::handle).collect();
     let drained = Drained::default();
     let (admin, title) = (Admin::shown(&begun), "outlast serve");
-    let _showing = match (&live.server, live.plain.first()) {
+    let showing = match (&live.server, live.plain.first()) {
         (Some(sessions), _) => admin.show(sessions.clone(), title, &drained).await?,
         (None, Some(plain)) => admin.show(plain.clone(), title, &drained).await?,
         (None, None) => None,
@@ -208,7 +211,11 @@ async fn serve(
         let grace = reloader.current().settings.drain_grace;
         notify.stopping(grace + BEYOND, &format!("ends within {}", span(grace + BEYOND)));
         let servers = Servers { running, plain, kept };
-        end(servers, &live, grace, &mut signals, by_signal).await
+        let outcome = end(servers, &live, grace, &mut signals, by_signal).await;
+        if let Some(showing) = showing {
+            showing.shutdown(LAST_ANSWERS).await;
+        }
+        outcome
     };
     tokio::select! {
         outcome = life => outcome,
