@@ -117,6 +117,7 @@ mod life;
 mod progress;
 mod proxy;
 mod rng;
+mod secret;
 mod tap;
 mod text;
 mod top;

@@ -8,6 +8,7 @@ use outlast_config::{Address, ServerSettings, Sources};
 use tokio::sync::Notify;
 
 use super::settings::{over, path_text};
+use crate::secret::{LINE_MAX, Secret};
 
 /// What the server shows of itself
 #[derive(Debug, clap::Args)]
@@ -65,10 +66,8 @@ impl Admin {
         };
         let mut admin = outlast_admin::Admin::new(source).title(title).on_drain(drain);
         if let Some(path) = &self.admin_token_file {
-            let read = std::fs::read(path);
-            let token = read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            // Editors end files with a line break that nobody means.
-            let token = token.trim_ascii();
+            let token = Secret::read(path, "a token", LINE_MAX)?.trimmed_end();
+            let token = token.trim_ascii_start();
             if token.is_empty() {
                 return Err(format!("the token in {} is empty", path.display()));
             }

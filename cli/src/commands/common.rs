@@ -17,6 +17,7 @@ use super::security::{ClientSecurity, client_layer};
 use super::settings::{over, path_text};
 use crate::health::Health;
 use crate::progress::Board;
+use crate::secret::{LINE_MAX, Secret};
 use crate::tap::{Sockets, Tap};
 use crate::text::span;
 
@@ -40,7 +41,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// The token, if there is one.
-    pub(crate) fn token(&self) -> Result<Option<Vec<u8>>, String> {
+    pub(crate) fn token(&self) -> Result<Option<Secret>, String> {
         token(self.token_file.as_deref())
     }
 
@@ -52,20 +53,15 @@ impl Access {
 }
 
 /// The token in this file, or in the environment, if there is one.
-pub(crate) fn token(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn token(path: Option<&Path>) -> Result<Option<Secret>, String> {
     let (token, origin) = match path {
-        Some(path) => {
-            let read = std::fs::read(path);
-            let origin = path.display().to_string();
-            (read.map_err(|error| format!("cannot read {origin}: {error}"))?, origin)
-        }
+        Some(path) => (Secret::read(path, "a token", LINE_MAX)?, path.display().to_string()),
         None => match std::env::var_os(TOKEN_VARIABLE) {
-            Some(token) => (token.into_encoded_bytes(), TOKEN_VARIABLE.to_owned()),
+            Some(token) => (token.into_encoded_bytes().into(), TOKEN_VARIABLE.to_owned()),
             None => return Ok(None),
         },
     };
-    // Editors end files with a line break that nobody means.
-    let token = token.trim_ascii_end().to_vec();
+    let token = token.trimmed_end();
     if token.is_empty() || token.len() > TOKEN_MAX {
         let len = token.len();
         return Err(format!("the token in {origin} has {len} bytes: 1 to {TOKEN_MAX} will do"));
@@ -122,13 +118,13 @@ pub(crate) fn client(settings: &ClientSettings, tap: &Tap) -> Result<ClientBuild
     let client = client.layer(tap.layer()?);
     if let (Some(user), Some(path)) = (&settings.user, &settings.password_file) {
         let origin = path.display();
-        let read = std::fs::read(path).map_err(|error| format!("cannot read {origin}: {error}"))?;
-        let password = Password::new(user.as_str(), read.trim_ascii_end());
+        let password = Secret::read(path, "a password", LINE_MAX)?.trimmed_end();
+        let password = Password::new(user.as_str(), &*password);
         let password = password.map_err(|error| format!("the password in {origin}: {error}"))?;
         return Ok(client.credentials(password));
     }
     Ok(match token(settings.token_file.as_deref())? {
-        Some(token) => client.token(token),
+        Some(token) => client.token(&*token),
         None => client,
     })
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Ended {
     let options = Options {
         echo: args.echo,
         slow: args.slow,
-        token: args.access.token()?,
+        token: args.access.token()?.map(|token| token.to_vec()),
         only: args.case.clone(),
     };
     let (reach, role): (Box<dyn Reach>, _) = match (&args.listen, &args.address) {

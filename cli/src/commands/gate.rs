@@ -12,7 +12,11 @@ use outlast_tokio::{Authenticator, PasswordError, Passwords, SecurityLog, Stored
 use sha2::{Digest, Sha256};
 
 use super::common::token;
+use crate::secret::Secret;
 use crate::tap::Sockets;
+
+/// Bytes of a file with users, at most: some 100,000 of them.
+const USERS_MAX: usize = 16 << 20;
 
 /// A server, with TLS or without.
 type ServerBuilder = outlast_tokio::net::ServerBuilder<Sockets>;
@@ -127,8 +131,8 @@ pub(super) struct Users(Arc<RwLock<Table>>);
 /// makes them. Empty lines and those that begin with # do not count.
 fn users(path: &Path) -> Result<Table, String> {
     let origin = path.display();
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| format!("cannot read {origin}: {error}"))?;
+    let text = Secret::read(path, "users", USERS_MAX)?;
+    let text = std::str::from_utf8(&text).map_err(|error| format!("{origin}: {error}"))?;
     let mut users = Table::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

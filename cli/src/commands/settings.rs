@@ -10,6 +10,10 @@ use outlast_tokio::plain::PlainServerHandle;
 
 use super::gate::Shown;
 use crate::life::Log;
+use crate::secret::Secret;
+
+/// Bytes of a file with certificates or a key, at most.
+const PEM_MAX: usize = 1 << 20;
 
 /// Settings from files, presets and the environment
 #[derive(Debug, clap::Args)]
@@ -101,7 +105,7 @@ impl Live {
             let listener = settings.listen.get(*index);
             let paths = listener.and_then(|it| it.tls_cert.as_ref().zip(it.tls_key.as_ref()));
             if let Some((cert, key)) = paths {
-                let (chain, secret) = (bytes(cert)?, bytes(key)?);
+                let (chain, secret) = (pem(cert)?, pem(key)?);
                 ServerTls::pem(&chain, &secret).build().map_err(stays)?;
                 read.push((tls, chain, secret));
             }
@@ -155,9 +159,9 @@ impl Live {
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path)
-        .map_err(|error| stays(format!("{} cannot be read: {error}", path.display())))
+/// A chain or a key.
+fn pem(path: &Path) -> Result<Secret, String> {
+    Secret::read(path, "certificates or a key", PEM_MAX).map_err(stays)
 }
 
 fn stays(why: impl Display) -> String {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use outlast_config::SnapshotSettings;
 use outlast_tokio::{FileStore, SnapshotStore, Snapshots};
 
+use crate::secret::Secret;
+
 /// How often it is looked whether the server before this one is gone.
 const LOOK: Duration = Duration::from_millis(20);
 /// Bytes of a key.
@@ -42,8 +44,9 @@ impl Kept {
         let key = settings.key_file.as_deref().map(read_key).transpose()?;
         // Before anything is read or made there.
         let lock = lock(folder, patience).await?;
-        let store = match key {
-            Some(key) => FileStore::with_key(folder, &key),
+        let store = match key.as_deref().map(<&[u8; KEY]>::try_from) {
+            Some(Ok(key)) => FileStore::with_key(folder, key),
+            Some(Err(error)) => Err(io::Error::other(error)),
             None => FileStore::open(folder),
         };
         let store = store.map_err(wrong)?;
@@ -109,17 +112,18 @@ async fn lock(folder: &Path, patience: Duration) -> Result<File, String> {
     }
 }
 
-/// The key in this file.
-fn read_key(path: &Path) -> Result<[u8; KEY], String> {
+/// The key in this file: just as many bytes as a key has.
+fn read_key(path: &Path) -> Result<Secret, String> {
     let origin = path.display();
     let hint = format!("make one with (umask 077; head -c {KEY} /dev/urandom > {origin})");
-    let read = fs::read(path);
-    let read =
-        read.map_err(|error| format!("snapshots.key_file: cannot read {origin}: {error}; {hint}"))?;
-    let len = read.len();
-    read.try_into().map_err(|_| {
-        format!("snapshots.key_file: {origin} has {len} bytes, a key has {KEY}; {hint}")
-    })
+    let key = Secret::read(path, "a key", KEY);
+    let key = key.map_err(|why| format!("snapshots.key_file: {why}; {hint}"))?;
+    match key.len() {
+        KEY => Ok(key),
+        len => {
+            Err(format!("snapshots.key_file: {origin} has {len} bytes, a key has {KEY}; {hint}"))
+        }
+    }
 }
 
 /// A store that says what went wrong with it, once for each time that it begins to.

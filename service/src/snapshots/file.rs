@@ -144,8 +144,9 @@ fn create_new(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A key is there as a whole or not at all, and is never replaced: whoever is stopped in the middle
-/// of this leaves nothing at `path`.
+/// A key is there as a whole or not at all: whoever is stopped in the middle of this leaves nothing
+/// at `path`. One that is there is not replaced where files can have two names; elsewhere the last
+/// of those who make one at the same moment wins, and the others read that one.
 fn make_key(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let beside = path.with_extension(format!("{:016x}", entropy::random_u64()));
     let mut file = create_new(&beside)?;
