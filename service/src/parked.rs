@@ -34,6 +34,10 @@ struct Body<T, H> {
     calls: bool,
     /// What the transport said when it failed.
     error: Option<io::Error>,
+    /// Somebody counts how much memory it holds.
+    counts: bool,
+    /// How much it may be lent in all, from the first loan on.
+    room: u32,
     /// What was written and the session does not know of.
     lent: u32,
     /// Bytes at the end of that which the transport did not take.
@@ -51,11 +55,16 @@ pub(crate) struct Loan {
 }
 
 impl<T: Transport, H: Handler> Body<T, H> {
-    /// Whether so many bytes may be written without the session's knowing.
-    fn may_lend(&self, len: usize) -> bool {
-        let all = self.lent as usize + len;
-        let idle = self.owner.is_clear() && !self.pieces.is_carrying();
-        idle && all <= LENT_MAX && all <= self.owner.session.room_for_written()
+    /// Whether so many bytes may be written without the session's knowing. The session is asked
+    /// for the first of them alone: as long as it knows of nothing, its answer is the same, and to
+    /// ask is to wait for memory that no cache has.
+    fn may_lend(&mut self, len: usize) -> bool {
+        if self.lent == 0 {
+            let idle = self.owner.is_clear() && !self.pieces.is_carrying();
+            let room = if idle { self.owner.session.room_for_written() } else { 0 };
+            self.room = room.min(LENT_MAX) as u32;
+        }
+        self.lent as usize + len <= self.room as usize
     }
 
     /// Writes straight from the board. The session is told when its task wakes, and most of it is
@@ -75,7 +84,9 @@ impl<T: Transport, H: Handler> Body<T, H> {
         let unwritten = frames.len() - written;
         (self.lent, self.unwritten) = (self.lent + frames.len() as u32, unwritten as u32);
         self.calls |= unwritten > 0;
-        self.owner.count_memory(self.lent as usize);
+        if self.counts {
+            self.owner.count_memory(self.lent as usize);
+        }
     }
 
     /// Gives the session a copy, which it writes.
@@ -153,13 +164,25 @@ impl<R: Runtime, T: Transport, H: Handler> Drive<R, T, H> {
         self.news = owner.take_news();
         let shared = Arc::clone(&owner.shared);
         let (board, batch) = (shared.board(), shared.ground.outgoing.batch);
+        let counts = shared.ground.memory.is_some();
         let parked = shared.park(|| {
             let (owner, io) = (self.owner.take()?, self.io.take()?);
             let (pieces, timer_at) = (std::mem::take(&mut self.pieces), self.timer_at);
             let (sent_at, calls, error) = (None, false, None);
-            let (lent, unwritten) = (0, 0);
-            let body = Body { owner, io, pieces, timer_at, sent_at, calls, error, lent, unwritten };
-            Some(Box::new(body))
+            let (room, lent, unwritten) = (0, 0, 0);
+            Some(Box::new(Body {
+                owner,
+                io,
+                pieces,
+                timer_at,
+                sent_at,
+                calls,
+                error,
+                counts,
+                room,
+                lent,
+                unwritten,
+            }))
         });
         if !parked {
             return;

@@ -29,7 +29,7 @@ use crate::generator::Dialect;
 use crate::sys;
 
 /// Bytes that a session of the fan-out server keeps until they are acknowledged.
-pub(crate) const FAN_OUT_BUFFER: usize = 32 << 10;
+pub(crate) const FAN_OUT_BUFFER: usize = 64 << 10;
 
 /// Every server runs on this core only.
 pub(crate) const SERVER_CORE: usize = 0;
