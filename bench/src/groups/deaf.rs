@@ -12,8 +12,8 @@ use crate::servers::{FAN_OUT_BUFFER, Kind, Mode};
 const CONNECTIONS: usize = 1000;
 /// Bytes sent to everybody before anything is measured: more than may be kept for one session.
 const FILL: usize = 1 << 20;
-/// Most of these, until memory grows by no more than [`STEADY`] bytes with one of them.
-const FILLS: usize = 4;
+/// Most of these, until memory grows by no more than [`STEADY`] bytes with each of two in a row.
+const FILLS: usize = 8;
 const STEADY: u64 = 32 << 10;
 /// What may be kept for a session that takes nothing: its send buffer, what waits behind that (256
 /// KiB, and what one look into the queue adds), the queue, and what is put up ahead of it for all.
@@ -73,14 +73,15 @@ pub(super) fn run(options: &Options, report: &mut Report) -> io::Result<()> {
 /// what is under way when their peers acknowledge something.
 fn fullest(server: &Server, mut fill: impl FnMut() -> io::Result<()>) -> io::Result<u64> {
     fill()?;
-    let mut before = server.resident()?;
+    let (mut before, mut steady) = (server.resident()?, 0);
     for _ in 0..FILLS {
         fill()?;
         let now = server.resident()?;
-        if now < before + STEADY {
-            return Ok(now);
-        }
+        steady = if now < before + STEADY { steady + 1 } else { 0 };
         before = now;
+        if steady == 2 {
+            break;
+        }
     }
     Ok(before)
 }
