@@ -12,8 +12,8 @@ use super::gate::Shown;
 use crate::life::Log;
 use crate::secret::Secret;
 
-/// Bytes of a file with certificates or a key, at most.
-const PEM_MAX: usize = 1 << 20;
+/// Bytes of a file with certificates or a key, at most: as many as when the server begins.
+const PEM_MAX: usize = 4 << 20;
 
 /// Settings from files, presets and the environment
 #[derive(Debug, clap::Args)]
