@@ -186,7 +186,9 @@ impl<N: Net> Connector for Dial<N> {
         for address in addresses(&self.net, name).await? {
             let connecting = async {
                 let socket = self.socket.dialing(address)?;
-                self.net.connect_named(socket, address, name).await
+                let stream = self.net.connect_named(socket, address, name).await?;
+                SocketOptions::dialled(&N::socket(&stream))?;
+                io::Result::Ok(stream)
             };
             match connecting.await {
                 Ok(io) => return Ok(Dialed { io, remote: Some(address) }),

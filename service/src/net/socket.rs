@@ -86,6 +86,20 @@ impl SocketOptions {
         self.limit_unsent(socket, remote)
     }
 
+    /// Refuses a connection that was made to itself. A system may give a socket that dials a port of
+    /// this machine the very port it dials; if nobody listens there, the two ends are then one
+    /// socket (RFC 9293, 3.5, simultaneous open), which hears what it says for ever.
+    pub(crate) fn dialled(socket: &SockRef<'_>) -> io::Result<()> {
+        // A connection that is broken already has no addresses, and says so when it is read from.
+        match (socket.local_addr(), socket.peer_addr()) {
+            (Ok(local), Ok(remote)) if local.as_socket() == remote.as_socket() => {
+                let alone = "nobody listens there: the connection was made to itself";
+                Err(io::Error::new(io::ErrorKind::ConnectionRefused, alone))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn connection(&self, socket: &Socket) -> io::Result<()> {
         socket.set_tcp_nodelay(self.nodelay)?;
         let Some(time) = self.keepalive else {
@@ -207,6 +221,25 @@ mod tests {
                 assert!(!socket.keepalive().unwrap());
             }
         }
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_none() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let socket = SocketOptions::socket(address.parse().unwrap()).unwrap();
+            socket.set_nonblocking(false).unwrap();
+            socket.bind(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
+            // Dialling takes any port that is free, and so the one that it dials now and then.
+            socket.connect(&socket.local_addr().unwrap()).unwrap();
+            let refused = SocketOptions::dialled(&SockRef::from(&socket)).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let (client, server) = pair(&SocketOptions::default(), address);
+            for stream in [&client, &server] {
+                SocketOptions::dialled(&SockRef::from(stream)).unwrap();
+            }
+        }
+        let broken = SocketOptions::socket("127.0.0.1:0".parse().unwrap()).unwrap();
+        SocketOptions::dialled(&SockRef::from(&broken)).unwrap();
     }
 
     #[test]
