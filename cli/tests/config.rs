@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::{Running, run};
+use outlast_conformance::net::Unserved;
 
 /// A folder that is gone with this.
 struct Folder(PathBuf);
@@ -171,8 +172,8 @@ fn one_server_listens_at_several_ports() {
 fn a_client_dials_whom_the_settings_name() {
     let mut server = Running::start(&["serve", "--echo", "127.0.0.1:0"]);
     let folder = Folder::new("client");
-    // Nothing listens at the first: the port is that of a listener which is gone.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Unserved::new();
+    let gone = nobody.address();
     let text = format!("connect:\n  addresses: [\"{gone}\", \"{}\"]\n", server.address());
     let file = folder.write("client.yaml", &text);
     let (good, said) = say(&["--config", &file]);

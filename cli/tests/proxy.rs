@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
 use common::{Running, noise};
+use outlast_conformance::net::Unserved;
 
 /// Echoes every connection to its end; returns where it listens.
 fn echo() -> String {
@@ -117,8 +118,8 @@ fn the_same_seed_is_the_same_fate() {
 
 #[test]
 fn a_target_that_is_not_there_is_reported() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-    let mut proxy = Running::start(&["proxy", "127.0.0.1:0", &free.to_string()]);
+    let nobody = Unserved::new();
+    let mut proxy = Running::start(&["proxy", "127.0.0.1:0", &nobody.address().to_string()]);
     let address = proxy.address();
     assert!(through(&address, b"anybody?").is_empty());
     proxy.wait_for("cannot be reached");

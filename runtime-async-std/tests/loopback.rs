@@ -1,13 +1,14 @@
 //! Sessions over real sockets on loopback, in tasks of async-std and of smol: one text for both,
 //! and the examples' application code.
 
-use std::net::{TcpListener as Probe, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use outlast_async_std::{
     Attempts, CloseCode, Incoming, Password, Passwords, Peer, ReconnectPolicy, Status,
     StoredPassword,
 };
+use outlast_conformance::net::Unserved;
 
 macro_rules! over {
     ($runtime:ident, $block_on:path, $spawn:path) => {
@@ -51,9 +52,9 @@ macro_rules! over {
             #[test]
             fn whom_nobody_answers_is_told_why() {
                 $block_on(async {
-                    // Nobody listens there any more.
-                    let gone = Probe::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-                    let client = outlast::Client::builder().address(gone.to_string());
+                    let nobody = Unserved::new();
+                    let address = nobody.address().to_string();
+                    let client = outlast::Client::builder().address(address);
                     let once = ReconnectPolicy { attempts: Attempts::UpTo(2), ..eager() };
                     let (handle, runner) = client.reconnect(once).connect(quiet).unwrap();
                     let closed = runner.await;

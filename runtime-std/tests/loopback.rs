@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use outlast_conformance::net::Unserved;
 use outlast_std::inbox::{self, InboxConfig, Received, RecvError};
 use outlast_std::pool::{PoolConfig, PoolError};
 use outlast_std::{
@@ -138,8 +139,8 @@ fn every_wait_ends_at_its_limit() {
     assert!(handle.closed_timeout(LONG).is_some());
 
     // Nobody listens here: there is no session to send in.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let builder = Client::builder().address(nobody.to_string());
+    let nobody = Unserved::new();
+    let builder = Client::builder().address(nobody.address().to_string());
     let handle = builder.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
     assert_eq!(handle.send_timeout(ECHO, b"x", short), Err(SendError::TimedOut));
     let receipted = handle.send_receipted_timeout(ECHO, b"x", short);

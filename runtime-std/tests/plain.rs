@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use outlast_conformance::net::Unserved;
 use outlast_std::inbox::{InboxConfig, RecvError};
 use outlast_std::plain::formats::{Ltv, MsgTrans, Packet};
 use outlast_std::plain::{
@@ -169,10 +170,10 @@ fn every_wait_ends_at_its_limit() {
     handle.close();
 
     // Nobody listens.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Unserved::new();
     let once = ReconnectPolicy { attempts: Attempts::Once, ..ReconnectPolicy::default() };
     let dial = |policy| {
-        let builder = PlainClient::builder(Ltv::default()).address(nobody.to_string());
+        let builder = PlainClient::builder(Ltv::default()).address(nobody.address().to_string());
         let builder = builder.reconnect(policy);
         builder.connect(|_: &mut PlainPeer<'_>, _: PlainEvent<'_>| {}).unwrap()
     };

@@ -39,6 +39,7 @@ mod ground;
 mod over;
 #[cfg(feature = "service")]
 pub mod service;
+mod unserved;
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -55,6 +56,7 @@ pub use ground::Ground;
 pub(crate) use ground::LONG;
 #[cfg(feature = "service")]
 pub use over::{Over, Task};
+pub use unserved::Unserved;
 
 use crate::driver::{Cmd, Driver, Obs, Seen, Stream, Subject};
 

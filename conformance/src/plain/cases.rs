@@ -13,7 +13,7 @@ use outlast_service::plain::{PlainCause, PlainConfig, PlainError};
 use super::ground::Host;
 use super::subject::{ECHO, SUBJECTS, Subject};
 use super::wire::Wire;
-use crate::net::Ground;
+use crate::net::{Ground, Unserved};
 
 /// Tries once.
 fn once() -> DialerConfig {
@@ -251,7 +251,7 @@ pub fn c10_a_silent_peer_is_closed_on_time_and_its_place_is_free<N: Net>(ground:
 
 /// Attempts are as many as they are to be, and what cannot be sent costs nothing.
 pub fn c11_attempts_are_counted_and_misuse_leaves_the_connection<N: Net>(ground: &Ground<N>) {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
+    let nobody = Unserved::new();
     let dialer = DialerConfig {
         attempts: Attempts::UpTo(3),
         backoff_base: 1000,
@@ -260,7 +260,7 @@ pub fn c11_attempts_are_counted_and_misuse_leaves_the_connection<N: Net>(ground:
     };
     for subject in SUBJECTS {
         let config = PlainConfig::default();
-        let (_, told) = ground.dial(nobody, subject.format(), config, dialer);
+        let (_, told) = ground.dial(nobody.address(), subject.format(), config, dialer);
         let failed = told.until(|heard| (heard.failed.len() == 3).then(|| heard.failed.clone()));
         assert_eq!(failed, [(1, true), (2, true), (3, false)], "{}", subject.name);
         let host = host(ground, subject);
