@@ -2,12 +2,14 @@
 
 mod common;
 
-use std::fs;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
+use std::{fs, io, thread};
 
 use common::{Running, folder, noise};
-use outlast_tokio::{Client, Config, Handle, Incoming, Peer, Server, SessionInfo, Status};
+use outlast_tokio::{Client, Config, Handle, Handler, Incoming, Peer, Server, SessionInfo, Status};
 
 /// As `outlast send` and `outlast receive` have them.
 const ROUTE_OFFER: u32 = 0x20;
@@ -24,8 +26,11 @@ struct Sender {
 
 impl Sender {
     fn connect(address: &str) -> Self {
+        Self::with(address, |_: &mut Peer<'_>, _: Incoming<'_>| {})
+    }
+
+    fn with(address: &str, handler: impl Handler) -> Self {
         let client = Client::builder().address(address).config(Config::CLIENT);
-        let handler = |_: &mut Peer<'_>, _: Incoming<'_>| {};
         let (handle, runner) = client.connect(handler).expect("it can be begun");
         let runner = tokio::spawn(async move {
             runner.await;
@@ -72,6 +77,51 @@ const DIGEST_X: [u8; 32] = [
     0x2d, 0x71, 0x16, 0x42, 0xb7, 0x26, 0xb0, 0x44, 0x01, 0x62, 0x7c, 0xa9, 0xfb, 0xac, 0x32, 0xf5,
     0xc8, 0x53, 0x0f, 0xb1, 0x90, 0x3c, 0xc4, 0xdb, 0x02, 0x25, 0x87, 0x17, 0x92, 0x1a, 0x48, 0x81,
 ];
+
+/// Carries one connection to `target`; gives its address, and what cuts it.
+fn relay(target: &str) -> (String, mpsc::Receiver<[TcpStream; 2]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let target = target.to_owned();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let (near, _) = listener.accept().expect("somebody dials");
+        let far = TcpStream::connect(target).expect("it listens");
+        let ends = || [near.try_clone().expect("a socket"), far.try_clone().expect("a socket")];
+        tell.send(ends()).expect("it is waited for");
+        let [mut from, mut to] = ends();
+        // It ends when it is cut.
+        thread::spawn(move || io::copy(&mut from, &mut to));
+        let _ = io::copy(&mut &far, &mut &near);
+    });
+    (address, told)
+}
+
+/// The last word of a sender that has finished is lost with the connection, and nobody comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_receives_once_ends_without_the_last_word() {
+    let inbox = folder("wire-last");
+    let mut receiver =
+        Running::start(&["receive", "--once", &inbox.display().to_string(), "127.0.0.1:0"]);
+    let (address, ends) = relay(&receiver.address());
+    let sender = Sender::with(&address, move |_: &mut Peer<'_>, event: Incoming<'_>| {
+        if matches!(event, Incoming::Finished) {
+            for end in ends.try_recv().expect("one connection") {
+                // The other end may have gone first.
+                let _ = end.shutdown(Shutdown::Both);
+            }
+        }
+    });
+    assert_eq!(sender.offer("x", 1, DIGEST_X).await.0, Status::OK);
+    assert_eq!(sender.push(b"x").await, Status::OK);
+    sender.handle.finish();
+    receiver.wait_for("connection lost");
+    // Whether it knows that all is well or not: nobody comes back.
+    sender.runner.abort();
+    let (status, said) = receiver.finish();
+    assert!(status.success(), "{said}");
+    assert_eq!(fs::read(inbox.join("x")).expect("it is there"), b"x");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_name_leads_out_of_the_folder() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use outlast_tls::Maybe;
 use outlast_tokio::{Config, Handler, Incoming, Peer, Server, SessionInfo, Status};
 use tokio::sync::Notify;
-use tokio::task::block_in_place;
+use tokio::task::{AbortHandle, block_in_place};
 
 use super::common::{Access, short};
 use super::gate::{Shown, guard};
@@ -22,6 +22,9 @@ use outlast_config::Address;
 
 /// How long senders get to leave when the receiver stops.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long a sender that has said that it is done may take to come back, if the connection broke
+/// before its last word came. Whether it was told the end cannot be known; if it was, it is gone.
+const LINGER: Duration = Duration::from_secs(5);
 /// Without --max-size.
 const SIZE_MAX: u64 = 64 << 30;
 
@@ -106,6 +109,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
             name: short(Some(info.id)),
             receiver: Receiver::new(folder.clone()),
             arrived: false,
+            finished: false,
+            lingering: None,
             done: Arc::clone(&tell),
         });
         let running = running.map_err(|error| error.to_string())?;
@@ -125,7 +130,25 @@ struct Inbox {
     receiver: Receiver<Folder>,
     /// A file came whole: this is a sender, and not somebody who only knocked.
     arrived: bool,
+    /// The sender has nothing more to say, and everything it asked was answered.
+    finished: bool,
+    /// Ends the wait for a sender that is away and had finished.
+    lingering: Option<AbortHandle>,
     done: Arc<Notify>,
+}
+
+impl Inbox {
+    /// Waits for a sender only so long that has left or is about to.
+    fn linger(&mut self) {
+        if self.arrived && self.finished {
+            let done = Arc::clone(&self.done);
+            let waiting = tokio::spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                done.notify_one();
+            });
+            self.lingering = Some(waiting.abort_handle());
+        }
+    }
 }
 
 impl Handler for Inbox {
@@ -150,12 +173,19 @@ impl Handler for Inbox {
             Incoming::Disconnected { .. } => {
                 self.receiver.set_away(true);
                 eprintln!("[{}] connection lost; waiting for the sender", self.name);
+                self.linger();
             }
             Incoming::Resumed { .. } => {
+                if let Some(lingering) = self.lingering.take() {
+                    lingering.abort();
+                }
                 self.receiver.set_away(false);
                 eprintln!("[{}] the sender is back", self.name);
             }
-            Incoming::Finished => peer.finish(),
+            Incoming::Finished => {
+                self.finished = true;
+                peer.finish();
+            }
             Incoming::Ended if self.arrived => self.done.notify_one(),
             Incoming::Lost { code, .. } => eprintln!("[{}] the sender is gone: {code}", self.name),
             _ => {}

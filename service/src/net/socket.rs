@@ -86,8 +86,8 @@ impl SocketOptions {
         self.limit_unsent(socket, remote)
     }
 
-    /// Refuses a connection that was made to itself. A system may give a socket that dials a port of
-    /// this machine the very port it dials; if nobody listens there, the two ends are then one
+    /// Refuses a connection that was made to itself. A system may give a socket that dials a port
+    /// of this machine the very port it dials; if nobody listens there, the two ends are then one
     /// socket (RFC 9293, 3.5, simultaneous open), which hears what it says for ever.
     pub(crate) fn dialled(socket: &SockRef<'_>) -> io::Result<()> {
         // A connection that is broken already has no addresses, and says so when it is read from.
