@@ -56,8 +56,10 @@
 //! connection costs two descriptors on Linux (three on other systems) and wakes up for its
 //! heartbeats alone. Dialling is part of that: [`Handle::end`] ends it at once.
 //!
-//! Looking a name up is the exception: the system does it in the client's thread and cannot be
-//! hurried. Addresses in numbers are not looked up.
+//! Looking a name up is what the system cannot be hurried with: a thread of its own waits for it, and
+//! is left alone with it when the client gives up. At most 64 of these look-ups are under way in a
+//! process; then dialling a name fails until one of them is over. Addresses in numbers are not
+//! looked up.
 //!
 //! A thread that calls [`Handle`] and has to wait is parked. Every wait has a twin with a limit.
 //!
@@ -144,6 +146,7 @@ mod client;
 mod events;
 mod handle;
 pub mod inbox;
+mod lookup;
 #[cfg(feature = "formats")]
 pub mod plain;
 pub mod pool;

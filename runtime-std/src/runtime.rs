@@ -12,6 +12,7 @@ use outlast_service::net::socket2::{SockRef, Socket};
 use outlast_service::{Runtime, Timer, Transport};
 use rustix::event::PollFlags;
 
+use crate::lookup::aside;
 use crate::thread::{self, Alarmed, Watched};
 
 /// Threads of the operating system: each task has one of its own, which sleeps while the task has
@@ -94,9 +95,9 @@ impl Net for Std {
         SockRef::from(&stream.0.socket)
     }
 
-    /// Nothing else happens on this thread meanwhile.
     async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
-        name.to_socket_addrs().map(Iterator::collect)
+        let name = name.to_owned();
+        aside(move || name.to_socket_addrs().map(Iterator::collect)).await
     }
 }
 
