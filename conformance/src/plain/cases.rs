@@ -30,10 +30,15 @@ fn payloads(subject: &Subject, count: u32) -> Vec<Vec<u8>> {
 
 /// Messages are echoed, whatever happened before.
 fn works(host: &Host, subject: &Subject) {
+    assert!(echoes(host, subject), "{}", subject.name);
+}
+
+/// Whether they are, all of them.
+fn echoes(host: &Host, subject: &Subject) -> bool {
     let sent = payloads(subject, 3);
     let mut wire = Wire::to(host.address, subject.format());
-    wire.write(&subject.bytes(&sent));
-    assert_eq!(wire.take(&sent), sent, "{}", subject.name);
+    wire.offer(&subject.bytes(&sent));
+    wire.take(&sent) == sent
 }
 
 /// Any byte split and any coalescing gives the same packets.
@@ -124,7 +129,7 @@ pub fn c05_a_length_over_the_limit_is_refused_from_the_header<N: Net>(ground: &G
         };
         let host = host(ground, subject);
         let mut wire = Wire::to(host.address, subject.format());
-        wire.write(&overlong);
+        wire.offer(&overlong);
         while wire.next().is_some() {}
         let cause = host.told.end().cause;
         let is_limit = matches!(
@@ -242,10 +247,17 @@ pub fn c10_a_silent_peer_is_closed_on_time_and_its_place_is_free<N: Net>(ground:
         assert_eq!(silent.next(), None);
         assert!(since.elapsed() >= idle_timeout);
         assert_eq!(host.told.end().cause, PlainCause::Silence, "{}", subject.name);
-        while host.handle.stats().connections > 0 {
-            std::thread::yield_now();
+        // On a machine that does something else the next one may be as late, but it is let in.
+        for number in 1_usize.. {
+            while host.handle.stats().connections > 0 {
+                std::thread::yield_now();
+            }
+            if echoes(&host, subject) {
+                break;
+            }
+            let ended = host.told.until(|heard| heard.closed.get(number).copied());
+            assert_eq!(ended.cause, PlainCause::Silence, "{}", subject.name);
         }
-        works(&host, subject);
     }
 }
 
