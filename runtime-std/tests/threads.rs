@@ -101,9 +101,9 @@ fn idle_connection_sleeps() {
     };
     // The house is looked after once in a second; nothing else is due. Whoever does not sleep does
     // so in no second; one that the machine makes longer, or with heartbeats in it, is not the last.
-    let mut seconds = (0..10).map(a_second);
+    let mut seconds = (0..60).map(a_second);
     let calm = seconds.find(|(wake_ups, worked)| *wake_ups <= 8 && *worked < 20_000_000);
-    assert!(calm.is_some(), "in ten seconds of nothing there was none of rest");
+    assert!(calm.is_some(), "in a minute of nothing there was no second of rest");
 
     // One descriptor each for the sockets, and one each for their threads.
     let open = descriptors();
