@@ -100,7 +100,8 @@ fn idle_connection_sleeps() {
         (after.0 - before.0, after.1 - before.1)
     };
     // The house is looked after once in a second; nothing else is due. Whoever does not sleep does
-    // so in no second; one that the machine makes longer, or with heartbeats in it, is not the last.
+    // so in no second; one that the machine makes longer, or that has heartbeats in it, is not the
+    // last.
     let mut seconds = (0..60).map(a_second);
     let calm = seconds.find(|(wake_ups, worked)| *wake_ups <= 8 && *worked < 20_000_000);
     assert!(calm.is_some(), "in a minute of nothing there was no second of rest");

@@ -47,8 +47,8 @@ async fn a_handler_that_blocks_keeps_nobody_else_waiting() {
 async fn so_many_threads_run_and_no_more() {
     let pool = BlockingPool::new(3);
     let now = Arc::new(AtomicUsize::new(0));
-    // Three have to be there for any of them to go on. Once they were, nobody waits any more: who is
-    // left at the end may be fewer.
+    // Three have to be there for any of them to go on. Once they were, nobody waits any more: who
+    // is left at the end may be fewer.
     let most = Arc::new((Mutex::new(0), Condvar::new()));
     let seen = Arc::clone(&most);
     let routes = Router::new()

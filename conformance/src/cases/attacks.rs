@@ -47,7 +47,7 @@ pub(super) fn a02_announced_body_costs_nothing(bench: &mut Bench<'_>) -> Done {
         bench.write(peer, &raw::message(1, &[0; 16_000])[..4])?;
     }
     bench.pass(100_000);
-    settles(bench, &mut *table.server, before + 100 * 300)
+    settles(bench, &*table.server, before + 100 * 300)
 }
 
 pub(super) fn a03_wrong_body_sizes(bench: &mut Bench<'_>) -> Done {

@@ -175,7 +175,7 @@ pub(super) fn c07_peer_that_never_reads(bench: &mut Bench<'_>) -> Done {
     fill(bench, &mut *table.server, table.session, 100)?;
     // A buffer that grows may be twice as long as what is in it.
     let most = 2 * (2 * SMALL.send_buffer as usize + bench.driver().slack());
-    settles(bench, &mut *table.server, before + most)?;
+    settles(bench, &*table.server, before + most)?;
     table.server.command(second, say()).map_err(Wrong)?;
     loop {
         if bench.frame(&mut other)?.kind == kind::MSG {

@@ -110,7 +110,7 @@ pub(super) fn a25_pings_without_progress(bench: &mut Bench<'_>) -> Done {
             }
         }
     }
-    settles(bench, &mut *table.server, held + 4_095)?;
+    settles(bench, &*table.server, held + 4_095)?;
     let send = Cmd::Send { route: 1, payload: vec![0; 100] };
     ensure(table.server.command(table.session, send).is_err(), || "there was room".into())
 }
@@ -158,7 +158,7 @@ pub(super) fn a32_message_that_never_ends(bench: &mut Bench<'_>) -> Done {
     }
     bench.write(&mut table.peer, &bytes)?;
     bench.expect_silence(&mut *table.server)?;
-    settles(bench, &mut *table.server, held + 2 * config.max_message as usize + 4_096)?;
+    settles(bench, &*table.server, held + 2 * config.max_message as usize + 4_096)?;
     table.bears(bench, &raw::frame(kind::CONT, 1, &[]))
 }
 

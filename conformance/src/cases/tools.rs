@@ -22,9 +22,9 @@ pub(crate) const SMALL: Config = Config {
     ..Config::SERVER
 };
 
-/// How many milliseconds a handshake may take, in real time, where a case waits for that to be over.
-/// Honest ones at the same server have to be through in that time even if the machine does something
-/// else for a second.
+/// How many milliseconds a handshake may take, in real time, where a case waits for that to be
+/// over. Honest ones at the same server have to be through in that time even if the machine does
+/// something else for a second.
 pub(super) const GREET_MS: u32 = 2_500;
 
 /// A server, a peer made of bytes at it, and the session between them.
@@ -176,7 +176,7 @@ pub(super) fn fill(
 /// the midst of its work, and it is waited for.
 pub(super) fn settles(
     bench: &mut Bench<'_>,
-    subject: &mut dyn Subject,
+    subject: &dyn Subject,
     most: usize,
 ) -> Result<(), Wrong> {
     let mut held = subject.held_bytes();

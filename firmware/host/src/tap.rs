@@ -10,7 +10,8 @@ use crate::server::Server;
 
 /// The device's name inside the namespace.
 const DEVICE: &str = "tap0";
-/// A second boot that waits for the first one's connection to be forgotten takes a second, each time.
+/// A second boot that waits for the first one's connection to be forgotten takes a second, each
+/// time.
 const SOON: Duration = Duration::from_millis(700);
 /// How often it may take as long because the machine does something else.
 const TRIES: u32 = 5;
