@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Running, folder, noise, run};
+use outlast_conformance::net::Unserved;
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -149,9 +150,8 @@ fn a_token_keeps_others_out() {
 #[test]
 fn nobody_there_is_said() {
     let (root, _) = tree("tree-nobody");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("bound").to_string();
-    drop(free);
+    let nobody = Unserved::new();
+    let address = nobody.address().to_string();
     let file = text(&root.join("small.txt"));
     let (status, said) = run(&["send", "--attempts", "2", &file, &address]);
     assert_eq!(status.code(), Some(1), "{said}");

@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use common::{Folder, Running, run};
@@ -73,7 +75,7 @@ fn no_grace_is_the_shortest_end_there_is() {
 /// How long a server takes to end from which clients go that do as they are told.
 fn time_to_leave(spread: &str) -> Duration {
     let set = format!("drain.spread={spread}");
-    let args = ["serve", "127.0.0.1:0", "--quiet", "--grace", "60000", "--set", &set];
+    let args = ["serve", "127.0.0.1:0", "--quiet", "--grace", "600000", "--set", &set];
     let mut server = Running::start(&args);
     let address = server.address();
     let mut clients: Vec<Running> =
@@ -91,19 +93,34 @@ fn clients_leave_over_the_time_that_the_settings_say() {
     // That each of eight goes in the first twelfth of the time happens once in 400 million times.
     let slow = time_to_leave("6 s");
     assert!(slow >= Duration::from_millis(500), "{slow:?}");
-    // Without a word of it there would be half of the grace: that each goes in the first of three
-    // parts of that happens once in some thousand times, and so this shows little by itself.
-    let fast = time_to_leave("0");
-    assert!(fast < Duration::from_secs(10), "{fast:?}");
+    // Without a word of it there would be half of the grace, five minutes: that each goes in the
+    // first of five parts of that, for which its end is waited for, happens once in 400,000 times.
+    time_to_leave("0");
 }
 
-/// A service manager that listens.
-struct Manager(UnixDatagram);
+/// A service manager that listens all the time, whatever else the test does: a socket that is full
+/// of signs of life takes nothing else.
+struct Manager(Receiver<String>);
 
 impl Manager {
     fn new(socket: UnixDatagram) -> Self {
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self(socket)
+        let (tell, told) = sync_channel(100_000);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            loop {
+                match socket.recv(&mut bytes) {
+                    Ok(len) => {
+                        let text = String::from_utf8(bytes[..len].to_vec()).unwrap();
+                        if tell.send(text).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        Self(told)
     }
 
     /// The next that is told, but for signs of life.
@@ -117,14 +134,12 @@ impl Manager {
     }
 
     fn next(&self) -> String {
-        let mut bytes = [0; 4096];
-        let len = self.0.recv(&mut bytes).expect("something is told");
-        String::from_utf8(bytes[..len].to_vec()).unwrap()
+        self.0.recv_timeout(DEADLINE).expect("something is told")
     }
 }
 
 fn follow_a_life(manager: &Manager, name: &str) {
-    let variables = [("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", "100000")];
+    let variables = [("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", "400000")];
     let args = ["serve", "127.0.0.1:0", "--grace", "3000"];
     let server = Running::start_with(&args, &variables);
     assert_eq!(manager.told(), "READY=1\nSTATUS=serves 0 sessions");

@@ -180,7 +180,7 @@ async fn a_server_waits_for_the_one_before_it() {
     let talker = Talker::start(&address);
     until("it talks", || talker.acknowledged() >= 10).await;
     let sessions = folder.path("sessions");
-    let args = ["serve", "--echo", "--quiet", "--grace", "30000", "--snapshots", &sessions];
+    let args = ["serve", "--echo", "--quiet", "--grace", "600000", "--snapshots", &sessions];
     let mut second = Running::start(&[&args[..], &[&address]].concat());
     second.wait_for("waiting for the server that has");
     // Told to end before it has begun.

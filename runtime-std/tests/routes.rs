@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outlast_std::plain::formats::{Ndjson, Tlv};
-use outlast_std::router::{Link, Router, Routes};
+use outlast_std::router::{Link, QueueLimits, Router, Routes, WhenFull};
 use outlast_std::{Bytes, Client, Incoming, Peer, Server, Status};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -82,4 +82,22 @@ fn one_router_behind_three_listeners() {
     assert_eq!(alive.load(Ordering::SeqCst), 0, "each was opened and closed once");
     let stats = routes.stats();
     assert_eq!((stats.handled, stats.no_route), (7, 0), "{stats:?}");
+}
+
+/// Answers go out in one thread, and the next request comes in in another: whoever never asks for
+/// more than there is room for is never refused.
+#[test]
+fn who_waits_for_each_answer_finds_its_place_free() {
+    let limits = QueueLimits { count: 1, when_full: WhenFull::DropNewest, ..Default::default() };
+    let routes = Router::new().queue(limits).route(1u8, async |bytes: Bytes| bytes);
+    let routes = routes.build().unwrap();
+    let server = Server::builder().bind("127.0.0.1:0").unwrap().start(routes.factory()).unwrap();
+    let client = Client::builder().address(server.local_addr().to_string());
+    let handle = client.connect(|_: &mut Peer<'_>, _: Incoming<'_>| {}).unwrap();
+    for number in 0..20_000_u32 {
+        let answer = handle.request(1u8, &number.to_le_bytes()).unwrap();
+        assert_eq!((answer.status, &answer.payload[..]), (Status::OK, &number.to_le_bytes()[..]));
+    }
+    assert_eq!(routes.stats().overloaded, 0);
+    server.shutdown(Duration::ZERO);
 }

@@ -1,7 +1,7 @@
 //! Handlers that block, in threads of their own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use outlast_tokio::router::{BlockingPool, Router, blocking, blocking_in};
 use outlast_tokio::{Bytes, Client, Handle, Incoming, Peer, Server, Status};
@@ -46,15 +46,21 @@ async fn a_handler_that_blocks_keeps_nobody_else_waiting() {
 #[tokio::test]
 async fn so_many_threads_run_and_no_more() {
     let pool = BlockingPool::new(3);
-    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    // Three have to be there for any of them to go on.
-    let (barrier, peak) = (Barrier::new(3), Arc::clone(&most));
+    let now = Arc::new(AtomicUsize::new(0));
+    // Three have to be there for any of them to go on. Once they were, nobody waits any more: who
+    // is left at the end may be fewer.
+    let most = Arc::new((Mutex::new(0), Condvar::new()));
+    let seen = Arc::clone(&most);
     let routes = Router::new()
         .route(
             1u8,
             blocking_in(&pool, move || {
-                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                barrier.wait();
+                let (most, grown) = &*seen;
+                let there = now.fetch_add(1, Ordering::SeqCst) + 1;
+                let mut most = most.lock().unwrap();
+                *most = there.max(*most);
+                grown.notify_all();
+                drop(grown.wait_while(most, |most| *most < 3).unwrap());
                 now.fetch_sub(1, Ordering::SeqCst);
             }),
         )
@@ -77,6 +83,6 @@ async fn so_many_threads_run_and_no_more() {
     for asking in asking {
         asking.await.unwrap();
     }
-    assert_eq!(most.load(Ordering::SeqCst), 3);
+    assert_eq!(*most.0.lock().unwrap(), 3);
     assert_eq!((routes.stats().handled, routes.stats().panicked), (60, 6));
 }

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use crate::firmware;
 use crate::process::{self, Process};
@@ -86,7 +88,30 @@ pub(crate) fn rustup(workspace: &Workspace, line: &str) -> Result<(), String> {
     fs::create_dir_all(&target).map_err(|e| e.to_string())?;
     let lock = File::create(target.join("rustup.lock")).map_err(|e| e.to_string())?;
     lock.lock().map_err(|e| e.to_string())?;
-    Process::new("rustup").words(line).run().map_err(|e| format!("{e}; {}", by_hand()))
+    let install = || Process::new("rustup").words(line).run();
+    tries(install).map_err(|e| format!("{e}; {}", by_hand()))
+}
+
+/// How often something is fetched from elsewhere before it counts as not to be had: in CI, where
+/// nothing may be left out, and where somebody waits for an answer.
+const TRIES: [u32; 2] = [4, 2];
+/// The pause behind the first try; each further one is three times as long.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Servers elsewhere, and the way there, fail for a moment now and then: what fetches from them is
+/// tried again after a while.
+fn tries(fetch: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    let [in_ci, elsewhere] = TRIES;
+    let tries = if std::env::var_os("CI").is_some() { in_ci } else { elsewhere };
+    for number in 1..tries {
+        let Err(why) = fetch() else {
+            return Ok(());
+        };
+        let pause = PAUSE * 3_u32.pow(number - 1);
+        println!("{why}; once more in {} s", pause.as_secs());
+        thread::sleep(pause);
+    }
+    fetch()
 }
 
 /// Valgrind, for exact instruction counts.
@@ -125,7 +150,7 @@ pub(crate) fn cpp() -> Result<(), String> {
     debian("c++", "g++")
 }
 
-/// A program of a Debian package, installed as root with one second try.
+/// A program of a Debian package, installed as root.
 fn debian(program: &str, packages: &str) -> Result<(), String> {
     if process::exists(program) {
         return Ok(());
@@ -134,13 +159,18 @@ fn debian(program: &str, packages: &str) -> Result<(), String> {
     if !is_root() || !process::exists("apt-get") {
         return Err(by_hand);
     }
+    // Another process that installs something is waited for.
+    let apt = || Process::new("apt-get").words("-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3");
     let install = || {
-        Process::new("apt-get").arg("update").run()?;
-        Process::new("apt-get")
+        // Lists that are not the newest may do.
+        let updated = apt().arg("update").run();
+        let installed = apt()
             .words("install -y --no-install-recommends")
             .words(packages)
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .run()
+            .run();
+        installed
+            .map_err(|why| updated.err().map_or_else(|| why.clone(), |e| format!("{e}; {why}")))
     };
-    install().or_else(|_| install()).map_err(|e| format!("{e}; {by_hand}"))
+    tries(install).map_err(|e| format!("{e}; {by_hand}"))
 }

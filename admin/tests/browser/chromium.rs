@@ -48,6 +48,8 @@ impl Chromium {
             return None;
         };
         let profile = std::env::temp_dir().join(format!("outlast-page-{}", std::process::id()));
+        // Another process had this number before, and no time to tidy up.
+        let _ = std::fs::remove_dir_all(&profile);
         // The protocol goes through descriptors 3 and 4; the shell puts our pipes there.
         let script = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut child = Command::new("sh")

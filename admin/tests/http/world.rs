@@ -1,7 +1,7 @@
 //! A server, those who visit it, and those who ask its listener.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outlast_tokio::{
     Client, Handle, Incoming, Limits, Peer, Running, Server, ServerHandle, SessionInfo, Status,
@@ -92,14 +92,15 @@ pub(crate) async fn get(at: SocketAddr, path: &str) -> Answer {
 
 /// Statistics once they are so.
 pub(crate) async fn until(at: SocketAddr, is_so: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..10_000 {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
         let stats = serde_json::from_str(&get(at, "/api/stats").await.body).unwrap();
         if is_so(&stats) {
             return stats;
         }
+        assert!(Instant::now() < limit, "it never was: {stats}");
         tokio::task::yield_now().await;
     }
-    panic!("it never was")
 }
 
 /// Server-sent events.

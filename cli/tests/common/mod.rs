@@ -7,8 +7,24 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes on a busy machine; reaching it is a failure.
+/// Longer than a command says nothing on a busy machine; reaching it is a failure.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Longer than a command takes that says something all the time, such as a judge with many cases.
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// Until when something has to be said, and until when it has to be what is waited for.
+struct Patience(Instant);
+
+impl Patience {
+    fn new() -> Self {
+        Self(Instant::now() + LONGEST)
+    }
+
+    /// How long the next line may take.
+    fn left(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).min(DEADLINE)
+    }
+}
 
 /// A command that runs, with the lines it has written so far.
 pub(crate) struct Running {
@@ -67,7 +83,7 @@ impl Running {
     /// Waits for a line with `part` in it, behind the last one of its stream that was waited for,
     /// and returns it.
     pub(crate) fn wait_for(&mut self, part: &str) -> String {
-        let until = Instant::now() + DEADLINE;
+        let patience = Patience::new();
         let mut at = 0;
         loop {
             while let Some((stream, line)) = self.seen.get(at) {
@@ -77,7 +93,7 @@ impl Running {
                     return line.clone();
                 }
             }
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(patience.left()) {
                 Ok(line) => self.seen.push(line),
                 Err(reason) => panic!("`{part}` never came ({reason}):\n{}", self.seen()),
             }
@@ -152,9 +168,9 @@ impl Running {
 
     /// Waits for it to end; returns its exit status and everything it wrote.
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
-        let until = Instant::now() + DEADLINE;
+        let patience = Patience::new();
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(patience.left()) {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {

@@ -22,6 +22,11 @@ pub(crate) const SMALL: Config = Config {
     ..Config::SERVER
 };
 
+/// How many milliseconds a handshake may take, in real time, where a case waits for that to be
+/// over. Honest ones at the same server have to be through in that time even if the machine does
+/// something else for a second.
+pub(super) const GREET_MS: u32 = 2_500;
+
 /// A server, a peer made of bytes at it, and the session between them.
 pub(super) struct Table {
     pub(super) server: Box<dyn Subject>,
@@ -163,6 +168,23 @@ pub(super) fn fill(
         refused = if taken == before { refused + 1 } else { 0 };
         (refused == 50).then_some(taken)
     })
+}
+
+/// That a subject comes to hold no more than so many bytes.
+///
+/// What a task holds while it runs is nobody's cost: where time is real it may have been stopped in
+/// the midst of its work, and it is waited for.
+pub(super) fn settles(
+    bench: &mut Bench<'_>,
+    subject: &dyn Subject,
+    most: usize,
+) -> Result<(), Wrong> {
+    let mut held = subject.held_bytes();
+    let settled = bench.until("its memory", || {
+        held = subject.held_bytes();
+        (held <= most).then_some(())
+    });
+    settled.map_err(|wrong| Wrong(format!("{wrong}: {held} bytes are held, not {most}")))
 }
 
 /// How many milliseconds have passed since `start`, a moment of the driver's.

@@ -49,12 +49,13 @@ pub(super) fn it_beats(judge: &mut Judge<'_>) -> Done {
 }
 
 pub(super) fn silence_has_an_end(judge: &mut Judge<'_>) -> Done {
+    // Silence begins when the last bytes were read, which are not written yet.
+    let start = judge.now();
     let mut play = judge.play()?;
     let limit = play.welcome.number::<4>(12) * 1_000;
     if limit == 0 || limit > 120_000_000 {
         return Ok(());
     }
-    let start = judge.now();
     let mut asked = false;
     loop {
         judge.pass(20_000);

@@ -20,8 +20,19 @@ fn once() -> DialerConfig {
     DialerConfig { attempts: Attempts::Once, ..DialerConfig::default() }
 }
 
+/// Deadlines that no case comes near by itself, however long the machine does something else.
+fn patient() -> PlainConfig {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    PlainConfig {
+        idle_timeout: HOUR,
+        packet_timeout: HOUR,
+        write_timeout: HOUR,
+        ..PlainConfig::default()
+    }
+}
+
 fn host<N: Net>(ground: &Ground<N>, subject: &Subject) -> Host {
-    ground.serve(subject.format(), PlainConfig::default(), Limits::one_source())
+    ground.serve(subject.format(), patient(), Limits::one_source())
 }
 
 fn payloads(subject: &Subject, count: u32) -> Vec<Vec<u8>> {
@@ -30,10 +41,15 @@ fn payloads(subject: &Subject, count: u32) -> Vec<Vec<u8>> {
 
 /// Messages are echoed, whatever happened before.
 fn works(host: &Host, subject: &Subject) {
+    assert!(echoes(host, subject), "{}", subject.name);
+}
+
+/// Whether they are, all of them.
+fn echoes(host: &Host, subject: &Subject) -> bool {
     let sent = payloads(subject, 3);
     let mut wire = Wire::to(host.address, subject.format());
-    wire.write(&subject.bytes(&sent));
-    assert_eq!(wire.take(&sent), sent, "{}", subject.name);
+    wire.offer(&subject.bytes(&sent));
+    wire.take(&sent) == sent
 }
 
 /// Any byte split and any coalescing gives the same packets.
@@ -74,7 +90,7 @@ pub fn c03_a_pause_within_a_packet_loses_nothing<N: Net>(ground: &Ground<N>) {
     for subject in SUBJECTS.iter().filter(|subject| subject.has_packets()) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let config = PlainConfig::default();
+        let config = patient();
         let (_handle, told) = ground.dial(address, subject.format(), config, once());
         let (mut stream, _) = listener.accept().expect("the client");
         let sent = payloads(subject, 3);
@@ -124,7 +140,7 @@ pub fn c05_a_length_over_the_limit_is_refused_from_the_header<N: Net>(ground: &G
         };
         let host = host(ground, subject);
         let mut wire = Wire::to(host.address, subject.format());
-        wire.write(&overlong);
+        wire.offer(&overlong);
         while wire.next().is_some() {}
         let cause = host.told.end().cause;
         let is_limit = matches!(
@@ -139,7 +155,7 @@ pub fn c05_a_length_over_the_limit_is_refused_from_the_header<N: Net>(ground: &G
 /// As many messages as one likes, all under way at once, through the smallest queue.
 pub fn c06_pipelined_messages_come_back_whatever_the_queue<N: Net>(ground: &Ground<N>) {
     for subject in SUBJECTS {
-        let config = PlainConfig { send_queue: 1, ..PlainConfig::default() };
+        let config = PlainConfig { send_queue: 1, ..patient() };
         let host = ground.serve(subject.format(), config, Limits::one_source());
         let sent = payloads(subject, 20_000);
         let bytes = subject.bytes(&sent);
@@ -157,7 +173,7 @@ pub fn c07_a_peer_that_never_reads_slows_only_itself<N: Net>(ground: &Ground<N>)
         let config = PlainConfig {
             send_queue: 64 << 10,
             write_timeout: Duration::from_millis(300),
-            ..PlainConfig::default()
+            ..patient()
         };
         let host = ground.serve(subject.format(), config, Limits::one_source());
         let slow = Wire::to(host.address, subject.format());
@@ -199,7 +215,7 @@ pub fn c09_close_and_send_race_and_every_hook_is_called_once<N: Net>(ground: &Gr
     for subject in SUBJECTS {
         let host = host(ground, subject);
         for round in 0..40_u32 {
-            let config = PlainConfig::default();
+            let config = patient();
             let (handle, told) = ground.dial(host.address, subject.format(), config, once());
             told.until(|heard| (heard.connected == 1).then_some(()));
             let (sender, subject) = (handle.clone(), *subject);
@@ -233,7 +249,7 @@ pub fn c09_close_and_send_race_and_every_hook_is_called_once<N: Net>(ground: &Gr
 pub fn c10_a_silent_peer_is_closed_on_time_and_its_place_is_free<N: Net>(ground: &Ground<N>) {
     for subject in SUBJECTS {
         let idle_timeout = Duration::from_millis(150);
-        let config = PlainConfig { idle_timeout, ..PlainConfig::default() };
+        let config = PlainConfig { idle_timeout, ..patient() };
         let mut limits = Limits::one_source();
         (limits.connections.max_connections, limits.connections.reserve_share) = (1, 0);
         let host = ground.serve(subject.format(), config, limits);
@@ -242,10 +258,17 @@ pub fn c10_a_silent_peer_is_closed_on_time_and_its_place_is_free<N: Net>(ground:
         assert_eq!(silent.next(), None);
         assert!(since.elapsed() >= idle_timeout);
         assert_eq!(host.told.end().cause, PlainCause::Silence, "{}", subject.name);
-        while host.handle.stats().connections > 0 {
-            std::thread::yield_now();
+        // On a machine that does something else the next one may be as late, but it is let in.
+        for number in 1_usize.. {
+            while host.handle.stats().connections > 0 {
+                std::thread::yield_now();
+            }
+            if echoes(&host, subject) {
+                break;
+            }
+            let ended = host.told.until(|heard| heard.closed.get(number).copied());
+            assert_eq!(ended.cause, PlainCause::Silence, "{}", subject.name);
         }
-        works(&host, subject);
     }
 }
 
@@ -259,7 +282,7 @@ pub fn c11_attempts_are_counted_and_misuse_leaves_the_connection<N: Net>(ground:
         ..DialerConfig::default()
     };
     for subject in SUBJECTS {
-        let config = PlainConfig::default();
+        let config = patient();
         let (_, told) = ground.dial(nobody.address(), subject.format(), config, dialer);
         let failed = told.until(|heard| (heard.failed.len() == 3).then(|| heard.failed.clone()));
         assert_eq!(failed, [(1, true), (2, true), (3, false)], "{}", subject.name);
@@ -293,7 +316,7 @@ pub fn c12_a_limit_that_is_set_is_kept<N: Net>(ground: &Ground<N>) {
         let tight = subject.with(&[("max", most)]);
         let sent = vec![subject.payload(123, 200)];
         let bytes = subject.bytes(&sent);
-        let host = ground.serve(tight, PlainConfig::default(), Limits::one_source());
+        let host = ground.serve(tight, patient(), Limits::one_source());
         let mut stream = TcpStream::connect(host.address).expect("a listener");
         // It may be closed while this is under way.
         let _ = stream.write_all(&bytes);
@@ -307,7 +330,7 @@ pub fn c12_a_limit_that_is_set_is_kept<N: Net>(ground: &Ground<N>) {
 pub fn c13_requests_leave_nothing_behind<N: Net>(ground: &Ground<N>) {
     for subject in SUBJECTS.iter().filter(|subject| subject.has_requests()) {
         let host = host(ground, subject);
-        let config = PlainConfig { max_requests: 1, ..PlainConfig::default() };
+        let config = PlainConfig { max_requests: 1, ..patient() };
         let (handle, told) = ground.dial(host.address, subject.format(), config, once());
         told.until(|heard| (heard.connected == 1).then_some(()));
         let asking = handle.clone();

@@ -41,6 +41,11 @@ impl Wire {
         self.stream.write_all(bytes).expect("a connection");
     }
 
+    /// Writes what may cost the connection while it is under way.
+    pub(super) fn offer(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
     /// Sends nothing more.
     pub(super) fn shut(&self) {
         // The other end may have closed it already.
@@ -68,6 +73,8 @@ impl Wire {
                 Ok(0) => return None,
                 Ok(count) => self.input.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                // A process that was stopped for a while goes on with this.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("nothing came: {error}"),
             }
         }

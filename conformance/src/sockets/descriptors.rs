@@ -129,8 +129,12 @@ pub fn out_of_descriptors_it_serves_on_and_recovers<N: Net>(ground: &Ground<N>) 
             ask(&bystander).await;
         }
         if let (Some(before), Some(after)) = (before, other.worked()) {
-            let spent = after - before;
-            assert!(spent < 100, "{spent} hundredths of a second in two seconds");
+            // Whoever looks later has seen it work for longer.
+            let (spent, passed) = (after - before, start.elapsed().as_millis());
+            assert!(
+                u128::from(spent) < passed / 20,
+                "{spent} hundredths of a second in {passed} ms"
+            );
         }
         drop(crowd);
         ask(&calm(&net, other.address)).await;

@@ -17,27 +17,39 @@ use super::tools::{Listening, Slow, a_client, a_server, deaf, dial, until, visit
 /// The handlers of a session have so many requests at once, each until its deadline, and what comes
 /// beyond is refused.
 pub async fn requests_end_at_their_deadline_and_too_many_are_refused<N: Net>(net: N) {
-    let deadline = Duration::from_secs(2);
-    let limits =
-        QueueLimits { count: 2, when_full: WhenFull::DropNewest, ..QueueLimits::default() };
-    let routes = Router::new().queue(limits).deadline(deadline).route(1u8, pending::<()>);
-    let routes = routes.build().unwrap();
+    let queue = |count, deadline| {
+        let when_full = WhenFull::DropNewest;
+        let limits = QueueLimits { count, when_full, ..QueueLimits::default() };
+        let routes = Router::new().queue(limits).deadline(deadline).route(1u8, pending::<()>);
+        routes.build().unwrap()
+    };
+    // A deadline that never comes, so that it is no matter how long the third one is under way.
+    let routes = queue(2, Duration::from_secs(3_600));
     let server = Listening::start(&net, a_server(&net), routes.factory()).await;
     let handle = dial(&net, a_client(&net, server.local_addr()), deaf);
-    handle.send_receipted(2u8, b"in").await.unwrap().await.unwrap();
-    let (since, answers) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+    let answers = Arc::new(Mutex::new(Vec::new()));
     for _ in 0..3 {
         let (handle, answers) = (handle.clone(), Arc::clone(&answers));
         net.spawn(async move {
-            let response = handle.request(1u8, b"").await.unwrap();
-            answers.lock().unwrap().push(response.status);
+            let response = handle.request(1u8, b"").await;
+            answers.lock().unwrap().extend(response.map(|response| response.status));
         });
     }
-    until(|| answers.lock().unwrap().len() == 3).await;
-    assert!(since.elapsed() >= deadline, "{:?}", since.elapsed());
-    let expected = [Status::OVERLOADED, Status::DEADLINE, Status::DEADLINE];
-    assert_eq!(*answers.lock().unwrap(), expected);
-    until(|| (routes.stats().late, routes.stats().overloaded) == (2, 1)).await;
+    until(|| !answers.lock().unwrap().is_empty()).await;
+    assert_eq!(*answers.lock().unwrap(), [Status::OVERLOADED]);
+    until(|| (routes.stats().late, routes.stats().overloaded) == (0, 1)).await;
+    handle.end(CloseCode::GOING_AWAY);
+    // One at a time: whoever comes next finds the place free.
+    let deadline = Duration::from_millis(300);
+    let routes = queue(1, deadline);
+    let server = Listening::start(&net, a_server(&net), routes.factory()).await;
+    let handle = dial(&net, a_client(&net, server.local_addr()), deaf);
+    for late in 1..=3 {
+        let since = Instant::now();
+        assert_eq!(handle.request(1u8, b"").await.unwrap().status, Status::DEADLINE);
+        assert!(since.elapsed() >= deadline, "{:?}", since.elapsed());
+        until(|| (routes.stats().late, routes.stats().overloaded) == (late, 0)).await;
+    }
 }
 
 /// A session whose client does not come back is kept as long as it was told, and has its place so
@@ -63,10 +75,12 @@ pub async fn a_session_that_nobody_resumes_has_its_place_until_its_time_is_over<
     // The connection ends without a word.
     drop(slow);
     until(|| overview.stats().connections == 0).await;
-    assert_eq!(overview.stats().sessions, 1, "it may come back");
-    assert_eq!(visit(&net, at, None::<Token>).await.code, CloseCode::BUSY);
+    // Whoever looks too late has not seen it go too early.
+    let keeps_its_place = visit(&net, at, None::<Token>).await.code == CloseCode::BUSY;
+    let kept = Duration::from_secs(2);
+    assert!(keeps_its_place || since.elapsed() >= kept, "it may come back");
     until(|| overview.stats().sessions == 0).await;
-    assert!(since.elapsed() >= Duration::from_secs(2), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= kept, "{:?}", since.elapsed());
 }
 
 /// Whoever reads too slowly of what happens loses the oldest, and is told how much.
@@ -77,13 +91,19 @@ pub async fn who_reads_events_too_slowly_is_told_how_many_are_lost<N: Net>(net: 
     for _ in 0..4 {
         assert!(visit(&net, at, None::<Token>).await.complete);
     }
-    // Each session is opened and closed.
+    // Each session is opened and closed; only when they are gone nothing more happens.
+    until(|| server.handle().stats().sessions == 0).await;
     let Some(Err(Lagged(mut told))) = events.next().await else {
         panic!("three events are kept, and nobody has read any");
     };
     assert!((1..=5).contains(&told), "{told} of eight are lost");
     while told < 8 {
-        assert!(matches!(events.next().await, Some(Ok(_))));
-        told += 1;
+        // What is told of the last one may come behind its place, and push out another one.
+        told += match events.next().await {
+            Some(Ok(_)) => 1,
+            Some(Err(Lagged(more))) => more,
+            None => panic!("{told} of eight are told"),
+        };
     }
+    assert_eq!(told, 8);
 }

@@ -95,8 +95,11 @@ pub(super) async fn visit<N: Net>(
     address: SocketAddr,
     credentials: Option<impl Credentials>,
 ) -> Closed {
-    let once = DialerConfig { attempts: Attempts::Once, ..DialerConfig::default() };
-    let mut builder = a_client(net, address).reconnect(once);
+    // It has one attempt, and whom it visits may let it wait while the machine does something else.
+    let attempts = Attempts::Once;
+    let once = DialerConfig { attempts, connect_limit: 300_000_000, ..DialerConfig::default() };
+    let patient = Config { handshake_timeout_ms: 300_000, ..Config::CLIENT };
+    let mut builder = a_client(net, address).reconnect(once).config(patient);
     if let Some(credentials) = credentials {
         builder = builder.credentials(credentials);
     }

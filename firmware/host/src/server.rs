@@ -68,7 +68,7 @@ impl Server {
         // The last thing that the client hears is not the last that the server does.
         let start = Instant::now();
         while self.seen.ended.load(Ordering::Relaxed) == 0
-            && start.elapsed() < Duration::from_secs(5)
+            && start.elapsed() < Duration::from_secs(60)
         {
             std::thread::yield_now();
         }

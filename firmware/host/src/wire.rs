@@ -227,7 +227,7 @@ pub(crate) fn run(options: &Options) -> Outcome<u32> {
     // The guest's socket is there once QEMU has made it.
     let booted = std::time::Instant::now();
     while let Err(why) = datagrams.connect(&guest) {
-        if booted.elapsed() > Duration::from_secs(10) {
+        if booted.elapsed() > Duration::from_secs(60) {
             return Err(format!("QEMU makes no socket: {why}"));
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -203,6 +203,7 @@ impl Line {
         drop(backlog);
         for thing in &things {
             self.link.begin(thing.len as usize);
+            self.link.leave_place();
             self.link.leave();
             self.done();
         }

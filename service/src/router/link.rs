@@ -36,9 +36,10 @@ struct Inner {
     number: u64,
     principal: Option<u64>,
     store: Mutex<Store>,
-    /// Messages and requests that wait or are being handled in tasks, and the bytes of those that
-    /// wait.
+    /// Messages and requests that wait or are being handled in tasks, the places that they have of
+    /// those there are, and the bytes of those that wait.
     pending: AtomicUsize,
+    places: AtomicUsize,
     waiting_bytes: AtomicUsize,
     /// The peer has finished: this end does when nothing is pending.
     finish: AtomicBool,
@@ -69,6 +70,7 @@ impl Link {
             principal,
             store: Mutex::default(),
             pending: AtomicUsize::new(0),
+            places: AtomicUsize::new(0),
             waiting_bytes: AtomicUsize::new(0),
             finish: AtomicBool::new(false),
             tickets: Mutex::default(),
@@ -259,14 +261,15 @@ impl Link {
         }
     }
 
-    /// How much waits or is being handled, and the bytes of what waits.
+    /// How many places are taken by what waits or is being handled, and the bytes of what waits.
     pub(crate) fn pending(&self) -> (usize, usize) {
         let bytes = self.0.waiting_bytes.load(Ordering::Relaxed);
-        (self.0.pending.load(Ordering::Relaxed), bytes)
+        (self.0.places.load(Ordering::SeqCst), bytes)
     }
 
     pub(crate) fn enter(&self, bytes: usize) {
         self.0.pending.fetch_add(1, Ordering::SeqCst);
+        self.take_place();
         self.0.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -274,7 +277,17 @@ impl Link {
         self.0.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Something pending is done, and answered.
+    pub(crate) fn take_place(&self) {
+        self.0.places.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The place of something pending is free. That of a request is before anybody can have the
+    /// answer: whoever waits for that before asking again must not find the place taken.
+    pub(crate) fn leave_place(&self) {
+        self.0.places.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Something pending is done, and answered; it has left its place.
     pub(crate) fn leave(&self) {
         let left = self.0.pending.fetch_sub(1, Ordering::SeqCst) - 1;
         match &self.0.carrier {

@@ -47,11 +47,22 @@ impl Line {
         drop(call);
         let responder = ask.as_ref().and_then(|ask| ask.asked.take());
         let Some(responder) = responder else {
+            self.link().leave_place();
             return self.settle(thing);
         };
         let line = Arc::clone(self);
         let mut answering = Box::pin(async move {
-            responder.answer(&reply).await;
+            let mut answer = pin!(responder.answer(&reply));
+            poll_fn(|cx| {
+                // The peer may have the answer, and ask again, before this returns.
+                line.link().leave_place();
+                let polled = answer.as_mut().poll(cx);
+                if polled.is_pending() {
+                    line.link().take_place();
+                }
+                polled
+            })
+            .await;
             line.settle(thing);
         });
         if patient {
@@ -63,7 +74,7 @@ impl Line {
         }
     }
 
-    /// A thing is done.
+    /// A thing is done, and has left its place.
     fn settle(&self, thing: Thing) {
         if thing.held && lock(self.link().tickets()).done(thing.ticket) {
             self.link().nudge();
