@@ -30,7 +30,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         // Nothing can be answered behind FIN.
         self.send_refusals();
-        if self.tx.refusals {
+        if self.owes_refusals() {
             self.full()?;
         }
         let position = self.push(Header::new(Op::Fin, 0, 0), &[], &[])?;
