@@ -43,10 +43,11 @@ pub(crate) fn micros(ms: u32) -> u64 {
     u64::from(ms) * MILLI
 }
 
-/// A third of so many milliseconds, in microseconds rounded down; a microcontroller would need a
-/// kilobyte to divide the 64 bits.
+/// A third of so many milliseconds, in microseconds without the fraction of one; a microcontroller
+/// would need a kilobyte to divide the 64 bits.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
 fn third(ms: u32) -> u64 {
-    u64::from(ms / 3) * MILLI + u64::from(ms % 3) * (MILLI / 3)
+    u64::from(ms) * (MILLI / 3) + u64::from(ms / 3)
 }
 
 impl Heartbeat {

@@ -144,22 +144,12 @@ impl<S: Storage + ?Sized> Session<S> {
         let close = Close::decode_terse(body)?;
         let code = close.code;
         let ended = close.flags.contains(CloseFlags::SESSION_ENDED);
-        let received = close.rx_next.map(Position);
         if code == CloseCode::STALE_ATTACH {
             //= RSM-20
             let last = close.last_attach.unwrap_or_default();
             self.identity.attach = self.identity.attach.max(last);
-        } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live()
-        {
-            //= CLS-5
-            self.step(SessionEvent::Finished);
-            self.pending.add(Pending::ENDED);
-        } else if forgets(code) && self.is_live() {
-            self.forget(code, received);
-        } else if (ended || code.scope() == Scope::Session) && self.is_live() {
-            self.die(code, received);
-        } else if poisons(code) && self.is_live() && self.poisoned() {
-            self.die(CloseCode::POISON, received);
+        } else if self.is_live() {
+            self.heed(code, ended, close.rx_next.map(Position));
         }
         let closing = Closing {
             retry_ms: close.retry_ms,
@@ -169,6 +159,24 @@ impl<S: Storage + ?Sized> Session<S> {
         };
         self.closing_by(LinkEvent::PeerClose, closing);
         Ok(())
+    }
+
+    /// What the peer's CLOSE means for a session that lives.
+    fn heed(&mut self, code: CloseCode, ended: bool, received: Option<Position>) {
+        //= CLS-5
+        let well = ended && code == CloseCode::OK && received == Some(self.sent());
+        if well || forgets(code) && self.is_settled(received) {
+            self.end_well();
+        } else if ended || code.scope() == Scope::Session {
+            self.die(code, received);
+        } else if poisons(code) && self.poisoned() {
+            self.die(CloseCode::POISON, received);
+        }
+    }
+
+    fn end_well(&mut self) {
+        self.step(SessionEvent::Finished);
+        self.pending.add(Pending::ENDED);
     }
 
     /// The session cannot go on; it says why and keeps what was not acknowledged.
@@ -201,8 +209,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let ours = self.ring.len() == 0;
         let theirs = self.rx.is_released();
         if ours && theirs && self.is_live() && self.link.is_open() {
-            self.step(SessionEvent::Finished);
-            self.pending.add(Pending::ENDED);
+            self.end_well();
             let closing =
                 Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
             self.begin_closing(closing);
@@ -214,21 +221,20 @@ impl<S: Storage + ?Sized> Session<S> {
     /// One that had nothing left to deliver in either direction has [ended](crate::Event::Ended)
     /// well; any other is lost.
     pub fn kill(&mut self, code: CloseCode) {
-        self.forget(code, None);
+        if self.is_live() && self.is_settled(None) {
+            self.end_well();
+        } else {
+            self.die(code, None);
+        }
     }
 
-    /// The session cannot be resumed any more: at an end that has finished, whose data arrived and
-    /// that released all of the peer's, there is nothing to resume it for.
+    /// Whether there is nothing to resume the session for: this end has finished, its data arrived,
+    /// and it released all of the peer's.
     //= CLS-18
-    fn forget(&mut self, code: CloseCode, received: Option<Position>) {
+    fn is_settled(&self, received: Option<Position>) -> bool {
         let ours = self.tx.finished && self.fate_of_all_but_fin(received);
         let theirs = self.rx.finished && self.rx.is_released();
-        if ours && theirs && self.is_live() {
-            self.step(SessionEvent::Finished);
-            self.pending.add(Pending::ENDED);
-        } else {
-            self.die(code, received);
-        }
+        ours && theirs
     }
 
     /// Whether the peer has taken everything before our FIN, as far as is known.
@@ -238,7 +244,8 @@ impl<S: Storage + ?Sized> Session<S> {
     }
 }
 
-/// Whether a code says that the session is not kept any longer, and nothing worse.
+/// Whether a code says that the session is not kept any longer, and nothing worse. Their scope is
+/// the session.
 fn forgets(code: CloseCode) -> bool {
     matches!(code, CloseCode::EXPIRED | CloseCode::EVICTED | CloseCode::NO_SESSION)
 }

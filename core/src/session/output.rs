@@ -343,6 +343,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn report(&mut self) -> (u32, u32) {
         self.grant_window();
         self.link.ack_at = None;
