@@ -339,7 +339,7 @@ impl<S: Storage + ?Sized> Session<S> {
             max_msg: self.config.max_message,
             ttl_s: self.peer.retention_s,
             // What the ring can take, for the peer's pace of acknowledging.
-            send_buffer: u32::try_from(self.ring.limit()).unwrap_or(u32::MAX),
+            send_buffer: self.ring.limit(),
         }
     }
 

@@ -86,11 +86,9 @@ pub struct Session<S: ?Sized> {
     pub(crate) pending: Pending,
     /// Why the session is dead, if it is.
     pub(crate) death_code: CloseCode,
-    /// Our message whose last fragment has not been given yet.
-    pub(crate) open_out: Option<Open>,
     pub(crate) link: Link,
-    pub(crate) rx: Rx,
     pub(crate) tx: Tx,
+    pub(crate) rx: Rx,
     /// Of a session that lives, where the last connection that carried it died of an error, if it
     /// did: `next` and `acked` never fall, so their sum (and one, for it is not 0) is the same only
     /// if both are. Of a dead one, one more than how far the peer received, if it said so.
@@ -99,6 +97,8 @@ pub struct Session<S: ?Sized> {
     pub(crate) config: Rules,
     pub(crate) peer: PeerLimits,
     pub(crate) window: Window,
+    /// Our message whose last fragment has not been given yet.
+    pub(crate) open_out: Option<Open>,
     /// The peer's message whose last fragment has not come yet.
     //= FRG-9
     pub(crate) open_in: Option<Open>,
