@@ -53,14 +53,15 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.is_live() && self.state != SessionState::New {
             return;
         }
-        let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
+        let flags = CloseFlags::SESSION_ENDED;
+        let closing = Closing { flags, ..Closing::of(code, Side::Local) };
         self.die(code, None);
         self.begin_closing(closing);
     }
 
     /// The old connection must go because another took over.
-    pub(super) fn leave(&mut self, code: CloseCode, no_retry: bool) {
-        self.begin_closing(Closing { no_retry, ..Closing::of(code, Side::Local) });
+    pub(super) fn leave(&mut self, code: CloseCode, flags: CloseFlags) {
+        self.begin_closing(Closing { flags, ..Closing::of(code, Side::Local) });
     }
 
     /// The peer broke a rule.
@@ -89,8 +90,9 @@ impl<S: Storage + ?Sized> Session<S> {
         //= BUD-4
         let retry_ms = if code == CloseCode::CALM { CALM_RETRY_MS } else { 0 };
         //= CLS-6
-        let session_ended = self.state == SessionState::Dead;
-        let closing = Closing { retry_ms, session_ended, ..Closing::of(code, Side::Local) };
+        let died = self.state == SessionState::Dead;
+        let flags = if died { CloseFlags::SESSION_ENDED } else { CloseFlags::NONE };
+        let closing = Closing { retry_ms, flags, ..Closing::of(code, Side::Local) };
         self.closing_by(event, closing);
         code
     }
@@ -149,14 +151,10 @@ impl<S: Storage + ?Sized> Session<S> {
             let last = close.last_attach.unwrap_or_default();
             self.identity.attach = self.identity.attach.max(last);
         } else if self.is_live() {
-            self.heed(code, ended, close.rx_next.map(Position));
+            self.heed(code, ended, self.possible(close.rx_next));
         }
-        let closing = Closing {
-            retry_ms: close.retry_ms,
-            session_ended: ended,
-            no_retry: close.flags.contains(CloseFlags::NO_RETRY),
-            ..Closing::of(code, Side::Peer)
-        };
+        let Close { retry_ms, flags, .. } = close;
+        let closing = Closing { retry_ms, flags, ..Closing::of(code, Side::Peer) };
         self.closing_by(LinkEvent::PeerClose, closing);
         Ok(())
     }
@@ -184,7 +182,6 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.state.next(SessionEvent::Fatal).is_none() {
             return;
         }
-        let peer_received = self.possible(peer_received);
         self.step(SessionEvent::Fatal);
         self.death_code = code;
         self.mark =
@@ -194,9 +191,9 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// A position that cannot be is no news.
     //= CLS-17
-    fn possible(&self, received: Option<Position>) -> Option<Position> {
+    pub(super) fn possible(&self, received: Option<u64>) -> Option<Position> {
         let known = self.tx.acked..=self.tx_end();
-        received.filter(|position| known.contains(&position.0))
+        received.filter(|position| known.contains(position)).map(Position)
     }
 
     /// Ends the session once both ends finished and everything was taken.
@@ -210,9 +207,8 @@ impl<S: Storage + ?Sized> Session<S> {
         let theirs = self.rx.is_released();
         if ours && theirs && self.is_live() && self.link.is_open() {
             self.end_well();
-            let closing =
-                Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
-            self.begin_closing(closing);
+            let flags = CloseFlags::SESSION_ENDED;
+            self.begin_closing(Closing { flags, ..Closing::of(CloseCode::OK, Side::Local) });
         }
     }
 
@@ -239,7 +235,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Whether the peer has taken everything before our FIN, as far as is known.
     fn fate_of_all_but_fin(&self, received: Option<Position>) -> bool {
-        let known = self.possible(received).map_or(self.tx.acked, |position| position.0);
+        let known = received.map_or(self.tx.acked, |position| position.0);
         self.tx_end() <= known + HEADER_LEN as u64
     }
 }

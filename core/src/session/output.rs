@@ -8,8 +8,7 @@ use crate::state::{LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    Close, CloseFlags, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_note,
-    encode_probe,
+    Close, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_note, encode_probe,
 };
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
@@ -319,16 +318,9 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::CLOSE);
             return;
         };
-        let mut flags = CloseFlags::NONE;
-        if closing.session_ended {
-            flags.0 |= CloseFlags::SESSION_ENDED.0;
-        }
-        if closing.no_retry {
-            flags.0 |= CloseFlags::NO_RETRY.0;
-        }
         let knows = self.id().is_some();
         let close = Close {
-            flags,
+            flags: closing.flags,
             retry_ms: closing.retry_ms,
             rx_next: knows.then_some(self.rx.next),
             versions: (closing.code == CloseCode::VERSION)
