@@ -192,6 +192,8 @@ impl Timer {
 /// The one that comes first, if there is any.
 #[inline]
 fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    let rank = |at: Option<Instant>| at.map_or(u64::MAX, Instant::as_micros);
-    if rank(b) < rank(a) { b } else { a }
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
 }
