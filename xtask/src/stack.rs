@@ -168,17 +168,14 @@ fn immediate(arguments: &str) -> u64 {
 
 fn build(workspace: &Workspace, features: &str) -> Result<PathBuf, String> {
     let dir = workspace.target_dir().join("firmware-stack");
-    Process::cargo(
-        &workspace.root().join("firmware"),
-        "build --release -p bare --bin stack --features upkeep",
-    )
-    .words(&format!("--target {TARGET} {features}"))
-    .arg("--target-dir")
-    .arg(&dir)
-    // The record of frames is not stable yet; the compiler is.
-    .env("RUSTC_BOOTSTRAP", "1")
-    .env("CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS", "-Zemit-stack-sizes")
-    .run()?;
+    Process::cargo(&workspace.root().join("firmware"), "build --release -p bare --bin stack")
+        .words(&format!("--target {TARGET} --features upkeep {features}"))
+        .arg("--target-dir")
+        .arg(&dir)
+        // The record of frames is not stable yet; the compiler is.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS", "-Zemit-stack-sizes")
+        .run()?;
     Ok(dir.join(TARGET).join("release/stack"))
 }
 

@@ -112,8 +112,8 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    // What is told goes where the caller wants it: an event is a lot to hand from call to call. To a
-    // microcontroller nothing is said of how seldom it is: the function would only be longer.
+    // What is told goes where the caller wants it: an event is a lot to hand from call to call. A
+    // microcontroller's compiler is not told how seldom this is: it would only be longer.
     #[cfg_attr(not(target_pointer_width = "32"), cold)]
     #[inline(never)]
     fn handle_unpredicted<'b>(
