@@ -86,6 +86,8 @@ pub struct Session<S: ?Sized> {
     pub(crate) pending: Pending,
     /// Why the session is dead, if it is.
     pub(crate) death_code: CloseCode,
+    /// Our message whose last fragment has not been given yet.
+    pub(crate) open_out: Option<Open>,
     pub(crate) link: Link,
     pub(crate) tx: Tx,
     pub(crate) rx: Rx,
@@ -97,8 +99,6 @@ pub struct Session<S: ?Sized> {
     pub(crate) config: Rules,
     pub(crate) peer: PeerLimits,
     pub(crate) window: Window,
-    /// Our message whose last fragment has not been given yet.
-    pub(crate) open_out: Option<Open>,
     /// The peer's message whose last fragment has not come yet.
     //= FRG-9
     pub(crate) open_in: Option<Open>,
