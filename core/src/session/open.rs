@@ -198,7 +198,7 @@ impl PeerLimits {
         }
         let ours = terms.max_requests.min(self.max_requests);
         ring.reserve_bits(bitmaps_len(max_requests, ours));
-        let fits = ring.limit().min(terms.window).saturating_sub(HEADER_LEN as u32);
+        let fits = (ring.limit().min(terms.window) as usize).saturating_sub(HEADER_LEN);
         let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
         if fits < MIN_MAX_BODY {
             return Err(CloseCode::LIMITS);

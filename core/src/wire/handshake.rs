@@ -63,7 +63,7 @@ impl Terms {
     pub const fn is_legal(&self) -> bool {
         self.max_body >= MIN_MAX_BODY
             && self.max_body <= MAX_BODY
-            && self.window >= self.max_body as u32 + HEADER_LEN as u32
+            && self.window as u64 >= self.max_body as u64 + HEADER_LEN as u64
             && self.window < 1 << 31
     }
 }
