@@ -11,9 +11,9 @@ const JITTER: u32 = 25;
 
 const MILLI: u64 = 1_000;
 
-/// Shortest time between two beats, in microseconds, but for the jitter: a peer that declares less
-/// patience costs no more.
-const FASTEST: u64 = 12 * MILLI;
+/// The least patience that is believed, in milliseconds: a beat each 12 ms, but for the jitter, is
+/// the most that a peer is worth.
+const LEAST_PROMISE_MS: u32 = 36;
 
 /// From when, and for how long in microseconds.
 pub(crate) type Span = (Instant, u64);
@@ -43,10 +43,11 @@ pub(crate) fn micros(ms: u32) -> u64 {
     u64::from(ms) * MILLI
 }
 
-/// A third of so many milliseconds, in microseconds rounded down; a microcontroller would need a
-/// kilobyte to divide the 64 bits.
+/// A third of so many milliseconds, in microseconds without the fraction of one; a microcontroller
+/// would need a kilobyte to divide the 64 bits.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
 fn third(ms: u32) -> u64 {
-    u64::from(ms / 3) * MILLI + u64::from(ms % 3) * (MILLI / 3)
+    u64::from(ms) * (MILLI / 3) + u64::from(ms / 3)
 }
 
 impl Heartbeat {
@@ -79,7 +80,7 @@ impl Heartbeat {
     //= HBT-2
     pub(crate) fn beat(&self, now: Instant) -> Option<Span> {
         //= HBT-16
-        let third = third(self.promise_ms).max(FASTEST);
+        let third = third(self.promise_ms.max(LEAST_PROMISE_MS));
         let early = (self.nonce >> 24) * JITTER / 255;
         let span = third - third * u64::from(early) / 256;
         (self.promise_ms > 0).then(|| (self.transmitted_at.instant(now), span))

@@ -174,9 +174,12 @@
 //! |---|---|---|
 //! | `alloc` | `Vec<u8>` as [`Storage`], which grows and shrinks | the crate `alloc` |
 //! | `defmt` | `defmt::Format` for public types | the crate `defmt` |
+//! | `upkeep` | [`Session::drain`], [`Session::drain_to`], `Session::rotate_key` | 1.3 KB flash |
 //!
-//! None is on by default. The one dependency that there always is, is `sha2`, for the proof of a
-//! resume. Rust 1.88 or newer; other crates of the project need 1.91.
+//! `upkeep` is on by default. Without it a session goes along with a peer that leaves or replaces
+//! keys, and says neither itself: what a client on a microcontroller needs. The one dependency that
+//! there always is, is `sha2`, for the proof of a resume. Rust 1.88 or newer; other crates of the
+//! project need 1.91.
 //!
 //! Read on in `docs/spec.md` (the protocol), `docs/embedded.md` (what it takes on a
 //! microcontroller) and `docs/guide.md` (the crates above).

@@ -9,6 +9,7 @@ use crate::event::Side;
 use crate::heartbeat::Heartbeat;
 use crate::state::{LinkEvent, LinkState};
 use crate::time::{Coarse, Instant, Stored};
+use crate::wire::CloseFlags;
 
 /// Control frames to transmit. State, not a queue: owing the same thing twice is owing it once.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
@@ -74,13 +75,12 @@ pub(crate) struct Closing {
     pub(crate) code: CloseCode,
     pub(crate) by: Side,
     pub(crate) retry_ms: u32,
-    pub(crate) session_ended: bool,
-    pub(crate) no_retry: bool,
+    pub(crate) flags: CloseFlags,
 }
 
 impl Closing {
     pub(crate) const fn of(code: CloseCode, by: Side) -> Self {
-        Self { code, by, retry_ms: 0, session_ended: false, no_retry: false }
+        Self { code, by, retry_ms: 0, flags: CloseFlags::NONE }
     }
 }
 
@@ -110,8 +110,7 @@ pub(crate) enum Farewell {
         code: CloseCode,
         by: Side,
         retry_ms: u32,
-        session_ended: bool,
-        no_retry: bool,
+        flags: CloseFlags,
     },
 }
 
@@ -122,8 +121,8 @@ impl From<Leaving> for Farewell {
 }
 
 impl From<Closing> for Farewell {
-    fn from(Closing { code, by, retry_ms, session_ended, no_retry }: Closing) -> Self {
-        Self::Closing { code, by, retry_ms, session_ended, no_retry }
+    fn from(Closing { code, by, retry_ms, flags }: Closing) -> Self {
+        Self::Closing { code, by, retry_ms, flags }
     }
 }
 
@@ -194,8 +193,8 @@ impl Link {
     /// How the connection ends, if it does.
     pub(crate) const fn closing(&self) -> Option<Closing> {
         match self.farewell {
-            Farewell::Closing { code, by, retry_ms, session_ended, no_retry } => {
-                Some(Closing { code, by, retry_ms, session_ended, no_retry })
+            Farewell::Closing { code, by, retry_ms, flags } => {
+                Some(Closing { code, by, retry_ms, flags })
             }
             Farewell::Leaving { .. } | Farewell::Left { .. } | Farewell::None => None,
         }

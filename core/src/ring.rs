@@ -71,8 +71,8 @@ impl<S: Storage + ?Sized> Ring<S> {
     }
 
     /// Most bytes of frames this ring can ever retain.
-    pub(crate) const fn limit(&self) -> usize {
-        self.most().saturating_sub(self.base())
+    pub(crate) const fn limit(&self) -> u32 {
+        self.limit.saturating_sub(self.base as u32)
     }
 
     /// Bytes of memory held now.
@@ -195,7 +195,7 @@ impl<S: Storage + ?Sized> Ring<S> {
     /// Room for frames, counting memory that could still be had.
     #[inline]
     pub(crate) const fn room(&self) -> usize {
-        self.limit().saturating_sub(self.len())
+        (self.limit() as usize).saturating_sub(self.len())
     }
 
     /// The retained bytes `from..to` as at most two runs.

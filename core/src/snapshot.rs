@@ -18,7 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::event::Head;
 use crate::ring::Ring;
 use crate::session::{
-    Bits, Identity, Open, PeerLimits, Role, Rx, Session, Tx, key_before, last_token,
+    Bits, Identity, Open, PeerLimits, Role, Rx, Session, Tx, UPKEEP, key_before, last_token,
 };
 use crate::state::{Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
@@ -63,7 +63,8 @@ pub enum SnapshotError {
     /// The bytes are not a snapshot, or were damaged.
     Corrupt,
     /// The snapshot was taken with other limits than the configuration's; a session's limits are
-    /// fixed when it begins.
+    /// fixed when it begins. Also where it has to be gone on with what was begun by
+    /// [`Session::drain`](crate::Session) or `rotate_key`, and the crate is built without these.
     Limits,
     /// The configuration is out of range.
     Config(ConfigError),
@@ -279,6 +280,9 @@ impl<S: Storage> Session<S> {
         }
         if !reader.rest.is_empty() {
             return Err(corrupt);
+        }
+        if !UPKEEP && (found.refusals || found.token.is_some()) {
+            return Err(SnapshotError::Limits);
         }
         found.restored(&config, fixed, partial, ring)
     }

@@ -268,6 +268,7 @@ pub struct StateError {
 /// What was refused: a number, whose words are linked only where somebody reads them.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(not(feature = "upkeep"), expect(dead_code, reason = "some are verbs of upkeep"))]
 pub(crate) enum Verb {
     Attach,
     Authenticate,
@@ -283,6 +284,7 @@ pub(crate) enum Verb {
 /// What stood against it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(not(feature = "upkeep"), expect(dead_code, reason = "some stand against upkeep"))]
 pub(crate) enum Obstacle {
     Link(LinkState),
     Session(SessionState),

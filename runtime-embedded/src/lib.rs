@@ -115,6 +115,7 @@
 //! | `embedded-io-async` | the traits of `embedded-io-async` 0.7 |
 //! | `embedded-io` | the traits of `embedded-io` 0.7, a CRC for each packet of the line |
 //! | `defmt`, `log` | log lines, and the crate of that name |
+//! | `upkeep` (default) | `drain` and `rotate_key` of a session; without it, 1.3 KB of flash less |
 //!
 //! Rust 1.91 or newer. `docs/embedded.md` of the repository has measurements and boards,
 //! `docs/spec.md` the protocol.

@@ -69,6 +69,9 @@ impl Graph {
     fn note(&mut self, function: &str, instruction: &str) {
         let (op, arguments) = instruction.split_once('\t').unwrap_or((instruction, ""));
         let op = op.trim().trim_end_matches(".w");
+        if is_fill(op, arguments) {
+            return;
+        }
         if is_jump(op) {
             let target = arguments.split_once('<').and_then(|(_, name)| name.split_once('>'));
             let target = target.map_or("", |(name, _)| name.split('+').next().unwrap_or(name));
@@ -134,6 +137,12 @@ impl Graph {
 }
 
 /// A call, or a jump that may be one at the end of a function.
+/// Whether this is no instruction: what the linker fills the room between functions with, 0xD4D4,
+/// reads as a jump backwards.
+fn is_fill(op: &str, arguments: &str) -> bool {
+    op == "bmi" && arguments.ends_with("imm = #-0x58")
+}
+
 fn is_jump(op: &str) -> bool {
     const CONDITIONS: [&str; 18] = [
         "eq", "ne", "cs", "cc", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le", "hs",
@@ -169,7 +178,7 @@ fn immediate(arguments: &str) -> u64 {
 fn build(workspace: &Workspace, features: &str) -> Result<PathBuf, String> {
     let dir = workspace.target_dir().join("firmware-stack");
     Process::cargo(&workspace.root().join("firmware"), "build --release -p bare --bin stack")
-        .words(&format!("--target {TARGET} {features}"))
+        .words(&format!("--target {TARGET} --features upkeep {features}"))
         .arg("--target-dir")
         .arg(&dir)
         // The record of frames is not stable yet; the compiler is.
@@ -260,6 +269,13 @@ mod tests {
         let bound = bound_of(CODE).expect("it has a bound");
         assert_eq!(bound.bytes, 16 + 32 + 16 + 24);
         assert_eq!(bound.path, ["16 core_a", "32 b", "40 asm"]);
+    }
+
+    #[test]
+    fn what_fills_the_room_between_functions_is_no_call() {
+        let fill = "426:\tbmi\t0x3d2 <b+0x2> @ imm = #-0x58\n";
+        let bound = bound_of(&format!("{CODE}\x20 {fill}")).expect("it has a bound");
+        assert_eq!(bound.bytes, 16 + 32 + 16 + 24);
     }
 
     #[test]

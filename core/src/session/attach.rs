@@ -7,14 +7,13 @@ use super::open::{check_beat, silence_limit, write_welcome};
 use super::{Pending, Session};
 use crate::auth::prove_claim;
 use crate::code::CloseCode;
-use crate::event::Position;
 use crate::link::{Link, Marks, Owed};
 use crate::state::{LinkEvent, LinkState, Obstacle, SessionEvent, SessionState, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    AuthData, Fixed, Grant, Hello, Op, Resume, Resumed, Terms, VERSION, Welcome, encode_simple,
-    version_1,
+    AuthData, CloseFlags, Fixed, Grant, Hello, Op, Resume, Resumed, Terms, VERSION, Welcome,
+    encode_simple, version_1,
 };
 
 /// What a client adds to its HELLO.
@@ -97,7 +96,7 @@ impl<S: Storage + ?Sized> Session<S> {
         check_beat(hello)?;
         if let Err(code) = self.check_resume(resume.rx_next, resume.tx_first) {
             //= RSM-7
-            self.die(code, Some(Position(resume.rx_next)));
+            self.die(code, self.possible(Some(resume.rx_next)));
             return Err(code);
         }
         let resumed =
@@ -125,7 +124,7 @@ impl<S: Storage + ?Sized> Session<S> {
         self.link.tick(now);
         if self.link.is_open() {
             //= RSM-10
-            self.leave(CloseCode::SUPERSEDED, true);
+            self.leave(CloseCode::SUPERSEDED, CloseFlags::NO_RETRY);
             written = self.poll_transmit(now, out);
         }
         self.detach(now);
@@ -339,7 +338,7 @@ impl<S: Storage + ?Sized> Session<S> {
             max_msg: self.config.max_message,
             ttl_s: self.peer.retention_s,
             // What the ring can take, for the peer's pace of acknowledging.
-            send_buffer: u32::try_from(self.ring.limit()).unwrap_or(u32::MAX),
+            send_buffer: self.ring.limit(),
         }
     }
 

@@ -30,7 +30,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         // Nothing can be answered behind FIN.
         self.send_refusals();
-        if self.tx.refusals {
+        if self.owes_refusals() {
             self.full()?;
         }
         let position = self.push(Header::new(Op::Fin, 0, 0), &[], &[])?;
@@ -53,14 +53,15 @@ impl<S: Storage + ?Sized> Session<S> {
         if !self.is_live() && self.state != SessionState::New {
             return;
         }
-        let closing = Closing { session_ended: true, ..Closing::of(code, Side::Local) };
+        let flags = CloseFlags::SESSION_ENDED;
+        let closing = Closing { flags, ..Closing::of(code, Side::Local) };
         self.die(code, None);
         self.begin_closing(closing);
     }
 
     /// The old connection must go because another took over.
-    pub(super) fn leave(&mut self, code: CloseCode, no_retry: bool) {
-        self.begin_closing(Closing { no_retry, ..Closing::of(code, Side::Local) });
+    pub(super) fn leave(&mut self, code: CloseCode, flags: CloseFlags) {
+        self.begin_closing(Closing { flags, ..Closing::of(code, Side::Local) });
     }
 
     /// The peer broke a rule.
@@ -89,8 +90,9 @@ impl<S: Storage + ?Sized> Session<S> {
         //= BUD-4
         let retry_ms = if code == CloseCode::CALM { CALM_RETRY_MS } else { 0 };
         //= CLS-6
-        let session_ended = self.state == SessionState::Dead;
-        let closing = Closing { retry_ms, session_ended, ..Closing::of(code, Side::Local) };
+        let died = self.state == SessionState::Dead;
+        let flags = if died { CloseFlags::SESSION_ENDED } else { CloseFlags::NONE };
+        let closing = Closing { retry_ms, flags, ..Closing::of(code, Side::Local) };
         self.closing_by(event, closing);
         code
     }
@@ -144,31 +146,35 @@ impl<S: Storage + ?Sized> Session<S> {
         let close = Close::decode_terse(body)?;
         let code = close.code;
         let ended = close.flags.contains(CloseFlags::SESSION_ENDED);
-        let received = close.rx_next.map(Position);
         if code == CloseCode::STALE_ATTACH {
             //= RSM-20
             let last = close.last_attach.unwrap_or_default();
             self.identity.attach = self.identity.attach.max(last);
-        } else if ended && code == CloseCode::OK && received == Some(self.sent()) && self.is_live()
-        {
-            //= CLS-5
-            self.step(SessionEvent::Finished);
-            self.pending.add(Pending::ENDED);
-        } else if forgets(code) && self.is_live() {
-            self.forget(code, received);
-        } else if (ended || code.scope() == Scope::Session) && self.is_live() {
-            self.die(code, received);
-        } else if poisons(code) && self.is_live() && self.poisoned() {
-            self.die(CloseCode::POISON, received);
+        } else if self.is_live() {
+            self.heed(code, ended, self.possible(close.rx_next));
         }
-        let closing = Closing {
-            retry_ms: close.retry_ms,
-            session_ended: ended,
-            no_retry: close.flags.contains(CloseFlags::NO_RETRY),
-            ..Closing::of(code, Side::Peer)
-        };
+        let Close { retry_ms, flags, .. } = close;
+        let closing = Closing { retry_ms, flags, ..Closing::of(code, Side::Peer) };
         self.closing_by(LinkEvent::PeerClose, closing);
         Ok(())
+    }
+
+    /// What the peer's CLOSE means for a session that lives.
+    fn heed(&mut self, code: CloseCode, ended: bool, received: Option<Position>) {
+        //= CLS-5
+        let well = ended && code == CloseCode::OK && received == Some(self.sent());
+        if well || forgets(code) && self.is_settled(received) {
+            self.end_well();
+        } else if ended || code.scope() == Scope::Session {
+            self.die(code, received);
+        } else if poisons(code) && self.poisoned() {
+            self.die(CloseCode::POISON, received);
+        }
+    }
+
+    fn end_well(&mut self) {
+        self.step(SessionEvent::Finished);
+        self.pending.add(Pending::ENDED);
     }
 
     /// The session cannot go on; it says why and keeps what was not acknowledged.
@@ -176,7 +182,6 @@ impl<S: Storage + ?Sized> Session<S> {
         if self.state.next(SessionEvent::Fatal).is_none() {
             return;
         }
-        let peer_received = self.possible(peer_received);
         self.step(SessionEvent::Fatal);
         self.death_code = code;
         self.mark =
@@ -186,9 +191,9 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// A position that cannot be is no news.
     //= CLS-17
-    fn possible(&self, received: Option<Position>) -> Option<Position> {
+    pub(super) fn possible(&self, received: Option<u64>) -> Option<Position> {
         let known = self.tx.acked..=self.tx_end();
-        received.filter(|position| known.contains(&position.0))
+        received.filter(|position| known.contains(position)).map(Position)
     }
 
     /// Ends the session once both ends finished and everything was taken.
@@ -201,11 +206,9 @@ impl<S: Storage + ?Sized> Session<S> {
         let ours = self.ring.len() == 0;
         let theirs = self.rx.is_released();
         if ours && theirs && self.is_live() && self.link.is_open() {
-            self.step(SessionEvent::Finished);
-            self.pending.add(Pending::ENDED);
-            let closing =
-                Closing { session_ended: true, ..Closing::of(CloseCode::OK, Side::Local) };
-            self.begin_closing(closing);
+            self.end_well();
+            let flags = CloseFlags::SESSION_ENDED;
+            self.begin_closing(Closing { flags, ..Closing::of(CloseCode::OK, Side::Local) });
         }
     }
 
@@ -214,31 +217,31 @@ impl<S: Storage + ?Sized> Session<S> {
     /// One that had nothing left to deliver in either direction has [ended](crate::Event::Ended)
     /// well; any other is lost.
     pub fn kill(&mut self, code: CloseCode) {
-        self.forget(code, None);
+        if self.is_live() && self.is_settled(None) {
+            self.end_well();
+        } else {
+            self.die(code, None);
+        }
     }
 
-    /// The session cannot be resumed any more: at an end that has finished, whose data arrived and
-    /// that released all of the peer's, there is nothing to resume it for.
+    /// Whether there is nothing to resume the session for: this end has finished, its data arrived,
+    /// and it released all of the peer's.
     //= CLS-18
-    fn forget(&mut self, code: CloseCode, received: Option<Position>) {
+    fn is_settled(&self, received: Option<Position>) -> bool {
         let ours = self.tx.finished && self.fate_of_all_but_fin(received);
         let theirs = self.rx.finished && self.rx.is_released();
-        if ours && theirs && self.is_live() {
-            self.step(SessionEvent::Finished);
-            self.pending.add(Pending::ENDED);
-        } else {
-            self.die(code, received);
-        }
+        ours && theirs
     }
 
     /// Whether the peer has taken everything before our FIN, as far as is known.
     fn fate_of_all_but_fin(&self, received: Option<Position>) -> bool {
-        let known = self.possible(received).map_or(self.tx.acked, |position| position.0);
+        let known = received.map_or(self.tx.acked, |position| position.0);
         self.tx_end() <= known + HEADER_LEN as u64
     }
 }
 
-/// Whether a code says that the session is not kept any longer, and nothing worse.
+/// Whether a code says that the session is not kept any longer, and nothing worse. Their scope is
+/// the session.
 fn forgets(code: CloseCode) -> bool {
     matches!(code, CloseCode::EXPIRED | CloseCode::EVICTED | CloseCode::NO_SESSION)
 }

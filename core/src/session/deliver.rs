@@ -158,13 +158,13 @@ impl<S: Storage + ?Sized> Session<S> {
     //= FRM-20
     //= AUT-11
     fn deliver_key(&mut self, frame: &mut Taken<'_, '_>) -> Result<(), CloseCode> {
-        let key = frame.body.try_into().map_err(|_| CloseCode::BAD_FRAME)?;
+        let key: &[u8; 16] = frame.body.try_into().map_err(|_| CloseCode::BAD_FRAME)?;
         if !self.is_client() {
             return Err(CloseCode::BAD_STATE);
         }
         let key_id = frame.header.tag();
         self.identity.key_id = key_id;
-        self.identity.key = key;
+        self.identity.key = *key;
         *frame.told = Some(Event::KeyRotated { key_id });
         Ok(())
     }

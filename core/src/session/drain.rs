@@ -1,75 +1,19 @@
-//! Leaving: DRAIN, and the requests that come too late for it.
+//! Leaving: DRAIN, said and heard, and the requests that come too late for it. The verb is in
+//! `upkeep.rs`.
 
 use super::input::Taken;
-use super::{Open, Session};
+use super::{Open, Session, UPKEEP};
 use crate::code::CloseCode;
 use crate::event::{Event, Head};
-use crate::link::{Leaving, Marks, Owed};
-use crate::state::{LinkEvent, LinkState, Obstacle, StateError, Verb};
+use crate::link::{Leaving, Marks};
+use crate::state::{LinkEvent, LinkState};
 use crate::storage::Storage;
-use crate::time::Instant;
 use crate::wire::{Drain, HEADER_LEN, Header, Op, RequestId, Status};
 
-/// Longest address that DRAIN can carry.
-const ADDRESS_MAX: usize = 255;
 /// Bytes of a response without payload.
 const REFUSAL_SIZE: usize = HEADER_LEN + 2;
 
 impl<S: Storage + ?Sized> Session<S> {
-    /// Announces that this end will leave: `grace_ms` for new requests, and connections moving away
-    /// over `spread_ms`.
-    ///
-    /// Requests that arrive on this connection after the grace are answered with
-    /// [`Status::REFUSED`] by the session itself.
-    ///
-    /// # Errors
-    ///
-    /// If no connection is open.
-    //= CLS-8
-    pub fn drain(
-        &mut self,
-        now: Instant,
-        code: CloseCode,
-        grace_ms: u32,
-        spread_ms: u32,
-    ) -> Result<(), StateError> {
-        self.link.tick(now);
-        if !self.link.is_open() || !self.link.step(LinkEvent::Drain) {
-            return Err(StateError::new(Verb::Drain, Obstacle::Link(self.link.state)));
-        }
-        self.link.farewell = Leaving { code, grace_ms, spread_ms }.into();
-        self.link.owed.add(Owed::DRAIN);
-        Ok(())
-    }
-
-    /// As [`drain`](Self::drain), and says where to connect next: at most 255 bytes that the peer's
-    /// dialer understands.
-    ///
-    /// A session has no room to keep an address, so it is written to `out` at once, behind the rest
-    /// of a frame that is under way and what else is due before it; the result is how many bytes
-    /// that is, and the driver must write them before anything else, as those of
-    /// [`poll_transmit`](Self::poll_transmit). If `out` cannot take all that, or the frame would be
-    /// too long for the peer, DRAIN goes without the address, with what is transmitted next.
-    /// [`HANDSHAKE_MAX`](crate::HANDSHAKE_MAX) bytes suffice where no frame is under way.
-    ///
-    /// # Errors
-    ///
-    /// If no connection is open, or the address is too long.
-    pub fn drain_to(
-        &mut self,
-        now: Instant,
-        code: CloseCode,
-        (grace_ms, spread_ms): (u32, u32),
-        address: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, StateError> {
-        if address.len() > ADDRESS_MAX {
-            return Err(StateError::new(Verb::Drain, Obstacle::LongAddress));
-        }
-        self.drain(now, code, grace_ms, spread_ms)?;
-        Ok(self.transmit_control(Some(address), out))
-    }
-
     /// What DRAIN says now: without an address where that would be too long for the peer.
     //= CLS-16
     pub(super) fn encode_drain(
@@ -111,7 +55,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// either: that would be an answer.
     #[inline]
     pub(super) fn comes_too_late(&self) -> bool {
-        matches!(self.link.state, LinkState::Draining) && self.is_grace_over()
+        UPKEEP && matches!(self.link.state, LinkState::Draining) && self.is_grace_over()
     }
 
     #[cold]
@@ -149,11 +93,17 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
+    /// Whether requests of the peer's are to be refused.
+    #[inline]
+    pub(super) const fn owes_refusals(&self) -> bool {
+        UPKEEP && self.tx.refusals
+    }
+
     /// Answers requests that are to be refused, as far as there is room. What is owed is a bit for
     /// each of them and waits for the next acknowledgement, not for the peer.
     #[cold]
     pub(super) fn send_refusals(&mut self) {
-        if !self.tx.refusals || self.open_out.is_some() || self.tx.finished || !self.is_live() {
+        if !self.owes_refusals() || self.open_out.is_some() || self.tx.finished || !self.is_live() {
             return;
         }
         let coming = self.refused_in(self.open_in);

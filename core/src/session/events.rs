@@ -3,6 +3,7 @@
 use super::Session;
 use crate::event::{Event, Side};
 use crate::storage::Storage;
+use crate::wire::CloseFlags;
 
 /// Events that wait to be told, the first of them in the lowest bit.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
@@ -72,7 +73,7 @@ impl<S: Storage + ?Sized> Session<S> {
                     code: closing.code,
                     by: closing.by,
                     retry_ms: if closing.by == Side::Peer { closing.retry_ms } else { 0 },
-                    no_retry: closing.no_retry,
+                    no_retry: closing.flags.contains(CloseFlags::NO_RETRY),
                 }
             }
         })

@@ -2,7 +2,7 @@
 //!
 //! Every frame is decoded into a value, checked, and only then applied; nothing fails half-way.
 
-use super::{Pending, Session};
+use super::{Pending, Session, UPKEEP};
 use crate::code::CloseCode;
 use crate::error::Violation;
 use crate::event::{Event, Position};
@@ -112,8 +112,9 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    // What is told goes where the caller wants it: an event is a lot to hand from call to call.
-    #[cold]
+    // What is told goes where the caller wants it: an event is a lot to hand from call to call. A
+    // microcontroller's compiler is not told how seldom this is: it would only be longer.
+    #[cfg_attr(not(target_pointer_width = "32"), cold)]
     #[inline(never)]
     fn handle_unpredicted<'b>(
         &mut self,
@@ -172,7 +173,7 @@ impl<S: Storage + ?Sized> Session<S> {
                 self.handle_handshake(&mut frame)?;
             }
             // What comes too late is refused here, and what had no room before once something went.
-            if self.tx.refusals {
+            if self.owes_refusals() {
                 self.send_refusals();
             }
             if told.is_some() {
@@ -302,7 +303,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
         self.tx.limit = limit;
         if distance > 0 {
-            if self.token_offset().is_some_and(|after| after <= offset) {
+            if UPKEEP && self.token_offset().is_some_and(|after| after <= offset) {
                 self.adopt_next_key();
             }
             self.tx.acknowledge(distance);

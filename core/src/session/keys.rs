@@ -1,14 +1,12 @@
 //! Replacing the key that resumes the session.
 //!
 //! The new key travels in a TOKEN, and until that is acknowledged it is kept nowhere else: what is
-//! sent and not acknowledged is in the ring.
+//! sent and not acknowledged is in the ring. The verb is in `upkeep.rs`.
 
-use super::{Pending, SendError, Session};
-use crate::event::Position;
+use super::{Pending, Session};
 use crate::ring::Ring;
-use crate::state::{Obstacle, StateError, Verb};
 use crate::storage::Storage;
-use crate::wire::{HEADER_LEN, Header, Op};
+use crate::wire::{HEADER_LEN, Op};
 
 /// Bytes of a key.
 const KEY_LEN: usize = 16;
@@ -16,31 +14,6 @@ const KEY_LEN: usize = 16;
 const TOKEN_SIZE: usize = HEADER_LEN + KEY_LEN;
 
 impl<S: Storage + ?Sized> Session<S> {
-    /// Replaces the key that resumes the session. The old one works until the client is known to
-    /// have the new one, which [`Event::KeyConfirmed`](crate::Event::KeyConfirmed) tells.
-    ///
-    /// A server with a registry asks it first: [`Registry::rotate`](crate::registry::Registry)
-    /// gives the number, [`confirm_key`](crate::registry::Registry::confirm_key) takes the event,
-    /// and [`abandon_key`](crate::registry::Registry::abandon_key) takes an error of this verb.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send); and if this is a client, or an earlier replacement is under way.
-    //= AUT-12
-    pub fn rotate_key(&mut self, key_id: u8, key: [u8; 16]) -> Result<Position, SendError> {
-        self.check_state()?;
-        if self.is_client() || self.identity.rotating {
-            let state = if self.is_client() { Obstacle::Client } else { Obstacle::Rotating };
-            return Err(SendError::State(StateError::new(Verb::RotateKey, state)));
-        }
-        if key_id == self.identity.key_id {
-            return Err(SendError::State(StateError::new(Verb::RotateKey, Obstacle::SameKey)));
-        }
-        let position = self.push(Header::new(Op::Token, key_id, 16), &[], &key)?;
-        self.note_token(position.0);
-        Ok(position)
-    }
-
     /// The key that is to follow, and its number, while the peer is not known to have it.
     pub(crate) fn next_key(&self) -> Option<(u8, [u8; KEY_LEN])> {
         self.next_key_at().map(|(key_id, at)| (key_id, self.ring.bytes_at(at)))
@@ -74,13 +47,6 @@ impl<S: Storage + ?Sized> Session<S> {
     pub(crate) fn token_offset(&self) -> Option<usize> {
         let distance = self.identity.token.wrapping_sub(self.tx.acked as u32);
         self.identity.rotating.then_some(distance as usize)
-    }
-
-    /// The TOKEN that ends at `position` is the one that matters.
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
-    const fn note_token(&mut self, position: u64) {
-        self.identity.rotating = true;
-        self.identity.token = position as u32;
     }
 }
 

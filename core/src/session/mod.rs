@@ -11,7 +11,8 @@
 //! | `send.rs` | what the application wants to send |
 //! | `clock.rs` | time: deadlines, heartbeats |
 //! | `close.rs` | the ways a connection and a session end |
-//! | `drain.rs` | leaving, and refusing what comes too late |
+//! | `drain.rs` | what leaving means, and refusing what comes too late |
+//! | `upkeep.rs` | the verbs for leaving and for replacing the key |
 //! | `positions.rs` | how far either direction has come |
 //! | `keys.rs` | replacing the key that resumes the session |
 //! | `events.rs` | what waits to be told |
@@ -30,6 +31,8 @@ mod open;
 mod output;
 mod positions;
 mod send;
+#[cfg(feature = "upkeep")]
+mod upkeep;
 mod written;
 
 pub use attach::Attach;
@@ -86,8 +89,8 @@ pub struct Session<S: ?Sized> {
     /// Our message whose last fragment has not been given yet.
     pub(crate) open_out: Option<Open>,
     pub(crate) link: Link,
-    pub(crate) rx: Rx,
     pub(crate) tx: Tx,
+    pub(crate) rx: Rx,
     /// Of a session that lives, where the last connection that carried it died of an error, if it
     /// did: `next` and `acked` never fall, so their sum (and one, for it is not 0) is the same only
     /// if both are. Of a dead one, one more than how far the peer received, if it said so.
@@ -103,6 +106,10 @@ pub struct Session<S: ?Sized> {
     /// Last, so that sessions of any size are one type: `&mut Session<[u8]>`.
     pub(crate) ring: Ring<S>,
 }
+
+/// Whether this end may announce that it leaves and replace keys. Where it may not, what follows
+/// from either is not linked.
+pub(crate) const UPKEEP: bool = cfg!(feature = "upkeep");
 
 /// Which end of a session this is.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]

@@ -155,7 +155,7 @@ impl Opening {
             window: config.window,
             max_msg: config.max_message,
             ttl_s: self.peer.retention_s,
-            send_buffer: u32::try_from(ring.limit()).unwrap_or(u32::MAX),
+            send_buffer: ring.limit(),
         };
         self.written = write_welcome(&terms, Some(grant), None, out)?;
         Ok(())
@@ -198,8 +198,7 @@ impl PeerLimits {
         }
         let ours = terms.max_requests.min(self.max_requests);
         ring.reserve_bits(bitmaps_len(max_requests, ours));
-        let header = HEADER_LEN as u64;
-        let fits = (ring.limit() as u64).min(u64::from(terms.window)).saturating_sub(header);
+        let fits = (ring.limit().min(terms.window) as usize).saturating_sub(HEADER_LEN);
         let fits = u16::try_from(fits).unwrap_or(MAX_BODY);
         if fits < MIN_MAX_BODY {
             return Err(CloseCode::LIMITS);

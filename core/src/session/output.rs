@@ -1,6 +1,6 @@
 //! Bytes out: control frames first, at frame boundaries, then the ring.
 
-use super::{Role, SendError, Session};
+use super::{Role, SendError, Session, UPKEEP};
 use crate::code::CloseCode;
 use crate::heartbeat::micros;
 use crate::link::{Farewell, Owed};
@@ -8,8 +8,7 @@ use crate::state::{LinkState, Obstacle, StateError, Verb};
 use crate::storage::Storage;
 use crate::time::{Coarse, Instant};
 use crate::wire::{
-    Close, CloseFlags, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_note,
-    encode_probe,
+    Close, HEADER_LEN, Op, Probe, Route, encode_ack, encode_empty, encode_note, encode_probe,
 };
 
 /// What is to be written next: `control`, then the two runs of `ring`, in this order.
@@ -136,17 +135,6 @@ impl<S: Storage + ?Sized> Session<S> {
         Ok(self.note_transmitted(written))
     }
 
-    /// Writes what is due now and no frame of the application's, but the rest of one under way.
-    pub(super) fn transmit_control(&mut self, address: Option<&[u8]>, out: &mut [u8]) -> usize {
-        let mut written = self.copy_ring(self.tx.frame_end, out);
-        if self.tx.sent >= self.tx.frame_end
-            && let Some(out) = out.get_mut(written..)
-        {
-            written += self.write_control(address, out);
-        }
-        self.note_transmitted(written)
-    }
-
     /// Whether there is something to transmit now.
     #[must_use]
     pub fn has_output(&self) -> bool {
@@ -203,7 +191,7 @@ impl<S: Storage + ?Sized> Session<S> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     #[expect(clippy::cast_possible_truncation, reason = "the ring is shorter than 2^30 bytes")]
-    fn copy_ring(&mut self, to: u32, out: &mut [u8]) -> usize {
+    pub(super) fn copy_ring(&mut self, to: u32, out: &mut [u8]) -> usize {
         if to <= self.tx.sent {
             return 0;
         }
@@ -250,7 +238,7 @@ impl<S: Storage + ?Sized> Session<S> {
         }
     }
 
-    fn note_transmitted(&mut self, count: usize) -> usize {
+    pub(super) fn note_transmitted(&mut self, count: usize) -> usize {
         if count > 0 {
             self.link.heartbeat.transmitted_at = Coarse::before(self.link.now);
         }
@@ -260,7 +248,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// Encodes control frames in their order of precedence, as many as fit.
     //= FRM-14
     #[cold]
-    fn write_control(&mut self, address: Option<&[u8]>, out: &mut [u8]) -> usize {
+    pub(super) fn write_control(&mut self, address: Option<&[u8]>, out: &mut [u8]) -> usize {
         let mut out = Writer { out, written: 0 };
         if self.link.owed.has(Owed::CLOSE) {
             self.write_close(&mut out);
@@ -293,7 +281,7 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::BEAT);
             self.stats.acks_out = self.stats.acks_out.wrapping_add(1);
         }
-        if self.link.owed.has(Owed::DRAIN) {
+        if UPKEEP && self.link.owed.has(Owed::DRAIN) {
             self.write_drain(address, &mut out);
         }
         if self.link.owed.has(Owed::BEAT) && out.has_room(4) {
@@ -330,16 +318,9 @@ impl<S: Storage + ?Sized> Session<S> {
             self.link.owed.remove(Owed::CLOSE);
             return;
         };
-        let mut flags = CloseFlags::NONE;
-        if closing.session_ended {
-            flags.0 |= CloseFlags::SESSION_ENDED.0;
-        }
-        if closing.no_retry {
-            flags.0 |= CloseFlags::NO_RETRY.0;
-        }
         let knows = self.id().is_some();
         let close = Close {
-            flags,
+            flags: closing.flags,
             retry_ms: closing.retry_ms,
             rx_next: knows.then_some(self.rx.next),
             versions: (closing.code == CloseCode::VERSION)
@@ -354,6 +335,7 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// What the peer is told about its sending; from now on it counts as told.
     //= CRD-3
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn report(&mut self) -> (u32, u32) {
         self.grant_window();
         self.link.ack_at = None;

@@ -121,7 +121,8 @@ impl Rx {
     /// Everything up to `position` is released, or up to `next` if nothing behind it was shown;
     /// false if that is no news.
     pub(crate) const fn release(&mut self, position: u64) -> bool {
-        if position <= self.released() || position > self.next {
+        // Before what is released it is farther behind `next`, and beyond `next` it wraps.
+        if self.next.wrapping_sub(position) >= self.behind(self.done) as u64 {
             return false;
         }
         let low = position as u32;

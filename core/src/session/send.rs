@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::deliver::checked_sum;
-use super::{Open, Pending, Session};
+use super::{Open, Pending, Session, UPKEEP};
 use crate::config::bitmap_len;
 use crate::event::{Head, Position};
 use crate::state::{Obstacle, SessionState, StateError, Verb};
@@ -166,7 +166,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let position = self.push(header, &[], payload)?;
         self.open_out = (!last).then_some(Open { total, ..open });
         self.count_sent(last);
-        if self.tx.refusals {
+        if self.owes_refusals() {
             self.send_refusals();
         }
         Ok(position)
@@ -185,7 +185,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let position = self.push(Header::new(Op::Continue, 1, 0), &[], &[])?;
         self.open_out = None;
         self.take_back(open.head);
-        if self.tx.refusals {
+        if self.owes_refusals() {
             self.send_refusals();
         }
         Ok(position)
@@ -231,7 +231,7 @@ impl<S: Storage + ?Sized> Session<S> {
             }
         }
         self.append(frames, taken);
-        if self.tx.refusals {
+        if self.owes_refusals() {
             self.send_refusals();
         }
         Ok(taken)
@@ -423,7 +423,7 @@ impl<S: Storage + ?Sized> Session<S> {
         let comes = self.open_in.is_some_and(
             |open| matches!(open.head, Head::Request { id: coming, .. } if coming == id),
         );
-        let refused = self.tx.refusals && self.is_refused(id);
+        let refused = self.owes_refusals() && self.is_refused(id);
         let is_mine = !comes && !refused && id.0 < self.config.max_requests;
         let closed = is_mine && self.change_bit(Bits::Theirs, id, false) == Some(true);
         if closed { Ok(()) } else { Err(SendError::NoSuchRequest) }
@@ -452,11 +452,11 @@ impl<S: Storage + ?Sized> Session<S> {
 
     /// Whether a request of the peer's is to be refused and waits for that.
     pub(crate) fn is_refused(&self, id: RequestId) -> bool {
-        self.bit(Bits::Refused, id)
+        UPKEEP && self.bit(Bits::Refused, id)
     }
 
     pub(crate) fn set_refused(&mut self, id: RequestId, refused: bool) -> bool {
-        self.change_bit(Bits::Refused, id, refused).is_some()
+        !UPKEEP || self.change_bit(Bits::Refused, id, refused).is_some()
     }
 
     /// Where in the bitmaps a request is.

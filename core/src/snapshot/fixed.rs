@@ -98,7 +98,7 @@ impl<'b> Fixed<'b> {
         ring.reserve_bits(bits);
         let frame = usize::from(self.peer_max_body()) + HEADER_LEN;
         let needed = self.retained().max(frame);
-        if needed > ring.limit() {
+        if needed > ring.limit() as usize {
             return Err(SnapshotError::TooSmall { needed: needed + bits });
         }
         Ok(())

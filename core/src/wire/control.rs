@@ -238,8 +238,8 @@ impl<'b> Close<'b> {
             flags |= CloseFlags::HAS_RANGE;
         }
         let mut writer = Writer::new(out);
-        let [(a, b), (c, d)] = [self.code.get(), flags].map(|field| field.to_le_bytes().into());
-        writer.put([[a, b, c, d], self.retry_ms.to_le_bytes()].as_flattened());
+        let code_and_flags = u32::from(self.code.get()) | u32::from(flags) << 16;
+        writer.put([code_and_flags.to_le_bytes(), self.retry_ms.to_le_bytes()].as_flattened());
         if let Some(rx_next) = self.rx_next {
             writer.put(&rx_next.to_le_bytes());
         }
