@@ -37,8 +37,8 @@
 //! ```
 //!
 //! A driver starts servers and clients, gives the far end of their transports to the case, and
-//! lets time pass, virtual or real. Cases that need what a driver cannot do are not run, and have
-//! to be named there. [`cases::rows`] says which known failures have no case yet, and why.
+//! lets time pass, virtual or real. Every driver runs every case. [`cases::rows`] says which known
+//! failures have none, or one that shows only a part, and which other tests show the rest.
 //! [`cases::table`] lists them all, with the sentences of the specification they are about. A case
 //! can be run by its name:
 //!

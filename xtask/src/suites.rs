@@ -36,8 +36,8 @@ pub(crate) const COLUMNS: [&str; 12] = [
 /// The column that the step `board` adds.
 pub(crate) const BOARD: &str = "firmware";
 
-/// Where what the step `tests` printed is kept for steps that add a column. It begins with the state
-/// of the repository that was tested.
+/// Where what the step `tests` printed is kept for steps that add a column. It begins with the
+/// state of the repository that was tested.
 const KEPT: &str = "suites.txt";
 
 /// Forgets what was kept: a run that is cut off leaves nothing that looks like its result.
