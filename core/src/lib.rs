@@ -173,7 +173,7 @@
 //! | feature | what for | what it costs |
 //! |---|---|---|
 //! | `alloc` | `Vec<u8>` as [`Storage`], which grows and shrinks | the crate `alloc` |
-//! | `defmt` | `defmt::Format` for public types | the crate `defmt` |
+//! | `defmt` | `defmt::Format` for what is told or set, not for keys, frames, sessions | `defmt` |
 //!
 //! None is on by default. The one dependency that there always is, is `sha2`, for the proof of a
 //! resume. Rust 1.88 or newer; other crates of the project need 1.91.

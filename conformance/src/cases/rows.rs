@@ -71,7 +71,8 @@ pub const LATER: &[(&str, &str)] = &[
     (
         "A45",
         "a driver has no authenticator to set: the registry's tests show the rule, and \
-         conformance/src/sockets/access.rs::a_shared_key_proves_both_ends who somebody is found to be",
+         conformance/src/sockets/access.rs::a_shared_key_proves_both_ends who somebody \
+         is found to be",
     ),
     (
         "A50",
@@ -98,8 +99,8 @@ pub const LATER: &[(&str, &str)] = &[
     (
         "A56",
         "a driver has no access list to set: \
-         core/src/admission/tests.rs::rules_agree_with_a_naive_reading shows how they are read, and \
-         cli/tests/config.rs::whoever_is_not_to_come_does_not that a server keeps them",
+         core/src/admission/tests.rs::rules_agree_with_a_naive_reading shows how they are read, \
+         and cli/tests/config.rs::whoever_is_not_to_come_does_not that a server keeps them",
     ),
     ("A57", "nothing of a driver is logged: service/src/security.rs::an_event_is_one_line"),
     (

@@ -273,12 +273,12 @@ mod tests {
             use outlast_service::{Handle, core::{Session, wire}};\nuse super::proto::wire as w;\n\
             fn f(wire: &Wire) { wire.read(self.wire, wire); }\nuse crate::core::wire::*;\n\
             use crate::core::wire::Route;\nfn g(op: c::Op) -> usize { c::HEADER_LEN }\n\
-            use super::{core::Session,\n    core::wire::{Status, Drain}};\nlet Opened = Operation;\n\
-            ";
+            use super::{core::Session,\n    core::wire::{Status, Drain}};\nlet Opened = On;\n";
         let found = lines(wire_in_runtimes, "runtime-tokio/src/runtime.rs", text);
         assert_eq!(found, [1, 2, 3, 4, 6, 8, 10]);
         let text = "use smoltcp::wire::IpEndpoint;\n\
-            use smoltcp::{iface::Interface, wire::IpCidr};\nfn f(at: smoltcp::wire::IpAddress) {}\nuse crate::core::wire::Op;\n";
+            use smoltcp::{iface::Interface, wire::IpCidr};\nfn f(at: smoltcp::wire::IpAddress) {}\n\
+            use crate::core::wire::Op;\n";
         assert_eq!(lines(wire_in_runtimes, "runtime-embedded/src/a.rs", text), [4]);
     }
 }
