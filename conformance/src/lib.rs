@@ -14,6 +14,7 @@
 //! | [`explore`] | every order of events within small bounds |
 //! | [`sim`] | long histories from one number |
 //! | [`world`], [`link`], [`model`] | two ends, the stream between them, and a judge that knows |
+//! | [`heap`] | an allocator that counts, for cases that look at memory |
 //! | [`mutation`] | rules taken out of the code, to see that it is noticed |
 //!
 //! Beside it, `vectors/` holds frames byte by byte as text files, for implementations in any
@@ -36,8 +37,8 @@
 //! ```
 //!
 //! A driver starts servers and clients, gives the far end of their transports to the case, and
-//! lets time pass, virtual or real. Cases that need what a driver cannot do are not run, and have
-//! to be named there. [`cases::rows`] says which known failures have no case yet, and why.
+//! lets time pass, virtual or real. Every driver runs every case. [`cases::rows`] says which known
+//! failures have none, or one that shows only a part, and which other tests show the rest.
 //! [`cases::table`] lists them all, with the sentences of the specification they are about. A case
 //! can be run by its name:
 //!
@@ -122,7 +123,7 @@
 //! Rust 1.91 or newer. `docs/conformance.md` of the repository has the table of cases and how to
 //! add one, `docs/porting.md` a runtime step by step.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod bench;
@@ -130,6 +131,7 @@ mod bystander;
 pub mod cases;
 pub mod driver;
 pub mod explore;
+pub mod heap;
 pub mod judge;
 pub mod link;
 pub mod memory;

@@ -99,6 +99,7 @@ impl Default for GateConfig {
 
 /// Why a connection is turned away. Close it without reading.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Turned {
     /// [`GateConfig::max_connections`] is reached, and every connection is open.
     Full,
@@ -172,6 +173,7 @@ enum Stage {
 
 /// What a [`Gate`] has now and has done so far.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GateStats {
     /// Connections now.
     pub connections: u32,

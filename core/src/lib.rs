@@ -173,7 +173,7 @@
 //! | feature | what for | what it costs |
 //! |---|---|---|
 //! | `alloc` | `Vec<u8>` as [`Storage`], which grows and shrinks | the crate `alloc` |
-//! | `defmt` | `defmt::Format` for public types | the crate `defmt` |
+//! | `defmt` | `defmt::Format` for what is told or set, not for keys, frames, sessions | `defmt` |
 //! | `upkeep` | [`Session::drain`], [`Session::drain_to`], `Session::rotate_key` | 1.3 KB flash |
 //!
 //! `upkeep` is on by default. Without it a session goes along with a peer that leaves or replaces

@@ -48,6 +48,7 @@ const REFUSED: u8 = 1;
 
 /// A snapshot cannot be taken or cannot be used.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SnapshotError {
     /// The session's state does not admit it.

@@ -27,6 +27,7 @@ pub enum LinkState {
 
 /// What moves a connection from state to state.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkEvent {
     /// A transport exists.
     Up,
@@ -190,6 +191,7 @@ pub enum SessionState {
 
 /// What moves a session from state to state.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionEvent {
     /// A connection was greeted and the positions of both ends fit.
     Attach,

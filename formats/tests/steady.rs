@@ -2,54 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "whatever is wrong fails the test")]
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "the same")]
 #![allow(clippy::wildcard_enum_match_arm, clippy::expect_fun_call, reason = "the same")]
-#![allow(unsafe_code, reason = "a global allocator is")]
 
 mod common;
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
-use std::alloc::System;
-
 use common::{CONFIGURED, encode, format, samples};
+use outlast_conformance::heap::{self, of_thread};
 use outlast_formats::{Compression, Extra, Format, FormatKind, Packet, Step};
 
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-/// Counts what a thread takes and gives back.
-struct Counting;
-
-fn count(size: isize) {
-    // A thread that ends has no counters any more.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + size);
-        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
-    });
-    if size > 0 {
-        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-    }
-}
-
-// SAFETY: every call is passed on unchanged to `System`, which upholds the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static HEAP: heap::Counting = heap::Counting;
 
 /// Decodes all of `input` and answers each packet.
 fn serve(format: &mut impl Format, mut input: &[u8], out: &mut Vec<u8>) -> usize {
@@ -79,9 +40,9 @@ fn packets_cost_no_allocation() {
         packets.truncate(3);
         let input = encode(&mut format, &packets);
         let mut out = Vec::with_capacity(2 * input.len() + 100);
-        let before = TAKEN.get();
+        let before = of_thread().taken;
         serve(&mut format, &input, &mut out);
-        assert_eq!(TAKEN.get() - before, 0, "{name} {options}");
+        assert_eq!(of_thread().taken - before, 0, "{name} {options}");
     }
 }
 
@@ -96,7 +57,7 @@ fn c13_a_million_requests_leave_nothing_behind() {
         let count = if format.kind() == FormatKind::Raw { 1 } else { packets.len() };
         input = input.repeat(500 / count);
         let mut out = Vec::with_capacity(4 * input.len());
-        let before = HELD.get();
+        let before = of_thread().held;
         let mut served = 0;
         while served < 1_000_000 {
             served += match format.kind() {
@@ -105,7 +66,7 @@ fn c13_a_million_requests_leave_nothing_behind() {
             };
             out.clear();
         }
-        assert_eq!(HELD.get() - before, 0, "{name} {options}");
+        assert_eq!(of_thread().held - before, 0, "{name} {options}");
     }
 }
 
@@ -125,11 +86,11 @@ fn bombs_take_no_more_memory_than_allowed() {
             let mut open = outlast_formats::AnyFormat::new(kind, &options).unwrap();
             encode(&mut open, &[Packet::request(0, 1, &whole)])
         };
-        let before = HELD.get();
-        MOST.set(before);
+        let before = of_thread().held;
+        heap::forget_most();
         let error = format.clone().decode(&bomb).unwrap_err();
         assert_eq!(error, outlast_formats::FormatError::Bomb { limit });
-        let most = MOST.get() - before;
+        let most = of_thread().most - before;
         assert!(most < (3 << 20) + window, "{codec} took {most} bytes");
     }
 }

@@ -1,11 +1,9 @@
 //! Every case of the suite over async-std and real sockets on loopback, in real time.
 #![cfg(feature = "async-std")]
 
-#[path = "../../runtime-tokio/tests/bounded/heap.rs"]
-mod heap;
-
 use outlast_async_std::AsyncIo;
 use outlast_async_std::async_std::AsyncStd;
+use outlast_conformance::heap;
 use outlast_conformance::net::{Loopback, Over};
 
 #[global_allocator]

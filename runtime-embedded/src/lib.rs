@@ -12,7 +12,7 @@
 //! | `serial` | `embedded-io` | a line that may lose or change bytes: client |
 //!
 //! The features `defmt` and `log` are for log lines; the first goes before the second, and also
-//! gives the core's public types a format.
+//! gives a format to the core's events, states, codes, errors, counts and settings.
 //!
 //! # Events
 //!

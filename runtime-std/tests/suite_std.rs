@@ -1,8 +1,6 @@
 //! Every case of the suite over threads and real sockets on loopback, in real time.
 
-#[path = "../../runtime-tokio/tests/bounded/heap.rs"]
-mod heap;
-
+use outlast_conformance::heap;
 use outlast_conformance::net::{Loopback, Over};
 use outlast_std::Std;
 

@@ -198,9 +198,6 @@ mod documents {
     #[doc = include_str!("../../docs/guide.md")]
     struct Guide;
 
-    #[doc = include_str!("../../docs/porting.md")]
-    struct Porting;
-
     #[cfg(all(feature = "formats", feature = "router"))]
     #[doc = include_str!("../../docs/moving.md")]
     struct Moving;

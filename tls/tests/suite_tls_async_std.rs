@@ -1,12 +1,11 @@
 //! Every case of the suite over TLS, async-std and real sockets on loopback, in real time.
 
 mod common;
-#[path = "../../runtime-tokio/tests/bounded/heap.rs"]
-mod heap;
 
 use common::far;
 use outlast_async_std::AsyncIo;
 use outlast_async_std::async_std::AsyncStd;
+use outlast_conformance::heap;
 use outlast_conformance::net::{Loopback, Over};
 use outlast_tls::Tls;
 

@@ -1,10 +1,9 @@
 //! Every case of the suite over TLS, threads and real sockets on loopback, in real time.
 
 mod common;
-#[path = "../../runtime-tokio/tests/bounded/heap.rs"]
-mod heap;
 
 use common::far;
+use outlast_conformance::heap;
 use outlast_conformance::net::{Loopback, Over};
 use outlast_std::Std;
 use outlast_tls::Tls;

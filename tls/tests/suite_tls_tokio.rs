@@ -1,12 +1,11 @@
 //! Every case of the suite over TLS, tokio and real sockets on loopback, in real time.
 
 mod common;
-#[path = "../../runtime-tokio/tests/bounded/heap.rs"]
-mod heap;
 
 use std::sync::mpsc;
 
 use common::far;
+use outlast_conformance::heap;
 use outlast_conformance::net::{Loopback, Over};
 use outlast_tls::Tls;
 use outlast_tokio::Tokio;

@@ -91,8 +91,8 @@ pub(crate) fn targets(workspace: &Workspace) -> Verdict {
 }
 
 /// The core passes clippy in every set of its features, each set by itself; so do the formats, the
-/// service with each feature alone, and the runtime of async-std and smol, and without the former's
-/// feature the former is not there.
+/// service and the crate for microcontrollers with each feature alone, and the runtime of async-std
+/// and smol, and without the former's feature the former is not there.
 pub(crate) fn features(workspace: &Workspace) -> Verdict {
     let path = workspace.root().join("core/Cargo.toml");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -107,6 +107,10 @@ pub(crate) fn features(workspace: &Workspace) -> Verdict {
     }
     for set in ["", "net", "formats", "router", "snapshots", "tracing"] {
         let line = format!("clippy -p outlast-service --no-default-features --features={set}");
+        Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
+    }
+    for set in ["", "smoltcp", "embedded-io", "embedded-io-async", "log", "defmt"] {
+        let line = format!("clippy -p outlast-embedded --no-default-features --features={set}");
         Process::cargo(workspace.root(), &line).words("-- -D warnings").run()?;
     }
     let executors = executors(workspace)?;

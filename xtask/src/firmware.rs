@@ -193,15 +193,20 @@ pub(crate) fn board(workspace: &Workspace) -> Verdict {
         .arg(workspace.target_dir().join("firmware"))
         .env("OUTLAST_SUITE_ELF", elf)
         .run_and_keep()?;
-    let suites = Suites::read(&[suites::kept(workspace), said].concat());
+    let (others, stale) = match suites::kept(workspace) {
+        Ok(others) => (others, None),
+        Err(stale) => (String::new(), Some(stale)),
+    };
+    let suites = Suites::read(&[others, said].concat());
     println!("\n{}\n", suites.table());
     ended?;
-    let (runtimes, cases) = suites.judge()?;
-    let others = match runtimes {
-        1 => String::new(),
-        more => format!(", as over {} others", more - 1),
+    let columns = match stale {
+        None => [&suites::COLUMNS[..], &[suites::BOARD]].concat(),
+        Some(_) => vec![suites::BOARD],
     };
-    Ok(Outcome::Passed(format!("{cases} cases over firmware{others}")))
+    let judged = suites.judge(&columns, workspace.ci())?;
+    let alone = stale.map(|why| format!(", firmware alone: {why}"));
+    Ok(Outcome::Passed(format!("{judged}{}", alone.unwrap_or_default())))
 }
 
 /// Two threads that keep two cores busy until this is dropped.

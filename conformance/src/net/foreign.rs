@@ -52,7 +52,6 @@ pub struct Foreign {
     lines: Vec<Weak<Line>>,
     /// Bytes of messages that the program takes ahead of saying so.
     ahead: usize,
-    /// Whether the program tells how much it holds.
     /// The name under which the program reaches this machine, if not that of loopback.
     host: Option<String>,
     /// Why there is none.

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 /// What becomes of an address.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Access {
     /// It may connect.
     Allow,

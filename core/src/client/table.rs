@@ -24,6 +24,7 @@ pub enum DialState {
 
 /// What moves a [`Dialer`](super::Dialer) from state to state.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DialEvent {
     /// The application wants a connection.
     Start,

@@ -31,6 +31,7 @@ pub struct Probe {
 /// The bits that announce the optional parts of [`Close`] are not among them: encoding sets and
 /// decoding removes them.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CloseFlags(pub u16);
 
 impl CloseFlags {

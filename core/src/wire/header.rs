@@ -49,6 +49,7 @@ const IGNORABLE_OPS: u32 = !(1 << OP_ILLEGAL);
 
 /// The frame kinds of version 1, reserved ones included.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Op {
     /// The client's first frame: versions, limits, and which session to resume.

@@ -2,13 +2,11 @@
 //!
 //! The tests take turns, so that each sees only its own memory.
 
-mod heap;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use outlast_conformance::raw;
+use outlast_conformance::{heap, raw};
 use outlast_tokio::{
     Client, Config, Handle, Incoming, Peer, Running, SendError, Server, SessionInfo, SocketOptions,
     Status,

@@ -1,9 +1,8 @@
 //! Every case of the suite over tokio and real sockets on loopback, in real time.
 
-#[path = "../bounded/heap.rs"]
-mod heap;
 mod subject;
 
+use outlast_conformance::heap;
 use outlast_conformance::net::Loopback;
 use subject::over_tokio;
 

@@ -1,5 +1,4 @@
 //! What sending takes of memory: counted, in virtual time.
-#![allow(unsafe_code, reason = "a global allocator is")]
 
 #[path = "../scripted/executor.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
@@ -11,48 +10,15 @@ mod link;
 #[allow(dead_code, reason = "other tests use more of it")]
 mod world;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use outlast_conformance::heap::{self, of_thread};
 use outlast_core::Config;
 use outlast_service::SessionInfo;
 
 use executor::Sim;
 use world::{client, deaf, eager, serve};
 
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Counts what a thread takes and gives back: everything here is on the test's own thread.
-struct Counting;
-
-fn count(size: isize) {
-    // A thread that ends has no counters any more.
-    let _ = HELD.try_with(|held| held.set(held.get() + size));
-    if size > 0 {
-        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-    }
-}
-
-// SAFETY: every call is passed on unchanged to `System`, which upholds the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static HEAP: heap::Counting = heap::Counting;
 
 const SESSIONS: usize = 200;
 const LENGTH: usize = 4_000;
@@ -80,14 +46,14 @@ fn held_behind_broadcasts(messages: usize) -> isize {
         }
         let forget = || net.state().links.iter().for_each(|link| link.down().log = Vec::new());
         forget();
-        let before = HELD.get();
+        let before = of_thread().held;
         for number in 0..messages {
             let report = everybody.broadcast(1u8, &[number as u8; LENGTH]);
             assert_eq!((report.sent, report.failed.len()), (SESSIONS, 0));
             world.sleep(1_000).await;
         }
         forget();
-        HELD.get() - before
+        of_thread().held - before
     })
 }
 
@@ -118,12 +84,12 @@ fn messages_of_a_session_share_their_allocations() {
         }
         handle.flushed().await.unwrap();
         net.last().up().log = Vec::with_capacity(1 << 20);
-        let before = TAKEN.get();
+        let before = of_thread().taken;
         for _ in 0..MANY {
             handle.send(1u8, &[0; 16]).await.unwrap();
         }
         handle.flushed().await.unwrap();
-        TAKEN.get() - before
+        of_thread().taken - before
     });
     println!("{taken} allocations for {MANY} messages");
     assert!((taken as u64) < MANY / 50, "{taken} allocations for {MANY} messages");

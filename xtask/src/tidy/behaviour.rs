@@ -1,5 +1,7 @@
 //! Calls that do not belong: stubs, naps in tests, queues without a limit, wire types in runtimes.
 
+use std::collections::BTreeMap;
+
 use super::source::{Source, is_word};
 use super::{Finding, Tree};
 
@@ -80,7 +82,25 @@ fn std_channel(line: &str) -> bool {
 /// What of the wire module an application names, and a runtime may hand on.
 const WIRE_VALUES: [&str; 3] = ["RequestId", "Route", "Status"];
 
-/// Runtimes move bytes; what the bytes mean is decided in the core alone.
+/// What of the wire module is not called like anything else: whoever says one of these words has
+/// it, by whatever path or alias it came.
+const WIRE_NAMES: [&str; 12] = [
+    "AuthData",
+    "CloseFlags",
+    "HANDSHAKE_MAX",
+    "HEADER_LEN",
+    "MAX_BODY",
+    "Op",
+    "Probe",
+    "REASON_MAX",
+    "Terms",
+    "encode_ack",
+    "encode_empty",
+    "encode_probe",
+];
+
+/// Runtimes move bytes; what the bytes mean is decided in the core alone. The runtime for
+/// microcontrollers drives the core itself, so it knows how long its handshake may be.
 pub(super) fn wire_in_runtimes(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for (file, source) in tree.sources() {
@@ -88,16 +108,33 @@ pub(super) fn wire_in_runtimes(tree: &Tree) -> Vec<Finding> {
             continue;
         }
         let code = source.whole_code();
-        for (at, path) in code.match_indices("outlast_core::") {
-            let rest = code.get(at + path.len()..).unwrap_or_default();
-            if let Some(name) = wire_name(rest) {
-                let line = code.get(..at).unwrap_or_default().matches('\n').count() + 1;
-                let message = format!("`{name}` of the wire: the core decides what bytes mean");
-                found.push(file.finding(line, "wire", message));
-            }
+        let starts = code.match_indices("wire").map(|(at, _)| at);
+        let paths = starts.filter_map(|at| Some((at, wire_name(&code, at)?)));
+        let is_core = file.path.starts_with("runtime-embedded/");
+        let words = words(&code).filter(|(_, word)| !is_core && WIRE_NAMES.contains(word));
+        let mut named = BTreeMap::new();
+        for (at, name) in paths.chain(words) {
+            let line = code.get(..at).unwrap_or_default().matches('\n').count() + 1;
+            named.entry(line).or_insert(name);
         }
+        let finding = |(line, name)| {
+            let message = format!("`{name}` of the wire: the core decides what bytes mean");
+            file.finding(line, "wire", message)
+        };
+        found.extend(named.into_iter().map(finding));
     }
     found
+}
+
+/// Each word of a text and where it begins.
+fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    code.split(|c| !is_word(c)).filter_map(move |word| {
+        let begins = at;
+        // What ends a word in code is one byte long.
+        at += word.len() + code.get(at + word.len()..)?.chars().next().map_or(0, char::len_utf8);
+        (!word.is_empty()).then_some((begins, word))
+    })
 }
 
 /// Whoever says one of these words has a frame in hand, or decides what to do about one, by
@@ -139,28 +176,34 @@ pub(super) fn decisions_in_runtimes(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// The first name that a path or a list behind `outlast_core::` takes from the wire module without
-/// being one of [`WIRE_VALUES`].
-fn wire_name(rest: &str) -> Option<&str> {
-    if let Some(list) = rest.strip_prefix('{') {
-        let list = list.split(';').next().unwrap_or_default();
-        let at = list.match_indices("wire").map(|(at, _)| at).find(|&at| {
-            let before = list.get(..at).and_then(|head| head.chars().next_back());
-            !before.is_some_and(is_word)
-        })?;
-        return wire_name(list.get(at..)?);
-    }
+/// The first name that is taken from the wire module of the core without being one of
+/// [`WIRE_VALUES`], by the word `wire` at `at`, if it is a part of a path or of a list of imports.
+/// The crate smoltcp has a module of the same name.
+fn wire_name(code: &str, at: usize) -> Option<&str> {
+    let (before, rest) = (code.get(..at)?, code.get(at..)?);
     let behind = rest.strip_prefix("wire")?;
-    if behind.starts_with(is_word) {
+    if behind.starts_with(is_word) || before.ends_with(is_word) {
+        return None;
+    }
+    let statement = before.rsplit(';').next().unwrap_or_default();
+    let import = statement.rfind("use ").and_then(|at| statement.get(at + 4..));
+    let imports = |text: &str| text.chars().all(|c| is_word(c) || ":{}, \n".contains(c));
+    let import = import.filter(|text| imports(text));
+    let is_foreign = |path: &str| path.trim_start().starts_with("smoltcp::");
+    if import.is_some_and(is_foreign) || before.ends_with("smoltcp::") {
         return None;
     }
     let Some(names) = behind.strip_prefix("::") else {
-        return Some("wire");
+        // A variable or a field may be called so.
+        return (import.is_some() || before.ends_with("::")).then_some("wire");
     };
     let end = if names.starts_with('{') { names.find('}') } else { names.find(|c| !is_word(c)) };
     let names = names.get(..end.unwrap_or(names.len()))?.trim_start_matches('{');
-    let mut each = names.split(',').map(str::trim).filter(|name| !name.is_empty());
-    each.find(|name| !WIRE_VALUES.contains(name))
+    let mut each = names.split(',').map(str::trim);
+    if names.is_empty() {
+        return Some("wire::*");
+    }
+    each.find(|name| !name.is_empty() && !WIRE_VALUES.contains(name))
 }
 
 #[cfg(test)]
@@ -222,5 +265,20 @@ mod tests {
         assert_eq!(lines(wire_in_runtimes, "runtime-tokio/src/a.rs", text), [1, 2, 3, 5, 8]);
         assert!(lines(wire_in_runtimes, "cli/src/a.rs", text).is_empty());
         assert!(lines(wire_in_runtimes, "runtime-tokio/tests/a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn no_other_path_leads_runtimes_to_the_wire() {
+        let text = "use crate::core::wire::{Close, Op};\nuse outlast_service::core::wire::Grant;\n\
+            use outlast_service::{Handle, core::{Session, wire}};\nuse super::proto::wire as w;\n\
+            fn f(wire: &Wire) { wire.read(self.wire, wire); }\nuse crate::core::wire::*;\n\
+            use crate::core::wire::Route;\nfn g(op: c::Op) -> usize { c::HEADER_LEN }\n\
+            use super::{core::Session,\n    core::wire::{Status, Drain}};\nlet Opened = On;\n";
+        let found = lines(wire_in_runtimes, "runtime-tokio/src/runtime.rs", text);
+        assert_eq!(found, [1, 2, 3, 4, 6, 8, 10]);
+        let text = "use smoltcp::wire::IpEndpoint;\n\
+            use smoltcp::{iface::Interface, wire::IpCidr};\nfn f(at: smoltcp::wire::IpAddress) {}\n\
+            use crate::core::wire::Op;\n";
+        assert_eq!(lines(wire_in_runtimes, "runtime-embedded/src/a.rs", text), [4]);
     }
 }
