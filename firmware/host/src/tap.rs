@@ -94,5 +94,5 @@ pub(crate) fn reset(options: &Options) -> Outcome {
         return Err(format!("the second boot needed {opened:?} to connect"));
     }
     println!("the second boot was connected after {opened:?}, {before} messages into the first");
-    server.check_last(options.count, &report)
+    server.check_last(&again, &report)
 }
