@@ -20,7 +20,7 @@ use outlast_core::{CloseCode, ConfigError, Event, Instant};
 
 use crate::keeper::Order;
 use crate::port::{Inbox, Outbox, Port};
-use crate::{Session, SetupError, StreamConfig, StreamMemory};
+use crate::{Session, SetupError, StreamConfig, StreamMemory, StreamResources};
 use line::{Arrived, End, Line};
 use packet::encoded_len;
 
@@ -30,6 +30,54 @@ const CHUNK: usize = 32;
 const READS: u32 = 64;
 /// The least memory for a packet.
 const PACKET_MIN: usize = encoded_len(16);
+
+/// As [`StreamResources`](crate::StreamResources), for a client over a serial line: `PACKET` bytes
+/// hold the packet that is received, and as many the one that is written.
+///
+/// ```
+/// use outlast_embedded::StreamConfig;
+/// use outlast_embedded::serial::{SerialClient, SerialResources};
+///
+/// let mut resources = SerialResources::<512, 256, 256, 80>::new();
+/// let (memory, incoming, outgoing) = resources.parts();
+/// let client = SerialClient::new(memory, incoming, outgoing, StreamConfig::new(7))?;
+/// # Ok::<(), outlast_embedded::SetupError>(())
+/// ```
+#[derive(Debug)]
+pub struct SerialResources<
+    const RING: usize,
+    const IN: usize,
+    const OUT: usize,
+    const PACKET: usize,
+> {
+    stream: StreamResources<RING, IN, OUT>,
+    incoming: [u8; PACKET],
+    outgoing: [u8; PACKET],
+}
+
+impl<const RING: usize, const IN: usize, const OUT: usize, const PACKET: usize>
+    SerialResources<RING, IN, OUT, PACKET>
+{
+    /// Zeroed memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        let (incoming, outgoing) = ([0; PACKET], [0; PACKET]);
+        Self { stream: StreamResources::new(), incoming, outgoing }
+    }
+
+    /// What [`SerialClient::new`] takes: memory of the session, and for a packet each way.
+    pub fn parts(&mut self) -> (StreamMemory<'_>, &mut [u8], &mut [u8]) {
+        ((&mut self.stream).into(), &mut self.incoming, &mut self.outgoing)
+    }
+}
+
+impl<const RING: usize, const IN: usize, const OUT: usize, const PACKET: usize> Default
+    for SerialResources<RING, IN, OUT, PACKET>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// A line failed: what it said, and when to poll again.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -63,8 +111,8 @@ pub struct SerialClient<'m> {
 }
 
 impl<'m> SerialClient<'m> {
-    /// A client, which begins when it is polled. `incoming` holds a received packet and `outgoing`
-    /// one that is written; see [`packet::decoded_len`] and [`encoded_len`]. Shorter packets lose
+    /// A client, which begins when it is polled. [`SerialResources`] has all its memory: `incoming`
+    /// holds a received packet and `outgoing` one that is written; see [`packet::decoded_len`] and [`encoded_len`]. Shorter packets lose
     /// less to a disturbance, longer ones less to their heads: 64 to 256 bytes suit most lines.
     ///
     /// A line has one other end: [`addresses`](outlast_core::client::DialerConfig::addresses) has

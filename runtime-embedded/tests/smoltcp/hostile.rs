@@ -1,7 +1,8 @@
 //! A client whose server is hostile, absent or mad, and whose clock is: it neither spins nor dials
 //! more often than its back-off says, and is well once an honest server is there.
 
-use outlast_core::client::DialerConfig;
+use outlast_core::CloseCode;
+use outlast_core::client::{DialerConfig, StopReason};
 use outlast_embedded::smoltcp::ClientConfig;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
@@ -107,13 +108,16 @@ fn a_server_that_sends_all_kinds_of_frames() {
     for is_welcome in [false, true] {
         for body in [0_usize, 8, 300] {
             let mut world = eager();
+            let mut welcomed = 0;
             let act = move |socket: &mut tcp::Socket<'static>, since: i64, number: u32| {
                 let bytes = match is_welcome {
+                    true if welcomed == number => None,
                     false if since == 0 => Some(Vec::new()),
                     false => None,
                     true => welcome(Instant::from_millis(since), socket),
                 };
                 if let Some(mut bytes) = bytes {
+                    welcomed = number;
                     let head = (number - 1) & 0xFF | (body as u32) << 16;
                     bytes.extend(head.to_le_bytes());
                     bytes.resize(bytes.len() + body, 0);
@@ -126,9 +130,19 @@ fn a_server_that_sends_all_kinds_of_frames() {
             while world.connections < 257 {
                 let before = world.connections;
                 world.run(&mut far, 60_000);
+                if world.client.stopped() == Some(StopReason::Refused(CloseCode::OK)) {
+                    // A whole CLOSE that says so: the only frame after which there is no other try.
+                    assert_eq!(((world.connections - 1) & 0xFF, body), (0x0D, 8));
+                    let connections = world.connections;
+                    world = eager();
+                    world.connections = connections;
+                    continue;
+                }
                 assert!(world.connections > before, "after {before} connections it dials no more");
             }
             assert!(world.polls < 60 * world.connections, "{} polls", world.polls);
+            assert_eq!(world.opened > 0, is_welcome);
+            world.is_well_with_an_honest_server();
         }
     }
 }
