@@ -22,8 +22,8 @@
 //!
 //! # Memory
 //!
-//! [`Resources`], `StreamResources` and `SerialResources` say what is needed and why. The state of a session is a
-//! few hundred bytes beside that, in the client itself.
+//! [`Resources`], `StreamResources` and `SerialResources` say what is needed and why. The state of
+//! a session is a few hundred bytes beside that, in the client itself.
 //!
 //! # Long messages
 //!
@@ -84,8 +84,8 @@
 //! given up after 30 s of silence, a session kept for ten minutes. What does not fit the memory is
 //! a [`SetupError`] when the client is made, with the number of bytes that it takes, and never an
 //! error later. A ring larger than [`Config::send_buffer`] is used whole. The rings of a socket of
-//! smoltcp are the application's, see there. What a session, a client and a call of each take in flash, state and stack is
-//! measured in `docs/embedded.md`.
+//! smoltcp are the application's, see there. What a session, a client and a call of each take in
+//! flash, state and stack is measured in `docs/embedded.md`.
 //!
 //! # Errors
 //!

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use outlast_core::wire::HEADER_LEN;
 use outlast_core::{Config, ConfigError};
 
 use crate::Session;
@@ -87,9 +86,10 @@ pub(crate) fn check_ring(config: &Config, len: usize) -> Result<(), SetupError> 
     if len < needed { Err(SetupError::Ring { needed }) } else { Ok(()) }
 }
 
-/// Whether so many bytes hold the longest frame that is accepted.
+/// Whether so many bytes hold the longest frame that is accepted: a body behind four bytes of
+/// header.
 pub(crate) fn check_frame(config: &Config, len: usize) -> Result<(), SetupError> {
-    let needed = usize::from(config.max_body) + HEADER_LEN;
+    let needed = usize::from(config.max_body) + 4;
     if len < needed { Err(SetupError::Frame { needed }) } else { Ok(()) }
 }
 

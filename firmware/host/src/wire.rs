@@ -253,8 +253,8 @@ impl Drop for Folder {
     }
 }
 
-/// One run over the wire; how many frames were lost, repeated or delayed on their way from the board
-/// and to it.
+/// One run over the wire; how many frames were lost, repeated or delayed on their way from the
+/// board and to it.
 pub(crate) fn run(options: &Options) -> Outcome<[Faults; 2]> {
     let name = format!("outlast-wire-{}-{}", std::process::id(), options.seed);
     let folder = Folder(std::env::temp_dir().join(name));

@@ -112,8 +112,9 @@ pub struct SerialClient<'m> {
 
 impl<'m> SerialClient<'m> {
     /// A client, which begins when it is polled. [`SerialResources`] has all its memory: `incoming`
-    /// holds a received packet and `outgoing` one that is written; see [`packet::decoded_len`] and [`encoded_len`]. Shorter packets lose
-    /// less to a disturbance, longer ones less to their heads: 64 to 256 bytes suit most lines.
+    /// holds a received packet and `outgoing` one that is written; see [`packet::decoded_len`] and
+    /// [`encoded_len`]. Shorter packets lose less to a disturbance, longer ones less to their
+    /// heads: 64 to 256 bytes suit most lines.
     ///
     /// A line has one other end: [`addresses`](outlast_core::client::DialerConfig::addresses) has
     /// to be 1.

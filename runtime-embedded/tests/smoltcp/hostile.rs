@@ -102,7 +102,7 @@ fn a_server_that_announces_more_than_it_says() {
     }
 }
 
-/// Instead of WELCOME, and behind it, with the shortest body, a short one, and one that is too long.
+/// Instead of WELCOME, and behind it, with the shortest body, a short and too long a one.
 #[test]
 fn a_server_that_sends_all_kinds_of_frames() {
     for is_welcome in [false, true] {
