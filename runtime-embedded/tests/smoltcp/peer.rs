@@ -25,6 +25,9 @@ fn memory(len: usize) -> &'static mut [u8] {
 }
 
 type Random = fn(&mut [u8]);
+/// What is done with a connected socket: since how many milliseconds it is, and the number of the
+/// connection, from 1.
+type Act = Box<dyn FnMut(&mut tcp::Socket<'static>, i64, u32)>;
 
 /// What is at the other end.
 pub(crate) enum Far {
@@ -32,9 +35,8 @@ pub(crate) enum Far {
     Dead,
     /// Refuses connections.
     Closed,
-    /// A socket, and what is done with it: how long it is connected, in milliseconds, and the
-    /// number of the connection, from 1.
-    Hostile(Box<dyn FnMut(&mut tcp::Socket<'static>, i64, u32)>),
+    /// A socket, and what is done with it.
+    Hostile(Act),
     /// A server of this crate, which sends every message back.
     Honest(Box<Server<'static, Random>>, Connection<'static>),
 }
