@@ -264,13 +264,14 @@ impl Attach<'_> {
     /// # Errors
     ///
     /// What is longer than its option may be, and would make every attempt fail.
+    #[inline]
     pub fn hello_len(&self) -> Result<usize, ConfigError> {
         let auth = self.auth.map(|auth| auth.data.len());
         let (agent, client_id) = (self.agent.map(<[u8]>::len), self.client_id.map(<[u8]>::len));
-        let items = [("auth", auth, 254), ("agent", agent, 255), ("client_id", client_id, 255)];
-        for (key, len, most) in items {
-            ConfigError::check(key, len.unwrap_or(0) as u64, 0, most)?;
-        }
+        // One by one, so that nothing is left of what is known when a program is compiled.
+        ConfigError::check("auth", auth.unwrap_or(0) as u64, 0, 254)?;
+        ConfigError::check("agent", agent.unwrap_or(0) as u64, 0, 255)?;
+        ConfigError::check("client_id", client_id.unwrap_or(0) as u64, 0, 255)?;
         // The number of the method is in front of its data.
         Ok(Hello::len_with([auth.map(|len| 1 + len), agent, client_id]))
     }
