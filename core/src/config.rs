@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use crate::wire::{HEADER_LEN, MAX_BODY, MIN_MAX_BODY};
+use crate::Attach;
+use crate::wire::{HEADER_LEN, Hello, MAX_BODY, MIN_MAX_BODY};
 
 /// How one end of a session behaves. Both ends may differ; each declares its own limits.
 ///
@@ -28,9 +29,10 @@ pub struct Config {
     /// Bytes that the window may grow to on a link that needs it: from [`window`](Self::window) to
     /// 2^30.
     pub window_max: u32,
-    /// Bytes of frames kept until the peer acknowledges them. Fixed storage caps this. The least is
-    /// 64, and on top of it two bits for each request of the peer's and one for each of this end's,
-    /// in whole words of four bytes; the most is 2^30.
+    /// Bytes of frames kept until the peer acknowledges them: how far storage grows. Storage of a
+    /// fixed size is used whole whatever this says; who lends it makes sure that it is not less.
+    /// The least is 64, and on top of it two bits for each request of the peer's and one for each
+    /// of this end's, in whole words of four bytes; the most is 2^30.
     pub send_buffer: u32,
     /// Requests the peer may have open at this end at once: 0, so that none is taken, to 32,768.
     pub max_requests: u16,
@@ -252,6 +254,26 @@ impl Range {
         if self.broken.is_none() && (value < min || value > max) {
             self.broken = Some(ConfigError { key, value, min, max });
         }
+    }
+}
+
+impl Attach<'_> {
+    /// Bytes of the longest HELLO that says this, which is one that resumes a session: what
+    /// [`Session::attach`](crate::Session::attach) needs room for, at every attempt.
+    ///
+    /// # Errors
+    ///
+    /// What is longer than its option may be, and would make every attempt fail.
+    #[inline]
+    pub fn hello_len(&self) -> Result<usize, ConfigError> {
+        let auth = self.auth.map(|auth| auth.data.len());
+        let (agent, client_id) = (self.agent.map(<[u8]>::len), self.client_id.map(<[u8]>::len));
+        // One by one, so that nothing is left of what is known when a program is compiled.
+        ConfigError::check("auth", auth.unwrap_or(0) as u64, 0, 254)?;
+        ConfigError::check("agent", agent.unwrap_or(0) as u64, 0, 255)?;
+        ConfigError::check("client_id", client_id.unwrap_or(0) as u64, 0, 255)?;
+        // The number of the method is in front of its data.
+        Ok(Hello::len_with([auth.map(|len| 1 + len), agent, client_id]))
     }
 }
 

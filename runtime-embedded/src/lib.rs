@@ -22,8 +22,8 @@
 //!
 //! # Memory
 //!
-//! [`Resources`] and `StreamResources` say what is needed and why. The state of a session is a
-//! few hundred bytes beside that, in the client itself.
+//! [`Resources`], `StreamResources` and `SerialResources` say what is needed and why. The state of
+//! a session is a few hundred bytes beside that, in the client itself.
 //!
 //! # Long messages
 //!
@@ -74,8 +74,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The README of the crate has a whole client over smoltcp, and `examples/embedded_echo.rs` one
-//! that runs on a computer.
+//! The README of the crate has a whole client over smoltcp. In `examples`, `embedded_echo` and
+//! `embedded_chat` run on a computer, and `embedded_line` is both ends of a serial line.
 //!
 //! # Limits and defaults
 //!
@@ -83,8 +83,9 @@
 //! not acknowledged and as much of what may come, 8 open requests in each direction, a connection
 //! given up after 30 s of silence, a session kept for ten minutes. What does not fit the memory is
 //! a [`SetupError`] when the client is made, with the number of bytes that it takes, and never an
-//! error later. What a session, a client and a call of each take in flash, state and stack is
-//! measured in `docs/embedded.md`.
+//! error later. A ring larger than [`Config::send_buffer`] is used whole. The rings of a socket of
+//! smoltcp are the application's, see there. What a session, a client and a call of each take in
+//! flash, state and stack is measured in `docs/embedded.md`.
 //!
 //! # Errors
 //!
@@ -93,6 +94,7 @@
 //! | [`SetupError`] | a size or a value does not do | mend the program |
 //! | [`SendError::Full`] | the ring is full of what the peer has not taken | wait for it, or drop |
 //! | [`SendError::State`] | the session does not allow it now | wait for [`Event::Opened`] |
+//! | `LineError` | a serial line failed | poll again when it says |
 //! | a client that has stopped | it was finished, or refused for good | see why: `stopped` |
 //!
 //! A connection that breaks is no error: the client dials again, later each time, and what was not

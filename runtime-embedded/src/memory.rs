@@ -9,7 +9,8 @@ use crate::Session;
 /// All the memory that one session and the connection that carries it keep beside their own state.
 ///
 /// * `RING` bytes keep what was sent and is not acknowledged, behind the bits of open requests: as
-///   many as [`Config::send_buffer`] says. More let more be under way.
+///   many as [`Config::send_buffer`] says, or it is refused. More let more be under way: all of it
+///   is used.
 /// * `FRAME` bytes hold one received frame that does not lie in one piece: at least
 ///   [`Config::max_body`] + 4; more are of use only to a server, for greetings that carry tokens.
 ///
@@ -64,13 +65,32 @@ impl<'m> Memory<'m> {
 
     /// A client's session in the ring, and the place for a frame.
     pub(crate) fn client(self, config: &Config) -> Result<(Session<'m>, &'m mut [u8]), SetupError> {
-        let session = Session::client(*config, self.ring).map_err(SetupError::Config)?;
-        let needed = frame_size(config);
-        if self.frame.len() < needed {
-            return Err(SetupError::Frame { needed });
-        }
+        let session = session(config, self.ring)?;
+        check_frame(config, self.frame.len())?;
         Ok((session, self.frame))
     }
+}
+
+/// A session in a ring, for every client and every place of a server.
+pub(crate) fn session<'m>(config: &Config, ring: &'m mut [u8]) -> Result<Session<'m>, SetupError> {
+    let len = ring.len();
+    let session = Session::client(*config, ring).map_err(SetupError::Config)?;
+    check_ring(config, len)?;
+    Ok(session)
+}
+
+/// Whether a ring of so many bytes is what the configuration says, which is enough for the bits of
+/// open requests and a frame: with less, each connection would end before it carries anything.
+pub(crate) fn check_ring(config: &Config, len: usize) -> Result<(), SetupError> {
+    let needed = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
+    if len < needed { Err(SetupError::Ring { needed }) } else { Ok(()) }
+}
+
+/// Whether so many bytes hold the longest frame that is accepted: a body behind four bytes of
+/// header.
+pub(crate) fn check_frame(config: &Config, len: usize) -> Result<(), SetupError> {
+    let needed = usize::from(config.max_body) + 4;
+    if len < needed { Err(SetupError::Frame { needed }) } else { Ok(()) }
 }
 
 impl<'m, const RING: usize, const FRAME: usize> From<&'m mut Resources<RING, FRAME>>
@@ -81,28 +101,33 @@ impl<'m, const RING: usize, const FRAME: usize> From<&'m mut Resources<RING, FRA
     }
 }
 
-/// Bytes of the longest frame that is accepted: a body behind four bytes of header.
-pub(crate) fn frame_size(config: &Config) -> usize {
-    usize::from(config.max_body) + 4
-}
-
 /// Why a client or a server cannot be had with this configuration and memory.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SetupError {
-    /// A value is out of range.
+    /// A value is out of range, or something that is said in the handshake is too long for any.
     Config(ConfigError),
+    /// The ring is smaller than [`Config::send_buffer`].
+    Ring {
+        /// Bytes it has to have.
+        needed: usize,
+    },
     /// The memory for a frame is too small for [`Config::max_body`], or that for bytes or packets
-    /// of a stream for a handshake.
+    /// of a stream for a handshake with what is said in it.
     Frame {
         /// Bytes it has to have.
         needed: usize,
     },
     /// There is no address to dial.
     NoAddress,
-    /// The memory for tables has no entry.
+    /// A server has no place for a session.
     NoPlace,
+    /// A server has fewer entries than places.
+    Entries {
+        /// How many it has to have.
+        needed: usize,
+    },
 }
 
 impl From<ConfigError> for SetupError {
@@ -115,11 +140,20 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
+            Self::Ring { needed } => {
+                write!(f, "the ring has to have {needed} bytes, which is `send_buffer`")
+            }
             Self::Frame { needed } => {
-                write!(f, "the memory for a frame or a packet has to have {needed} bytes")
+                write!(
+                    f,
+                    "the memory for a frame, a packet or the handshake has to have {needed} bytes"
+                )
             }
             Self::NoAddress => f.write_str("there is no address to dial"),
             Self::NoPlace => f.write_str("there is no place for a session"),
+            Self::Entries { needed } => {
+                write!(f, "there have to be {needed} entries, one for each place")
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::keeper::{Keeper, Order};
 use crate::{Session, SetupError, StreamMemory};
 
 /// Bytes of a handshake that carries neither tokens nor names, rounded up: the least memory for
-/// what is read, and for what is written.
+/// what is read, and for what is written. What this end says is measured besides.
 const HANDSHAKE: usize = 256;
 
 /// What a client over a stream of bytes is made from.
@@ -109,9 +109,13 @@ impl<'m> Port<'m> {
         config: StreamConfig<'m>,
     ) -> Result<(Self, Inbox<'m>, Outbox<'m>), SetupError> {
         config.dialer.validate()?;
+        let hello = config.hello.hello_len()?;
         let (session, inbox) = memory.frame.client(&config.session)?;
-        if inbox.len().min(memory.outbox.len()) < HANDSHAKE {
-            return Err(SetupError::Frame { needed: HANDSHAKE });
+        for (len, needed) in [(inbox.len(), HANDSHAKE), (memory.outbox.len(), hello.max(HANDSHAKE))]
+        {
+            if len < needed {
+                return Err(SetupError::Frame { needed });
+            }
         }
         let keeper = Keeper::new(config.dialer, config.seed);
         let inbox = Inbox { bytes: inbox, filled: 0 };

@@ -6,9 +6,13 @@ use crate::Memory;
 ///
 /// * `RING` bytes keep what was sent and is not acknowledged, as there.
 /// * `IN` bytes hold what was received until it is whole frames: at least 256 for the handshake,
-///   and [`Config::max_body`](crate::Config::max_body) + 4. More make reads fewer.
-/// * `OUT` bytes are being written: at least 256, and more where the greeting carries long tokens
+///   more where a server's greeting names another address, and
+///   [`Config::max_body`](crate::Config::max_body) + 4. More make reads fewer.
+/// * `OUT` bytes are being written: at least 256, and as many as
+///   [`Attach::hello_len`](crate::Attach::hello_len) counts where the greeting carries long tokens
 ///   or names. More make writes fewer.
+///
+/// What is too small is a [`SetupError`](crate::SetupError) with the number of bytes.
 #[derive(Debug)]
 pub struct StreamResources<const RING: usize, const IN: usize, const OUT: usize> {
     ring: [u8; RING],

@@ -1,4 +1,4 @@
-//! The example does what it says.
+//! The examples do what they say.
 
 #![allow(
     clippy::std_instead_of_core,
@@ -8,12 +8,19 @@
     reason = "what is wrong fails the test, and there is a standard library here"
 )]
 
-#[expect(dead_code, reason = "there is no chat here")]
-mod check {
-    include!("../../examples/check.rs");
+include!("../../examples/check.rs");
 
-    #[test]
-    fn echo() {
-        check_echo("embedded_echo");
-    }
+#[test]
+fn echo() {
+    check_echo("embedded_echo");
+}
+
+#[test]
+fn echo_over_a_line() {
+    check_echo("embedded_line");
+}
+
+#[test]
+fn chat() {
+    check_chat("embedded_chat");
 }

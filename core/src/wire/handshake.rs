@@ -14,6 +14,8 @@ pub const MIN_MAX_BODY: u16 = 60;
 
 /// Body bytes of HELLO and WELCOME in front of the options.
 const FIXED_LEN: usize = 36;
+/// Bytes of an option in front of its value.
+const OPTION_HEAD: usize = 2;
 
 /// The longest body of HELLO, WELCOME and AUTH, in bytes.
 pub(crate) const HANDSHAKE_BODY_MAX: u16 = 1020;
@@ -204,6 +206,13 @@ impl<'b> Hello<'b> {
             resume.encode(&mut writer);
         }
         Self::complete(writer, self.auth, self.agent, self.client_id)
+    }
+
+    /// Bytes of the whole frame with a RESUME and options whose values have these lengths.
+    pub(crate) fn len_with(values: [Option<usize>; 3]) -> usize {
+        let resume = OPTION_HEAD + usize::from(Resume::LEN);
+        let options = values.into_iter().flatten().map(|len| OPTION_HEAD.saturating_add(len));
+        options.fold(HEADER_LEN + FIXED_LEN + resume, usize::saturating_add)
     }
 
     /// The first step of writing a HELLO from where its parts lie: a whole one on the stack, and a

@@ -15,6 +15,8 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) lines: Vec<String>,
+    /// When the board said that it resets itself.
+    pub(crate) reset: Option<Instant>,
 }
 
 impl Report {
@@ -98,6 +100,9 @@ impl Board {
     pub(crate) fn finish(&mut self) -> Outcome<Report> {
         let mut report = std::mem::take(&mut self.report);
         while let Some(line) = self.output.next()? {
+            if line.starts_with("reset ") {
+                report.reset = Some(Instant::now());
+            }
             report.lines.push(line);
         }
         let status = self.child.wait().map_err(|e| e.to_string())?;

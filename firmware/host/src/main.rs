@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use options::{Link, Options};
+use wire::Faults;
 
 /// What happened, or what went wrong.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
@@ -53,30 +54,54 @@ fn main() -> ExitCode {
 /// All runs, each with its own seed; one that fails ends them.
 fn runs(options: &Options) -> Outcome {
     let mut took = Vec::new();
-    let mut faults = 0;
+    let mut faults = [Faults::default(); 2];
     for run in 0..options.runs {
         let options = Options { seed: options.seed + run, ..options.clone() };
         let start = Instant::now();
-        faults +=
+        let met =
             one(&options).map_err(|why| format!("run {run}, seed {}: {why}", options.seed))?;
+        faults = [faults[0].plus(met[0]), faults[1].plus(met[1])];
         took.push(start.elapsed().as_millis());
     }
     if matches!(options.link, Link::TapInside | Link::ResetInside) {
         return Ok(());
     }
-    if options.loss + options.duplicate + options.reorder > 0 && faults == 0 {
-        return Err("no frame met a fault, so nothing was tested".to_owned());
+    if let Some(missing) = missing_fault(options, &faults) {
+        return Err(missing);
     }
     took.sort_unstable();
     let (first, last) = (took.first().copied().unwrap_or(0), took.last().copied().unwrap_or(0));
     let middle = took.get(took.len() / 2).copied().unwrap_or(0);
     let (done, wanted) = (took.len(), options.runs);
-    println!("ok {done}/{wanted} ms {first}/{middle}/{last} faults {faults}");
+    let [from, to] = faults.map(|Faults { lost, repeated, reordered }| {
+        format!("{lost} lost, {repeated} twice, {reordered} later")
+    });
+    println!("ok {done}/{wanted} ms {first}/{middle}/{last} from the board {from}; to it {to}");
     Ok(())
 }
 
-/// One run; how many frames met a fault that was made.
-fn one(options: &Options) -> Outcome<u32> {
+/// A fault that was asked for and that no frame met, in one direction: what it is for was not
+/// tested then.
+fn missing_fault(options: &Options, faults: &[Faults; 2]) -> Option<String> {
+    for (way, Faults { lost, repeated, reordered }) in ["from", "to"].iter().zip(faults) {
+        for (what, percent, met) in [
+            ("lost", options.loss, lost),
+            ("repeated", options.duplicate, repeated),
+            ("reordered", options.reorder, reordered),
+        ] {
+            if percent > 0 && *met == 0 {
+                return Some(format!(
+                    "no frame {way} the board was {what}, so that was not tested: \
+                     more messages or another seed"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// One run; how many frames met a fault that was made, on their way from the board and to it.
+fn one(options: &Options) -> Outcome<[Faults; 2]> {
     match &options.link {
         Link::Serve(program) => outlast::run(options, program),
         Link::Wire => return wire::run(options),
@@ -86,7 +111,7 @@ fn one(options: &Options) -> Outcome<u32> {
         Link::TapInside => tap::run(options),
         Link::ResetInside => tap::reset(options),
     }?;
-    Ok(0)
+    Ok([Faults::default(); 2])
 }
 
 /// Over QEMU's user network.

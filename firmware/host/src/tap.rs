@@ -106,5 +106,5 @@ fn die_and_boot_again(options: &Options) -> Outcome<Duration> {
         .map(Duration::from_micros)
         .ok_or("the second boot said nothing of when")?;
     println!("the second boot was connected after {opened:?}, {before} messages into the first");
-    server.check_last(options.count, &report).map(|()| opened)
+    server.check_last(&again, &report).map(|()| opened)
 }

@@ -45,6 +45,12 @@ fn queued(network: &mut Network, socket: SocketHandle) -> usize {
     socket.recv_queue() + socket.send_queue()
 }
 
+/// The configuration with a ring as large as it should be, or as the memory allows.
+fn fitting(config: Config, memory: usize) -> Config {
+    let most = u32::try_from(memory).unwrap_or(u32::MAX);
+    Config { send_buffer: config.send_buffer.min(most), ..config }
+}
+
 pub(crate) struct AClient {
     pub(crate) client: Client<'static>,
     socket: SocketHandle,
@@ -59,9 +65,8 @@ impl AClient {
         seed: u64,
         network: &mut Network,
     ) -> Self {
-        let session = settings.config;
-        let len = rings.len().min(session.send_buffer as usize);
-        let ring = rings.get_mut(..len).unwrap_or_default();
+        let session = fitting(settings.config, rings.len());
+        let ring = rings.get_mut(..session.send_buffer as usize).unwrap_or_default();
         let memory = Memory::new(ring, memory(frame_size(&session)));
         let remotes = Vec::leak(vec![remote]);
         let dialer = settings.dialer;
@@ -108,8 +113,8 @@ impl AServer {
         rings: &'static mut [u8],
         seed: u64,
     ) -> Self {
-        // A ring is as large as it should be, or as the memory allows.
-        let len = (rings.len() / PLACES).min(config.send_buffer as usize);
+        let config = fitting(config, rings.len() / PLACES);
+        let len = config.send_buffer as usize;
         let place = |ring| Place::new(&config, ring);
         let places: Result<Vec<_>, _> =
             rings.chunks_exact_mut(len).take(PLACES).map(place).collect();
@@ -143,7 +148,9 @@ impl AServer {
         for _ in listening..LISTENING {
             let (receive, transmit) = SOCKETS[self.connections.len() % SOCKETS.len()];
             let socket = network.socket(receive, transmit);
-            self.connections.push((Connection::new(PORT, memory(self.frame)), socket));
+            let connection = self.server.connection(PORT, memory(self.frame));
+            let connection = connection.unwrap_or_else(|why| panic!("no connection: {why}"));
+            self.connections.push((connection, socket));
         }
         // They listen once they were polled.
         self.poll(instant(now), network, tell);

@@ -11,14 +11,16 @@
 pub mod line;
 pub mod packet;
 
+use core::fmt;
+
 use embedded_io::{Read, ReadReady, Write};
-use outlast_core::client::StopReason;
+use outlast_core::client::{Dial, StopReason};
 use outlast_core::state::LinkState;
-use outlast_core::{CloseCode, Event, Instant};
+use outlast_core::{CloseCode, ConfigError, Event, Instant};
 
 use crate::keeper::Order;
 use crate::port::{Inbox, Outbox, Port};
-use crate::{Session, SetupError, StreamConfig, StreamMemory};
+use crate::{Session, SetupError, StreamConfig, StreamMemory, StreamResources};
 use line::{Arrived, End, Line};
 use packet::encoded_len;
 
@@ -28,6 +30,72 @@ const CHUNK: usize = 32;
 const READS: u32 = 64;
 /// The least memory for a packet.
 const PACKET_MIN: usize = encoded_len(16);
+
+/// As [`StreamResources`](crate::StreamResources), for a client over a serial line: `PACKET` bytes
+/// hold the packet that is received, and as many the one that is written.
+///
+/// ```
+/// use outlast_embedded::StreamConfig;
+/// use outlast_embedded::serial::{SerialClient, SerialResources};
+///
+/// let mut resources = SerialResources::<512, 256, 256, 80>::new();
+/// let (memory, incoming, outgoing) = resources.parts();
+/// let client = SerialClient::new(memory, incoming, outgoing, StreamConfig::new(7))?;
+/// # Ok::<(), outlast_embedded::SetupError>(())
+/// ```
+#[derive(Debug)]
+pub struct SerialResources<
+    const RING: usize,
+    const IN: usize,
+    const OUT: usize,
+    const PACKET: usize,
+> {
+    stream: StreamResources<RING, IN, OUT>,
+    incoming: [u8; PACKET],
+    outgoing: [u8; PACKET],
+}
+
+impl<const RING: usize, const IN: usize, const OUT: usize, const PACKET: usize>
+    SerialResources<RING, IN, OUT, PACKET>
+{
+    /// Zeroed memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        let (incoming, outgoing) = ([0; PACKET], [0; PACKET]);
+        Self { stream: StreamResources::new(), incoming, outgoing }
+    }
+
+    /// What [`SerialClient::new`] takes: memory of the session, and for a packet each way.
+    pub fn parts(&mut self) -> (StreamMemory<'_>, &mut [u8], &mut [u8]) {
+        ((&mut self.stream).into(), &mut self.incoming, &mut self.outgoing)
+    }
+}
+
+impl<const RING: usize, const IN: usize, const OUT: usize, const PACKET: usize> Default
+    for SerialResources<RING, IN, OUT, PACKET>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A line failed: what it said, and when to poll again.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LineError<E> {
+    /// What the line said.
+    pub error: E,
+    /// When to poll next, after a back-off that grows; `None` once nothing further will be tried.
+    pub poll_at: Option<Instant>,
+}
+
+impl<E: fmt::Display> fmt::Display for LineError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the line failed: {}", self.error)
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for LineError<E> {}
 
 /// A client over a serial line.
 #[derive(Debug)]
@@ -43,9 +111,13 @@ pub struct SerialClient<'m> {
 }
 
 impl<'m> SerialClient<'m> {
-    /// A client, which begins when it is polled. `incoming` holds a received packet and `outgoing`
-    /// one that is written; see [`packet::decoded_len`] and [`encoded_len`]. Shorter packets lose
-    /// less to a disturbance, longer ones less to their heads: 64 to 256 bytes suit most lines.
+    /// A client, which begins when it is polled. [`SerialResources`] has all its memory: `incoming`
+    /// holds a received packet and `outgoing` one that is written; see [`packet::decoded_len`] and
+    /// [`encoded_len`]. Shorter packets lose less to a disturbance, longer ones less to their
+    /// heads: 64 to 256 bytes suit most lines.
+    ///
+    /// A line has one other end: [`addresses`](outlast_core::client::DialerConfig::addresses) has
+    /// to be 1.
     ///
     /// # Errors
     ///
@@ -59,6 +131,7 @@ impl<'m> SerialClient<'m> {
         if incoming.len().min(outgoing.len()) < PACKET_MIN {
             return Err(SetupError::Frame { needed: PACKET_MIN });
         }
+        ConfigError::check("addresses", config.dialer.addresses.into(), 1, 1)?;
         let [before, ..] = config.seed.to_be_bytes();
         let (port, inbox, outbox) = Port::new(memory.into(), config)?;
         let line = Line::new(End::Client, before, incoming);
@@ -76,6 +149,12 @@ impl<'m> SerialClient<'m> {
         self.port.keeper.stopped()
     }
 
+    /// Failures since the last connection that worked.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.port.keeper.dialer.failures()
+    }
+
     /// Ends the session, whatever was not delivered. Poll once more, so that the server hears of
     /// it.
     pub fn stop(&mut self, now: Instant, code: CloseCode) {
@@ -91,19 +170,26 @@ impl<'m> SerialClient<'m> {
     ///
     /// # Errors
     ///
-    /// Those of the line; the connection is over then.
+    /// Those of the line; the connection is over then, and the error says when the next is tried.
     pub fn poll<L: Read + ReadReady + Write>(
         &mut self,
         now: Instant,
         line: &mut L,
         mut on_event: impl FnMut(&mut Session<'m>, Event<'_>),
-    ) -> Result<Option<Instant>, L::Error> {
-        let done = self.exchange(now, line, &mut on_event);
-        if done.is_err() {
-            self.leave(now, &mut on_event);
+    ) -> Result<Option<Instant>, LineError<L::Error>> {
+        match self.exchange(now, line, &mut on_event) {
+            Ok(true) => Ok(Some(now)),
+            Ok(false) => Ok(self.port.deadline()),
+            Err(error) => {
+                self.leave(now, &mut on_event);
+                // A line that fails before anything begins is an attempt that failed: else it would
+                // be asked again and again.
+                if let Some(dial) = self.next_dial(now) {
+                    self.port.keeper.dialer.handle_failure(now, dial.attempt);
+                }
+                Err(LineError { error, poll_at: self.port.deadline() })
+            }
         }
-        let has_more = done?;
-        Ok(if has_more { Some(now) } else { self.port.deadline() })
     }
 
     /// Whether there may be more to read.
@@ -152,17 +238,23 @@ impl<'m> SerialClient<'m> {
         if self.is_attached() {
             return;
         }
-        let Port { session, keeper, config } = &mut self.port;
-        while let Some(order) = keeper.poll(now, session, &config.session) {
-            let Order::Dial(dial) = order else {
-                continue;
-            };
-            let attached = self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox);
-            match attached {
-                Ok(()) => self.line.open(),
-                Err(_) => self.port.keeper.dialer.handle_failure(now, dial.attempt),
-            }
+        let Some(dial) = self.next_dial(now) else {
             return;
+        };
+        match self.port.attach(now, dial.attempt, &mut self.inbox, &mut self.outbox) {
+            Ok(()) => self.line.open(),
+            Err(_) => self.port.keeper.dialer.handle_failure(now, dial.attempt),
+        }
+    }
+
+    /// The attempt that is due, if one is.
+    fn next_dial(&mut self, now: Instant) -> Option<Dial> {
+        let Port { session, keeper, config } = &mut self.port;
+        loop {
+            match keeper.poll(now, session, &config.session)? {
+                Order::Dial(dial) => return Some(dial),
+                Order::Abort => {}
+            }
         }
     }
 

@@ -56,6 +56,8 @@ impl<'m> ClientConfig<'m> {
         }
         let dialer = DialerConfig { addresses, ..self.dialer };
         dialer.validate()?;
+        // Where it goes is for the socket to say, later; but none has room for what is too long.
+        self.hello.hello_len()?;
         Ok(Keeper::new(dialer, self.seed))
     }
 }
@@ -114,7 +116,8 @@ impl<'m> Client<'m> {
     ///
     /// # Errors
     ///
-    /// If a value is out of range, the memory for a frame is too small, or there is no address.
+    /// If a value is out of range, the ring or the memory for a frame is too small, what is to be
+    /// said in the handshake is too long, or there is no address.
     pub fn new(
         memory: impl Into<Memory<'m>>,
         config: ClientConfig<'m>,

@@ -8,7 +8,9 @@
 //! # Sizes of the socket's rings
 //!
 //! * Transmit: at least 256 bytes, since the handshake is written in one piece, and more for the
-//!   tokens and names it carries. As many as the session's ring has are good.
+//!   tokens and names it carries: [`Attach::hello_len`](crate::Attach::hello_len) counts them. As
+//!   many as the session's ring has are good. The client sees its socket when it is polled and not
+//!   before: with less room, each attempt fails and [`Client::failures`] counts it.
 //! * Receive: at least 256 bytes. [`Config::window`](crate::Config::window) is good: what the peer
 //!   may send fits then.
 //!

@@ -10,7 +10,7 @@ use smoltcp::time;
 
 use super::transfer::{Frame, Reading, has_ended, has_reset_to_say, tell, write};
 use super::{from_core, to_core};
-use crate::memory::frame_size;
+use crate::memory::{check_frame, check_ring, session};
 use crate::trace::info;
 use crate::{Session, SetupError};
 
@@ -48,9 +48,9 @@ impl<'m> Place<'m> {
     ///
     /// # Errors
     ///
-    /// If a value of `config` is out of range.
+    /// If a value of `config` is out of range, or the ring is smaller than it says.
     pub fn new(config: &Config, ring: &'m mut [u8]) -> Result<Self, SetupError> {
-        let session = Session::client(*config, ring)?;
+        let session = session(config, ring)?;
         let farewell = [0; CONTROL_MAX];
         Ok(Self { session, lease: None, bound: false, farewell, farewell_len: 0 })
     }
@@ -79,7 +79,7 @@ impl<'m> Place<'m> {
     }
 }
 
-/// What a server keeps of the connection on one socket.
+/// What a server keeps of the connection on one socket; [`Server::connection`] makes it.
 #[derive(Debug)]
 pub struct Connection<'m> {
     seat: Seat,
@@ -95,15 +95,6 @@ enum Seat {
     Bound(usize, Lease),
     /// Only lingers, until then at most.
     Leaving(Instant),
-}
-
-impl<'m> Connection<'m> {
-    /// For a socket that listens at `port` whenever nobody is connected. `frame` holds one received
-    /// frame: [`Config::max_body`] + 4 bytes.
-    #[must_use]
-    pub const fn new(port: u16, frame: &'m mut [u8]) -> Self {
-        Self { seat: Seat::Vacant, frame: Frame::new(frame), port }
-    }
 }
 
 /// What comes of the bytes of a handshake.
@@ -130,12 +121,14 @@ pub struct Server<'m, E> {
 }
 
 impl<'m, E: Entropy> Server<'m, E> {
-    /// A server of sessions in `places`. `entries` are what it remembers of sessions: as many as
-    /// places, and more to remember those that are over, so that who comes back to one is told.
+    /// A server of sessions in `places`, which were made with the same configuration. `entries` are
+    /// what it remembers of sessions: as many as places, and more to remember those that are over,
+    /// so that who comes back to one is told.
     ///
     /// # Errors
     ///
-    /// If a value is out of range or there is no place or entry.
+    /// If a value is out of range, there is no place, a place has too small a ring for `config`, or
+    /// there are fewer entries than places.
     pub fn new(
         config: Config,
         sessions: RegistryConfig,
@@ -146,8 +139,14 @@ impl<'m, E: Entropy> Server<'m, E> {
         config.validate()?;
         let sessions = RegistryConfig { handshake_ms: config.handshake_timeout_ms, ..sessions };
         sessions.validate()?;
-        if places.is_empty() || entries.is_empty() {
+        if places.is_empty() {
             return Err(SetupError::NoPlace);
+        }
+        if entries.len() < places.len() {
+            return Err(SetupError::Entries { needed: places.len() });
+        }
+        for place in places.iter() {
+            check_ring(&config, place.session.held_bytes())?;
         }
         let mut seed = [0; 8];
         entropy.fill(&mut seed);
@@ -158,6 +157,17 @@ impl<'m, E: Entropy> Server<'m, E> {
     /// The places of the sessions.
     pub const fn places(&mut self) -> &mut [Place<'m>] {
         self.places
+    }
+
+    /// For a socket that listens at `port` whenever nobody is connected. `frame` holds one received
+    /// frame: [`Config::max_body`] + 4 bytes, and more for greetings that carry tokens.
+    ///
+    /// # Errors
+    ///
+    /// If that is too small.
+    pub fn connection(&self, port: u16, frame: &'m mut [u8]) -> Result<Connection<'m>, SetupError> {
+        check_frame(&self.config, frame.len())?;
+        Ok(Connection { seat: Seat::Vacant, frame: Frame::new(frame), port })
     }
 
     /// Does everything that can be done now with one connection: listens, admits, reads, tells
@@ -488,12 +498,4 @@ fn report(now: Instant, registry: &mut Registry<&mut [Entry]>, place: &Place<'_>
 /// A refusal for this reason, by a session that received so much if it is over.
 const fn refusal(code: CloseCode, rx_next: Option<u64>) -> Refusal {
     Refusal { code, last_attach: None, rx_next, retry_ms: 0, index: None }
-}
-
-impl Connection<'_> {
-    /// Whether the memory for a frame is enough for this configuration.
-    #[must_use]
-    pub fn suits(&self, config: &Config) -> bool {
-        self.frame.len() >= frame_size(config)
-    }
 }

@@ -31,10 +31,6 @@ impl<'m> Frame<'m> {
         Self { bytes, kept: 0, left: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Another connection begins.
     pub(super) const fn clear(&mut self) {
         (self.kept, self.left) = (0, 0);

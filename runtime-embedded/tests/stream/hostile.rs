@@ -11,7 +11,7 @@ use outlast_core::state::SessionState;
 use outlast_embedded::serial::SerialClient;
 use outlast_embedded::serial::packet::{Decoder, Kind, Packet, Received};
 use outlast_embedded::stream::{Client, Ended, Timer};
-use outlast_embedded::{CloseCode, Config, Instant, SetupError, StreamConfig, StreamResources};
+use outlast_embedded::{CloseCode, Config, Instant, StreamConfig, StreamResources};
 
 use crate::pipes::{Clock, Pipe, Server};
 
@@ -102,20 +102,6 @@ fn a_line_that_always_has_more_does_not_keep_a_poll() {
         let next = client.poll(now, &mut line, |_, _| {}).expect("a line without errors");
         assert_eq!(next, Some(now), "there is more to read");
     }
-}
-
-#[test]
-fn memory_that_cannot_work_is_refused() {
-    fn refused<const IN: usize, const OUT: usize>() -> bool {
-        let mut resources = StreamResources::<1_024, IN, OUT>::new();
-        let session = Config { max_body: 60, ..Config::CONSTRAINED };
-        let config = StreamConfig { session, ..StreamConfig::new(7) };
-        let made = Client::new(&mut resources, config, Clock::default());
-        matches!(made, Err(SetupError::Frame { .. }))
-    }
-    assert!(!refused::<256, 256>());
-    assert!(refused::<255, 256>(), "WELCOME may be longer");
-    assert!(refused::<256, 255>(), "HELLO may be longer");
 }
 
 #[test]

@@ -11,7 +11,9 @@
     reason = "what is wrong fails the test, and there is a standard library here"
 )]
 
+mod faults;
 mod hostile;
+mod memory;
 mod pipes;
 mod serial;
 mod sockets;

@@ -18,6 +18,10 @@ use outlast_embedded::stream::Timer;
 pub(crate) struct Clock(Rc<Cell<u64>>);
 
 impl Clock {
+    pub(crate) fn micros(&self) -> u64 {
+        self.0.get()
+    }
+
     pub(crate) fn pass(&self, micros: u64) {
         self.0.set(self.0.get() + micros);
     }

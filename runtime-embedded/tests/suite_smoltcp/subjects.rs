@@ -126,7 +126,8 @@ impl AServer {
 
     /// Lets one more socket listen.
     pub(crate) fn listen(&mut self, host: &mut Host) {
-        let connection = Connection::new(PORT, memory(self.frame));
+        let connection = self.server.connection(PORT, memory(self.frame));
+        let connection = connection.expect("room for a frame");
         let (receive, transmit) = RINGS[self.connections.len() % RINGS.len()];
         self.connections.push((connection, host.socket(receive, transmit)));
     }

@@ -1,14 +1,4 @@
 //! A server polled no more often than it asks for.
-#![cfg(feature = "smoltcp")]
-#![expect(
-    clippy::std_instead_of_core,
-    clippy::expect_used,
-    reason = "what is wrong fails the test, and there is a standard library here"
-)]
-
-#[path = "suite_smoltcp/hosts.rs"]
-#[expect(dead_code, reason = "the suite uses more of it")]
-mod hosts;
 
 use outlast_core::Config;
 use outlast_core::registry::{Entry, RegistryConfig};
@@ -18,6 +8,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 
 use crate::hosts::{Host, Pair};
+
 /// Where the server listens.
 const PORT: u16 = 7411;
 
@@ -70,7 +61,7 @@ fn state_after(spoil: impl FnOnce(&mut World<'_>, SocketHandle)) -> tcp::State {
     let server = Server::new(config, sessions, &mut places, &mut entries, fill).expect("good");
     let socket = pair.near.socket(512, 512);
     let far = pair.far.socket(512, 512);
-    let connection = Connection::new(PORT, &mut frame);
+    let connection = server.connection(PORT, &mut frame).expect("good");
     let (due, packets, far_is_dead) = (Some(now), 0, false);
     let mut world = World { far_is_dead, pair, now, due, packets, server, connection, socket };
     world.pass(Duration::from_millis(10));
