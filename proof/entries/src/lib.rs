@@ -24,7 +24,6 @@ macro_rules! entries {
         )*
 
         /// Calls everything here.
-        #[expect(clippy::unit_arg, reason = "whether a call returns something does not matter")]
         pub(crate) fn all() {
             $(crate::keep($name($(crate::any(stringify!($arg))),*));)*
         }
