@@ -433,6 +433,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         mix(number ^ self.seed)
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn find(&self, sid: u64) -> Option<u32> {
         let hash = self.hash(sid);
         threads::find::<_, BySid>(self.entries.as_slice(), hash, |entry| {

@@ -37,15 +37,17 @@ impl Default for Options {
     }
 }
 
+/// The build of a program of the firmware workspace.
+pub(crate) fn building(workspace: &Workspace, line: &str, target: &str) -> Process {
+    Process::cargo(&workspace.root().join("firmware"), "build --release")
+        .words(&format!("{line} --target {target} --target-dir"))
+        .arg(workspace.target_dir().join("firmware"))
+}
+
 /// Builds a program of the firmware workspace.
 pub(crate) fn build(workspace: &Workspace, line: &str, target: &str) -> Result<PathBuf, String> {
-    let dir = workspace.target_dir().join("firmware");
-    Process::cargo(&workspace.root().join("firmware"), "build --release")
-        .words(&format!("{line} --target {target}"))
-        .arg("--target-dir")
-        .arg(&dir)
-        .run()?;
-    Ok(dir.join(target).join("release"))
+    building(workspace, line, target).run()?;
+    Ok(workspace.target_dir().join("firmware").join(target).join("release"))
 }
 
 /// Runs a program on a board without a network and returns what it said.

@@ -44,6 +44,7 @@ cargo xtask firmware --serve yes
                                a board as a client of `outlast serve`; prints both sides
 cargo xtask footprint [--bless]
                                sizes, stack, instructions; --bless rewrites docs/embedded.md
+cargo xtask stack              the bound on the stack of each call of the core
 cargo xtask footprint --peers yes
                                builds MQTT clients too, and writes their sizes there
 cargo xtask fuzz [--seconds N] [--target NAME] [--engine libfuzzer|random] [--seed N]
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Ok(Command::Test(names)) => steps::run(&workspace, &names),
         Ok(Command::Fuzz(options)) => single(fuzz::run(&workspace, &options)),
         Ok(Command::Firmware(options)) => single(firmware::run(&workspace, &options)),
+        Ok(Command::Stack) => single(stack::run(&workspace)),
         Ok(Command::Peers) => single(peers::bless(&workspace)),
         Ok(Command::BlessFootprint) => single(footprint::bless(&workspace)),
         Ok(Command::Bless) => single(instructions::bless(&workspace)),

@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Bless,
     /// Rewrite the table of docs/embedded.md.
     BlessFootprint,
+    /// Print the bound on the stack of each call of the core.
+    Stack,
     /// Measure clients of other protocols.
     Peers,
 }
@@ -33,6 +35,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "list" => Ok(Command::List),
         "test" => steps_named(rest).map(Command::Test),
         "fuzz" => fuzz(rest).map(Command::Fuzz),
+        "stack" if rest.is_empty() => Ok(Command::Stack),
         "firmware" if !rest.is_empty() => firmware(rest),
         "footprint" if rest == ["--peers", "yes"] => Ok(Command::Peers),
         "footprint" if rest == ["--bless"] => Ok(Command::BlessFootprint),
@@ -108,6 +111,7 @@ mod tests {
         assert_eq!(of("test fmt"), wanted);
         assert_eq!(of("fmt"), wanted);
         assert_eq!(of("test"), Ok(Command::Test(vec![])));
+        assert_eq!(of("stack"), Ok(Command::Stack));
     }
 
     #[test]

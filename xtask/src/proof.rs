@@ -1,7 +1,7 @@
 //! Link proofs: no panic of the core can be reached, and nothing in it allocates.
 //!
-//! `proof/link` calls every entry of the core, and with the feature `serial` those of a client over
-//! a serial line. Its panic handler calls a symbol that nobody
+//! `proof/link` calls every entry of the core, those of `proof/entries`, and with the feature
+//! `serial` those of a client over a serial line. Its panic handler calls a symbol that nobody
 //! defines, so the symbol is in the archive exactly if some call can panic. Negative controls add
 //! a panic and an allocation, and must be found: a proof that cannot fail proves nothing.
 
@@ -14,7 +14,7 @@ use crate::tools;
 use crate::workspace::Workspace;
 
 const TARGETS: [&str; 3] =
-    ["thumbv6m-none-eabi", "thumbv7em-none-eabihf", "riscv32imc-unknown-none-elf"];
+    ["thumbv6m-none-eabi", "thumbv7em-none-eabihf", "riscv32imac-unknown-none-elf"];
 /// How to build, and what: everything as the product is built, and what keeps no state with every
 /// sum checked as well.
 const PROOFS: [(&str, &str); 4] = [
@@ -24,6 +24,11 @@ const PROOFS: [(&str, &str); 4] = [
     // And a whole client for microcontrollers, over the one transport that is all of our making.
     ("size", "--features serial"),
 ];
+/// Where what is planted must be found, on every target.
+const PROFILES: [&str; 3] = ["speed", "size", "checked"];
+/// Beside what keeps no state, which is soon built.
+const PANICKING: &str = "--no-default-features --features panicking";
+const ALLOCATING: &str = "--no-default-features --features allocating";
 const PANIC_SYMBOL: &str = "outlast_reachable_panic";
 const ENTRY: &str = "outlast_proof";
 
@@ -92,15 +97,17 @@ pub(crate) fn step(workspace: &Workspace) -> Verdict {
     let host = tools::host()?;
     let targets: Vec<&str> = TARGETS.into_iter().chain([host.as_str()]).collect();
     for &target in &targets {
-        let planted = "--features panicking";
-        expect_panic(&nm, &Build { workspace, target, profile: "speed", features: planted })?;
         for (profile, features) in PROOFS {
             prove(&nm, &Build { workspace, target, profile, features })?;
         }
+        for profile in PROFILES {
+            let build = |features| Build { workspace, target, profile, features };
+            expect_panic(&nm, &build(PANICKING))?;
+            expect_no_allocator(&build(ALLOCATING))?;
+        }
     }
-    let (target, features) = (TARGETS[0], "--features allocating");
-    expect_no_allocator(&Build { workspace, target, profile: "speed", features })?;
-    Ok(Outcome::Passed(format!("{}; planted breaches found", targets.join(" "))))
+    let (targets, profiles) = (targets.join(" "), PROFILES.join(", "));
+    Ok(Outcome::Passed(format!("{targets}; planted breaches found on each at {profiles}")))
 }
 
 fn prove(nm: &Path, build: &Build<'_>) -> Result<(), String> {
@@ -142,7 +149,8 @@ fn expect_panic(nm: &Path, build: &Build<'_>) -> Result<(), String> {
     if inspect(nm, &build.archive())?.has_panic {
         Ok(())
     } else {
-        Err(format!("the planted panic was not found on {}", build.target))
+        let (target, profile) = (build.target, build.profile);
+        Err(format!("the planted panic was not found on {target} at {profile}"))
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::process::Process;
+use crate::steps::{Outcome, Verdict};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -25,6 +26,8 @@ struct Graph {
     /// Frames read from the instructions, for what was compiled elsewhere.
     read: BTreeMap<String, u64>,
     calls: BTreeMap<String, BTreeSet<String>>,
+    /// Jumps at the end of a function, which has given its frame back then.
+    tail_calls: BTreeMap<String, BTreeSet<String>>,
     indirect: BTreeSet<String>,
 }
 
@@ -69,15 +72,18 @@ impl Graph {
     fn note(&mut self, function: &str, instruction: &str) {
         let (op, arguments) = instruction.split_once('\t').unwrap_or((instruction, ""));
         let op = op.trim().trim_end_matches(".w");
-        if is_fill(op, arguments) {
-            return;
-        }
         if is_jump(op) {
             let target = arguments.split_once('<').and_then(|(_, name)| name.split_once('>'));
-            let target = target.map_or("", |(name, _)| name.split('+').next().unwrap_or(name));
+            let (target, offset) = target.map_or(("", ""), |(name, _)| {
+                name.split_once('+').map_or((name, ""), |(name, offset)| (name, offset))
+            });
+            // The linker fills the gap between functions with 0xD4D4, which reads as a jump.
+            let is_filler = op == "bmi" && !offset.is_empty() && target != function;
             // A jump to its own start is a loop.
-            if !target.is_empty() && (target != function || op == "bl") {
-                self.calls.entry(function.to_owned()).or_default().insert(target.to_owned());
+            if !target.is_empty() && !is_filler && (target != function || op == "bl") {
+                let is_tail = op == "b" && offset.is_empty();
+                let calls = if is_tail { &mut self.tail_calls } else { &mut self.calls };
+                calls.entry(function.to_owned()).or_default().insert(target.to_owned());
             }
         } else if (op == "blx" || op == "bx") && arguments.trim() != "lr" {
             self.indirect.insert(function.to_owned());
@@ -120,10 +126,18 @@ impl Graph {
                 deepest = bound;
             }
         }
-        above.pop();
-        let mut path = vec![format!("{} {function}", self.frame(function))];
+        let frame = self.frame(function);
+        let mut path = vec![format!("{frame} {function}")];
         path.append(&mut deepest.path);
-        let bound = Bound { bytes: self.frame(function) + deepest.bytes, path };
+        let mut bound = Bound { bytes: frame + deepest.bytes, path };
+        for callee in self.tail_calls.get(function).into_iter().flatten() {
+            let mut tail = self.bound(callee, above, known)?;
+            if tail.bytes > bound.bytes {
+                tail.path.insert(0, format!("0 {function}"));
+                bound = tail;
+            }
+        }
+        above.pop();
         known.insert(function.to_owned(), bound.clone());
         Ok(bound)
     }
@@ -137,12 +151,6 @@ impl Graph {
 }
 
 /// A call, or a jump that may be one at the end of a function.
-/// Whether this is no instruction: what the linker fills the room between functions with, 0xD4D4,
-/// reads as a jump backwards.
-fn is_fill(op: &str, arguments: &str) -> bool {
-    op == "bmi" && arguments.ends_with("imm = #-0x58")
-}
-
 fn is_jump(op: &str) -> bool {
     const CONDITIONS: [&str; 18] = [
         "eq", "ne", "cs", "cc", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le", "hs",
@@ -178,7 +186,7 @@ fn immediate(arguments: &str) -> u64 {
 fn build(workspace: &Workspace, features: &str) -> Result<PathBuf, String> {
     let dir = workspace.target_dir().join("firmware-stack");
     Process::cargo(&workspace.root().join("firmware"), "build --release -p bare --bin stack")
-        .words(&format!("--target {TARGET} --features upkeep {features}"))
+        .words(&format!("--target {TARGET} --features stack{features}"))
         .arg("--target-dir")
         .arg(&dir)
         // The record of frames is not stable yet; the compiler is.
@@ -217,6 +225,9 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<(String, Bound), String> 
         match bound {
             Ok(bound) => {
                 println!("{:>6} {name}", bound.bytes);
+                if bound.bytes > LIMIT {
+                    println!("    {}", bound.path.join("\n    "));
+                }
                 if bound.bytes > deepest.1.bytes {
                     deepest = (name, bound);
                 }
@@ -228,9 +239,16 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<(String, Bound), String> 
     if void.is_empty() { Ok(deepest) } else { Err(void.join("; ")) }
 }
 
+/// Prints every bound; one that is too deep fails.
+pub(crate) fn run(workspace: &Workspace) -> Verdict {
+    let (name, bound) = measure(workspace)?;
+    let said = format!("{} B at most, in {name}; {LIMIT} B is the limit", bound.bytes);
+    if bound.bytes <= LIMIT { Ok(Outcome::Passed(said)) } else { Err(said) }
+}
+
 /// The planted breaches are found: a frame of 600 bytes, recursion, a call through a pointer.
 pub(crate) fn controls(workspace: &Workspace) -> Result<(), String> {
-    let roots = inspect(workspace, &build(workspace, "--features planted")?)?;
+    let roots = inspect(workspace, &build(workspace, ",planted")?)?;
     let found = |name: &str, is_breach: fn(&Result<Bound, String>) -> bool| {
         if roots.get(name).is_some_and(is_breach) {
             Ok(())
@@ -254,7 +272,7 @@ mod tests {
                         \x20 402:\tbl\t0x410 <b>\n\
                         \x20 406:\tb\t0x402 <core_a+0x2>\n\n\
                         00000410 <b>:\n\
-                        \x20 410:\tb.w\t0x420 <asm>\n\n\
+                        \x20 410:\tbl\t0x420 <asm>\n\n\
                         00000420 <asm>:\n\
                         \x20 420:\tpush\t{r4-r6, lr}\n\
                         \x20 422:\tsub\tsp, #0x18\n\
@@ -272,10 +290,22 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_the_room_between_functions_is_no_call() {
-        let fill = "426:\tbmi\t0x3d2 <b+0x2> @ imm = #-0x58\n";
-        let bound = bound_of(&format!("{CODE}\x20 {fill}")).expect("it has a bound");
-        assert_eq!(bound.bytes, 16 + 32 + 16 + 24);
+    fn a_function_that_jumps_away_has_given_its_frame_back() {
+        let jumps = CODE.replace("bl\t0x420 <asm>", "b.w\t0x420 <asm>");
+        let bound = bound_of(&jumps).expect("it has a bound");
+        assert_eq!(bound.path, ["16 core_a", "0 b", "40 asm"]);
+        assert_eq!(bound.bytes, 16 + 40);
+    }
+
+    #[test]
+    fn what_fills_gaps_is_no_call() {
+        let filled = CODE.replace(" 406:\tb\t0x402 <core_a+0x2>", " 406:\tbmi\t0x422 <asm+0x2>");
+        assert_ne!(filled, CODE);
+        assert!(bound_of(&filled).is_ok_and(|bound| bound.path == ["16 core_a", "32 b", "40 asm"]));
+        let only = filled.replace(" 402:\tbl\t0x410 <b>\n\x20", "");
+        assert!(bound_of(&only).is_ok_and(|bound| bound.path == ["16 core_a"]), "{only}");
+        let jumps = only.replace("bmi", "b");
+        assert!(bound_of(&jumps).is_ok_and(|bound| bound.path == ["16 core_a", "40 asm"]));
     }
 
     #[test]

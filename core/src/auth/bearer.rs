@@ -15,6 +15,7 @@ pub struct TokenDigest([u8; 32]);
 impl TokenDigest {
     /// The digest of `token`.
     #[must_use]
+    #[inline(always)]
     pub fn of(token: &[u8]) -> Self {
         Self(sha256(token))
     }

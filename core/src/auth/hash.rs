@@ -61,32 +61,32 @@ impl Hash {
     /// Begins anew with a block of `key` and `pad`.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn begin(&mut self, key: &[u8], pad: u8) {
-        (self.state, self.len) = (START, 0);
-        for at in 0..BLOCK {
-            self.put(key.get(at).copied().unwrap_or_default() ^ pad);
+        (self.state, self.len) = (START, BLOCK);
+        for (at, place) in self.block.iter_mut().enumerate() {
+            *place = key.get(at).copied().unwrap_or_default() ^ pad;
         }
+        compress256(&mut self.state, core::slice::from_ref(&self.block));
     }
 
     /// Completes the last block: the hash is the state then.
     fn finish(&mut self) {
-        let mut bits = (self.len as u64) << 3;
+        let len = self.len;
         self.put(0x80);
         while self.len % BLOCK != BLOCK - LENGTH {
             self.put(0);
         }
-        // Highest first, and from registers.
-        for _ in 0..LENGTH {
-            bits = bits.rotate_left(8);
-            let [lowest, ..] = bits.to_le_bytes();
-            self.put(lowest);
+        if let Some(length) = self.block.last_chunk_mut() {
+            *length = ((len as u64) << 3).to_be_bytes();
         }
+        compress256(&mut self.state, core::slice::from_ref(&self.block));
     }
 
-    /// As [`update`](Self::update) with these bytes behind one whole block, and
-    /// [`finish`](Self::finish): one block, written at once.
-    fn compress_last(&mut self, bytes: &[u8; 32]) {
+    /// The hash of one whole block, behind which the state is `from`, and of the hash before.
+    fn again(&mut self, from: &[u32; 8]) {
         let (front, back) = self.block.split_at_mut(32);
-        front.copy_from_slice(bytes);
+        for (to, word) in front.as_chunks_mut().0.iter_mut().zip(&self.state) {
+            *to = word.to_be_bytes();
+        }
         back.fill(0);
         let bits = ((BLOCK + 32) as u64) << 3;
         let (mark, length) = back.split_at_mut(32 - LENGTH);
@@ -94,13 +94,22 @@ impl Hash {
             *mark = 0x80;
         }
         length.copy_from_slice(&bits.to_be_bytes());
+        self.state = *from;
         compress256(&mut self.state, core::slice::from_ref(&self.block));
     }
 
-    /// Writes the first bytes of the state, in whole words.
+    /// The state as bytes.
     // Out of line, so that its copies are no part of what lies below the compression.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
-    fn write(&self, out: &mut [u8]) {
+    fn digest(&self) -> [u8; 32] {
+        let mut out = [0; 32];
+        self.write(&mut out);
+        out
+    }
+
+    /// Writes the state as bytes.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn write(&self, out: &mut [u8; 32]) {
         for (to, from) in out.as_chunks_mut().0.iter_mut().zip(&self.state) {
             *to = from.to_be_bytes();
         }
@@ -109,38 +118,42 @@ impl Hash {
 
 /// SHA-256 of `bytes`, for methods of one's own.
 #[must_use]
+#[inline(always)]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = Hash::new();
     hash.update(bytes);
     hash.finish();
-    let mut out = [0; 32];
-    hash.write(&mut out);
-    out
+    hash.digest()
 }
 
 /// The first `N` bytes, in whole words and 32 at most, of the HMAC-SHA256 of the concatenation of
 /// `parts`, for methods of one's own. Bytes of `key` beyond 64 are ignored: hash such a key first.
 #[must_use]
 pub fn hmac_sha256<const N: usize>(key: &[u8], parts: &[&[u8]]) -> [u8; N] {
+    let mut mac = [0; 32];
+    mac_sha256(key, |hash| parts.iter().for_each(|part| hash.update(part)), &mut mac);
     let mut out = [0; N];
-    mac_sha256(key, |hash| parts.iter().for_each(|part| hash.update(part)), &mut out);
+    for (to, from) in out.as_chunks_mut::<4>().0.iter_mut().zip(mac.as_chunks::<4>().0) {
+        *to = *from;
+    }
     out
 }
 
-/// Writes the first bytes, in whole words and at most 32, of the HMAC-SHA256 of what `text` hashes.
-/// Bytes of `key` beyond 64 would be ignored, so no type here holds more.
+/// Writes the HMAC-SHA256 of what `text` hashes. Bytes of `key` beyond 64 would be ignored, so no
+/// type here holds more.
 ///
-/// What is alive here is alive below the compression, so there is one state, one block and the one
-/// inner hash, and the result goes where it is wanted.
-pub(super) fn mac_sha256(key: &[u8], text: impl FnOnce(&mut Hash), out: &mut [u8]) {
+/// What is alive here is alive below the compression, so there is one state, one block and nothing
+/// else: the inner hash waits where the result goes.
+// In the function that has `out`, of which there is one in any program.
+#[inline(always)]
+pub(super) fn mac_sha256(key: &[u8], text: impl FnOnce(&mut Hash), out: &mut [u8; 32]) {
     let mut hash = Hash::new();
     hash.begin(key, INNER_PAD);
     text(&mut hash);
     hash.finish();
-    let mut inner = [0; 32];
-    hash.write(&mut inner);
+    hash.write(out);
     hash.begin(key, OUTER_PAD);
-    hash.update(&inner);
+    hash.update(out);
     hash.finish();
     hash.write(out);
     wipe(&mut hash.block);
@@ -151,34 +164,34 @@ pub(super) fn mac_sha256(key: &[u8], text: impl FnOnce(&mut Hash), out: &mut [u8
 /// each iteration.
 #[must_use]
 pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
-    let mut hashed = sha256(password);
-    let key = if password.len() > BLOCK { hashed.as_slice() } else { password };
-    let (mut inner, mut outer) = (Hash::new(), Hash::new());
-    inner.begin(key, INNER_PAD);
-    outer.begin(key, OUTER_PAD);
-    let mut sum: [u8; 32] = hmac_sha256(key, &[salt, &1_u32.to_be_bytes()]);
-    let mut last = sum;
-    for _ in 1..iterations {
-        last = again(&inner.state, &outer.state, &last);
-        for (sum, last) in sum.iter_mut().zip(last) {
-            *sum ^= last;
+    let mut sum = [0; 32];
+    let mut hash = Hash::new();
+    let key = if password.len() > BLOCK {
+        hash.update(password);
+        hash.finish();
+        hash.write(&mut sum);
+        sum.as_slice()
+    } else {
+        password
+    };
+    hash.begin(key, INNER_PAD);
+    let inner = hash.state;
+    hash.begin(key, OUTER_PAD);
+    let outer = hash.state;
+    sum.fill(0);
+    (hash.state, hash.len) = (inner, BLOCK);
+    hash.update(salt);
+    hash.update(&1_u32.to_be_bytes());
+    hash.finish();
+    for left in (0..iterations.max(1)).rev() {
+        hash.again(&outer);
+        for (sum, word) in sum.as_chunks_mut().0.iter_mut().zip(&hash.state) {
+            *sum = (u32::from_be_bytes(*sum) ^ word).to_be_bytes();
+        }
+        if left > 0 {
+            hash.again(&inner);
         }
     }
-    wipe(&mut inner.block);
-    wipe(&mut outer.block);
-    wipe(&mut hashed);
-    wipe(&mut last);
+    wipe(&mut hash.block);
     sum
-}
-
-/// HMAC of 32 bytes, from the states behind the padded key.
-fn again(inner: &[u32; 8], outer: &[u32; 8], bytes: &[u8; 32]) -> [u8; 32] {
-    let mut hash = Hash { state: *inner, block: [0; BLOCK], len: BLOCK };
-    hash.compress_last(bytes);
-    let mut out = [0; 32];
-    hash.write(&mut out);
-    hash.state = *outer;
-    hash.compress_last(&out);
-    hash.write(&mut out);
-    out
 }

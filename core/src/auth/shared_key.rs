@@ -22,6 +22,9 @@ use super::{METHOD_SHARED_KEY, mac_sha256, same_bytes};
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 16;
 
+/// Bytes of a proof.
+const PROOF_LEN: usize = 32;
+
 type Nonce = [u8; NONCE_LEN];
 
 const CLIENT_LABEL: &[u8] = b"outlast-auth-client";
@@ -29,25 +32,61 @@ const SERVER_LABEL: &[u8] = b"outlast-auth-server";
 /// Used where the client id is unknown, so that the answer takes as long as for a known one.
 const NO_KEY: [u8; 16] = [0; 16];
 
-fn proof(
-    label: &[u8],
-    key: &[u8],
-    server_nonce: &Nonce,
-    client_nonce: &Nonce,
-    context: &AuthContext<'_>,
-) -> [u8; 32] {
-    let id_len = u16::try_from(context.client_id.len()).unwrap_or(u16::MAX);
-    let mut proof = [0; 32];
-    let text = |hash: &mut Hash| {
-        hash.update(label);
-        hash.update(server_nonce);
-        hash.update(client_nonce);
+/// What a proof covers, and the key that it is of.
+struct Covered<'a> {
+    label: &'static [u8],
+    key: &'a [u8],
+    server_nonce: &'a Nonce,
+    client_nonce: &'a Nonce,
+    context: &'a AuthContext<'a>,
+}
+
+impl Covered<'_> {
+    /// Makes the proof. One function for whatever is done with it, so that it lies here and not
+    /// above.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn prove(&self, proof: Proof<'_>) -> bool {
+        let mut expected = [0; PROOF_LEN];
+        // Of the closure's own there is one word, and everything else stays where it lies.
+        mac_sha256(self.key, |hash| self.hash(hash), &mut expected);
+        match proof {
+            Proof::Shown(shown) => same_bytes(&expected, shown),
+            Proof::Wanted(out) => {
+                *out = expected;
+                true
+            }
+        }
+    }
+
+    fn hash(&self, hash: &mut Hash) {
+        let id_len = u16::try_from(self.context.client_id.len()).unwrap_or(u16::MAX);
+        hash.update(self.label);
+        hash.update(self.server_nonce);
+        hash.update(self.client_nonce);
         hash.update(&id_len.to_le_bytes());
-        hash.update(context.client_id);
-        hash.update(context.channel_binding);
-    };
-    mac_sha256(key, text, &mut proof);
-    proof
+        hash.update(self.context.client_id);
+        hash.update(self.context.channel_binding);
+    }
+
+    /// Puts the proof at the front of `out`; `None` if it does not fit.
+    fn put_proof(&self, out: &mut [u8]) -> Option<usize> {
+        self.prove(Proof::Wanted(out.first_chunk_mut()?));
+        Some(PROOF_LEN)
+    }
+
+    fn proof(&self) -> [u8; PROOF_LEN] {
+        let mut proof = [0; PROOF_LEN];
+        self.prove(Proof::Wanted(&mut proof));
+        proof
+    }
+}
+
+/// What a proof is made for.
+enum Proof<'a> {
+    /// To be compared with this one; the answer is whether they are the same.
+    Shown(&'a [u8; PROOF_LEN]),
+    /// To be written here.
+    Wanted(&'a mut [u8; PROOF_LEN]),
 }
 
 /// What the client answers to the server's nonce.
@@ -59,7 +98,8 @@ pub fn shared_key_client_proof(
     context: &AuthContext<'_>,
 ) -> [u8; 32] {
     //= AUT-6
-    proof(CLIENT_LABEL, key.expose(), server_nonce, client_nonce, context)
+    let (label, key) = (CLIENT_LABEL, key.expose());
+    Covered { label, key, server_nonce, client_nonce, context }.proof()
 }
 
 /// What the server answers to the client's proof.
@@ -71,7 +111,8 @@ pub fn shared_key_server_proof(
     context: &AuthContext<'_>,
 ) -> [u8; 32] {
     //= AUT-7
-    proof(SERVER_LABEL, key.expose(), server_nonce, client_nonce, context)
+    let (label, key) = (SERVER_LABEL, key.expose());
+    Covered { label, key, server_nonce, client_nonce, context }.proof()
 }
 
 /// A client the server knows.
@@ -120,6 +161,7 @@ impl<K: AsRef<[SharedKey]>> SharedKeyVerifier<K> {
         Self { keys, nonce, state: ServerState::Start }
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn find(&self, client_id: &[u8]) -> Option<&SharedKey> {
         let wanted = TokenDigest::of(client_id);
         let mut found = None;
@@ -140,14 +182,15 @@ impl<K: AsRef<[SharedKey]>> SharedKeyVerifier<K> {
     ) -> Verdict {
         let known = self.find(context.client_id);
         let key = known.map_or(&NO_KEY[..], |k| k.key.expose());
-        let expected = proof(CLIENT_LABEL, key, &self.nonce, client_nonce, context);
-        let fits = same_bytes(&expected, shown);
+        let (label, server_nonce) = (CLIENT_LABEL, &self.nonce);
+        let mut covered = Covered { label, key, server_nonce, client_nonce, context };
+        let fits = covered.prove(Proof::Shown(shown));
         let Some(known) = known.filter(|_| fits) else {
             return Verdict::Deny;
         };
-        let answer = proof(SERVER_LABEL, key, &self.nonce, client_nonce, context);
         let principal = known.principal;
-        put(out, &answer).map_or(Verdict::Deny, |reply| Verdict::Accept { principal, reply })
+        covered.label = SERVER_LABEL;
+        covered.put_proof(out).map_or(Verdict::Deny, |reply| Verdict::Accept { principal, reply })
     }
 }
 
@@ -158,25 +201,22 @@ impl<K: AsRef<[SharedKey]>> Verifier for SharedKeyVerifier<K> {
         step: AuthStep<'_>,
         out: &mut [u8],
     ) -> Verdict {
-        // A nonce serves one exchange: whatever happens, the same question is not asked again.
-        let state = core::mem::replace(&mut self.state, ServerState::Over);
-        if step.method != METHOD_SHARED_KEY {
-            return Verdict::Deny;
+        let is_mine = step.method == METHOD_SHARED_KEY;
+        if let (true, ServerState::Start, Ok(client_nonce)) =
+            (is_mine, &self.state, step.data.try_into())
+        {
+            self.state = ServerState::Challenged(client_nonce);
+            return put(out, &self.nonce).map_or(Verdict::Deny, Verdict::Continue);
         }
-        match state {
-            ServerState::Start => {
-                let Ok(client_nonce) = step.data.try_into() else {
-                    return Verdict::Deny;
-                };
-                self.state = ServerState::Challenged(client_nonce);
-                put(out, &self.nonce).map_or(Verdict::Deny, Verdict::Continue)
+        let verdict = match (&self.state, step.data.try_into()) {
+            (ServerState::Challenged(client_nonce), Ok(shown)) if is_mine => {
+                self.judge(context, client_nonce, shown, out)
             }
-            ServerState::Challenged(client_nonce) => match step.data.try_into() {
-                Ok(shown) => self.judge(context, &client_nonce, shown, out),
-                Err(_) => Verdict::Deny,
-            },
-            ServerState::Over => Verdict::Deny,
-        }
+            _ => Verdict::Deny,
+        };
+        // A nonce serves one exchange: whatever happens, the same question is not asked again.
+        self.state = ServerState::Over;
+        verdict
     }
 }
 
@@ -209,26 +249,31 @@ impl SharedKeyProver {
         Self { key, nonce, state: ClientState::Start }
     }
 
-    fn answer(&mut self, context: &AuthContext<'_>, data: &[u8], out: &mut [u8]) -> Reply {
-        let Ok(server_nonce) = data.try_into() else {
-            return Reply::Refuse;
+    /// The state after the server's message, and what to do about it.
+    fn next(&self, context: &AuthContext<'_>, data: &[u8], out: &mut [u8]) -> (ClientState, Reply) {
+        const BROKEN: (ClientState, Reply) = (ClientState::Broken, Reply::Refuse);
+        let covered = |label, server_nonce| Covered {
+            label,
+            key: self.key.expose(),
+            server_nonce,
+            client_nonce: &self.nonce,
+            context,
         };
-        let shown = shared_key_client_proof(&self.key, &server_nonce, &self.nonce, context);
-        let Some(len) = put(out, &shown) else {
-            return Reply::Refuse;
-        };
-        self.state = ClientState::Proved(server_nonce);
-        Reply::Send(len)
-    }
-
-    fn check(&mut self, context: &AuthContext<'_>, data: &[u8], server_nonce: &Nonce) -> Reply {
-        let expected = shared_key_server_proof(&self.key, server_nonce, &self.nonce, context);
-        match data.try_into() {
-            Ok(shown) if same_bytes(&expected, shown) => {
-                self.state = ClientState::Satisfied;
-                Reply::Wait
+        match &self.state {
+            ClientState::Asked => {
+                let Ok(server_nonce) = <&Nonce>::try_from(data) else {
+                    return BROKEN;
+                };
+                let len = covered(CLIENT_LABEL, server_nonce).put_proof(out);
+                len.map_or(BROKEN, |len| (ClientState::Proved(*server_nonce), Reply::Send(len)))
             }
-            Ok(_) | Err(_) => Reply::Refuse,
+            ClientState::Proved(server_nonce) => match data.try_into() {
+                Ok(shown) if covered(SERVER_LABEL, server_nonce).prove(Proof::Shown(shown)) => {
+                    (ClientState::Satisfied, Reply::Wait)
+                }
+                Ok(_) | Err(_) => BROKEN,
+            },
+            ClientState::Start | ClientState::Satisfied | ClientState::Broken => BROKEN,
         }
     }
 }
@@ -244,11 +289,9 @@ impl Prover for SharedKeyProver {
     }
 
     fn handle_step(&mut self, context: &AuthContext<'_>, data: &[u8], out: &mut [u8]) -> Reply {
-        match core::mem::replace(&mut self.state, ClientState::Broken) {
-            ClientState::Asked => self.answer(context, data, out),
-            ClientState::Proved(server_nonce) => self.check(context, data, &server_nonce),
-            ClientState::Start | ClientState::Satisfied | ClientState::Broken => Reply::Refuse,
-        }
+        let reply;
+        (self.state, reply) = self.next(context, data, out);
+        reply
     }
 
     fn is_satisfied(&self) -> bool {

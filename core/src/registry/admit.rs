@@ -11,10 +11,17 @@ use crate::time::Instant;
 use crate::wire::{Grant, Hello, Resume};
 
 /// Verified against where there is no key, so that the work is the same; it admits nobody.
-const NO_KEY: SessionKey = SessionKey::new([0; 16]);
+static NO_KEY: SessionKey = SessionKey::new([0; 16]);
 
 /// The number of the attempt that creates a session.
 const FIRST_ATTACH: u32 = 1;
+
+/// A HELLO, who sent it, and when.
+struct Asked<'a> {
+    now: Instant,
+    hello: &'a Hello<'a>,
+    peer: &'a Peer<'a>,
+}
 
 impl<M: Slots<Entry> + ?Sized> Registry<M> {
     /// Decides about a HELLO whose authentication is over; `entropy` is used if it asks for a new
@@ -30,19 +37,40 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         peer: &Peer<'_>,
         entropy: Entropy,
     ) -> Result<Admission, Refusal> {
+        // What a proof needs of the stack does not lie below what follows from it, and what both
+        // ways want to know is one argument.
+        let asked = Asked { now, hello, peer };
         match &hello.resume {
-            Some(claim) => self.resume(now, claim, peer),
-            None => self.create(now, hello.terms.ttl_s, peer, entropy),
+            Some(claim) => {
+                let proved = self.proves(claim, peer);
+                self.resume(&asked, proved)
+            }
+            None => self.create(&asked, &entropy),
         }
     }
 
-    fn create(
-        &mut self,
-        now: Instant,
-        ttl_s: u32,
-        peer: &Peer<'_>,
-        entropy: Entropy,
-    ) -> Result<Admission, Refusal> {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn create(&mut self, asked: &Asked<'_>, entropy: &Entropy) -> Result<Admission, Refusal> {
+        let Asked { now, hello, peer } = *asked;
+        let at = self.room(peer, entropy.sid)?;
+        let ttl_s = hello.terms.ttl_s.min(self.config.max_ttl_s);
+        let generation = self.enter_new(at, peer, entropy, ttl_s);
+        let deadline = now.after(millis(self.config.handshake_ms));
+        self.deadlines.set(self.entries.as_mut_slice(), at, deadline);
+        self.stats.created = self.stats.created.wrapping_add(1);
+        let lease = Lease { index: at, generation, attach: FIRST_ATTACH };
+        let grant = Grant {
+            sid: entropy.sid,
+            epoch: self.config.epoch,
+            key_id: FIRST_KEY_ID,
+            key: entropy.key,
+        };
+        Ok(Admission::New { lease, grant, ttl_s })
+    }
+
+    /// An entry for a new session of this peer's owner.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn room(&mut self, peer: &Peer<'_>, sid: u64) -> Result<u32, Refusal> {
         //= REG-7
         let id = peer.principal.map_or(OwnerId::Source(peer.source), OwnerId::Principal);
         let (alive, unconfirmed) = self.owned_by(id);
@@ -53,24 +81,19 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             return Err(self.no_room(self.config.handshake_ms));
         }
         // Two sessions of one number cannot be; with sound entropy this does not happen.
-        if self.find(entropy.sid).is_some() {
+        if self.find(sid).is_some() {
             return Err(self.no_room(self.config.busy_retry_ms));
         }
-        let Some(at) = self.take_entry() else {
-            return Err(self.no_room(self.config.busy_retry_ms));
-        };
-        let ttl_s = ttl_s.min(self.config.max_ttl_s);
-        let grant = Grant {
+        self.take_entry().ok_or_else(|| self.no_room(self.config.busy_retry_ms))
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn enter_new(&mut self, at: u32, peer: &Peer<'_>, entropy: &Entropy, ttl_s: u32) -> u32 {
+        let session = Stored {
             sid: entropy.sid,
             epoch: self.config.epoch,
             key_id: FIRST_KEY_ID,
-            key: entropy.key,
-        };
-        let session = Stored {
-            sid: grant.sid,
-            epoch: grant.epoch,
-            key_id: grant.key_id,
-            key: SessionKey::new(grant.key),
+            key: SessionKey::new(entropy.key),
             next_key: None,
             last_attach: FIRST_ATTACH,
             principal: peer.principal,
@@ -80,11 +103,8 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             rx_next: 0,
             is_last: true,
         };
-        let deadline = now.after(millis(self.config.handshake_ms));
-        let generation = self.enter(at, id, session, deadline);
-        self.stats.created = self.stats.created.wrapping_add(1);
-        let lease = Lease { index: at, generation, attach: FIRST_ATTACH };
-        Ok(Admission::New { lease, grant, ttl_s })
+        let id = peer.principal.map_or(OwnerId::Source(peer.source), OwnerId::Principal);
+        self.enter(at, id, session)
     }
 
     /// Takes in a session from a snapshot as a detached one; the answer is the lease of the
@@ -100,7 +120,7 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         let at = self.take_entry()?;
         let left = seconds(session.ttl_left_s.min(session.ttl_s));
         let attach = session.last_attach;
-        let generation = self.enter(at, id, session, now);
+        let generation = self.enter(at, id, session);
         self.leave_state(at);
         if let Some(entry) = self.entry_mut(at) {
             entry.owned = false;
@@ -109,8 +129,9 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         Some(Lease { index: at, generation, attach })
     }
 
-    /// Writes a new session to entry `at`, unconfirmed; the answer is its generation.
-    fn enter(&mut self, at: u32, id: OwnerId, session: Stored, deadline: Instant) -> u32 {
+    /// Writes a new session to entry `at`, unconfirmed and without a deadline yet; the answer is
+    /// its generation.
+    fn enter(&mut self, at: u32, id: OwnerId, session: Stored) -> u32 {
         let owner = self.charge(id);
         let hash = self.hash(session.sid);
         let entries = self.entries.as_mut_slice();
@@ -139,7 +160,6 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         entry.owner = owner;
         let generation = entry.generation;
         threads::insert::<_, BySid>(entries, hash, at);
-        self.deadlines.set(entries, at, deadline);
         self.stats.unconfirmed = self.stats.unconfirmed.wrapping_add(1);
         generation
     }
@@ -149,12 +169,10 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
         Refusal { retry_ms, ..Refusal::by(CloseCode::BUSY) }
     }
 
-    fn resume(
-        &mut self,
-        now: Instant,
-        claim: &Resume,
-        peer: &Peer<'_>,
-    ) -> Result<Admission, Refusal> {
+    /// Whether the claim proves a key of the session that it names; the work is the same where
+    /// there is none.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn proves(&self, claim: &Resume, peer: &Peer<'_>) -> bool {
         let found = self.find(claim.sid);
         let key = found.and_then(|at| self.key_of(at, claim.key_id));
         //= REG-2
@@ -164,8 +182,18 @@ impl<M: Slots<Entry> + ?Sized> Registry<M> {
             peer.channel_binding,
             peer.encrypted,
         );
-        let known = key.is_some();
-        let Some(at) = found.filter(|_| known && proved) else {
+        key.is_some() && proved
+    }
+
+    /// Goes on after the proof.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn resume(&mut self, asked: &Asked<'_>, proved: bool) -> Result<Admission, Refusal> {
+        let Asked { now, hello, peer } = *asked;
+        let Some(claim) = &hello.resume else {
+            return Err(Refusal::by(CloseCode::NO_SESSION));
+        };
+        let found = self.find(claim.sid);
+        let Some(at) = found.filter(|_| proved) else {
             return Err(self.unproven(found, peer));
         };
         self.check(now, at, claim, peer)?;

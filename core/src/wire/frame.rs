@@ -282,12 +282,17 @@ impl<'b> Frame<'b> {
     // The two largest have functions of their own, whose stack is not below all the others.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn decode_hello(body: &'b [u8]) -> Result<Self, CloseCode> {
-        Hello::decode(body).map(Self::Hello)
+        // Not by way of `decode`, whose result would lie here and then be copied.
+        let mut values = [None; 5];
+        let fixed = Hello::read(body, &mut values)?;
+        Ok(Self::Hello(Hello::of(fixed, &values)))
     }
 
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn decode_welcome(body: &'b [u8]) -> Result<Self, CloseCode> {
-        Welcome::decode(body).map(Self::Welcome)
+        let mut values = [None; 4];
+        let fixed = Welcome::read_strictly(body, &mut values)?;
+        Ok(Self::Welcome(Welcome::of(fixed, &values)))
     }
 
     /// Writes the whole frame and returns its size.

@@ -268,18 +268,27 @@ impl<'b> Welcome<'b> {
     /// the flags. `LIMITS`: illegal [`Terms`]. `TOO_LARGE`: longer than [`HANDSHAKE_MAX`].
     pub fn decode(body: &'b [u8]) -> Result<Self, CloseCode> {
         let mut values = [None; 4];
-        let fixed = Self::read(body, &mut values)?;
-        let [_, session, resumed, _] = values;
+        let fixed = Self::read_strictly(body, &mut values)?;
+        Ok(Self::of(fixed, &values))
+    }
+
+    /// As [`read`](Self::read), and refuses reserved bytes within the options.
+    pub(super) fn read_strictly(
+        body: &'b [u8],
+        values: &mut [Option<&'b [u8]>; 4],
+    ) -> Result<Fixed<'b>, CloseCode> {
+        let fixed = Self::read(body, values)?;
+        let [_, session, resumed, _] = *values;
         if session.is_some_and(|session| Grant::read(session).is_none())
             || resumed.is_some_and(|resumed| Resumed::decode(resumed).is_none())
         {
             return Err(CloseCode::BAD_OPTION);
         }
-        Ok(Self::of(fixed, &values))
+        Ok(fixed)
     }
 
     #[inline(always)]
-    fn of(fixed: Fixed<'b>, values: &[Option<&'b [u8]>; 4]) -> Self {
+    pub(super) fn of(fixed: Fixed<'b>, values: &[Option<&'b [u8]>; 4]) -> Self {
         let [caps, session, resumed, address] = *values;
         Self {
             version: fixed.version(),

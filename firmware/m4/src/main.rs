@@ -23,6 +23,10 @@ static TX: ConstStaticCell<Buffer> = ConstStaticCell::new([0; 1520]);
 #[unsafe(link_section = ".uninit.kept")]
 static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
 
+/// What must not link: see `memory.x`.
+#[cfg(feature = "planted")]
+static TOO_BIG: [u8; 8 * 1024] = [7; 8 * 1024];
+
 struct Here {
     board: Mps2,
     #[cfg(feature = "reset")]
@@ -76,6 +80,8 @@ unsafe fn HardFault(_: &cortex_m_rt::ExceptionFrame) -> ! {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     stack::paint();
+    #[cfg(feature = "planted")]
+    core::hint::black_box(&TOO_BIG);
     let Some(board) = Mps2::take(RX.take(), TX.take()) else { process::exit(9) };
     let mut here = Here {
         board,

@@ -1,4 +1,5 @@
-//! A library that calls every entry of the core with input the optimiser knows nothing about.
+//! A library that calls every entry of the core, see the crate `entries`, and with the feature
+//! `serial` a client over a serial line, with input the optimiser knows nothing about.
 //!
 //! The panic handler calls a symbol that is defined nowhere. If a panic can be reached from here,
 //! the handler stays in the archive and the symbol with it; `cargo xtask proof` looks for it.
@@ -7,7 +8,6 @@
 //! several targets and profiles.
 #![no_std]
 
-mod calls;
 #[cfg(feature = "serial")]
 mod serial;
 
@@ -41,7 +41,8 @@ pub unsafe extern "C" fn outlast_proof(
     let input = unsafe { core::slice::from_raw_parts(input, input_len) };
     // SAFETY: the caller's promise.
     let out = unsafe { core::slice::from_raw_parts_mut(out, out_len) };
-    let used = calls::all(black_box(input), black_box(out));
+    entries::all();
+    let used = black_box(input.len().min(out.len()));
     #[cfg(feature = "serial")]
     let used = used.wrapping_add(serial::all(black_box(input), black_box(out)));
     #[cfg(feature = "panicking")]

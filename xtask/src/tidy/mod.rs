@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod docs;
+mod entries;
 mod errors;
 mod features;
 mod landing;
@@ -131,6 +132,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     docs::map,
     landing::check,
     manifests::check,
+    entries::check,
 ];
 
 /// Runs every rule and removes what a marker with a reason permits.

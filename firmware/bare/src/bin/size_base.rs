@@ -13,8 +13,14 @@ fn on_panic(_: &PanicInfo<'_>) -> ! {
     }
 }
 
+/// What must not link: see `memory.x`.
+#[cfg(feature = "planted")]
+static TOO_BIG: [u8; 48 * 1024] = [7; 48 * 1024];
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    #[cfg(feature = "planted")]
+    black_box(&TOO_BIG);
     let (mut from, mut to) = ([1_u8; 64], [0_u8; 64]);
     loop {
         copy(black_box(&mut to), black_box(&from));
