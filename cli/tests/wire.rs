@@ -83,7 +83,7 @@ fn relay(target: &str) -> (String, mpsc::Receiver<[TcpStream; 2]>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let target = target.to_owned();
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(1);
     thread::spawn(move || {
         let (near, _) = listener.accept().expect("somebody dials");
         let far = TcpStream::connect(target).expect("it listens");

@@ -56,9 +56,9 @@
 //! connection costs two descriptors on Linux (three on other systems) and wakes up for its
 //! heartbeats alone. Dialling is part of that: [`Handle::end`] ends it at once.
 //!
-//! Looking a name up is what the system cannot be hurried with: a thread of its own waits for it, and
-//! is left alone with it when the client gives up. At most 64 of these look-ups are under way in a
-//! process; then dialling a name fails until one of them is over. Addresses in numbers are not
+//! Looking a name up is what the system cannot be hurried with: a thread of its own waits for it,
+//! and is left alone with it when the client gives up. At most 64 of these look-ups are under way
+//! in a process; then dialling a name fails until one of them is over. Addresses in numbers are not
 //! looked up.
 //!
 //! A thread that calls [`Handle`] and has to wait is parked. Every wait has a twin with a limit.

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(answers, 7);
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..MOST {
-            let (reply, replied) = mpsc::channel::<()>();
+            let (reply, replied) = mpsc::sync_channel::<()>(0);
             replies.push(reply);
             let mut waiting = pin!(aside(move || {
                 // It ends as soon as the other end is gone.
