@@ -21,6 +21,9 @@ entries! {
     ) -> Result<usize, StateError> {
         Session::attach(session, now, with, out)
     }
+    fn core_attach_hello_len(with: &Attach<'_>) -> Result<usize, ConfigError> {
+        Attach::hello_len(with)
+    }
     fn core_session_accept(
         session: &mut Session<[u8]>,
         now: Instant,
