@@ -6,12 +6,14 @@
 //! that fails says which byte was the first that differs, and what was said before.
 //!
 //! ```no_run
+//! # #[cfg(feature = "net")] {
 //! use outlast_conformance::judge::{Options, Role, judge, reach::Dial};
 //!
 //! let mut server = Dial::new("127.0.0.1:7411".parse().unwrap());
 //! for verdict in judge(&mut server, Role::Server, &Options::default()) {
 //!     println!("{verdict}");
 //! }
+//! # }
 //! ```
 
 mod claims;
