@@ -18,7 +18,7 @@ impl<S: Storage + ?Sized> Session<S> {
     /// over `spread_ms`.
     ///
     /// Requests that arrive on this connection after the grace are answered with
-    /// [`Status::REFUSED`] by the session itself.
+    /// [`Status::REFUSED`](crate::wire::Status::REFUSED) by the session itself.
     ///
     /// # Errors
     ///
